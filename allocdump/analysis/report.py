@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The allocation report: choose, order and group call sites."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..kernel.codetag import CodetagType
+from ..kernel.profile import Completeness
+from ..kernel.profiling import Profiling
+from ..kernel.sites import UNKNOWN, Evidence, Sites
+from ..kernel.system import System
+
+GroupBy = Literal["site", "function", "file", "directory", "module"]
+SortBy = Literal["size", "calls", "average", "name", "kernel"]
+
+BUILT_IN = "(built-in)"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a report comes from: enough to tell which machine, and how far to trust it."""
+
+    core: str
+    """Path of the dump."""
+    format: str
+    """Of the core file: ``kdump, zstd, -d 31``."""
+    types: str
+    """``btf`` or ``dwarf``"""
+    system: System
+    reason: str
+    """Why the kernel died; empty if it did not, or its log does not say."""
+    profiling: Profiling
+
+
+@dataclass
+class Report:
+    """All call sites of one kernel, and what there is to know about them."""
+
+    origin: Origin
+    sites: Sites
+    """In the order of /proc/allocinfo; sites of unloaded modules follow."""
+    types: list[CodetagType]
+    completeness: Completeness
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Rows:
+    """What a report shows: one row per site or group, all columns of one length."""
+
+    by: GroupBy
+    name: npt.NDArray[np.object_]
+    """``file:line`` of a site, or the name of a group."""
+    bytes: npt.NDArray[np.int64]
+    calls: npt.NDArray[np.uint64]
+    count: npt.NDArray[np.int64]
+    """Number of sites in the row."""
+    sites: Sites | None = None
+    """The rows' sites if each row is one."""
+
+    def __len__(self) -> int:
+        return len(self.name)
+
+    def average(self) -> npt.NDArray[np.float64]:
+        """Bytes per call; 0 where there are no calls."""
+        calls = self.calls.astype(np.float64)
+        return np.divide(self.bytes, calls, out=np.zeros(len(self)), where=calls > 0)
+
+    def take(self, rows: npt.NDArray[np.intp]) -> Rows:
+        columns = {n: getattr(self, n)[rows] for n in ("name", "bytes", "calls", "count")}
+        return Rows(self.by, **columns, sites=self.sites.take(rows) if self.sites else None)
+
+
+@dataclass(frozen=True)
+class Total:
+    bytes: int
+    calls: int
+    sites: int
+
+
+def total(sites: Sites) -> Total:
+    """Sums over sites."""
+    return Total(int(sites.bytes.sum()), int(sites.calls.sum(dtype=np.uint64)), len(sites))
+
+
+def site_names(sites: Sites) -> npt.NDArray[np.object_]:
+    """``file:line`` of each site."""
+    pairs = zip(sites.file, sites.line.tolist(), strict=True)
+    return np.array([f"{file}:{line}" for file, line in pairs], np.object_)
+
+
+class Pattern:
+    """A glob over call sites: ``file=GLOB``, ``function=GLOB``, ``module=GLOB``, or ``GLOB``.
+
+    A bare glob matches a file, ``file:line``, function or module. ``module=`` with
+    nothing behind it matches the kernel itself.
+    """
+
+    def __init__(self, text: str) -> None:
+        key, equals, glob = text.partition("=")
+        keys = {"file": 0, "function": 1, "func": 1, "module": 2}
+        self._field = keys.get(key) if equals else None
+        self._match = re.compile(fnmatch.translate(glob if self._field is not None else text)).match
+
+    def matches(self, sites: Sites) -> npt.NDArray[np.bool_]:
+        """Which sites match: shape (number of sites,)."""
+        names = site_names(sites)
+        columns = ([sites.file, names], [sites.function], [sites.module])
+        chosen = (
+            [c for group in columns for c in group] if self._field is None else columns[self._field]
+        )
+        found = np.zeros(len(sites), np.bool_)
+        for column in chosen:
+            hits = {text for text in set(column) if self._match(text)}
+            found |= np.fromiter((text in hits for text in column), np.bool_, len(sites))
+        return found
+
+
+def choose(
+    sites: Sites,
+    *,
+    patterns: list[Pattern] | None = None,
+    zeros: bool = False,
+    unloaded: bool = True,
+) -> Sites:
+    """The sites that match all *patterns*.
+
+    :param zeros: keep sites that hold nothing
+    :param unloaded: keep sites of unloaded modules
+    """
+    keep = np.ones(len(sites), np.bool_)
+    for pattern in patterns or []:
+        keep &= pattern.matches(sites)
+    if not zeros:
+        of_gone = sites.unloaded & (sites.evidence == Evidence.NONE)
+        keep &= (sites.bytes != 0) | (sites.calls != 0) | of_gone
+    if not unloaded:
+        keep &= ~sites.unloaded
+    return sites.take(keep)
+
+
+def group(sites: Sites, by: GroupBy = "site") -> Rows:
+    """One row per site, or per function, file, directory or module.
+
+    Functions of the same name in different files, static ones, are kept apart.
+    """
+    if by == "site":
+        ones = np.ones(len(sites), np.int64)
+        return Rows(by, site_names(sites), sites.bytes, sites.calls, ones, sites)
+    keys = list(map(_KEYS[by], sites.file, sites.function, sites.module))
+    names = dict.fromkeys(keys)
+    index = {key: i for i, key in enumerate(names)}
+    where = np.fromiter((index[k] for k in keys), np.intp, len(keys))
+    size = np.zeros(len(names), np.int64)
+    calls = np.zeros(len(names), np.uint64)
+    np.add.at(size, where, sites.bytes)
+    np.add.at(calls, where, sites.calls)
+    return Rows(
+        by, np.array(list(names), np.object_), size, calls, np.bincount(where, minlength=len(names))
+    )
+
+
+def directory(file: str, module: str) -> str:
+    """The directory of a source file; out-of-tree modules often have none of use."""
+    head = file.rpartition("/")[0]
+    return head or (f"[{module}]" if module else UNKNOWN if file == UNKNOWN else ".")
+
+
+_KEYS: dict[str, Callable[[str, str, str], str]] = {
+    "function": lambda file, function, module: f"{function} ({file})",
+    "file": lambda file, function, module: file,
+    "directory": lambda file, function, module: directory(file, module),
+    "module": lambda file, function, module: module or BUILT_IN,
+}
+
+
+def order(rows: Rows, by: SortBy = "size", top: int | None = None) -> Rows:
+    """Sort rows, largest first (names ascending), and keep the first *top*.
+
+    Ties keep the kernel's order.
+    """
+    if by == "kernel":
+        index = np.arange(len(rows))
+    elif by == "name":
+        index = np.argsort(rows.name.astype(str), kind="stable")
+    else:
+        keys = {"size": rows.bytes, "calls": rows.calls.view(np.int64)}
+        key = rows.average() if by == "average" else keys[by]
+        index = np.argsort(-key, kind="stable")
+    return rows.take(index[:top])

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Options that commands share, and the types of their values."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ..api import Dump
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes: ``4096``, ``64K``, ``1.5MiB``, ``2G``. Units are powers of 1024."""
+
+    name = "size"
+    _pattern = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTPE]?)(?:i?B)?", re.IGNORECASE)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        found = self._pattern.fullmatch(value.strip())
+        if not found:
+            self.fail(f"{value!r} is no size; write it as 4096, 64K or 1.5M.", param, ctx)
+        power = " KMGTPE".index(found[2].upper() or " ")
+        return int(float(found[1]) * 1024**power)
+
+
+def opens_dump(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the argument CORE and all that tells how to open it.
+
+    The command's first parameter is then the opened :class:`allocdump.api.Dump`.
+    """
+
+    @click.argument("core", required=False, metavar="CORE")
+    @click.option("--live", is_flag=True, help="Read the running kernel (/proc/kcore) as root.")
+    @click.option(
+        "--vmlinux",
+        multiple=True,
+        metavar="FILE",
+        help="Take types from the DWARF in this kernel image or module; may be repeated.",
+    )
+    @click.option(
+        "--debug-info",
+        type=click.Choice(["auto", "btf", "dwarf"]),
+        default="auto",
+        show_default=True,
+        help="btf: from the dump itself. dwarf: from --vmlinux, or where drgn looks for it."
+        " auto: --vmlinux if given, else btf, else where drgn looks.",
+    )
+    @wraps(command)
+    def with_dump(
+        core: str | None, live: bool, vmlinux: tuple[str, ...], debug_info: Any, **rest: Any
+    ) -> None:
+        if (core is None) == (not live):
+            raise click.UsageError("Name one CORE (a vmcore), or --live for the running kernel.")
+        from .. import open as open_dump
+
+        dump: Dump = open_dump(core, vmlinux=vmlinux, debug_info=debug_info)
+        command(dump, **rest)
+
+    return with_dump
+
+
+def warn(messages: list[str]) -> None:
+    """Tell on stderr what the result should be read with."""
+    for message in messages:
+        click.echo(f"allocdump: warning: {message}", err=True)
+
+
+def output_width() -> int | None:
+    """Columns of the terminal; None if output does not go to one."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""``allocdump report``"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+import numpy as np
+
+from ..analysis import report as analysis
+from ..api import Dump
+from ..errors import DamagedError
+from .options import Size, opens_dump, output_width, warn
+
+
+@click.command("report")
+@opens_dump
+@click.option(
+    "-f",
+    "--format",
+    "format_",
+    type=click.Choice(["table", "allocinfo", "json", "csv", "folded"]),
+    default="table",
+    show_default=True,
+    help="allocinfo: as the kernel prints it, byte for byte. folded: for flame graphs.",
+)
+@click.option("-n", "--top", type=click.IntRange(1), metavar="N", help="Show the first N rows.")
+@click.option(
+    "-s",
+    "--sort",
+    type=click.Choice(["size", "calls", "average", "name", "kernel"]),
+    help="Order of rows; kernel: that of /proc/allocinfo.  [default: size; kernel for allocinfo]",
+)
+@click.option(
+    "-g",
+    "--group-by",
+    type=click.Choice(["site", "function", "file", "directory", "module"]),
+    default="site",
+    show_default=True,
+    help="Add up sites.",
+)
+@click.option(
+    "-F",
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="GLOB",
+    help="Only sites whose file, file:line, function or module matches; file=GLOB,"
+    " function=GLOB and module=GLOB match just that ('module=' is the kernel itself)."
+    " May be repeated: all must match.",
+)
+@click.option(
+    "--min-size", type=Size(), metavar="SIZE", help="Only rows of at least SIZE: 64K, 1.5M."
+)
+@click.option("-a", "--all", "zeros", is_flag=True, help="Sites that hold nothing, too.")
+@click.option("-e", "--exact", is_flag=True, help="Sizes in bytes instead of KiB, MiB, GiB.")
+@click.option(
+    "--unloaded/--no-unloaded",
+    default=None,
+    help="Sites of modules unloaded while their memory was alive."
+    "  [default: shown, except by allocinfo]",
+)
+def command(
+    dump: Dump,
+    format_: str,
+    top: int | None,
+    sort: Any,
+    group_by: Any,
+    filters: tuple[str, ...],
+    min_size: int | None,
+    zeros: bool,
+    exact: bool,
+    unloaded: bool | None,
+) -> None:
+    """Who allocated what: every call site with its size and number of allocations.
+
+    CORE is a vmcore (kdump-compressed or ELF) or /proc/kcore.
+
+    \b
+    Examples:
+      allocdump report vmcore --top 20
+      allocdump report vmcore --group-by module --exact
+      allocdump report vmcore --filter 'file=fs/*' --min-size 1M
+      allocdump report vmcore --format allocinfo | sort -g | tail
+      allocdump report vmcore --format folded | flamegraph.pl > memory.svg
+    """
+    as_kernel = format_ == "allocinfo"
+    if group_by != "site" and format_ in ("allocinfo", "folded"):
+        raise click.UsageError(f"--group-by does not go with --format {format_}.")
+    report = dump.report()
+    warn(report.warnings)
+    if not report.completeness.found:
+        raise DamagedError(
+            f"{report.origin.core}: no call site is readable in this dump;"
+            " capture it again with makedumpfile -d 23 or lower."
+        )
+    chosen = analysis.choose(
+        report.sites,
+        patterns=[analysis.Pattern(text) for text in filters],
+        zeros=zeros or as_kernel,
+        unloaded=not as_kernel if unloaded is None else unloaded,
+    )
+    rows = analysis.group(chosen, group_by)
+    if min_size is not None:
+        rows = rows.take(np.flatnonzero(rows.bytes >= min_size))
+    rows = analysis.order(rows, sort or ("kernel" if as_kernel else "size"), top)
+    shown, whole = analysis.total(chosen), analysis.total(report.sites)
+    match format_:
+        case "table":
+            from ..render import table
+
+            text = table.render(
+                report, rows, shown, whole, exact=exact, width=output_width(), style=_style
+            )
+            click.echo(text, nl=False)
+        case "allocinfo":
+            from ..render import allocinfo
+
+            assert rows.sites is not None
+            _echo_all(allocinfo.render(_header(dump), rows.sites))
+        case "folded":
+            from ..render import folded
+
+            assert rows.sites is not None
+            _echo_all(folded.render(rows.sites))
+        case "json":
+            from ..render import records
+
+            click.echo(records.as_json(report, rows, shown, whole), nl=False)
+        case "csv":
+            from ..render import records
+
+            click.echo(records.as_csv(rows, whole), nl=False)
+
+
+def _header(dump: Dump) -> str:
+    header = dump.allocinfo_header()
+    if header is None:
+        warn(["The kernel's own header is not in the dump; that of version 1.0 is shown."])
+        header = "allocinfo - version: 1.0\n#     <size>  <calls> <tag info>\n"
+    return header
+
+
+def _echo_all(lines: Any) -> None:
+    click.echo("".join(lines), nl=False)
+
+
+def _style(text: str, **how: Any) -> str:
+    return text if os.environ.get("NO_COLOR") else click.style(text, **how)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""``allocdump tags``"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from ..errors import AllocdumpError
+from ..kernel.compiled import compiled_sites
+
+
+@click.command("tags")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "-f",
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="text: one line per call site, as in /proc/allocinfo.",
+)
+def command(files: tuple[str, ...], format_: str) -> int:
+    """The call sites compiled into kernel images and modules.
+
+    FILE is a vmlinux or a .ko. Nothing but the file is read: this is what a report of
+    such a kernel can contain. A file that cannot be read is reported, and the others
+    are still listed.
+
+    \b
+    Examples:
+      allocdump tags vmlinux | wc -l
+      allocdump tags drivers/net/dummy.ko
+    """
+    exit_code = 0
+    found = []
+    for path in files:
+        try:
+            found.append((path, compiled_sites(path)))
+        except AllocdumpError as e:
+            click.echo(f"allocdump: {e}", err=True)
+            exit_code = e.exit_code
+    if format_ == "json":
+        rows = [{"path": path, **asdict(site)} for path, sites in found for site in sites]
+        document = {"schema": "allocdump.tags", "version": 1, "sites": rows}
+        click.echo(json.dumps(document, indent=1))
+    else:
+        click.echo("".join(f"{site}\n" for _, sites in found for site in sites), nl=False)
+    return exit_code

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What kind of file a core is, and whether all of it is there.
+
+Read from the file's own headers, before drgn or libkdumpfile see it, so that
+the usual mistakes get a sentence of their own. Mirrors makedumpfile's
+``diskdump_mod.h`` (``struct disk_dump_header``, ``struct kdump_sub_header``,
+``struct page_desc``) and the flattened format of ``makedumpfile.h``.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from ..errors import DumpError
+
+_FLATTENED = b"makedumpfile\0"
+_KDUMP = b"KDUMP   "
+_ELF = b"\x7fELF"
+
+# DUMP_DH_COMPRESSED_*: bits of disk_dump_header.status
+_COMPRESSION = {1: "zlib", 2: "lzo", 4: "snappy", 0x20: "zstd"}
+_INCOMPLETE = 8
+
+_DUMP_LEVEL_USER = 8
+
+
+@dataclass(frozen=True)
+class Core:
+    """What the headers of a core file say."""
+
+    path: str
+    format: str
+    """``kdump``, ``elf`` or ``live``."""
+    compression: str | None = None
+    dump_level: int | None = None
+    """makedumpfile's ``-d``; None if the format does not record it."""
+    missing_bytes: int = 0
+    """How much of the end of the file is missing, as far as the headers tell."""
+    incomplete: bool = False
+    """makedumpfile itself marked the dump as incomplete (it ran out of space)."""
+
+    @property
+    def excludes_user_pages(self) -> bool:
+        return bool((self.dump_level or 0) & _DUMP_LEVEL_USER)
+
+    def describe(self) -> str:
+        """For people: ``kdump, zstd, -d 31``."""
+        parts = [self.format, self.compression]
+        if self.dump_level is not None:
+            parts.append(f"-d {self.dump_level}")
+        return ", ".join(p for p in parts if p)
+
+
+def identify(path: str | os.PathLike[str]) -> Core:
+    """Look at the file at *path*.
+
+    :raises DumpError: if it is no core that can be opened; the message says what to do
+    """
+    name = os.fspath(path)
+    if Path(name).resolve() == Path("/proc/kcore"):
+        return Core(name, "live")
+    try:
+        mode = os.stat(name).st_mode
+        if stat.S_ISDIR(mode):
+            raise DumpError(f"{name} is a directory; name the vmcore file in it.")
+        if not stat.S_ISREG(mode):
+            raise DumpError(f"{name} is not a regular file; copy the dump to a file first.")
+        with open(name, "rb") as file:
+            return _identify(name, file, os.fstat(file.fileno()).st_size)
+    except FileNotFoundError:
+        raise DumpError(f"{name} does not exist; check the path of the vmcore.") from None
+    except OSError as e:
+        raise DumpError(f"{name} cannot be read ({e.strerror}); check its permissions.") from None
+
+
+def _identify(name: str, file: BinaryIO, size: int) -> Core:
+    magic = file.read(16)
+    if not size:
+        raise DumpError(
+            f"{name} is empty; the crash kernel probably had no space to write the dump."
+        )
+    if magic.startswith(_FLATTENED):
+        quoted = shlex.quote(name)
+        raise DumpError(
+            f"{name} is a flattened dump, which cannot be read in place; reassemble it with:"
+            f" makedumpfile -R {quoted}.vmcore < {quoted}"
+        )
+    if magic.startswith(_KDUMP):
+        try:
+            return _kdump(name, file, size)
+        except struct.error:
+            raise DumpError(
+                f"{name} is truncated in its headers ({size} bytes); copy the dump again."
+            ) from None
+    if magic.startswith(_ELF):
+        return _elf(name, file, size)
+    if magic.startswith(b"DISKDUMP"):
+        raise DumpError(f"{name} is a diskdump of an old kernel, which kept no allocation profile.")
+    raise DumpError(f"{name} is not a core dump (neither kdump-compressed nor ELF); name a vmcore.")
+
+
+def _kdump(name: str, file: BinaryIO, size: int) -> Core:
+    file.seek(0)
+    header = file.read(4096)
+    for order in "<>":
+        status, block, sub_blocks, bitmap_blocks = struct.unpack_from(order + "4I", header, 424)
+        if 512 <= block <= 1 << 20 and block & (block - 1) == 0:
+            break
+    else:
+        raise DumpError(f"{name} has a damaged kdump header; copy the dump again.")
+    file.seek(block)
+    dump_level, split = struct.unpack(order + "8xii", file.read(16))
+    missing = 0
+    if not split:
+        bitmaps = (1 + sub_blocks) * block
+        missing = _missing(file, size, order, bitmaps, bitmap_blocks * block)
+    return Core(
+        name,
+        "kdump",
+        next((c for bit, c in _COMPRESSION.items() if status & bit), None),
+        dump_level,
+        missing,
+        bool(status & _INCOMPLETE),
+    )
+
+
+def _missing(file: BinaryIO, size: int, order: str, bitmaps: int, length: int) -> int:
+    """Bytes missing at the end.
+
+    Page descriptors are one for each bit set in the second of two bitmaps, and the
+    data they point to follows in the same order (but for zero pages, which share
+    one), so the last few descriptors tell where the file has to end.
+    """
+    descriptors = bitmaps + length
+    if descriptors > size:
+        return descriptors - size
+    file.seek(bitmaps + length // 2)
+    pages = 0
+    for left in range(length // 2, 0, -(1 << 24)):
+        chunk = np.frombuffer(file.read(min(left, 1 << 24)), np.uint8)
+        pages += int(np.bitwise_count(chunk).sum(dtype=np.int64))
+    end = descriptors + 24 * pages
+    if end > size:
+        return end - size
+    last = min(pages, 4096)
+    file.seek(end - 24 * last)
+    raw = np.frombuffer(
+        file.read(24 * last),
+        np.dtype([("offset", order + "i8"), ("size", order + "u4"), ("rest", "V12")]),
+    )
+    if len(raw):
+        end = int((raw["offset"] + raw["size"]).max())
+    return max(0, end - size)
+
+
+def _elf(name: str, file: BinaryIO, size: int) -> Core:
+    from elftools.common.exceptions import ELFError
+    from elftools.construct import ConstructError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        elf = ELFFile(file)
+        if elf["e_type"] != "ET_CORE":
+            raise DumpError(
+                f"{name} is an ELF file but no core dump; name the vmcore here"
+                " and a vmlinux with --vmlinux."
+            )
+        end = max((s["p_offset"] + s["p_filesz"] for s in elf.iter_segments()), default=0)
+    except (ELFError, ConstructError, ValueError, KeyError, AttributeError):
+        raise DumpError(f"{name} has a damaged ELF header; copy the dump again.") from None
+    return Core(name, "elf", missing_bytes=max(0, end - size))

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Global variables without DWARF: address from kallsyms, type from this table.
+
+BTF knows the types of per-CPU variables but not of other globals, so those that
+allocdump and drgn's helpers for the same structures read are listed here.
+"""
+
+from __future__ import annotations
+
+from drgn import FindObjectFlags, Object, Program, Symbol, Type
+
+from .btf_types import BtfTypes
+
+# A type ending in [] gets its length from the size of the symbol.
+TYPES = {
+    # lib/codetag.c, lib/alloc_tag.c (mm/alloc_tag.c since 7.3)
+    "codetag_types": "struct list_head",
+    "alloc_tag_cttype": "struct codetag_type *",
+    "module_tags": "struct alloc_tag_module_section",
+    "kernel_tags": "struct alloc_tag_kernel_section",
+    "mod_area_mt": "struct maple_tree",
+    "mem_alloc_profiling_key": "struct static_key",
+    "mem_profiling_compressed": "struct static_key",
+    "mem_profiling_support": "_Bool",
+    "alloc_tag_ref_mask": "unsigned long",
+    "alloc_tag_ref_offs": "int",
+    "page_alloc_tagging_ops": "struct page_ext_operations",
+    "page_ext_size": "unsigned long",
+    "__highest_present_section_nr": "unsigned long",
+    # kernel/module/main.c
+    "modules": "struct list_head",
+    "module_kset": "struct kset *",
+    "mod_tree": "struct mod_tree_root",
+    # kernel/printk/printk.c
+    "prb": "struct printk_ringbuffer *",
+    "clear_seq": "struct latched_seq",
+    # SMP, tasks, time
+    "__per_cpu_offset": "unsigned long []",
+    "__cpu_possible_mask": "struct cpumask",
+    "__cpu_present_mask": "struct cpumask",
+    "__cpu_online_mask": "struct cpumask",
+    "nr_cpu_ids": "unsigned int",
+    "init_task": "struct task_struct",
+    "init_mm": "struct mm_struct",
+    "init_pid_ns": "struct pid_namespace",
+    "init_uts_ns": "struct uts_namespace",
+    "root_task_group": "struct task_group",
+    "panic_cpu": "atomic_t",
+    "crashing_cpu": "int",
+    "tainted_mask": "unsigned long",
+    "saved_command_line": "char *",
+    "jiffies": "volatile unsigned long",
+    # memory
+    "slab_caches": "struct list_head",
+    "mem_section": "struct mem_section **",
+    "node_data": "struct pglist_data *[]",
+    "node_states": "nodemask_t []",
+    "vm_node_stat": "atomic_long_t []",
+    "vm_zone_stat": "atomic_long_t []",
+    "_totalram_pages": "atomic_long_t",
+    "vmap_nodes": "struct vmap_node *",
+    "nr_vmap_nodes": "int",
+    "vmemmap_base": "unsigned long",
+    "page_offset_base": "unsigned long",
+    "vmalloc_base": "unsigned long",
+}
+
+_NOT_CONSTANT = FindObjectFlags.VARIABLE | FindObjectFlags.FUNCTION
+
+
+class Globals:
+    """:meth:`find` is a drgn object finder over symbols, BTF and :data:`TYPES`."""
+
+    def __init__(self, types: BtfTypes) -> None:
+        self.types = types
+
+    def find(
+        self, prog: Program, name: str, flags: FindObjectFlags, filename: str | None
+    ) -> Object | None:
+        if filename:
+            return None
+        if flags & FindObjectFlags.VARIABLE:
+            symbols = prog.symbols(name)
+            if symbols:
+                made = self._type(prog, name, symbols[0])
+                if made is not None:
+                    return Object(prog, made, address=symbols[0].address)
+        if flags & FindObjectFlags.CONSTANT:
+            return self.types.enumerator(name)
+        return None
+
+    def _type(self, prog: Program, name: str, symbol: Symbol) -> Type | None:
+        known = TYPES.get(name)
+        if known is None:
+            return self.types.variable(name)
+        try:
+            if known.endswith("[]"):
+                element = prog.type(known.removesuffix("[]").rstrip())
+                return prog.array_type(element, symbol.size // (element.size or 1))
+            return prog.type(known)
+        except LookupError:
+            return None

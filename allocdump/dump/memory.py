@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Bulk reads from a program whose memory has holes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from drgn import FaultError, Program
+
+PAGE = 4096
+
+U8 = npt.NDArray[np.uint8]
+U64 = npt.NDArray[np.uint64]
+Bool = npt.NDArray[np.bool_]
+
+
+@dataclass
+class Holes:
+    """What could not be read, counted, with the first reason met."""
+
+    pages: int = 0
+    reason: str = ""
+    first: int | None = None
+    """Address of the first page that could not be read."""
+
+    def add(self, address: int, error: Exception) -> None:
+        if self.first is None:
+            self.first, self.reason = address, str(error)
+        self.pages += 1
+
+
+@dataclass
+class Memory:
+    """Reads of a program's memory, in long runs, with a count of the holes met.
+
+    What cannot be read comes back as zeros and is marked so; nothing here raises
+    for a hole.
+    """
+
+    prog: Program
+    holes: Holes = field(default_factory=Holes)
+
+    def read(self, address: int, size: int) -> tuple[U8, Bool]:
+        """Read *size* bytes at *address*.
+
+        :return: the bytes, shape ``(size,)``, and for each byte whether it was read
+        """
+        data = np.zeros(size, np.uint8)
+        ok = np.zeros(size, np.bool_)
+        for start, chunk in self._chunks(address, size):
+            at = start - address
+            data[at : at + len(chunk)] = np.frombuffer(chunk, np.uint8)
+            ok[at : at + len(chunk)] = True
+        return data, ok
+
+    def _chunks(self, address: int, size: int) -> Iterator[tuple[int, bytes]]:
+        """The readable pieces, found by halving: a fault may name the start of the read
+        instead of the page that is missing.
+        """
+        todo = [(address, min(address + size, 1 << 64))]
+        while todo:
+            start, end = todo.pop()
+            try:
+                yield start, self.prog.read(start, end - start)
+            except (FaultError, OverflowError, ValueError) as e:
+                pages = (end - 1) // PAGE - start // PAGE
+                if pages == 0:
+                    self.holes.add(start, e)
+                elif end > start:
+                    middle = (start // PAGE + (pages + 1) // 2) * PAGE
+                    todo += [(middle, end), (start, middle)]
+
+    def gather(self, addresses: U64, size: int, gap: int = PAGE) -> tuple[U8, Bool]:
+        """Read *size* bytes at each of *addresses*, near ones in one run.
+
+        :param addresses: shape ``(n,)``, any order, duplicates allowed
+        :param gap: addresses no further apart than this share a run, in bytes
+        :return: the bytes, shape ``(n, size)``, and whether each item was read whole, ``(n,)``
+        """
+        data = np.zeros((len(addresses), size), np.uint8)
+        ok = np.zeros(len(addresses), np.bool_)
+        order = np.argsort(addresses, kind="stable")
+        span = np.arange(size)
+        for run in runs(addresses[order], gap):
+            items = order[run]
+            start = int(addresses[items[0]])
+            length = int(addresses[items[-1]]) - start + size
+            raw, good = self.read(start, length)
+            where = (addresses[items] - np.uint64(start)).astype(np.int64)[:, None] + span
+            data[items] = raw[where]
+            ok[items] = good[where].all(axis=1)
+        return data, ok
+
+    def strings(self, pointers: U64, limit: int = 1024) -> dict[int, bytes | None]:
+        """C strings at the distinct *pointers*; None where one cannot be read.
+
+        :param limit: longer strings are cut here: no file or function name is
+        """
+        out: dict[int, bytes | None] = {}
+        unique = np.unique(pointers)
+        for run in runs(unique, PAGE):
+            start = int(unique[run.start])
+            # Strings end soon: up to the end of the last one's page, and more if need be.
+            length = (int(unique[run.stop - 1]) // PAGE + 1) * PAGE - start
+            data, ok = self.read(start, length)
+            raw = data.tobytes()
+            for pointer in unique[run].tolist():
+                at = pointer - start
+                end = raw.find(b"\0", at, at + limit)
+                if end < 0:
+                    out[pointer] = self._long_string(pointer, limit)
+                elif ok[at : end + 1].all():
+                    out[pointer] = raw[at:end]
+                else:
+                    out[pointer] = None
+        return out
+
+    def _long_string(self, pointer: int, limit: int) -> bytes | None:
+        data, ok = self.read(pointer, limit)
+        raw = data.tobytes()
+        end = raw.find(b"\0")
+        if end < 0:
+            return raw if ok.all() else None
+        return raw[:end] if ok[: end + 1].all() else None
+
+
+def runs(ascending: U64, gap: int) -> Iterator[slice]:
+    """Slices of an ascending array whose neighbours are at most *gap* apart."""
+    if not len(ascending):
+        return
+    cuts = np.flatnonzero(np.diff(ascending) > gap) + 1
+    yield from map(slice, [0, *cuts.tolist()], [*cuts.tolist(), len(ascending)])

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What can go wrong, and the exit code each kind of failure has.
+
+Every message is one sentence for the person with the dump, and says what to do.
+"""
+
+
+class AllocdumpError(Exception):
+    """Base of all errors that are shown to the user as one sentence."""
+
+    exit_code = 1
+
+
+class DumpError(AllocdumpError):
+    """The core cannot be opened: missing, not a dump, flattened, truncated."""
+
+    exit_code = 3
+
+
+class TypesError(AllocdumpError):
+    """No usable types or symbols: no BTF, no kallsyms, or a vmlinux of another kernel."""
+
+    exit_code = 4
+
+
+class ProfilingError(AllocdumpError):
+    """The kernel kept no allocation profile: not built in, or never enabled."""
+
+    exit_code = 5
+
+
+class DamagedError(AllocdumpError):
+    """The dump opens, but lacks the very memory that the answer would come from."""
+
+    exit_code = 6

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Why memory that a dump should hold is not in it."""
+
+from __future__ import annotations
+
+from drgn import Program
+
+from ..dump.core import Core
+
+
+def damage_cause(prog: Program, core: Core) -> str:
+    """The likely reason for missing kernel memory; empty if none is known."""
+    if core.missing_bytes:
+        return "the dump is truncated"
+    if core.incomplete:
+        return "makedumpfile ran out of space"
+    if _tail_pages_dropped(prog, core):
+        return (
+            f"makedumpfile up to 1.7.8 at -d {core.dump_level} takes tail pages of slabs and"
+            " other compound pages of Linux 7.1 and later for user pages and drops some;"
+            " capture with -d 23, or with a newer makedumpfile"
+        )
+    return ""
+
+
+def _tail_pages_dropped(prog: Program, core: Core) -> bool:
+    """``page.compound_head`` was renamed ``compound_info`` in Linux 7.1.
+
+    makedumpfile up to 1.7.8 looks for the old name, and without it cannot tell tail pages.
+    """
+    if not core.excludes_user_pages:
+        return False
+    try:
+        return bool(prog.type("struct page").has_member("compound_info"))
+    except LookupError:
+        return False

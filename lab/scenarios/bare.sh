@@ -1,0 +1,2 @@
+reports
+echo c > /proc/sysrq-trigger

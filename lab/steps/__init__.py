@@ -1,0 +1,1 @@
+"""The steps of scripts/lab: one idea a file, each step skipped when done."""

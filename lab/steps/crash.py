@@ -1,0 +1,134 @@
+"""Boots a kernel in QEMU, lets it crash, and collects what it leaves."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from . import apt, share, truth, work
+from .kernel import Kernel
+
+COMPRESSION = {"none": "", "zlib": "-c", "lzo": "-l", "snappy": "-p", "zstd": "-z"}
+TIMEOUT = 300
+CMDLINE = "console=ttyS0 crashkernel=80M init_on_alloc=1 init_on_free=1"
+
+
+@dataclass
+class Scenario:
+    """One scenario of lab/scenarios: a machine and what happens on it."""
+
+    name: str
+    memory: str
+    cpus: int
+    cmdline: str
+    dumps: list[dict]
+    script: str = ""
+    qemu: list[str] = field(default_factory=list)
+
+    @property
+    def path(self) -> Path:
+        return work.LAB / "scenarios" / f"{self.script or self.name}.sh"
+
+    def makedumpfile(self) -> list[str]:
+        """Returns one line for each dump: its name and makedumpfile's options."""
+        return [
+            f"{dump['name']} {COMPRESSION[dump['compression']]} -d {dump['level']}"
+            for dump in self.dumps
+        ]
+
+    def command(self, folder: str, accelerator: str) -> list[str]:
+        """Returns the QEMU command that runs in the shared folder's parent."""
+        return [
+            "qemu-system-x86_64", "-accel", accelerator, "-m", self.memory, "-smp", str(self.cpus),
+            "-display", "none", "-nic", "none", "-no-reboot", "-serial", "file:console.txt",
+            "-fsdev", f"local,id=lab,path={folder},security_model=none",
+            "-device", "virtio-9p-pci,fsdev=lab,mount_tag=lab",
+            *self.qemu,
+            "-kernel", f"{folder}/bzImage", "-initrd", f"{folder}/initrd",
+            "-append", f"{CMDLINE} {self.cmdline}".strip(),
+        ]  # fmt: skip
+
+
+def load(name: str) -> Scenario:
+    return Scenario(name=name, **work.describe("scenarios", name))
+
+
+def dump(kernel: Kernel, scenario: Scenario, folder: Path, accelerator: str) -> None:
+    """Makes one dump folder."""
+    run = work.folder("runs", f"{kernel.name}-{scenario.name}")
+    share.make(run / "share", kernel, scenario.path, scenario.makedumpfile())
+    command = scenario.command("share", accelerator)
+    _boot(command, run)
+
+    out = run / "share" / "out"
+    console = run / "console.txt"
+    if missing := [dump["name"] for dump in scenario.dumps if not (out / dump["name"]).exists()]:
+        raise work.LabError(f"no {missing[0]} was saved, see {console}")
+    shutil.copy(_plain(console), out / "console.txt")
+    truth.extract(out / scenario.dumps[0]["name"], out / "console.txt", out)
+    (out / "made.json").write_text(json.dumps(_made(kernel, scenario, command), indent=2) + "\n")
+    sums(out)
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(out, folder)
+    for path in sorted(folder.iterdir()):
+        path.chmod(0o644)
+        work.say(f"{path.stat().st_size:>10,} {path.name}")
+
+
+def _boot(command: list[str], run: Path) -> None:
+    work.say(f"booting {run.name}")
+    started = time.monotonic()
+    try:
+        subprocess.run(command, cwd=run, check=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL)
+    except FileNotFoundError:
+        raise work.LabError("qemu-system-x86_64 is missing: install qemu-system-x86") from None
+    except subprocess.TimeoutExpired:
+        raise work.LabError(
+            f"the machine still runs after {TIMEOUT} s, see {run / 'console.txt'}"
+        ) from None
+    except subprocess.CalledProcessError as error:
+        raise work.LabError(f"QEMU failed with status {error.returncode}") from None
+    work.say(f"crashed and saved after {time.monotonic() - started:.0f} s")
+
+
+def _plain(console: Path) -> Path:
+    """Returns the console without the firmware's terminal codes."""
+    text = console.read_text(errors="replace").replace("\r", "")
+    start = text.find("Linux version")
+    console.write_text(text[max(start, 0) :])
+    return console
+
+
+def _made(kernel: Kernel, scenario: Scenario, command: list[str]) -> dict:
+    """Returns how the dump came to be, without a path of this machine."""
+    package = apt.deb(kernel.package, kernel.suite, kernel.version)
+    return {
+        "kernel": {
+            "name": kernel.name,
+            "package": kernel.package,
+            "version": apt.version(package),
+            "configs": [f"lab/configs/{name}.config" for name in kernel.configs],
+            "build_id": _build_id(kernel),
+        },
+        "scenario": scenario.name,
+        "cmdline": command[-1],
+        "qemu": command,
+        "makedumpfile": share.makedumpfile_version(),
+        "dumps": scenario.dumps,
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }
+
+
+def _build_id(kernel: Kernel) -> str:
+    notes = work.run("readelf", "--notes", kernel.vmlinux)
+    return next((line.split()[-1] for line in notes.splitlines() if "Build ID:" in line), "")
+
+
+def sums(folder: Path) -> None:
+    paths = sorted(path for path in folder.iterdir() if path.name != "SHA256SUMS")
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in paths]
+    (folder / "SHA256SUMS").write_text("".join(lines))

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+import numpy as np
+import pytest
+
+from allocdump.analysis.report import Pattern, choose, group, order, site_names, total
+from allocdump.kernel.sites import Evidence
+
+from ..samples import sites
+
+
+def names(chosen):
+    return site_names(chosen).tolist()
+
+
+SITES = sites(
+    ("mm/slub.c", 100, "alloc_slab_page", "", 8192, 2),
+    ("mm/util.c", 5, "kmemdup", "", 0, 0),
+    ("fs/ext4/super.c", 7, "init", "ext4", 100, 10),
+    ("lib/util.c", 5, "kmemdup", "", 300, 1),
+    ("leaker.c", 10, "get", "leaker", 1 << 40, 1 << 33),
+    ("x.c", 1, "f", "ext4", -50, 0),
+)
+
+
+def test_zero_sites_are_left_out_unless_asked_for():
+    assert "mm/util.c:5" not in names(choose(SITES))
+    assert names(choose(SITES, zeros=True)) == names(SITES)
+
+
+@pytest.mark.parametrize(
+    ("glob", "expected"),
+    [
+        ("mm/*", ["mm/slub.c:100", "mm/util.c:5"]),
+        ("leaker.c:10", ["leaker.c:10"]),
+        ("leaker.c:*", ["leaker.c:10"]),
+        ("ext4", ["fs/ext4/super.c:7", "x.c:1"]),
+        ("file=*ext4*", ["fs/ext4/super.c:7"]),
+        ("module=ext4", ["fs/ext4/super.c:7", "x.c:1"]),
+        ("module=", ["mm/slub.c:100", "mm/util.c:5", "lib/util.c:5"]),
+        ("func=kmem*", ["mm/util.c:5", "lib/util.c:5"]),
+        ("function=k*[!x]", ["mm/util.c:5", "lib/util.c:5"]),
+        ("nothing", []),
+        ("other=mm/*", []),
+    ],
+)
+def test_patterns(glob, expected):
+    assert names(choose(SITES, patterns=[Pattern(glob)], zeros=True)) == expected
+
+
+def test_all_patterns_must_match():
+    patterns = [Pattern("kmemdup"), Pattern("file=lib/*")]
+    assert names(choose(SITES, patterns=patterns, zeros=True)) == ["lib/util.c:5"]
+
+
+def test_unloaded_sites_can_be_left_out():
+    gone = sites(("a.c", 1, "f", "gone", 10, 1), unloaded=True)
+    assert len(choose(gone)) == 1
+    assert len(choose(gone, unloaded=False)) == 0
+
+
+def test_unloaded_sites_of_unknown_size_are_kept():
+    gone = sites(("a.c", 1, "f", "gone", 0, 0), unloaded=True, evidence=Evidence.NONE)
+    assert len(choose(gone)) == 1
+
+
+@pytest.mark.parametrize(
+    ("by", "expected"),
+    [
+        ("module", {"(built-in)": 8492, "ext4": 50, "leaker": 1 << 40}),
+        ("directory", {"mm": 8192, "fs/ext4": 100, "lib": 300, "[leaker]": 1 << 40, "[ext4]": -50}),
+        ("file", {"mm/slub.c": 8192, "mm/util.c": 0, "fs/ext4/super.c": 100, "lib/util.c": 300,
+                  "leaker.c": 1 << 40, "x.c": -50}),
+    ],
+)  # fmt: skip
+def test_group(by, expected):
+    rows = group(SITES, by)
+    assert dict(zip(rows.name, rows.bytes.tolist(), strict=True)) == expected
+    assert rows.calls.sum() == total(SITES).calls
+    assert rows.count.sum() == len(SITES)
+    assert rows.sites is None
+
+
+def test_functions_of_one_name_in_two_files_stay_apart():
+    rows = group(SITES, "function")
+    assert "kmemdup (mm/util.c)" in rows.name
+    assert "kmemdup (lib/util.c)" in rows.name
+
+
+def test_order():
+    rows = group(choose(SITES, zeros=True))
+    first = {by: order(rows, by, 1).name[0] for by in ("size", "calls", "average", "kernel")}
+    assert first == {
+        "size": "leaker.c:10",
+        "calls": "leaker.c:10",
+        "average": "mm/slub.c:100",
+        "kernel": "mm/slub.c:100",
+    }
+    by_name = order(rows, "name").name.tolist()
+    assert by_name == sorted(by_name)
+    assert order(rows, "size").bytes.tolist() == sorted(rows.bytes.tolist(), reverse=True)
+    assert len(order(rows, "size", 100)) == len(rows)
+
+
+def test_ties_keep_the_kernels_order():
+    same = sites(*[("f.c", i, "f", "", 1, 1) for i in range(50)])
+    assert order(group(same)).sites.line.tolist() == list(range(50))
+
+
+def test_average_without_calls_is_zero():
+    assert group(SITES).average()[-1] == 0
+    assert np.isfinite(group(SITES).average()).all()
+
+
+def test_nothing_chosen():
+    nothing = choose(SITES, patterns=[Pattern("nothing")])
+    for by in ("site", "function", "module"):
+        assert len(order(group(nothing, by), "average", 5)) == 0
+    assert total(nothing).bytes == 0

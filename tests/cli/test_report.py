@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Options of ``allocdump report`` on a real dump."""
+
+import csv
+import io
+import json
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from allocdump.cli import cli
+from allocdump.cli.options import Size
+
+from ..dumpdata import core, truth
+
+QUIET = str(core("7.2-quiet"))
+
+
+def report(*args, code=0):
+    done = CliRunner().invoke(cli, ["report", QUIET, *args])
+    assert done.exit_code == code, done.output
+    return done.stdout
+
+
+def rows(*args):
+    return list(csv.DictReader(io.StringIO(report("--format", "csv", *args))))
+
+
+def test_top_and_sort():
+    sizes = [int(r["bytes"]) for r in rows()]
+    assert sizes == sorted(sizes, reverse=True)
+    assert [int(r["bytes"]) for r in rows("--top", "5")] == sizes[:5]
+    calls = [int(r["calls"]) for r in rows("--sort", "calls")]
+    assert calls == sorted(calls, reverse=True)
+
+
+def test_zero_sites_only_with_all():
+    kernels = truth(core("7.2-quiet")).splitlines()[2:]
+    everything = rows("--all", "--no-unloaded")
+    assert len(everything) == len(kernels)
+    held = rows("--no-unloaded")
+    assert len(held) == sum(line.split()[:2] != ["0", "0"] for line in kernels)
+
+
+def test_filter_and_min_size():
+    assert {r["module"] for r in rows("--filter", "module=labmod")} == {"labmod"}
+    chosen = rows("--filter", "file=mm/*", "--min-size", "64K")
+    assert chosen
+    assert all(r["file"].startswith("mm/") and int(r["bytes"]) >= 65536 for r in chosen)
+    assert rows("--filter", "no such thing") == []
+
+
+def test_unloaded_modules():
+    assert {r["unloaded"] for r in rows("--filter", "module=leaked")} == {"True"}
+    assert rows("--filter", "module=leaked", "--no-unloaded") == []
+    assert "[leaked]" not in report("--format", "allocinfo")
+    assert "[leaked]" in report("--format", "allocinfo", "--unloaded")
+
+
+def test_group_by():
+    modules = {r["name"]: int(r["bytes"]) for r in rows("--group-by", "module")}
+    assert {"(built-in)", "labmod", "leaked"} <= set(modules)
+    sites = rows("--filter", "module=labmod")
+    assert modules["labmod"] == sum(int(r["bytes"]) for r in sites)
+
+
+@pytest.mark.parametrize("format_", ["allocinfo", "folded"])
+def test_groups_have_no_such_format(format_):
+    report("--group-by", "module", "--format", format_, code=2)
+
+
+def test_allocinfo_can_be_filtered_and_sorted():
+    lines = report("--format", "allocinfo", "--filter", "mm/*", "--sort", "size", "-n", "3")
+    sizes = [int(line.split()[0]) for line in lines.splitlines()[2:]]
+    assert len(sizes) == 3
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_json_totals():
+    document = json.loads(report("--format", "json", "--all"))
+    assert document["total"]["bytes"] == sum(r["bytes"] for r in document["rows"])
+    assert document["kernel"]["release"].startswith("7.2.")
+    assert document["kernel"]["crash_reason"].startswith("Kernel panic")
+
+
+def test_no_colour_into_a_pipe():
+    assert "\x1b" not in report()
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("4096", 4096), ("64K", 65536), ("64k", 65536), ("1.5MiB", 3 << 19),
+     ("2GB", 2 << 30), (" 3 T ", 3 << 40)],
+)  # fmt: skip
+def test_size(text, size):
+    assert Size().convert(text, None, None) == size
+
+
+@pytest.mark.parametrize("text", ["", "K", "-1", "1X", "1,000", "0x10"])
+def test_no_size(text):
+    with pytest.raises(click.BadParameter):
+        Size().convert(text, None, None)
+
+
+def test_help_names_every_command_and_exit_code():
+    text = CliRunner().invoke(cli, ["--help"]).output
+    for word in ("report", "tags", "130", "141", "70"):
+        assert word in text
+    assert "Examples:" in CliRunner().invoke(cli, ["report", "-h"]).output

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Bad input: one sentence on stderr, a documented exit code, never a traceback."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from allocdump.dump.buildid import inspect
+
+from ..dumpdata import TESTDATA, core, run
+
+QUIET = core("7.2-quiet")
+
+
+def fails(code, *args):
+    done = run("report", *args)
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("allocdump: ")
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_no_such_file(tmp_path):
+    assert "does not exist" in fails(3, tmp_path / "vmcore")
+
+
+def test_directory(tmp_path):
+    assert "is a directory" in fails(3, tmp_path)
+
+
+def test_empty_file(tmp_path):
+    path = tmp_path / "vmcore"
+    path.touch()
+    assert "is empty" in fails(3, path)
+
+
+def test_text_file(tmp_path):
+    path = tmp_path / "vmcore"
+    path.write_text("this is not a dump\n" * 100)
+    assert "is not a core dump" in fails(3, path)
+
+
+def test_elf_that_is_no_core():
+    assert "no core dump" in fails(3, sys.executable)
+
+
+def test_control_characters_in_a_path_are_not_shown_raw(tmp_path):
+    path = tmp_path / "vm\x1b[31mcore"
+    path.write_text("text")
+    assert "\x1b" not in fails(3, path)
+
+
+def test_flattened(tmp_path):
+    path = tmp_path / "my vmcore.flat"
+    path.write_bytes(b"makedumpfile".ljust(16, b"\0") + bytes(4096))
+    message = fails(3, path)
+    assert f"makedumpfile -R '{path}'.vmcore < '{path}'" in message
+
+
+@pytest.mark.parametrize("kept", [2000, 100_000, 0.5])
+def test_truncated(tmp_path, kept):
+    size = QUIET.stat().st_size
+    path = tmp_path / "vmcore"
+    shutil.copy(QUIET, path)
+    os.truncate(path, kept if isinstance(kept, int) else int(size * kept))
+    assert "truncated" in fails(3, path)
+
+
+def test_truncated_by_little_is_still_reported(tmp_path):
+    path = tmp_path / "vmcore"
+    shutil.copy(QUIET, path)
+    os.truncate(path, path.stat().st_size - 5000)
+    done = run("report", path, "--format", "csv")
+    assert "truncated" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0
+    assert done.stdout.count("\n") > 100
+
+
+def test_kernel_without_profiling_or_btf():
+    message = fails(4, core("tiny-noprofiling"))
+    assert "CONFIG_DEBUG_INFO_BTF" in message
+    assert "--vmlinux" in message
+
+
+def test_profiling_never_enabled():
+    message = fails(5, core("tiny-never"))
+    assert "never enabled" in message
+    assert "sysctl.vm.mem_profiling=1" in message
+
+
+def test_wrong_vmlinux():
+    vmlinux = TESTDATA / "7.3-tiny" / "vmlinux"
+    message = fails(4, QUIET, "--vmlinux", vmlinux)
+    assert inspect(str(vmlinux)).build_id in message
+    assert "70c7ed4d" not in message  # of another dump
+    assert message.count("build ID") == 1
+
+
+@pytest.mark.parametrize("file", ["no such file", "/", sys.executable, __file__])
+def test_useless_vmlinux(file):
+    assert "--vmlinux" in fails(4, QUIET, "--vmlinux", file)
+
+
+def test_no_vmlinux_to_be_found():
+    assert "--vmlinux" in fails(4, QUIET, "--debug-info", "dwarf")
+
+
+@pytest.mark.parametrize("args", [[], [QUIET, "--live"]])
+def test_core_or_live(args):
+    done = run("report", *args)
+    assert done.returncode == 2
+    assert "--live" in done.stderr
+
+
+def test_live_without_kcore_or_root():
+    if os.path.exists("/proc/kcore") and os.geteuid() == 0:
+        pytest.skip("this machine may be read")
+    assert "/proc/kcore" in fails(3, "--live")
+
+
+def test_reader_goes_away():
+    shell = f"{sys.executable} -m allocdump report {QUIET} --all | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("Linux 7.2")
+    assert lines[1] in ("0", "141")
+
+
+def test_reader_is_gone_before_the_output():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "allocdump", "report", QUIET, "--all"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == -signal.SIGPIPE
+
+
+def test_interrupt_is_quiet():
+    code = (
+        "import allocdump.cli, allocdump.api, os, signal\n"
+        "allocdump.api.Dump.report = lambda self: os.kill(os.getpid(), signal.SIGINT)\n"
+        "allocdump.cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "report", QUIET], capture_output=True, text=True
+    )
+    assert done.returncode == 128 + signal.SIGINT
+    assert done.stderr.strip() == ""
+
+
+def test_a_bug_is_one_sentence():
+    code = (
+        "import allocdump.cli, allocdump.api\n"
+        "allocdump.api.Dump.report = lambda self: 1 / 0\n"
+        "allocdump.cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "report", QUIET], capture_output=True, text=True
+    )
+    assert done.returncode == 70
+    assert "Traceback" not in done.stderr
+    assert "ALLOCDUMP_DEBUG" in done.stderr

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The bundled dumps are what their makers left, and cover what they have to."""
+
+import hashlib
+from collections import Counter
+
+import pytest
+
+from allocdump.dump.core import identify
+
+from ..dumpdata import CORES, CORES_WITH_TRUTH, FOLDERS, made, name, open_core
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda f: f.name)
+def test_checksums(folder):
+    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    sums = {file.lstrip("*"): digest for digest, file in (line.split() for line in lines)}
+    files = {f.name for f in folder.iterdir()} - {"SHA256SUMS"}
+    assert set(sums) == files
+    for file in files:
+        assert hashlib.sha256((folder / file).read_bytes()).hexdigest() == sums[file]
+
+
+def test_coverage():
+    """6.12 and 7.x, every compression, whole and damaged, all with the kernel's truth."""
+    assert len(CORES_WITH_TRUTH) >= 4
+    compressions = Counter(identify(core).compression for core in CORES)
+    assert {"zlib", "lzo", "zstd"} <= set(compressions)
+    releases = {open_core(core).origin.system.release for core in CORES_WITH_TRUTH}
+    for series in ("6.12.", "7.2.", "7.3."):
+        assert any(release.startswith(series) for release in releases)
+    profiles = [open_core(core).origin.profiling for core in CORES_WITH_TRUTH]
+    assert {p.compressed for p in profiles} == {True, False}
+    configs = [made(core)["kernel"]["configs"] for core in CORES_WITH_TRUTH]
+    assert any("lab/configs/debug.config" in config for config in configs)
+
+
+@pytest.mark.parametrize("core", CORES, ids=name)
+def test_is_whole(core):
+    found = identify(core)
+    assert found.missing_bytes == 0
+    assert found.dump_level == (31 if core.suffix == ".d31" else found.dump_level)

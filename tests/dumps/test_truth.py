@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Reports against what the kernel itself said in the moment of the crash."""
+
+import re
+
+import pytest
+
+from allocdump.analysis import report as analysis
+from allocdump.kernel.sites import Evidence
+from allocdump.render import allocinfo
+
+from ..dumpdata import CORES_WITH_TRUTH, name, open_core, run, truth
+
+pytestmark = pytest.mark.parametrize("core", CORES_WITH_TRUTH, ids=name)
+
+
+def test_allocinfo_is_byte_for_byte_the_kernels(core):
+    done = run("report", core, "--format", "allocinfo")
+    assert done.returncode == 0
+    assert done.stdout == truth(core)
+
+
+def test_every_registered_site_is_read(core):
+    report = open_core(core).report()
+    assert report.completeness.complete
+    registered = ~report.sites.unloaded
+    assert (report.sites.evidence[registered] == Evidence.COUNTER).all()
+    lines = truth(core).splitlines()[2:]
+    assert registered.sum() == len(lines)
+    assert report.sites.bytes[registered].sum() == sum(int(line.split()[0]) for line in lines)
+
+
+def test_groups_sum_to_the_whole(core):
+    sites = open_core(core).report().sites
+    whole = analysis.total(sites)
+    for by in ("function", "file", "directory", "module"):
+        rows = analysis.group(sites, by)
+        assert len(set(rows.name)) == len(rows)
+        assert (rows.bytes.sum(), rows.calls.sum(), rows.count.sum()) == (
+            whole.bytes,
+            whole.calls,
+            whole.sites,
+        )
+
+
+def test_unloaded_module_is_named_with_what_it_left(core):
+    """The kernel logged each site's bytes when the module went."""
+    report = open_core(core).report()
+    console = (core.parent / "console.txt").read_text(errors="replace")
+    logged = {
+        (file, int(line), module, function, int(size))
+        for file, line, module, function, size in re.findall(
+            r"(\S+):(\d+) module (\S+) func:(\S+) has (\d+) allocated at module unload", console
+        )
+    }
+    gone = report.sites.take(report.sites.unloaded)
+    columns = (gone.file, gone.line.tolist(), gone.module, gone.function, gone.bytes.tolist())
+    assert set(zip(*columns, strict=True)) == logged
+    with_them = allocinfo.render("", report.sites)
+    assert sum("[leaked]" in line for line in with_them) == len(logged)
+
+
+def test_the_out_of_memory_killers_own_top_ten(core):
+    """The kernel prints its ten largest sites when it kills; sizes have three digits."""
+    console = (core.parent / "console.txt").read_text(errors="replace")
+    _, found, tail = console.rpartition("Memory allocations:")
+    if not found:
+        pytest.skip("this kernel did not run out of memory")
+    pattern = re.compile(r"([\d.]+) (B|KiB|MiB|GiB) +(\d+) (\S+) (?:\[(\S+)\] )?func:(\S+)")
+    logged = [m.groups() for m in map(pattern.search, tail.splitlines()[1:11]) if m]
+    assert len(logged) == 10
+    sites = open_core(core).report().sites
+    held = {
+        (f"{file}:{line}", module, function): (size, calls)
+        for file, line, module, function, size, calls in zip(
+            sites.file, sites.line.tolist(), sites.module, sites.function,
+            sites.bytes.tolist(), sites.calls.tolist(), strict=True,
+        )
+    }  # fmt: skip
+    units = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+    for number, unit, calls, where, module, function in logged:
+        size, count = held[where, module or "", function]
+        digits = len(number.partition(".")[2])
+        assert abs(size / units[unit] - float(number)) <= 0.5001 * 10**-digits + 0.01
+        assert count == int(calls)

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""BTF from the dump against DWARF from its vmlinux."""
+
+import json
+
+import pytest
+from drgn.helpers.linux import (
+    for_each_possible_cpu,
+    for_each_slab_cache,
+    for_each_task,
+    get_printk_records,
+    idr_for_each_entry,
+    mt_for_each,
+)
+
+import allocdump
+from allocdump.dump.buildid import inspect
+
+from ..dumpdata import CORES_WITH_TRUTH, core, name, open_core, run
+
+TINY = core("7.3-tiny")
+VMLINUX = TINY.parent / "vmlinux"
+LABMOD = TINY.parent / "labmod.ko"
+
+
+@pytest.fixture(scope="module")
+def dwarf():
+    return allocdump.open(TINY, vmlinux=[str(VMLINUX)])
+
+
+@pytest.mark.parametrize("format_", ["table", "json", "csv", "folded", "allocinfo"])
+@pytest.mark.parametrize("modules", [[], ["--vmlinux", LABMOD]], ids=["kernel", "and module"])
+def test_reports_are_identical(format_, modules):
+    btf = run("report", TINY, "--all", "--format", format_)
+    args = ["--vmlinux", VMLINUX, *modules]
+    dwarf = run("report", TINY, "--all", "--format", format_, *args)
+    assert btf.returncode == dwarf.returncode == 0
+    assert dwarf.stdout.replace('"dwarf"', '"btf"') == btf.stdout
+    assert btf.stderr == dwarf.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "type_name",
+    [
+        "struct alloc_tag", "struct codetag_type", "struct module", "struct page",
+        "struct task_struct", "struct slab", "struct kmem_cache", "struct zone",
+        "struct pcpu_chunk", "struct vm_struct", "struct maple_node", "struct xa_node",
+        "struct printk_info", "union codetag_ref", "struct sk_buff", "struct mm_struct",
+    ],
+)  # fmt: skip
+def test_layouts_are_identical(dwarf, type_name):
+    """Names, offsets, sizes and bit fields of all members, anonymous ones too."""
+
+    def layout(type_, seen=0):
+        for m in type_.members:
+            size = None if m.bit_field_size else _sizeof(m.type)
+            yield m.name, m.bit_offset, m.bit_field_size, size
+            if m.name is None and seen < 5:
+                yield from layout(m.type, seen + 1)
+
+    btf_type, dwarf_type = open_core(TINY).prog.type(type_name), dwarf.prog.type(type_name)
+    assert btf_type.size == dwarf_type.size
+    assert list(layout(btf_type)) == list(layout(dwarf_type))
+
+
+def _sizeof(type_):
+    from drgn import TypeKind, sizeof
+
+    while type_.kind == TypeKind.TYPEDEF:
+        type_ = type_.type
+    if type_.kind == TypeKind.ARRAY:
+        # BTF cannot tell x[0] from x[].
+        return (type_.length or 0) * (_sizeof(type_.type) if type_.length else 1)
+    return sizeof(type_)
+
+
+@pytest.mark.parametrize("constant", ["PIDTYPE_PID", "NR_FREE_PAGES", "LOG_CONT", "PG_head"])
+def test_enumerators_are_identical(dwarf, constant):
+    assert open_core(TINY).prog[constant].value_() == dwarf.prog[constant].value_()
+
+
+def test_per_cpu_variables_have_types(dwarf):
+    """Of globals that no table lists: BTF has the types of per-CPU variables."""
+    btf = open_core(TINY).prog["runqueues"]
+    assert btf.address_ == dwarf.prog["runqueues"].address_
+    assert btf.type_.type_name() == "struct rq"
+
+
+@pytest.mark.parametrize("path", [c for c in CORES_WITH_TRUTH if c.suffix != ".d31"], ids=name)
+def test_drgns_helpers_work_without_debug_information(path):
+    prog = open_core(path).prog
+    modules = [m for _, m in idr_for_each_entry(
+        prog["alloc_tag_cttype"].mod_idr.address_of_(), "struct codetag_module")]  # fmt: skip
+    assert len(modules) >= 2
+    assert 0 in list(for_each_possible_cpu(prog))
+    assert any(c.name.string_() == b"kmalloc-64" for c in for_each_slab_cache(prog))
+    assert any(b"Kernel panic" in r.text for r in get_printk_records(prog))
+    assert any(t.comm.string_() == b"init" for t in for_each_task(prog))
+    if path.parent.name.startswith("7."):
+        assert list(mt_for_each(prog["mod_area_mt"].address_of_()))
+
+
+def test_debug_info_option():
+    done = run("report", TINY, "--debug-info", "btf", "--format", "json")
+    assert json.loads(done.stdout)["dump"]["types"] == "btf"
+    done = run("report", TINY, "--vmlinux", VMLINUX, "--format", "json")
+    assert json.loads(done.stdout)["dump"]["types"] == "dwarf"
+    done = run("report", TINY, "--vmlinux", VMLINUX, "--debug-info", "btf")
+    assert (done.returncode, done.stdout) == (4, "")
+
+
+def test_a_module_of_another_build_is_mentioned(tmp_path):
+    other = tmp_path / "other.ko"
+    build_id = bytes.fromhex(inspect(str(LABMOD)).build_id)
+    other.write_bytes(LABMOD.read_bytes().replace(build_id, bytes(20)))
+    done = run("report", TINY, "--vmlinux", VMLINUX, "--vmlinux", other)
+    assert done.returncode == 0
+    assert "other.ko is of no module loaded in the dump" in done.stderr
+
+
+def test_other_code_tag_types_are_listed():
+    path = core("7.3-compressed")
+    registered = [t.name for t in open_core(path).report().types]
+    assert registered[0] == "alloc_tags"
+    assert len(registered) == 2
+    assert f"code tag types: alloc_tags (1,211), {registered[1]}" in run("report", path).stdout

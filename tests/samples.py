@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Small reports made by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+
+from allocdump.analysis.report import Origin, Report
+from allocdump.kernel.codetag import CodetagType
+from allocdump.kernel.profile import Completeness
+from allocdump.kernel.profiling import Profiling
+from allocdump.kernel.sites import Evidence, Sites
+from allocdump.kernel.system import System
+
+
+def sites(*rows, unloaded=False, inferred=False, inaccurate=False, evidence=Evidence.COUNTER):
+    """Sites from (file, line, function, module, bytes, calls)."""
+    file, line, function, module, size, calls = zip(*rows, strict=True)
+    n = len(rows)
+    return Sites(
+        address=np.arange(n, dtype=np.uint64) * 40 + 0xFFFFFFFF82000000,
+        file=np.array(file, np.object_),
+        line=np.array(line, np.uint32),
+        function=np.array(function, np.object_),
+        module=np.array(module, np.object_),
+        unloaded=np.full(n, unloaded),
+        inferred=np.full(n, inferred),
+        inaccurate=np.full(n, inaccurate),
+        bytes=np.array(size, np.int64),
+        calls=np.array(calls, np.uint64),
+        evidence=np.full(n, evidence, np.uint8),
+    )
+
+
+def report(columns, completeness=None, warnings=(), more_types=()):
+    system = System("6.12.0", "#1 SMP", "x86_64", "db1", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    origin = Origin(
+        "vmcore", "kdump, zstd, -d 31", "btf", system, "Kernel panic", Profiling("on", False)
+    )
+    done = completeness or Completeness(expected=len(columns), found=len(columns))
+    types = [CodetagType("alloc_tags", 40, len(columns)), *more_types]
+    return Report(origin, columns, types, done, list(warnings))

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+import pytest
+
+from allocdump.text import printable
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"mm/slub.c", "mm/slub.c"),
+        (b"", ""),
+        (b"\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        (b"two\nlines\r\t", r"two\nlines\r\t"),
+        (b"\xff\xfe", r"\xff\xfe"),
+        ("\u202egnp.exe".encode(), r"\u202egnp.exe"),
+        ("größe".encode(), "größe"),
+        (b"nul\0", r"nul\x00"),
+    ],
+)
+def test_printable(raw, text):
+    assert printable(raw) == text
