@@ -14,7 +14,7 @@ import click
 from .. import __version__
 from ..errors import AllocdumpError
 
-_COMMANDS = ("report", "tags")
+_COMMANDS = ("report", "pages", "objects", "whois", "usage", "audit", "tags")
 
 EXIT_INTERNAL = 70
 EXIT_INTERRUPTED = 128 + signal.SIGINT

@@ -11,6 +11,10 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
+import numpy.typing as npt
+
+from ..analysis.report import Pattern, Report
 
 if TYPE_CHECKING:
     from ..api import Dump
@@ -32,7 +36,7 @@ class Size(click.ParamType[int]):
         return int(float(found[1]) * 1024**power)
 
 
-def opens_dump(command: Callable[..., None]) -> Callable[..., None]:
+def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the argument CORE and all that tells how to open it.
 
     The command's first parameter is then the opened :class:`allocdump.api.Dump`.
@@ -57,15 +61,57 @@ def opens_dump(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def with_dump(
         core: str | None, live: bool, vmlinux: tuple[str, ...], debug_info: Any, **rest: Any
-    ) -> None:
+    ) -> Any:
         if (core is None) == (not live):
             raise click.UsageError("Name one CORE (a vmcore), or --live for the running kernel.")
         from .. import open as open_dump
 
         dump: Dump = open_dump(core, vmlinux=vmlinux, debug_info=debug_info)
-        command(dump, **rest)
+        return command(dump, **rest)
 
     return with_dump
+
+
+site_filter = click.option(
+    "-F",
+    "--filter",
+    "--site",
+    "filters",
+    multiple=True,
+    metavar="GLOB",
+    help="Only sites whose file, file:line, function or module matches; file=GLOB,"
+    " function=GLOB and module=GLOB match just that ('module=' is the kernel itself)."
+    " May be repeated: all must match.",
+)
+"""The parameter ``filters``: see :class:`allocdump.analysis.report.Pattern`."""
+
+
+def matching(report: Report, filters: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+    """Which sites of a report match all *filters*: shape (number of sites,)."""
+    chosen = np.ones(len(report.sites), np.bool_)
+    for text in filters:
+        chosen &= Pattern(text).matches(report.sites)
+    return chosen
+
+
+def listing_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options of commands that list things: ``as_list``, ``limit``, ``format_``, ``exact``."""
+    for option in (
+        click.option("-e", "--exact", is_flag=True, help="Sizes in bytes."),
+        click.option(
+            "-f",
+            "--format",
+            "format_",
+            type=click.Choice(["table", "json", "csv"]),
+            default="table",
+            show_default=True,
+            help="json: one object per line.",
+        ),
+        click.option("-n", "--limit", type=click.IntRange(1), metavar="N", help="Only N rows."),
+        click.option("-l", "--list", "as_list", is_flag=True, help="Each one, not their sums."),
+    ):
+        command = option(command)
+    return command
 
 
 def warn(messages: list[str]) -> None:

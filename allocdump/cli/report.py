@@ -12,7 +12,7 @@ import numpy as np
 from ..analysis import report as analysis
 from ..api import Dump
 from ..errors import DamagedError
-from .options import Size, opens_dump, output_width, warn
+from .options import Size, opens_dump, output_width, site_filter, warn
 
 
 @click.command("report")
@@ -41,16 +41,7 @@ from .options import Size, opens_dump, output_width, warn
     show_default=True,
     help="Add up sites.",
 )
-@click.option(
-    "-F",
-    "--filter",
-    "filters",
-    multiple=True,
-    metavar="GLOB",
-    help="Only sites whose file, file:line, function or module matches; file=GLOB,"
-    " function=GLOB and module=GLOB match just that ('module=' is the kernel itself)."
-    " May be repeated: all must match.",
-)
+@site_filter
 @click.option(
     "--min-size", type=Size(), metavar="SIZE", help="Only rows of at least SIZE: 64K, 1.5M."
 )

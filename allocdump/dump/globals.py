@@ -7,7 +7,7 @@ allocdump and drgn's helpers for the same structures read are listed here.
 
 from __future__ import annotations
 
-from drgn import FindObjectFlags, Object, Program, Symbol, Type
+from drgn import FindObjectFlags, Object, Program, Symbol, Type, sizeof
 
 from .btf_types import BtfTypes
 
@@ -54,12 +54,23 @@ TYPES = {
     "slab_caches": "struct list_head",
     "mem_section": "struct mem_section **",
     "node_data": "struct pglist_data *[]",
+    "contig_page_data": "struct pglist_data",
     "node_states": "nodemask_t []",
     "vm_node_stat": "atomic_long_t []",
     "vm_zone_stat": "atomic_long_t []",
     "_totalram_pages": "atomic_long_t",
+    "nr_vmalloc_pages": "atomic_long_t",
     "vmap_nodes": "struct vmap_node *",
     "nr_vmap_nodes": "int",
+    "slab_obj_ext_has_codetag_key": "struct static_key",
+    "pcpu_chunk_lists": "struct list_head *",
+    "pcpu_nr_slots": "int",
+    "pcpu_first_chunk": "struct pcpu_chunk *",
+    "pcpu_reserved_chunk": "struct pcpu_chunk *",
+    "pcpu_unit_size": "int",
+    "pcpu_nr_populated": "unsigned long",
+    "pcpu_nr_units": "int",
+    "iomem_resource": "struct resource",
     "vmemmap_base": "unsigned long",
     "page_offset_base": "unsigned long",
     "vmalloc_base": "unsigned long",
@@ -96,7 +107,7 @@ class Globals:
         try:
             if known.endswith("[]"):
                 element = prog.type(known.removesuffix("[]").rstrip())
-                return prog.array_type(element, symbol.size // (element.size or 1))
+                return prog.array_type(element, symbol.size // sizeof(element))
             return prog.type(known)
         except LookupError:
             return None

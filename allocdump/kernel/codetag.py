@@ -30,7 +30,7 @@ CODETAG_FLAG_INACCURATE = 1
 MAX_TAGS = 1 << 20
 
 # What a walk over damaged lists may meet.
-ReadErrors = (FaultError, LookupError, ValueError, OverflowError)
+ReadErrors: tuple[type[Exception], ...] = (FaultError, LookupError, ValueError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -167,3 +167,20 @@ def read_tags(memory: Memory, start: int, stop: int) -> Tags:
         data.view(dtype),
         np.asarray(ok.reshape(count, dtype.itemsize).all(axis=1)),
     )
+
+
+def describe_tag(prog: Program, address: int) -> str:
+    """What a struct alloc_tag outside of all known ranges says; empty if it is none.
+
+    It has to prove itself: a possible line number, and three pointers to names.
+    """
+    memory = Memory(prog)
+    tags = read_tags(memory, address, address + tag_dtype(prog).itemsize)
+    raw = tags.raw[0]
+    pointers = np.array([raw[n] for n in ("filename", "modname", "function")], np.uint64)
+    strings = memory.strings(pointers)
+    names = [strings[int(p)] for p in pointers]
+    if not tags.readable[0] or not 0 < raw["lineno"] < MAX_TAGS or not all(names):
+        return ""
+    file, module, function = (printable(n or b"") for n in names)
+    return f"{file}:{raw['lineno']} [{module}] func:{function}"

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Counters against memory, site by site, and why they differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from ..kernel.attribution import Attribution
+from ..kernel.profile import Completeness
+from ..kernel.profiling import Profiling
+from ..kernel.sites import Evidence, Sites
+
+Int = npt.NDArray[np.int64]
+
+
+class Cause(StrEnum):
+    """Why counter and references of a site differ."""
+
+    AGREES = ""
+    COUNTERS_GONE = "counters freed with the module"
+    COUNTERS_INCOMPLETE = "counters incomplete in the dump"
+    INACCURATE = "marked inaccurate by the kernel"
+    SWITCHED_OFF = "profiling was switched off"
+    EXCLUDED = "references excluded from the dump"
+    NO_VECTOR = "objects without an extension vector"
+    NO_CALLS = "the kernel's own accounting: bytes without an allocation"
+    UNEXPLAINED = "unexplained"
+
+
+class PerCpuAccounting(StrEnum):
+    """How the kernel counts a per-CPU allocation; types do not tell, counters do."""
+
+    ONE_COPY = "one CPU's copy"
+    ALL_COPIES = "all CPUs' copies and the memory cgroup pointers"
+    """``pcpu_obj_full_size()``"""
+
+
+@dataclass
+class Audit:
+    """One row per site; sizes in bytes."""
+
+    counter: Int
+    pages: Int
+    inferred: Int
+    objects: Int
+    percpu: Int
+    """As the kernel accounts it."""
+    calls: Int
+    """By references."""
+    cause: npt.NDArray[np.object_]
+    """A :class:`Cause`."""
+    accounting: PerCpuAccounting
+    strays: dict[int, tuple[int, int]]
+    """References to no known tag: address to (references, bytes)."""
+
+    @property
+    def memory(self) -> Int:
+        """Bytes by references of all kinds, inferred orders included."""
+        return self.pages + self.inferred + self.objects + self.percpu
+
+    @property
+    def difference(self) -> Int:
+        """Bytes counted but not found; negative if more was found than counted."""
+        return self.counter - self.memory
+
+    def matched(self) -> float:
+        """Share of counted bytes that references account for, 0 to 1."""
+        counted = np.maximum(self.counter, 0)
+        missed = np.minimum(np.abs(self.difference), counted)
+        return 1 - float(missed.sum()) / float(counted.sum()) if counted.any() else 1.0
+
+
+def full_size(size: Int, cpus: int, cgroup_pointers: bool) -> Int:
+    """``pcpu_obj_full_size()`` in ``mm/percpu-internal.h``."""
+    return size * cpus + (size // 4 * 8 if cgroup_pointers else 0)
+
+
+def audit(
+    sites: Sites,
+    memory: Attribution,
+    *,
+    cpus: int,
+    cgroup_pointers: bool,
+    profiling: Profiling,
+    completeness: Completeness,
+) -> Audit:
+    """Compare the counters of all sites with what references say.
+
+    :param cpus: number of possible CPUs
+    :param cgroup_pointers: whether per-CPU objects have pointers to their memory cgroup
+    """
+    counted = sites.evidence != Evidence.NONE
+    others = memory.pages.bytes + memory.inferred.bytes + memory.objects.bytes
+    accounting, percpu = _percpu(sites, others, memory, cpus, cgroup_pointers)
+    out = Audit(
+        counter=np.where(counted, sites.bytes, 0),
+        pages=memory.pages.bytes,
+        inferred=memory.inferred.bytes,
+        objects=memory.objects.bytes,
+        percpu=percpu,
+        calls=memory.pages.calls + memory.objects.calls + memory.percpu.calls,
+        cause=np.full(len(sites), Cause.AGREES, np.object_),
+        accounting=accounting,
+        strays=memory.strays,
+    )
+    lost = memory.unreadable_pages or memory.unknown_slabs or memory.slab.unreadable.any()
+    excluded = bool(lost or memory.problems or not completeness.complete)
+    untracked = int((memory.slab.untracked * [c.size for c in memory.caches]).sum())
+    for i in np.flatnonzero((out.difference != 0) | ~counted).tolist():
+        out.cause[i] = _cause(sites, out, i, profiling.state == "off", excluded, untracked)
+    return out
+
+
+def _percpu(
+    sites: Sites, others: Int, memory: Attribution, cpus: int, cgroup_pointers: bool
+) -> tuple[PerCpuAccounting, Int]:
+    """The kind of accounting that makes more sites agree. Linux 7.2 counts one copy,
+    6.12 and 7.3 count all."""
+    one, full = memory.percpu.bytes, full_size(memory.percpu.bytes, cpus, cgroup_pointers)
+    judged = (one > 0) & (sites.evidence == Evidence.COUNTER)
+
+    def agree(size: Int) -> int:
+        return int(np.count_nonzero(sites.bytes[judged] == (others + size)[judged]))
+
+    if agree(full) > agree(one):
+        return PerCpuAccounting.ALL_COPIES, full
+    return PerCpuAccounting.ONE_COPY, one
+
+
+def _cause(sites: Sites, found: Audit, i: int, off: bool, excluded: bool, untracked: int) -> Cause:
+    difference = int(found.difference[i])
+    if sites.evidence[i] == Evidence.NONE:
+        return Cause.COUNTERS_GONE if sites.unloaded[i] else Cause.COUNTERS_INCOMPLETE
+    if off:
+        return Cause.SWITCHED_OFF
+    if sites.inaccurate[i]:
+        return Cause.INACCURATE
+    if excluded and difference > 0:
+        return Cause.EXCLUDED
+    if sites.calls[i] == 0 and found.calls[i] == 0:
+        return Cause.NO_CALLS
+    if 0 < difference <= untracked:
+        return Cause.NO_VECTOR
+    return Cause.UNEXPLAINED

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Where all memory went: a tree whose leaves add up to every page of memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from ..kernel.attribution import Attribution
+from ..kernel.frames import Kind
+from ..kernel.ram import SYSTEM_RAM
+from ..kernel.roles import PERCPU_VECTOR_SITE, Role, role
+from ..kernel.sites import Sites
+from .report import site_names
+
+PAGE = 4096
+Int = npt.NDArray[np.int64]
+
+
+@dataclass
+class Node:
+    """A class of memory."""
+
+    name: str
+    bytes: int = 0
+    children: list[Node] = field(default_factory=list)
+    counter: int | None = None
+    """What the kernel's own counter says, in bytes, where there is one."""
+    note: str = ""
+
+    def add(self, *nodes: Node) -> Node:
+        """Add those of *nodes* that hold memory, or should; returns self.
+
+        A node with children has the sum of their sizes.
+        """
+        self.children += [node for node in nodes if node.bytes or node.counter]
+        self.children.sort(key=lambda child: -child.bytes)
+        self.bytes = sum(child.bytes for child in self.children)
+        return self
+
+
+@dataclass
+class KernelCounters:
+    """Pages by the kernel's own counters; None where it has none."""
+
+    present: int | None = None
+    free: int | None = None
+    pcp: int | None = None
+    anonymous: int | None = None
+    file: int | None = None
+    shmem: int | None = None
+    slab: int | None = None
+    page_tables: int | None = None
+    stacks: int | None = None
+    vmalloc: int | None = None
+
+
+@dataclass
+class ProfilerCost:
+    """Bytes of allocation profiling itself that other classes would hide."""
+
+    tags: int
+    """Of the kernel's own sites, in the kernel image."""
+    counters: int
+    """Of the kernel's own sites, in the first per-CPU chunk: boot memory."""
+    page_ext_share: float
+    """Part of a page extension that is the reference."""
+
+
+def usage(
+    sites: Sites,
+    memory: Attribution,
+    vmalloc_pages: Int,
+    counters: KernelCounters,
+    cost: ProfilerCost,
+) -> Node:
+    """Account for every page.
+
+    :param vmalloc_pages: pages in vmalloc areas by site, shape (number of sites,)
+    """
+    return _Usage(sites, memory, vmalloc_pages, counters, cost).tree()
+
+
+def _bytes(pages: int | None) -> int | None:
+    return None if pages is None else pages * PAGE
+
+
+class _Usage:
+    def __init__(
+        self,
+        sites: Sites,
+        memory: Attribution,
+        vmalloc_pages: Int,
+        counters: KernelCounters,
+        cost: ProfilerCost,
+    ) -> None:
+        self.memory, self.counters, self.cost = memory, counters, cost
+        self.count = len(sites)
+        names = site_names(sites)
+        self.names = [
+            f"{n} {f}" + (f" [{m}]" if m else "")
+            for n, f, m in zip(names, sites.function, sites.module, strict=True)
+        ]
+        pairs = zip(sites.function, sites.module, strict=True)
+        self.roles = np.array([role(f, m) for f, m in pairs], np.object_)
+        self.percpu_vectors = (sites.function == PERCPU_VECTOR_SITE) & (sites.module == "")
+        self.vmalloc_pages = vmalloc_pages
+
+    def tree(self) -> Node:
+        in_use, other = self._in_use()
+        slab, slab_profiler = self._slab()
+        boot, boot_profiler = self._boot()
+        k = self.counters
+        root = Node("memory", counter=_bytes(k.present))
+        root.add(
+            Node("free", counter=None).add(
+                Node("buddy allocator", self._pages(Kind.FREE), counter=_bytes(k.free)),
+                Node("per-CPU lists", self._pages(Kind.FREE_PCP), counter=_bytes(k.pcp)),
+            ),
+            boot,
+            self._kind("anonymous memory", Kind.ANONYMOUS, k.anonymous),
+            self._kind("page cache", Kind.CACHE, k.file),
+            self._kind("shared memory and tmpfs", Kind.SHMEM, k.shmem),
+            slab,
+            self._kind("large kmalloc", Kind.LARGE_KMALLOC, None),
+            self._kind("page tables", Kind.PAGE_TABLE, k.page_tables),
+            self._kind("huge pages (hugetlb)", Kind.HUGETLB, None),
+            self._kind("offline (balloon)", Kind.OFFLINE, None),
+            *in_use,
+            *other,
+            Node("struct page not in the dump", self._pages(Kind.UNREADABLE)),
+            Node("allocation profiler", note="code tags, counters, references").add(
+                *self._profiler(), *slab_profiler, *boot_profiler
+            ),
+        )
+        return root
+
+    def _pages(self, kind: Kind) -> int:
+        return int(self.memory.kinds[kind].sum()) * PAGE
+
+    def _kind(self, name: str, kind: Kind, counter: int | None) -> Node:
+        """All pages of a kind, by site; what has none is one leaf."""
+        row = self.memory.kinds[kind]
+        node = Node(name, counter=_bytes(counter))
+        node.add(*self._leaves(row[: self.count] * PAGE))
+        node.add(Node("(no site)", int(row[self.count :].sum()) * PAGE))
+        return node
+
+    def _leaves(self, sizes: Int) -> list[Node]:
+        return [Node(self.names[i], int(sizes[i])) for i in np.flatnonzero(sizes).tolist()]
+
+    def _in_use(self) -> tuple[list[Node], list[Node]]:
+        """Pages in use that struct pages tell nothing of: their sites do."""
+        row = self.memory.kinds[Kind.IN_USE]
+        by_site = row[: self.count] * PAGE
+        rest = by_site.copy()
+        nodes = []
+        for name, is_role, counter in (
+            ("kernel stacks", Role.STACK, self.counters.stacks),
+            ("per-CPU memory", Role.PERCPU, None),
+        ):
+            sizes = np.where(self.roles == is_role, by_site, 0)
+            rest -= sizes
+            nodes.append(Node(name, counter=_bytes(counter)).add(*self._leaves(sizes)))
+        self._profiler_pages = np.where(
+            (self.roles == Role.PAGE_EXT) | (self.roles == Role.TAGS), rest, 0
+        )
+        page_ext = self.roles == Role.PAGE_EXT
+        share = np.where(page_ext, self._profiler_pages * self.cost.page_ext_share, 0)
+        share = share.astype(np.int64)
+        self._profiler_pages = np.where(page_ext, share, self._profiler_pages)
+        rest -= self._profiler_pages
+        # The vectors of per-CPU chunks are among the first things their site allocates.
+        vectors = np.zeros(self.count, np.int64)
+        for i in np.flatnonzero(self.percpu_vectors).tolist():
+            vectors[i] = min(int(rest[i]), self.memory.percpu_vectors - int(vectors.sum()))
+        self._profiler_vectors = int(vectors.sum())
+        in_vmalloc = np.minimum(rest, np.maximum(self.vmalloc_pages * PAGE - vectors, 0))
+        rest -= vectors
+        in_vmalloc = np.minimum(in_vmalloc, rest)
+        rest -= in_vmalloc
+        nodes.append(
+            Node("vmalloc", counter=self._vmalloc_counter()).add(*self._leaves(in_vmalloc))
+        )
+        nodes.append(Node("other pages with a site").add(*self._leaves(rest)))
+        stray, empty, none = (int(n) * PAGE for n in row[self.count :].tolist())
+        # The first page extensions were allocated before there were any to say so.
+        whole = int(self.memory.page_ext * self.cost.page_ext_share)
+        self._early_page_ext = min(max(0, whole - int(share.sum())), none)
+        none -= self._early_page_ext
+        return nodes, [
+            Node("other pages, deliberately not counted (CODETAG_EMPTY)", empty),
+            Node("other pages that refer to no known tag", stray),
+            Node(
+                "other pages without a site",
+                none,
+                note="allocated before profiling was ready, or while it was off",
+            ),
+        ]
+
+    def _vmalloc_counter(self) -> int | None:
+        """The kernel counts stacks and vectors of per-CPU chunks with vmalloc."""
+        if self.counters.vmalloc is None:
+            return None
+        hidden = np.where(self.roles == Role.STACK, self.vmalloc_pages, 0).sum()
+        hidden += self._profiler_pages[self.roles == Role.TAGS].sum() // PAGE
+        in_vmalloc = self.percpu_vectors & (self.vmalloc_pages > 0)
+        if in_vmalloc.any():
+            hidden += self._profiler_vectors // PAGE
+        return (self.counters.vmalloc - int(hidden)) * PAGE
+
+    def _profiler(self) -> list[Node]:
+        page_ext = np.where(self.roles == Role.PAGE_EXT, self._profiler_pages, 0).sum()
+        tags = np.where(self.roles == Role.TAGS, self._profiler_pages, 0).sum()
+        return [
+            Node("page extensions", int(page_ext) + self._early_page_ext),
+            Node("per-CPU extension vectors", self._profiler_vectors),
+            Node("code tags of modules", int(tags)),
+        ]
+
+    def _slab(self) -> tuple[Node, list[Node]]:
+        m, use = self.memory, self.memory.slab
+        total = self._pages(Kind.SLAB)
+        size = np.array([c.size for c in m.caches], np.int64)
+        vectors = np.where(self.roles == Role.SLAB_EXT, m.objects.bytes, 0)
+        taken = use.tagged + use.empty + use.stray
+        free = use.capacity - taken - use.untracked - use.unreadable
+        parts = {
+            "objects marked as not counted": (use.empty + use.stray) * size,
+            "free objects": free * size,
+            "room for objects without extensions": use.untracked * size,
+            "objects whose references are not in the dump": use.unreadable * size,
+        }
+        inside = int(use.inside.sum())
+        objects = int(m.objects.bytes.sum())
+        overhead = total - objects - sum(int(p.sum()) for p in parts.values())
+        # Extensions inside of slabs are in what objects leave over, or in the objects.
+        inside = min(inside, max(overhead, 0))
+        slab = Node("slab", note="extension vectors are the profiler's")
+        if self.counters.slab is not None:
+            slab.counter = self.counters.slab * PAGE - int(vectors.sum()) - inside
+        slab.add(
+            Node("objects by site").add(*self._leaves(m.objects.bytes - vectors)),
+            *(
+                Node(name).add(
+                    *(Node(m.caches[i].name, int(p[i])) for i in np.flatnonzero(p).tolist())
+                )
+                for name, p in parts.items()
+                if p.any()
+            ),
+            Node("overhead", overhead - inside, note="ends of slabs"),
+        )
+        return slab, [Node("slab extension vectors", int(vectors.sum()) + inside)]
+
+    def _boot(self) -> tuple[Node, list[Node]]:
+        reserved = {label: pages * PAGE for label, pages in self.memory.reserved.items()}
+        tags = min(self.cost.tags, reserved.get("Kernel data", 0))
+        if tags:
+            reserved["Kernel data"] -= tags
+        counters = min(self.cost.counters, reserved.get(SYSTEM_RAM, 0))
+        if counters:
+            reserved[SYSTEM_RAM] -= counters
+        boot = Node("boot")
+        image = Node("kernel image")
+        for label, size in reserved.items():
+            name = "other memory kept since boot (memblock)" if label == SYSTEM_RAM else label
+            (image if label.startswith("Kernel ") else boot).add(Node(name, size))
+        boot.add(image)
+        return boot, [
+            Node("code tags of the kernel", tags),
+            Node("counters of the kernel's sites", counters),
+        ]

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Objects of the per-CPU allocator.
+
+Mirrors ``mm/percpu.c`` and ``mm/percpu-internal.h`` (``struct pcpu_chunk``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from drgn import Object, Program, offsetof, sizeof
+from drgn.helpers.linux.list import list_for_each_entry
+
+from ..dump.memory import U64, Memory
+from .codetag import ReadErrors
+from .tagref import NONE, Rows, SiteIndex
+
+_MIN_ALLOC = 4
+"""PCPU_MIN_ALLOC_SIZE: one bit of the maps."""
+_MAX_CHUNKS = 1 << 20
+_MAX_PAGES = 1 << 20
+
+
+@dataclass
+class PerCpuObjects:
+    """Allocated objects of one chunk; columns of shape (number of objects,)."""
+
+    pointer: U64
+    """The per-CPU pointer, to which a CPU's ``__per_cpu_offset`` is added."""
+    size: npt.NDArray[np.int64]
+    """Bytes of one CPU's copy."""
+    site: Rows
+    refs: U64
+    has_vector: bool
+    """The first chunks have no references: their objects are not counted."""
+    vector_bytes: int
+    pages: int
+    """Populated pages of one CPU's copy of the chunk."""
+
+
+class PerCpuReader:
+    """Iterates over chunks; *problems* says what was damaged."""
+
+    def __init__(self, memory: Memory, index: SiteIndex) -> None:
+        self.memory = memory
+        self.index = index
+        self.problems: list[str] = []
+
+    def __iter__(self) -> Iterator[PerCpuObjects]:
+        prog = self.memory.prog
+        try:
+            base = pointer_base(prog)
+            for count, chunk in enumerate(_chunks(prog)):
+                if count > _MAX_CHUNKS:
+                    raise ValueError("the list of chunks does not end")
+                yield self._read(chunk, base)
+        except ReadErrors as e:
+            self.problems.append(f"per-CPU chunks are damaged: {e}")
+
+    def _read(self, chunk: Object, base: int) -> PerCpuObjects:
+        prog, memory = self.memory.prog, self.memory
+        pages = chunk.nr_pages.value_()
+        if not 0 <= pages <= _MAX_PAGES:
+            raise ValueError(f"a chunk has {pages} pages")
+        bits = pages * 4096 // _MIN_ALLOC
+        alloc = self._bitmap(chunk.alloc_map.value_(), bits)
+        # One bit more than there is room for marks the end.
+        bound = self._bitmap(chunk.bound_map.value_(), bits + 1)
+        starts = np.flatnonzero(bound)
+        ends = np.append(starts[1:], bits)
+        inside = starts < bits
+        starts, ends = starts[inside], ends[inside]
+        starts, ends = starts[alloc[starts]], ends[alloc[starts]]
+        ext = prog.type("struct pcpuobj_ext")
+        vector = chunk.obj_exts.value_()
+        refs = np.zeros(len(starts), np.uint64)
+        if vector:
+            refs, _ = memory.words(_addresses(vector + offsetof(ext, "tag"), starts * sizeof(ext)))
+        return PerCpuObjects(
+            _addresses(chunk.base_addr.value_() - base, starts * _MIN_ALLOC),
+            (ends - starts) * _MIN_ALLOC,
+            self.index.rows(refs) if vector else np.full(len(starts), NONE, np.int32),
+            refs,
+            bool(vector),
+            bits * sizeof(ext) if vector else 0,
+            chunk.nr_populated.value_(),
+        )
+
+    def _bitmap(self, address: int, bits: int) -> npt.NDArray[np.bool_]:
+        data, _ = self.memory.read(address, (bits + 7) // 8)
+        return np.unpackbits(data, bitorder="little")[:bits].astype(np.bool_)
+
+
+def _addresses(base: int, offsets: npt.NDArray[np.int64]) -> U64:
+    return np.uint64(base % (1 << 64)) + offsets.astype(np.uint64)
+
+
+def pointer_base(prog: Program) -> int:
+    """Address in the first unit, less its per-CPU pointer: ``__addr_to_pcpu_ptr()``."""
+    first = prog.read_u64(prog.symbol("pcpu_base_addr").address)
+    return int(first - prog.symbol("__per_cpu_start").address)
+
+
+def _chunks(prog: Program) -> Iterator[Object]:
+    lists = prog["pcpu_chunk_lists"].read_()
+    for slot in range(prog["pcpu_nr_slots"].value_()):
+        yield from list_for_each_entry("struct pcpu_chunk", lists + slot, "list")
+    reserved = prog["pcpu_reserved_chunk"].read_()
+    if reserved:
+        yield reserved

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Slab objects and the references of each to its call site.
+
+Mirrors ``mm/slab.h`` and ``mm/slub.c``. Where an object's extension lies, all by what
+types and members the dump has:
+
+- Linux 6.10 to 6.19: a vector of ``struct slabobj_ext`` outside of the slab.
+- 7.0 to 7.2: the vector may lie at the end of the slab or in each object;
+  ``slab->stride`` is the step.
+- 7.3: ``struct slabobj_ext`` is one word. Each object has one for its memory cgroup if
+  ``slab->obj_exts_needs_objcg``, then one for its tag; the step is their sum, or the size of
+  an object if ``slab->obj_exts_in_object``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from drgn import FaultError, Program, Type, TypeKind, offsetof, sizeof
+from drgn.helpers.linux.mm import pfn_to_virt
+from drgn.helpers.linux.slab import for_each_slab_cache
+
+from ..dump.memory import U64, Bool, Memory
+from ..text import printable
+from .frames import PAGE_SHIFT, Frames, Kind
+from .tagref import Rows, SiteIndex
+
+_DEFAULT_FLAGS_MASK = 7
+_OBJEXTS_ALLOC_FAIL = 1
+
+# Objects are read in batches of at most so many.
+_BATCH = 1 << 20
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A ``struct kmem_cache``."""
+
+    address: int
+    name: str
+    size: int
+    """Bytes from one object to the next: what an object is accounted with."""
+    object_size: int
+    """Bytes that the user of an object asked for."""
+    offset: int
+    """Of the first object in a slab (``red_left_pad``)."""
+
+
+@dataclass
+class Slabs:
+    """The slabs of one section, one row each."""
+
+    pfn: npt.NDArray[np.int64]
+    address: U64
+    """Of the slab's memory in the direct map."""
+    order: npt.NDArray[np.uint8]
+    cache: npt.NDArray[np.int32]
+    """Index in :attr:`SlabReader.caches`; -1 if the cache is not known."""
+    objects: npt.NDArray[np.int64]
+    """Number of objects that the slab has room for."""
+    vector: U64
+    """Address of the first object's extension; 0 without one."""
+    stride: npt.NDArray[np.int64]
+    ref_offset: npt.NDArray[np.int64]
+    failed: Bool
+    """The vector could not be allocated: objects are allocated, but carry no tag."""
+    site: Rows
+    """Of the slab's pages themselves."""
+
+    def __len__(self) -> int:
+        return len(self.pfn)
+
+
+@dataclass
+class Objects:
+    """Objects of slabs that have extensions; columns of shape (number of objects,)."""
+
+    slab: npt.NDArray[np.int64]
+    """Row of the slab."""
+    index: npt.NDArray[np.int64]
+    """Of the object in its slab."""
+    address: U64
+    site: Rows
+    refs: U64
+    readable: Bool
+    """Whether the reference could be read; if not, the site is NONE."""
+
+
+@dataclass
+class SlabReader:
+    """Reads slabs out of page frames.
+
+    :raises LookupError: if the kernel's types lack what this needs
+    """
+
+    memory: Memory
+    index: SiteIndex
+    caches: list[Cache] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        prog = self.memory.prog
+        self.type = prog.type("struct slab")
+        self.direct_map = pfn_to_virt(prog, 0).value_()
+        self.caches, self.problems = slab_caches(prog)
+        addresses = np.array([c.address for c in self.caches], np.uint64)
+        self._order = np.argsort(addresses)
+        self._addresses = addresses[self._order]
+        # One more, so that row -1, no known cache, has a size, too.
+        self.sizes = np.array([*(c.size for c in self.caches), 0], np.int64)
+        self._offsets = np.array([*(c.offset for c in self.caches), 0], np.int64)
+        try:
+            self._mask = prog.constant("__NR_OBJEXTS_FLAGS").value_() - 1
+        except LookupError:
+            self._mask = _DEFAULT_FLAGS_MASK
+        ext = prog.type("struct slabobj_ext")
+        self._ext_size = sizeof(ext)
+        self._words = not ext.has_member("ref")
+        self._ref_offset = 0 if self._words else offsetof(ext, "ref")
+        self._has_refs = not self._words or _key(prog, "slab_obj_ext_has_codetag_key")
+
+    def slabs(self, frames: Frames) -> Slabs:
+        """The slabs of a section."""
+        heads = np.flatnonzero((frames.kind == Kind.SLAB) & (frames.head == _arange(frames)))
+        pages = frames.raw.view(np.uint8).reshape(len(frames.raw), -1)[heads]
+        pointer = _field(pages, self.type, "slab_cache")
+        cache = np.full(len(heads), -1, np.int32)
+        if len(self._addresses):
+            where = np.minimum(np.searchsorted(self._addresses, pointer), len(self._addresses) - 1)
+            known = self._addresses[where] == pointer
+            cache[known] = self._order[where[known]]
+        exts = _field(pages, self.type, "obj_exts")
+        vector = exts & ~np.uint64(self._mask)
+        stride, ref_offset = self._layout(pages, cache)
+        order = frames.order[heads]
+        objects = _field(pages, self.type, "objects").astype(np.int64)
+        # More objects than there are words in the slab are damage.
+        objects = np.minimum(objects, (1 << (PAGE_SHIFT - 3 + order.astype(np.int64))))
+        pfn = frames.pfn[heads]
+        return Slabs(
+            pfn,
+            (np.uint64(self.direct_map) + (pfn.astype(np.uint64) << np.uint64(PAGE_SHIFT))),
+            order,
+            cache,
+            objects,
+            vector if self._has_refs else np.zeros_like(vector),
+            stride,
+            ref_offset,
+            exts == _OBJEXTS_ALLOC_FAIL,
+            frames.site[heads],
+        )
+
+    def _layout(
+        self, pages: npt.NDArray[np.uint8], cache: npt.NDArray[np.int32]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Step from one object's extension to the next, and offset of the reference in it."""
+        count = len(pages)
+        if self.type.has_member("stride"):
+            stride = _field(pages, self.type, "stride").astype(np.int64)
+        elif self._words:
+            objcg = np.zeros(count, np.int64)
+            if self.type.has_member("obj_exts_needs_objcg"):
+                objcg = _field(pages, self.type, "obj_exts_needs_objcg").astype(np.int64)
+            in_object = np.zeros(count, np.bool_)
+            if self.type.has_member("obj_exts_in_object"):
+                in_object = _field(pages, self.type, "obj_exts_in_object") != 0
+            stride = np.where(
+                in_object & (cache >= 0), self.sizes[cache], (objcg + 1) * self._ext_size
+            )
+            return stride, objcg * self._ext_size
+        else:
+            stride = np.full(count, self._ext_size, np.int64)
+        return stride, np.full(count, self._ref_offset, np.int64)
+
+    def objects(self, slabs: Slabs) -> Iterator[Objects]:
+        """All objects, allocated or free, of slabs of known caches with extensions."""
+        rows = np.flatnonzero((slabs.cache >= 0) & (slabs.vector != 0))
+        # Neighbouring vectors share reads.
+        rows = rows[np.argsort(slabs.vector[rows], kind="stable")]
+        ends = np.cumsum(slabs.objects[rows])
+        at = 0
+        while at < len(rows):
+            done = ends[at - 1] if at else 0
+            to = max(at + 1, int(np.searchsorted(ends, done + _BATCH, side="right")))
+            yield self._objects(slabs, rows[at:to])
+            at = to
+
+    def _objects(self, slabs: Slabs, rows: npt.NDArray[np.intp]) -> Objects:
+        counts = slabs.objects[rows]
+        slab = np.repeat(rows, counts)
+        index = np.arange(len(slab)) - np.repeat(np.cumsum(counts) - counts, counts)
+        place = slabs.vector.view(np.int64)[slab] + index * slabs.stride[slab]
+        refs, readable = self.memory.words((place + slabs.ref_offset[slab]).view(np.uint64))
+        return Objects(
+            slab,
+            index,
+            self.object_address(slabs, slab, index),
+            self.index.rows(refs),
+            refs,
+            readable,
+        )
+
+    def object_address(
+        self, slabs: Slabs, slab: npt.NDArray[np.int64], index: npt.NDArray[np.int64]
+    ) -> U64:
+        """Addresses of objects by row of their slab and index in it."""
+        cache = slabs.cache[slab]
+        offset = self._offsets[cache] + index * self.sizes[cache]
+        return slabs.address[slab] + offset.astype(np.uint64)
+
+
+def slab_caches(prog: Program) -> tuple[list[Cache], list[str]]:
+    """All caches on the list ``slab_caches``, and sentences on what was unreadable."""
+    found: list[Cache] = []
+    try:
+        for cache in for_each_slab_cache(prog):
+            cache = cache.read_()
+            found.append(
+                Cache(
+                    cache.value_(),
+                    _name(prog, cache.name.value_()),
+                    cache.size.value_(),
+                    cache.object_size.value_(),
+                    cache.red_left_pad.value_() if hasattr(cache, "red_left_pad") else 0,
+                )
+            )
+            if len(found) > 1 << 16:
+                raise ValueError("it does not end")
+    except (FaultError, LookupError, ValueError) as e:
+        return found, [f"the list of slab caches is damaged: {e}"]
+    return found, []
+
+
+def _name(prog: Program, address: int) -> str:
+    try:
+        return printable(prog.read_c_string(address, max_size=256))
+    except FaultError:
+        return "?"
+
+
+def _key(prog: Program, name: str) -> bool:
+    try:
+        key = prog[name]
+        return bool(getattr(key, "key", key).enabled.counter.value_() > 0)
+    except (LookupError, FaultError):
+        return True
+
+
+def _arange(frames: Frames) -> npt.NDArray[np.int32]:
+    return np.arange(len(frames.head), dtype=np.int32)
+
+
+def _field(rows: npt.NDArray[np.uint8], type_: Type, name: str) -> U64:
+    """A member of many structures at once, bit fields included.
+
+    :param rows: the structures' bytes, shape (n, at least their size)
+    """
+    member = type_.member(name)
+    offset = member.bit_offset // 8 // 8 * 8
+    words = np.ascontiguousarray(rows[:, offset : offset + 8]).view(np.uint64).ravel()
+    bits = member.bit_field_size
+    if bits is None:
+        plain = member.type
+        while plain.kind == TypeKind.TYPEDEF:
+            plain = plain.type
+        bits = 8 * sizeof(plain)
+    shifted = words >> np.uint64(member.bit_offset % 64)
+    return shifted if bits == 64 else shifted & np.uint64((1 << bits) - 1)

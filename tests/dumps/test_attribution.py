@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Attribution on real dumps, against what the test modules recorded and what the kernel counted."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+import allocdump
+from allocdump.analysis.holdings import object_totals, page_totals
+from allocdump.kernel.frames import Kind
+from allocdump.kernel.vmstat import VmStat
+
+from ..dumpdata import CORES_WITH_TRUTH, core, exclude, name, open_core, run
+
+WHOLE = [c for c in CORES_WITH_TRUTH if c.suffix != ".d31"]
+whole_dumps = pytest.mark.parametrize("path", WHOLE, ids=name)
+DAMAGED = core("7.2-quiet", "vmcore.d31")
+
+
+def recorded(path):
+    """(kind, address, size, line, state, pfn, module) of each allocation a module recorded."""
+    for line in (path.parent / "truth.allocations").read_text().splitlines():
+        if not line.startswith("#"):
+            kind, address, size, at, state, pfn, module = line.split()
+            yield kind, int(address, 16), int(size), int(at), state, int(pfn), module
+
+
+def column(dump, field):
+    return getattr(dump.audit(), field)
+
+
+@whole_dumps
+def test_references_account_for_the_counters(path):
+    """The bar is 99.9% of counted bytes; here every site agrees to the byte."""
+    audit = open_core(path).audit()
+    assert audit.matched() >= 0.999
+    sites = open_core(path).report().sites
+    differing = np.flatnonzero(audit.difference)
+    assert all(audit.cause[i] and audit.cause[i] != "unexplained" for i in differing)
+    of_tests = np.isin(sites.module.astype(str), ["labmod", "leaker", "leaked", "labtruth"])
+    assert of_tests.sum() > 3
+    assert (audit.difference[of_tests] == 0).all()
+
+
+@whole_dumps
+def test_calls_agree_too(path):
+    """But for kvmalloc and the like, a reference is an allocation."""
+    dump = open_core(path)
+    sites, audit = dump.report().sites, dump.audit()
+    counted = sites.evidence == 0
+    same = audit.calls[counted] == sites.calls[counted].astype(np.int64)
+    assert same.mean() > 0.99
+
+
+@whole_dumps
+def test_whois_names_the_site_of_everything_recorded(path):
+    """Every tenth of the many, all of the few; freed ones are free, or somebody else's."""
+    dump = open_core(path)
+    sites = dump.report().sites
+    seen, checked = Counter(), Counter()
+    for kind, address, _size, line, state, pfn, module in recorded(path):
+        seen[kind, state] += 1
+        if seen[kind, state] > 20 and seen[kind, state] % 10:
+            continue
+        found = dump.whois(f"{address:#x}").layers
+        if state == "freed":
+            ours = [x for x in found if x.site is not None and sites.module[x.site] == module
+                    and sites.line[x.site] == line]  # fmt: skip
+            reused = found[0].detail.get("state") != "free" and "free" not in found[0].what
+            assert reused or not ours
+            continue
+        checked[kind] += 1
+        if kind == "percpu":
+            layer = next(x for x in found if x.what == "per-CPU object")
+            if layer.site is None:
+                assert "first chunks" in layer.evidence
+                continue
+        else:
+            layer = next(x for x in found if x.site is not None)
+        assert sites.module[layer.site] == module or line == 0
+        assert line in (0, sites.line[layer.site])
+        assert layer.start <= address < layer.start + layer.size or kind in ("percpu", "vmalloc")
+        if pfn >= 0:
+            assert dump.whois(f"pfn:{pfn}").layers[-1].site is not None
+    assert sum(checked.values()) > 20
+
+
+@whole_dumps
+def test_recorded_sizes_fit(path):
+    dump = open_core(path)
+    for kind, address, size, _, state, _, _ in recorded(path):
+        if state == "live" and kind in ("compound", "plain", "large"):
+            layer = dump.whois(f"{address:#x}").layers[-1]
+            pages = 1 << (-(-size // 4096) - 1).bit_length()
+            assert (layer.start, layer.size) == (address, pages * 4096)
+            assert ("order inferred" in layer.detail) == (kind == "plain")
+
+
+@whole_dumps
+def test_pages_and_objects_sum_to_the_counters(path):
+    """Batches for listing are another way through the same memory than the audit."""
+    dump = open_core(path)
+    sites = dump.report().sites
+    pages = page_totals((b.take(b.site >= 0) for b in dump.pages()), len(sites))
+    reader = dump.objects()
+    objects = object_totals((b.take(b.site >= 0) for b in reader), len(reader.caches))
+    held = np.zeros(len(sites), np.int64)
+    held[pages.site] += pages.pages * 4096
+    of_slab = objects.cache >= 0
+    np.add.at(held, objects.site[of_slab], objects.bytes[of_slab])
+    percpu = column(dump, "percpu")
+    assert (held + percpu == column(dump, "memory")).all()
+    assert (pages.orders.sum(axis=1) == pages.calls).all()
+
+
+@pytest.mark.parametrize("path", CORES_WITH_TRUTH, ids=name)
+def test_usage_accounts_for_every_page(path):
+    dump = open_core(path)
+    root = dump.usage()
+    stat = VmStat(dump.prog)
+
+    def check(node):
+        if node.children:
+            assert sum(c.bytes for c in node.children) == node.bytes
+        assert node.bytes >= 0
+        for child in node.children:
+            check(child)
+
+    check(root)
+    assert root.bytes == stat.present() * 4096
+    if path.suffix == ".d31":
+        return
+    by_name = {c.name: c for c in root.children}
+    free = {c.name: c for c in by_name["free"].children}
+    assert free["buddy allocator"].bytes == free["buddy allocator"].counter
+    if "per-CPU lists" in free:
+        assert free["per-CPU lists"].bytes == free["per-CPU lists"].counter
+    marks_large_kmalloc = dump.attribution().kinds[Kind.LARGE_KMALLOC].any()
+    compared = 0
+    for node in root.children:
+        if node.counter is None or (node.name == "slab" and not marks_large_kmalloc):
+            continue
+        compared += 1
+        assert abs(node.bytes - node.counter) <= max(0.02 * node.counter, 64 * 4096), node.name
+    assert compared >= 5
+
+
+def test_the_profilers_cost_is_a_class():
+    def cost(folder):
+        root = open_core(core(folder)).usage()
+        node = next(n for n in root.children if n.name == "allocation profiler")
+        return {c.name: c.bytes for c in node.children}
+
+    plain, compressed = cost("7.3-tiny"), cost("7.3-compressed")
+    assert plain["page extensions"] == 65536 * 8
+    assert "page extensions" not in compressed
+    assert plain["code tags of the kernel"] == 1194 * 40
+    assert plain["counters of the kernel's sites"] == 1194 * 16 * 64
+
+
+def test_slab_objects_against_slabinfo():
+    """Active objects, as /proc/slabinfo had them before the crash, of the module's own cache."""
+    dump = open_core(core("7.2-quiet"))
+    found = dump.attribution()
+    info = {
+        line.split()[0]: [int(n) for n in line.split()[1:4]]
+        for line in (core("7.2-quiet").parent / "slabinfo").read_text().splitlines()[2:]
+    }
+    names = [c.name for c in found.caches]
+    i = names.index("labmod_cache")
+    active, total, size = info["labmod_cache"]
+    assert (found.slab.capacity[i], found.caches[i].size) == (total, size)
+    assert found.slab.tagged[i] <= active
+    live = [r for r in recorded(core("7.2-quiet")) if r[0] == "cache" and r[4] == "live"]
+    assert found.slab.tagged[i] == len(live)
+
+
+def test_vmalloc_areas_against_vmallocinfo():
+    dump = open_core(core("7.2-quiet"))
+    areas = {use.area.start: use for use in dump.vmalloc_areas()}
+    address = next(a for kind, a, *_ in recorded(core("7.2-quiet")) if kind == "vmalloc")
+    area = areas[address]
+    assert area.area.size == (1 << 20) + 4096
+    assert dump.report().sites.function[area.site] == "labmod_vmalloc"
+    lines = (core("7.2-quiet").parent / "vmallocinfo").read_text().splitlines()
+    # Areas come and go while the machine goes on; most stay.
+    sizes = Counter(int(line.split()[1]) for line in lines)
+    ours = Counter(use.area.size for use in areas.values())
+    assert sum((sizes & ours).values()) > 0.9 * len(lines)
+
+
+def test_debug_kernels_mark_what_is_not_counted():
+    found = open_core(core("7.3-debug")).attribution()
+    # Columns at the end: references to no known tag, marked empty, none.
+    assert found.kinds[:, -2].sum() > 0
+    assert not found.strays
+
+
+def test_a_damaged_dump_gives_what_is_left():
+    """At least 90% of sites as in the whole dump of the same crash; the rest is counted."""
+    whole, damaged = open_core(core("7.2-quiet")).audit(), open_core(DAMAGED).audit()
+    assert (whole.memory == damaged.memory).mean() >= 0.9
+    assert (damaged.memory <= whole.memory).all()
+    assert all(cause for cause in damaged.cause[damaged.difference != 0])
+    assert "unexplained" not in set(damaged.cause)
+    problems = open_core(DAMAGED).attribution().problems
+    assert any("makedumpfile up to 1.7.8" in p for p in problems)
+    assert open_core(DAMAGED).attribution().slab.unreadable.sum() > 0
+
+
+@pytest.mark.parametrize("command", ["pages", "objects", "usage", "audit", "whois"])
+@pytest.mark.parametrize("path", [DAMAGED, core("6.12-debug"), core("7.3-compressed")], ids=name)
+def test_commands_never_die(command, path):
+    args = ["init_task", "pfn:5", "0x0", f"{2**64 - 1:#x}"] if command == "whois" else []
+    done = run(command, path, *args)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout
+
+
+def test_without_page_extensions_of_a_section():
+    dump = allocdump.open(core("7.2-quiet"))
+    attribution = open_core(core("7.2-quiet")).attribution()
+    dump.report()
+    section = next(s for s in _sections(dump) if s.page_ext)
+    exclude(dump.prog, section.page_ext, 8 * section.pages)
+    less = dump.attribution()
+    assert less.pages.bytes.sum() < attribution.pages.bytes.sum()
+    assert (less.objects.bytes == attribution.objects.bytes).all()
+    assert any("pages that describe memory are not in the dump" in p for p in less.problems)
+    assert dump.usage().bytes == open_core(core("7.2-quiet")).usage().bytes
+
+
+def test_without_struct_pages_of_a_section():
+    dump = allocdump.open(core("7.2-quiet"))
+    section = _sections(dump)[-1]
+    exclude(dump.prog, section.memmap, 64 * section.pages)
+    found = dump.attribution()
+    assert found.unreadable_pages == section.pages
+    names = {n.name for n in dump.usage().children}
+    assert "struct page not in the dump" in names
+
+
+def test_without_the_list_of_slab_caches():
+    dump = allocdump.open(core("7.2-quiet"))
+    first = dump.prog["slab_caches"].next.value_()
+    exclude(dump.prog, first)
+    found = dump.attribution()
+    assert found.unknown_slabs > 0
+    assert any("slab caches" in p for p in found.problems)
+    assert dump.usage().bytes > 0
+
+
+def _sections(dump):
+    from allocdump.dump.memory import Memory
+    from allocdump.kernel.memmap import sections
+
+    return sections(Memory(dump.prog), dump._opened.vmcoreinfo)
+
+
+def test_a_stray_reference_is_shown_and_decoded():
+    """As on 6.12 when nothing else finds the tags of a module that is gone."""
+    dump = allocdump.open(core("6.12-oom"))
+    report = dump.report()
+    gone = report.sites.unloaded
+    assert gone.any()
+    addresses = report.sites.address[gone].tolist()
+    report.sites = report.sites.take(~gone)
+    audit = dump.audit()
+    assert set(audit.strays) == set(addresses)
+    from allocdump.kernel.codetag import describe_tag
+
+    assert {describe_tag(dump.prog, a) for a in addresses} == {
+        "leaked.c:25 [leaked] func:leaked_pages",
+        "leaked.c:35 [leaked] func:leaked_objects",
+    }
+    assert describe_tag(dump.prog, dump.prog.symbol("init_task").address) == ""
+
+
+def test_whois_json_and_standard_input():
+    addresses = [r for r in recorded(core("7.2-quiet")) if r[0] == "kmalloc" and r[4] == "live"]
+    text = f"{addresses[0][1]:#x}\npfn:1 nonsense\n"
+    done = run("whois", core("7.2-quiet"), "--format", "json", input=text)
+    assert done.returncode == 2
+    assert "nonsense is no address" in done.stderr
+    first, second = (json.loads(line) for line in done.stdout.splitlines())
+    assert first["layers"][0]["what"] == "slab object"
+    assert first["layers"][0]["site"]["module"] in ("labmod", "leaked")
+    assert second["query"] == "pfn:1"
+
+
+def test_whois_of_other_kinds_of_addresses():
+    dump = open_core(core("7.2-quiet"))
+    page = next(r for r in recorded(core("7.2-quiet")) if r[0] == "page" and r[4] == "live")
+    section = _sections(dump)[0]
+    struct_page = section.memmap + (page[5] - section.pfn) * 64
+    by_struct = dump.whois(f"{struct_page:#x}").layers
+    assert by_struct[0].what == "struct page"
+    assert by_struct[-1].site == dump.whois(f"pfn:{page[5]}").layers[-1].site
+    assert dump.whois(f"phys:{page[5] * 4096:#x}").layers[-1].site == by_struct[-1].site
+    module = dump.prog["modules"].next.value_()
+    assert any(x.what == "module memory" for x in dump.whois(f"{module:#x}").layers)
+    image = dump.whois("init_task+8").layers[0]
+    assert (image.what, image.detail["symbol"]) == ("kernel image", "init_task+0x8")
+    assert dump.whois("0x1000").layers[0].what == "nothing"
+
+
+def test_charged_memory_cgroup():
+    dump = open_core(core("7.2-quiet"))
+    charged = next(
+        r for r in recorded(core("7.2-quiet")) if r[0] == "kmalloc_account" and r[4] == "live"
+    )
+    assert dump.whois(f"{charged[1]:#x}").layers[0].detail["memory cgroup"] == "/lab"
+
+
+@pytest.mark.parametrize(
+    ("args", "least"),
+    [
+        (["pages", "--list", "--site", "labmod.c:*", "--limit", "5"], 5),
+        (["pages", "--node", "1"], 5),
+        (["pages", "--order", "3", "--filter", "module=labmod"], 1),
+        (["objects", "--cache", "labmod_cache"], 1),
+        (["objects", "--list", "--site", "labmod.c:*", "--limit", "7"], 7),
+        (["objects", "--by", "cache"], 50),
+        (["objects", "--by", "vmalloc", "--filter", "labmod"], 1),
+    ],
+)
+@pytest.mark.parametrize("format_", ["csv", "json", "table"])
+def test_listings(args, least, format_):
+    done = run(args[0], core("7.2-quiet"), *args[1:], "--format", format_)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    rows = [json.loads(line) for line in lines] if format_ == "json" else lines[1:]
+    assert len(rows) >= least
+    if "--limit" in args:
+        assert len(rows) == least
+
+
+def test_pages_of_nodes_add_up():
+    def pages(*args):
+        done = run("pages", core("7.2-quiet"), "--format", "json", *args)
+        return Counter({r["site"]: r["pages"] for r in map(json.loads, done.stdout.splitlines())})
+
+    assert pages("--node", "0") + pages("--node", "1") == pages()
+
+
+def test_objects_can_be_dumped_and_decoded():
+    args = ["--cache", "labmod_cache", "--list", "--limit", "2", "--hexdump", "32"]
+    done = run("objects", core("7.2-quiet"), *args, "--type", "struct list_head")
+    assert done.returncode == 0
+    assert done.stdout.count("(struct list_head){") == 2
+    assert done.stdout.count("  ffff") == 4
+    assert run("objects", core("7.2-quiet"), *args, "--type", "struct nothing").returncode == 2
+    assert run("objects", core("7.2-quiet"), "--hexdump", "8").returncode == 2
+    assert run("objects", core("7.2-quiet"), "--cache", "nothing").returncode == 2
+
+
+def test_no_such_zone():
+    done = run("pages", core("7.2-quiet"), "--node", "7")
+    assert done.returncode == 2
+    assert "node 1 DMA32" in done.stderr
