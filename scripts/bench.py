@@ -7,20 +7,27 @@ Alternatives take turns with allocdump, and the best of several rounds counts.
 from __future__ import annotations
 
 import argparse
+import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
-from drgn import Object
+from drgn import FaultError, Object, Program
 from drgn.helpers.linux.cpumask import for_each_possible_cpu
+from drgn.helpers.linux.mm import compound_order, for_each_page, page_to_pfn
 from drgn.helpers.linux.percpu import per_cpu_ptr
+from drgn.helpers.linux.slab import for_each_slab_cache, slab_cache_for_each_allocated_object
 
 import allocdump
-from allocdump.dump.memory import Memory
+from allocdump.api import Dump
+from allocdump.dump.memory import U8, U64, Bool, Holes, Memory
 from allocdump.kernel.codetag import read_tags
 from allocdump.kernel.counters import sum_counters
+from allocdump.kernel.frames import FrameReader
+from allocdump.kernel.tagref import SiteIndex
 
 TESTDATA = Path(__file__).parent.parent / "testdata"
 
@@ -85,16 +92,143 @@ def whole_report(core: Path, rounds: int) -> None:
     )
 
 
+def attribution(core: Path) -> None:
+    """Attributing all memory, against Python loops with drgn's helpers and against reading."""
+    dump = allocdump.open(core)
+    prog = dump.prog
+    dump.report()
+    start = time.perf_counter()
+    found = dump.attribution()
+    ours = time.perf_counter() - start
+    pages, objects = int(found.kinds.sum()), int(found.objects.calls.sum())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"attribution of {core.parent.name}: {pages:,} pages and {objects:,} objects in"
+        f" {ours:.2f} s, peak memory {peak:.0f} MiB (bar: 500)"
+    )
+    ratio = _against_reading(core)
+    print(f"  {ratio:.2f} times as long as only reading the same bytes (bar: 1.5)")
+    loop = _page_loop(prog, pages)
+    reader, start = _frames(dump), time.perf_counter()
+    for _ in reader:
+        pass
+    frames = time.perf_counter() - start
+    print(
+        f"  pages alone: {frames:.2f} s, a loop with for_each_page {loop:.0f} s"
+        f" (from a sample): {loop / frames:.0f} times faster (bar: 100)"
+    )
+    done, loop = _object_loop(prog)
+    start = time.perf_counter()
+    seen = sum(len(batch.site) for batch in dump.objects())
+    every = time.perf_counter() - start
+    print(
+        f"  {seen:,} objects, pages included: {every:.2f} s, slab_cache_for_each_allocated_object"
+        f" {loop:.1f} s for {done:,}: {loop / done / (every / seen):.0f} times faster (bar: 50)"
+    )
+
+
+def _frames(dump: Dump) -> FrameReader:
+    addresses = dump.report().sites.address
+    vmcoreinfo = dump.prog["VMCOREINFO"].string_().decode()
+    return FrameReader(Memory(dump.prog), vmcoreinfo, SiteIndex(addresses))
+
+
+def _against_reading(core: Path) -> float:
+    """Time of attribution by that of reading what it read, in runs of 2 MiB."""
+    dump = allocdump.open(core)
+    dump.report()
+    ranges: list[tuple[int, int]] = []
+    original = Memory._read
+
+    def recording(self: Memory, address: int, size: int, holes: Holes) -> tuple[U8, Bool]:
+        ranges.append((address, size))
+        return original(self, address, size, holes)
+
+    few = Memory._few_words
+
+    def recording_words(self: Memory, addresses: list[int]) -> tuple[U64, Bool]:
+        ranges.extend((address, 8) for address in addresses)
+        return few(self, addresses)
+
+    Memory._read, Memory._few_words = recording, recording_words  # type: ignore[method-assign]
+    dump.attribution()
+    Memory._read, Memory._few_words = original, few  # type: ignore[method-assign]
+    runs: list[list[int]] = []
+    for address, size in sorted(ranges):
+        if runs and address <= runs[-1][1] and address + size - runs[-1][0] <= 2 << 20:
+            runs[-1][1] = max(runs[-1][1], address + size)
+        else:
+            runs.append([address, address + size])
+
+    def reading() -> None:
+        prog = allocdump.open(core).prog
+        for address, end in runs:
+            try:
+                prog.read(address, end - address)
+            except FaultError:
+                continue
+
+    def attributing() -> None:
+        fresh = allocdump.open(core)
+        fresh.report()
+        fresh.attribution()
+
+    def opening() -> None:
+        allocdump.open(core).report()
+
+    whole, only, base, opened = best(5, attributing, reading, opening, lambda: allocdump.open(core))
+    return (whole - base) / (only - opened)
+
+
+def _page_loop(prog: Program, pages: int, sample: int = 50_000) -> float:
+    """Seconds for all pages of a loop that does with drgn what page_ext_get() does."""
+    section = prog["mem_section"]
+    size = prog["page_ext_size"].value_()
+    offset = prog["page_alloc_tagging_ops"].offset.value_()
+    tags: dict[int, int] = {}
+    start = time.perf_counter()
+    for page in islice(for_each_page(prog), sample):
+        pfn = page_to_pfn(page).value_()
+        number = pfn >> 15
+        base = section[number // 128][number % 128].page_ext.value_()
+        try:
+            tag = prog.read_u64(base + pfn * size + offset)
+            tags[tag] = tags.get(tag, 0) + (1 << compound_order(page).value_())
+        except FaultError:
+            continue
+    return (time.perf_counter() - start) * pages / sample
+
+
+def _object_loop(prog: Program, seconds: float = 20) -> tuple[int, float]:
+    """Objects that drgn's helper lists within a while, and the seconds it took."""
+    done, start = 0, time.perf_counter()
+    for cache in for_each_slab_cache(prog):
+        try:
+            for _ in slab_cache_for_each_allocated_object(cache, "void"):
+                done += 1
+                if time.perf_counter() - start > seconds:
+                    return done, time.perf_counter() - start
+        except (FaultError, LookupError, ValueError):
+            continue  # it dies where a dump has holes
+    return done, time.perf_counter() - start
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("cores", nargs="*", type=Path, help="dumps to report on besides testdata")
+    parser.add_argument(
+        "cores",
+        nargs="*",
+        type=Path,
+        help="larger dumps, as `lab dump 7.2 big` makes: attribution is measured on them",
+    )
     args = parser.parse_args()
     counters(TESTDATA / "7.3-tiny" / "vmcore", args.rounds)
     for folder in ("6.12-oom", "7.2-quiet", "7.3-compressed"):
         whole_report(TESTDATA / folder / "vmcore", args.rounds)
     for core in args.cores:
         whole_report(core, args.rounds)
+        attribution(core)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -246,16 +247,27 @@ class Btf:
 
     def find_enumerator(self, name: str) -> tuple[int, int] | None:
         """(enum type ID, value) of the first enumerator called *name*."""
-        wanted = set(self._string_offsets(name))
-        if not wanted:
+        names, owners, places = self._enumerators
+        found = np.flatnonzero(np.isin(names, self._string_offsets(name)))
+        if not len(found):
             return None
-        for type_id in np.flatnonzero(np.isin(self._kinds, (Kind.ENUM, Kind.ENUM64))):
-            record = self.record(int(type_id))
-            layout = "3I" if record.kind is Kind.ENUM64 else "2I"
-            for i, entry in enumerate(self._entries(record, layout)):
-                if entry[0] in wanted:
-                    return record.id, self.enumerators(record)[i][1]
-        return None
+        type_id, place = int(owners[found[0]]), int(places[found[0]])
+        return type_id, self.enumerators(self.record(type_id))[place][1]
+
+    @cached_property
+    def _enumerators(self) -> tuple[npt.NDArray[np.uint32], ...]:
+        """Of all enumerators: name offset, type ID of the enum, place in it."""
+        names, owners, places = [], [], []
+        for kind, words in ((Kind.ENUM, 2), (Kind.ENUM64, 3)):
+            for type_id in np.flatnonzero(self._kinds == kind).tolist():
+                count = int(self._infos[type_id]) & 0xFFFF
+                start = int(self._offsets[type_id]) + 12
+                entries = np.frombuffer(self._data, self.byteorder + "u4", count * words, start)
+                names.append(entries[::words])
+                owners.append(np.full(count, type_id, np.uint32))
+                places.append(np.arange(count, dtype=np.uint32))
+        empty = np.zeros(0, np.uint32)
+        return tuple(np.concatenate([empty, *column]) for column in (names, owners, places))
 
     def kinds(self) -> npt.NDArray[np.uint8]:
         """Kind of each type ID: shape (number of types,)."""

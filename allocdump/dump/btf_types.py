@@ -49,6 +49,10 @@ class BtfTypes:
         self.prog = prog
         self.btf = btf
         self._made: dict[int, Type] = {}
+        # drgn's helpers ask for the same again and again.
+        self._constants: dict[str, Object | None] = {}
+        self._variables: dict[str, int] = {}
+        self._found: dict[tuple[tuple[TypeKind, ...], str], Type | None] = {}
         self._depth = 0
 
     def find(
@@ -57,6 +61,12 @@ class BtfTypes:
         """drgn type finder. BTF knows no file names: a lookup with one finds nothing."""
         if filename:
             return None
+        key = (tuple(kinds), name)
+        if key not in self._found:
+            self._found[key] = self._find(kinds, name)
+        return self._found[key]
+
+    def _find(self, kinds: TypeKindSet, name: str) -> Type | None:
         wanted = [k for kind in kinds for k in _KINDS.get(kind, ())]
         for type_id in self.btf.find(name, *wanted):
             found = self.type(type_id)
@@ -66,16 +76,18 @@ class BtfTypes:
 
     def variable(self, name: str) -> Type | None:
         """Type of the global variable *name*; BTF has those of per-CPU variables."""
-        for type_id in self.btf.find(name, Kind.VAR):
-            return self.type(self.btf.record(type_id).size_or_type)
-        return None
+        if name not in self._variables:
+            ids = self.btf.find(name, Kind.VAR)
+            self._variables[name] = ids[0] if ids else 0
+        type_id = self._variables[name]
+        return self.type(self.btf.record(type_id).size_or_type) if type_id else None
 
     def enumerator(self, name: str) -> Object | None:
         """The enumerator *name* as a constant."""
-        found = self.btf.find_enumerator(name)
-        if found is None:
-            return None
-        return Object(self.prog, self.type(found[0]), found[1])
+        if name not in self._constants:
+            found = self.btf.find_enumerator(name)
+            self._constants[name] = found and Object(self.prog, self.type(found[0]), found[1])
+        return self._constants[name]
 
     def type(self, type_id: int) -> Type:
         """The drgn type of a BTF type ID.

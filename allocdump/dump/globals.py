@@ -7,7 +7,7 @@ allocdump and drgn's helpers for the same structures read are listed here.
 
 from __future__ import annotations
 
-from drgn import FindObjectFlags, Object, Program, Symbol, Type, sizeof
+from drgn import FaultError, FindObjectFlags, Object, Program, Symbol, Type, sizeof
 
 from .btf_types import BtfTypes
 
@@ -90,6 +90,8 @@ class Globals:
     ) -> Object | None:
         if filename:
             return None
+        if name == "vmemmap":
+            return self._vmemmap(prog)
         if flags & FindObjectFlags.VARIABLE:
             symbols = prog.symbols(name)
             if symbols:
@@ -99,6 +101,15 @@ class Globals:
         if flags & FindObjectFlags.CONSTANT:
             return self.types.enumerator(name)
         return None
+
+    @staticmethod
+    def _vmemmap(prog: Program) -> Object | None:
+        """The array of all struct pages, a macro on x86-64: drgn's helpers ask for it."""
+        try:
+            base = prog["vmemmap_base"].value_()
+            return Object(prog, prog.pointer_type(prog.type("struct page")), base)
+        except (LookupError, FaultError):
+            return None
 
     def _type(self, prog: Program, name: str, symbol: Symbol) -> Type | None:
         known = TYPES.get(name)

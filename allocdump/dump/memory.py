@@ -11,6 +11,7 @@ import numpy.typing as npt
 from drgn import FaultError, Program
 
 PAGE = 4096
+_FEW = 32
 _MAX_RUN = 2 << 20
 """Longer reads are not faster, and take more memory."""
 
@@ -48,17 +49,25 @@ class Memory:
     def read(self, address: int, size: int) -> tuple[U8, Bool]:
         """Read *size* bytes at *address*.
 
-        :return: the bytes, shape ``(size,)``, and for each byte whether it was read
+        :return: the bytes, shape ``(size,)``, read-only, and for each byte whether it was read
         """
+        return self._read(address, size, self.holes)
+
+    def _read(self, address: int, size: int, holes: Holes) -> tuple[U8, Bool]:
+        try:
+            whole = np.frombuffer(self.prog.read(address, size), np.uint8)
+            return whole, np.broadcast_to(np.True_, size)
+        except (FaultError, OverflowError, ValueError):
+            pass  # in pieces, then
         data = np.zeros(size, np.uint8)
         ok = np.zeros(size, np.bool_)
-        for start, chunk in self._chunks(address, size):
+        for start, chunk in self._chunks(address, size, holes):
             at = start - address
             data[at : at + len(chunk)] = np.frombuffer(chunk, np.uint8)
             ok[at : at + len(chunk)] = True
         return data, ok
 
-    def _chunks(self, address: int, size: int) -> Iterator[tuple[int, bytes]]:
+    def _chunks(self, address: int, size: int, holes: Holes) -> Iterator[tuple[int, bytes]]:
         """The readable pieces, found by halving: a fault may name the start of the read
         instead of the page that is missing.
         """
@@ -70,7 +79,7 @@ class Memory:
             except (FaultError, OverflowError, ValueError) as e:
                 pages = (end - 1) // PAGE - start // PAGE
                 if pages == 0:
-                    self.holes.add(start, e)
+                    holes.add(start, e)
                 elif end > start:
                     middle = (start // PAGE + (pages + 1) // 2) * PAGE
                     todo += [(middle, end), (start, middle)]
@@ -90,11 +99,20 @@ class Memory:
             items = order[run]
             start = int(addresses[items[0]])
             length = int(addresses[items[-1]]) - start + size
-            raw, good = self.read(start, length)
+            holes = Holes()
+            raw, good = self._read(start, length, holes)
             where = (addresses[items] - np.uint64(start)).astype(np.int64)[:, None] + span
             data[items] = raw[where]
             ok[items] = good[where].all(axis=1)
+            self._missed(addresses[items[~ok[items]]], holes)
         return data, ok
+
+    def _missed(self, addresses: U64, holes: Holes) -> None:
+        """Count the pages of *addresses*: what lay between them was not asked for."""
+        if len(addresses):
+            self.holes.pages += len(np.unique(addresses // np.uint64(PAGE)))
+            if self.holes.first is None:
+                self.holes.first, self.holes.reason = int(addresses.min()), holes.reason
 
     def words(self, addresses: U64, gap: int = 16 * PAGE) -> tuple[U64, Bool]:
         """Read the 64-bit word at each of *addresses*; what is not aligned is not read.
@@ -103,6 +121,8 @@ class Memory:
         :param gap: addresses no further apart than this share a run, in bytes
         :return: the words, 0 where unreadable, and whether each was read: shape (n,)
         """
+        if len(addresses) <= _FEW:
+            return self._few_words(addresses.tolist())
         out = np.zeros(len(addresses), np.uint64)
         ok = addresses % 8 == 0
         order = np.flatnonzero(ok)
@@ -112,11 +132,28 @@ class Memory:
         for run in runs(ascending, gap, _MAX_RUN):
             start = int(ascending[run.start])
             length = int(ascending[run.stop - 1]) - start + 8
-            data, readable = self.read(start, length)
+            holes = Holes()
+            data, readable = self._read(start, length, holes)
             where = ((ascending[run] - np.uint64(start)) >> np.uint64(3)).astype(np.int64)
             out[order[run]] = data.view(np.uint64)[where]
             ok[order[run]] = readable[::8][where]
+            if holes.pages:
+                self._missed(ascending[run][~readable[::8][where]], holes)
         return out, ok
+
+    def _few_words(self, addresses: list[int]) -> tuple[U64, Bool]:
+        """For a few words, arranging runs takes longer than reading."""
+        out, ok = [0] * len(addresses), [True] * len(addresses)
+        for i, address in enumerate(addresses):
+            try:
+                if address % 8:
+                    ok[i] = False
+                else:
+                    out[i] = self.prog.read_u64(address)
+            except FaultError as e:
+                ok[i] = False
+                self.holes.add(address, e)
+        return np.array(out, np.uint64), np.array(ok, np.bool_)
 
     def strings(self, pointers: U64, limit: int = 1024) -> dict[int, bytes | None]:
         """C strings at the distinct *pointers*; None where one cannot be read.
@@ -149,6 +186,13 @@ class Memory:
         if end < 0:
             return raw if ok.all() else None
         return raw[:end] if ok[: end + 1].all() else None
+
+
+def each_whole(ok: Bool, size: int) -> Bool:
+    """Of records of *size* bytes, whether each was read whole: shape (len(ok) / size,)."""
+    if ok.strides == (0,):
+        return np.ones(len(ok) // size, np.bool_)
+    return np.asarray(ok.reshape(-1, size).all(axis=1))
 
 
 def runs(ascending: U64, gap: int, longest: int | None = None) -> Iterator[slice]:

@@ -162,7 +162,8 @@ class _Pass:
                 self._objects(slabs, objects)
             done += frames.section.pages
             if progress:
-                progress(done, total)
+                progress(done + self.frames.free_pages, total)
+        self.out.kinds[Kind.FREE, NONE] += self.frames.free_pages
         for chunk in self.percpu:
             self.out.percpu.add(chunk.site, chunk.size)
             self._strays(chunk.site, chunk.refs, chunk.size)

@@ -18,7 +18,7 @@ from drgn.helpers.linux.idr import idr_for_each_entry
 from drgn.helpers.linux.list import list_for_each_entry
 
 from ..dump.layout import dtype_of
-from ..dump.memory import Bool, Memory
+from ..dump.memory import Bool, Memory, each_whole
 from ..text import printable
 from .modules import LoadedModules
 
@@ -165,7 +165,7 @@ def read_tags(memory: Memory, start: int, stop: int) -> Tags:
     return Tags(
         np.uint64(start) + np.arange(count, dtype=np.uint64) * np.uint64(dtype.itemsize),
         data.view(dtype),
-        np.asarray(ok.reshape(count, dtype.itemsize).all(axis=1)),
+        each_whole(ok, dtype.itemsize),
     )
 
 

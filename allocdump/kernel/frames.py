@@ -17,14 +17,15 @@ import numpy.typing as npt
 from drgn import Program, sizeof
 
 from ..dump.layout import dtype_of
-from ..dump.memory import U64, Bool, Memory
+from ..dump.memory import U64, Bool, Memory, each_whole
 from .freelists import pcp_blocks
 from .memmap import Section, sections
 from .tagref import PageFlagRefs, Rows, SiteIndex, page_flag_refs
 
 PAGE_SHIFT = 12
 _WINDOW = 1024
-"""Pages of the largest block of the buddy allocator: MAX_PAGE_ORDER is 10."""
+"""Page frames that are looked at together: the largest block of the buddy allocator, since
+MAX_PAGE_ORDER is 10."""
 _MAX_ORDER = 40
 """Higher ones are damage."""
 
@@ -58,7 +59,7 @@ class Kind(IntEnum):
 
 @dataclass
 class Frames:
-    """The page frames of one section; all columns have shape (number of pages,)."""
+    """Page frames next to one another; all columns have shape (number of pages,)."""
 
     section: Section
     raw: npt.NDArray[np.void]
@@ -92,6 +93,7 @@ class FrameReader:
         prog = memory.prog
         self.memory = memory
         self.index = index
+        self.free_pages = 0
         self.sections = sections(memory, vmcoreinfo)
         self.page_size = sizeof(prog.type("struct page"))
         self.dtype = page_dtype(prog)
@@ -109,9 +111,15 @@ class FrameReader:
             self._ext_offset = prog["page_alloc_tagging_ops"].offset.value_()
 
     def __iter__(self) -> Iterator[Frames]:
+        """All page frames but those of free blocks of :data:`_WINDOW` pages, ascending.
+
+        Of these, which :attr:`free_pages` counts, no struct page but the first is read:
+        on a machine with much free memory, that is most of them.
+        """
+        self.free_pages = 0
         # A gigantic page goes on in the sections after that of its head.
         gigantic_until, gigantic_kind = 0, Kind.IN_USE
-        for section in self.sections:
+        for section in self._without_free_blocks():
             frames = self._read(section)
             covered = min(max(0, gigantic_until - section.pfn), section.pages)
             if covered:
@@ -125,16 +133,40 @@ class FrameReader:
                 gigantic_until = section.pfn + last + (1 << int(frames.order[last]))
                 gigantic_kind = Kind(int(frames.kind[last]))
 
+    def _without_free_blocks(self) -> Iterator[Section]:
+        fields = self.dtype.fields
+        assert fields
+        place = fields["page_type"][1]
+        # The top byte of page_type, and the 64-bit word that it is in.
+        word, shift = np.uint64(place // 8 * 8), np.uint64(place % 8 * 8 + 24)
+        private = np.uint64(fields["private"][1])
+        kinds = [value for value, kind in self.types.items() if kind == Kind.FREE]
+        whole = _WINDOW.bit_length() - 1
+        for section in self.sections:
+            windows = section.pages // _WINDOW
+            step = _WINDOW * self.page_size
+            heads = np.uint64(section.memmap) + np.arange(windows, dtype=np.uint64) * step
+            types, _ = self.memory.words(heads + word)
+            free = np.isin(types >> shift & np.uint64(0xFF), kinds)
+            if free.any():
+                free[free] = self.memory.words(heads[free] + private)[0] == whole
+            self.free_pages += int(np.count_nonzero(free)) * _WINDOW
+            for run in np.split(np.arange(windows), np.flatnonzero(np.diff(free)) + 1):
+                if len(run) and not free[run[0]]:
+                    yield self._part(section, int(run[0]) * _WINDOW, len(run) * _WINDOW)
+
+    def _part(self, section: Section, skip: int, pages: int) -> Section:
+        ext = section.page_ext and section.page_ext + skip * self._ext_size
+        memmap = section.memmap + skip * self.page_size
+        return Section(section.pfn + skip, pages, memmap, ext)
+
     def around(self, pfn: int) -> Frames | None:
         """The largest free block or ordinary allocation that *pfn* can be part of."""
         for section in self.sections:
             if section.pfn <= pfn < section.pfn + section.pages:
                 first = max(section.pfn, pfn & -_WINDOW)
                 skip = first - section.pfn
-                ext = section.page_ext and section.page_ext + skip * self._ext_size
-                memmap = section.memmap + skip * self.page_size
-                pages = min(_WINDOW, section.pages - skip)
-                return self._read(Section(first, pages, memmap, ext))
+                return self._read(self._part(section, skip, min(_WINDOW, section.pages - skip)))
         return None
 
     @cached_property
@@ -164,7 +196,7 @@ class FrameReader:
     def _read(self, section: Section) -> Frames:
         data, ok = self.memory.read(section.memmap, section.pages * self.page_size)
         raw: npt.NDArray[np.void] = data.view(self.dtype)
-        readable = ok.reshape(section.pages, self.page_size).all(axis=1)
+        readable = each_whole(ok, self.page_size)
         refs = self.references(section, raw["flags"])
         kind = np.full(section.pages, Kind.IN_USE, np.uint8)
         for value, kind_of_type in self.types.items():
@@ -219,11 +251,18 @@ class FrameReader:
             refs, _ = self.memory.words(bases[which] + index.astype(np.uint64))
         return self.index.rows(np.where(pfn >= 0, refs, 0))
 
+    @cached_property
+    def _places(self) -> tuple[U64, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Of each section: address of its struct pages, first page frame, number of pages."""
+        return (
+            np.array([s.memmap for s in self.sections], np.uint64),
+            np.array([s.pfn for s in self.sections], np.int64),
+            np.array([s.pages for s in self.sections], np.int64),
+        )
+
     def pfn_of(self, pages: U64) -> npt.NDArray[np.int64]:
         """Page frame numbers of struct pages; -1 for addresses of none."""
-        starts = np.array([s.memmap for s in self.sections], np.uint64)
-        pfns = np.array([s.pfn for s in self.sections], np.int64)
-        counts = np.array([s.pages for s in self.sections], np.int64)
+        starts, pfns, counts = self._places
         which = np.searchsorted(starts, pages, side="right") - 1
         found = which >= 0
         which[~found] = 0

@@ -61,19 +61,19 @@ def pcp_blocks(
     head = (areas[:, None] + np.uint64(lists.offset) + step).ravel()
     order = np.tile(order_of, len(areas))
     lru = np.uint64(offsetof(prog.type("struct page"), "lru"))
-    pfns: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64)]
+    pages: list[U64] = [np.zeros(0, np.uint64)]
     orders: list[npt.NDArray[np.uint8]] = [np.zeros(0, np.uint8)]
     at, ok = memory.words(head)
     for _ in range(_MAX_STEPS):
-        pfn = pfn_of(at - lru)
-        go_on = ok & (at != head) & (pfn >= 0)
+        go_on = ok & (at != head)
         if not go_on.any():
             break
         at, head, order = at[go_on], head[go_on], order[go_on]
-        pfns.append(pfn[go_on])
+        pages.append(at)
         orders.append(order)
         at, ok = memory.words(at)
-    return np.concatenate(pfns), np.concatenate(orders)
+    pfn = pfn_of(np.concatenate(pages) - lru)
+    return pfn[pfn >= 0], np.concatenate(orders)[pfn >= 0]
 
 
 def _order(prog: Program, pindex: int) -> int:

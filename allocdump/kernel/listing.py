@@ -87,7 +87,7 @@ def page_batches(
         yield _pages(frames, direct_map)
         done += frames.section.pages
         if progress:
-            progress(done, total)
+            progress(done + reader.free_pages, total)
 
 
 def _pages(frames: Frames, direct_map: int) -> PageBatch:
@@ -155,7 +155,7 @@ class ObjectReader:
                 ).take(objects.site != NONE)
             done += frames.section.pages
             if progress:
-                progress(done, total)
+                progress(done + self.frames.free_pages, total)
         for chunk in self.percpu:
             none = np.full(len(chunk.size), -1, np.int32)
             batch = ObjectBatch(chunk.pointer, chunk.size, chunk.size, none, chunk.site)

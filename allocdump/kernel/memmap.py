@@ -15,7 +15,7 @@ import numpy.typing as npt
 from drgn import Program, sizeof
 
 from ..dump.layout import dtype_of
-from ..dump.memory import U64, Memory
+from ..dump.memory import U64, Memory, each_whole
 
 _HAS_MEM_MAP = 2
 """SECTION_HAS_MEM_MAP"""
@@ -58,7 +58,7 @@ def sections(memory: Memory, vmcoreinfo: str) -> list[Section]:
     for first, address, count in _tables(memory, vmcoreinfo, size):
         data, ok = memory.read(address, count * size)
         table: npt.NDArray[np.void] = data.view(dtype)
-        readable = ok.reshape(count, size).all(axis=1)
+        readable = each_whole(ok, size)
         for i in np.flatnonzero(readable & (table["map"] & _HAS_MEM_MAP != 0)).tolist():
             pfn = (first + i) * per_section
             ext = int(table["page_ext"][i]) if "page_ext" in members else 0

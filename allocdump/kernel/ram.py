@@ -7,6 +7,7 @@ Mirrors ``struct resource`` in ``include/linux/ioport.h`` (/proc/iomem).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from drgn import FaultError, Object, Program
@@ -67,8 +68,8 @@ def _whole(start: int, end: int) -> tuple[int, int]:
     return start // _PAGE, -(-end // _PAGE)
 
 
-def memmap_spans(prog: Program, sections: list[Section], page_size: int) -> Iterator[Span]:
-    """Page frames that hold the arrays of struct pages.
+def memmap_spans(prog: Program, sections: list[Section], page_size: int) -> list[Span]:
+    """Page frames that hold the arrays of struct pages, ascending.
 
     They are mapped in large pieces; where they are not contiguous, halves are tried.
     """
@@ -90,8 +91,15 @@ def memmap_spans(prog: Program, sections: list[Section], page_size: int) -> Iter
             yield from pieces(start, middle)
             yield from pieces(middle, end)
 
+    found: list[Span] = []
     for section in sections:
-        try:
-            yield from pieces(section.memmap, section.memmap + section.pages * page_size)
-        except ReadErrors:
-            continue
+        with suppress(*ReadErrors):
+            found += pieces(section.memmap, section.memmap + section.pages * page_size)
+    found.sort(key=lambda span: span.start)
+    merged: list[Span] = []
+    for span in found:
+        if merged and merged[-1].end >= span.start:
+            last = merged.pop()
+            span = Span(last.start, max(last.end, span.end), span.label)
+        merged.append(span)
+    return merged

@@ -71,8 +71,8 @@ def test_gather_nothing(data):
 def test_gather_reads_neighbours_together(data):
     memory = memory_of(data)
     reads = []
-    original = memory.read
-    memory.read = lambda address, size: reads.append(size) or original(address, size)
+    original = memory._read
+    memory._read = lambda address, size, holes: reads.append(size) or original(address, size, holes)
     memory.gather(np.uint64(BASE) + np.arange(0, 4 * PAGE, 16, dtype=np.uint64), 16)
     assert len(reads) == 1
 
