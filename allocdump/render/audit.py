@@ -40,7 +40,7 @@ def as_table(
                 sites.function[i],
                 sites.module[i] or BUILT_IN,
                 *(units.size(n, exact) if n else "-" for n in numbers),
-                str(audit.cause[i]),
+                str(audit.cause[i]) or ("agrees, order inferred" if audit.inferred[i] else ""),
             ]
         )
     alignment = ["left"] * 3 + ["right"] * len(_COLUMNS) + ["left"]

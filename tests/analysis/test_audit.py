@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Causes of differences between counters and memory."""
+
+import numpy as np
+import pytest
+
+from allocdump.analysis.audit import Cause, PerCpuAccounting, audit, full_size
+from allocdump.kernel.profile import Completeness
+from allocdump.kernel.profiling import Profiling
+from allocdump.kernel.sites import Evidence
+
+from ..samples import sites
+from .test_usage import attribution
+
+
+def run(counted, found=(), calls=1, state="on", done=None, percpu=None, **how):
+    rows = sites(*[("a.c", i, "f", "", b, calls) for i, b in enumerate(counted)], **how)
+    memory = attribution()
+    for tally in (memory.pages, memory.inferred, memory.objects, memory.percpu):
+        tally.bytes, tally.calls = np.zeros((2, len(counted)), np.int64)
+    memory.pages.bytes[: len(found)] = found
+    memory.pages.calls[: len(found)] = np.array(found) > 0
+    memory.slab.unreadable[:] = 0
+    if percpu is not None:
+        memory.percpu.bytes[:] = percpu
+    return audit(
+        rows, memory, cpus=2, cgroup_pointers=True, profiling=Profiling(state, False),
+        completeness=done or Completeness(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("result", "cause"),
+    [
+        (lambda: run([4096], [4096]), Cause.AGREES),
+        (lambda: run([4096], [0], calls=0), Cause.NO_CALLS),
+        (lambda: run([1 << 20], [4096]), Cause.UNEXPLAINED),
+        (lambda: run([4096], [1 << 20]), Cause.UNEXPLAINED),
+        (lambda: run([4096 + 1024], [4096]), Cause.NO_VECTOR),
+        (lambda: run([8192], [4096], inaccurate=True), Cause.INACCURATE),
+        (lambda: run([8192], [4096], state="off"), Cause.SWITCHED_OFF),
+        (lambda: run([8192], [4096], done=Completeness(uncounted=1)), Cause.EXCLUDED),
+        (lambda: run([8192], [4096], evidence=Evidence.NONE), Cause.COUNTERS_INCOMPLETE),
+        (lambda: run([0], [4096], evidence=Evidence.NONE, unloaded=True), Cause.COUNTERS_GONE),
+    ],
+)
+def test_causes(result, cause):
+    assert result().cause[0] == cause
+
+
+def test_matched_share():
+    assert run([1000, 3000], [1000, 3000]).matched() == 1
+    assert run([1000, 3000], [1000, 0]).matched() == 0.25
+    assert run([0], [0]).matched() == 1
+
+
+def test_per_cpu_accounting_is_told_by_the_counters():
+    """256 bytes count as 256 in Linux 7.2, as 1,024 with two CPUs and cgroups in 6.12 and 7.3."""
+    size = np.array([256])
+    assert full_size(size, 2, True).tolist() == [1024]
+    assert full_size(size, 64, True).tolist() == [16896]
+    one, full = run([256], percpu=[256]), run([1024], percpu=[256])
+    assert one.accounting == PerCpuAccounting.ONE_COPY
+    assert full.accounting == PerCpuAccounting.ALL_COPIES
+    assert not one.difference.any()
+    assert not full.difference.any()

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The account of all memory, on attributions made by hand."""
+
+import numpy as np
+
+from allocdump.analysis.usage import KernelCounters, Node, ProfilerCost, usage
+from allocdump.kernel.attribution import Attribution, CacheUse, Tally
+from allocdump.kernel.frames import Kind
+from allocdump.kernel.slab import Cache
+
+from ..samples import sites
+
+SITES = sites(
+    ("mm/slub.c", 1, "alloc_slab_page", "", 0, 0),
+    ("leaker.c", 10, "get_rec", "leaker", 0, 0),
+    ("kernel/fork.c", 300, "alloc_thread_stack_node", "", 0, 0),
+    ("x.c", 1, "big_table", "", 0, 0),
+    ("mm/page_ext.c", 271, "alloc_page_ext", "", 0, 0),
+    ("mm/slub.c", 2000, "alloc_slab_obj_exts", "", 0, 0),
+    ("mm/percpu.c", 512, "pcpu_mem_zalloc", "", 0, 0),
+)
+COUNT = len(SITES)
+STRAY, EMPTY, NONE = COUNT, COUNT + 1, COUNT + 2
+
+
+def attribution(**changes):
+    kinds = np.zeros((len(Kind), COUNT + 3), np.int64)
+    kinds[Kind.FREE, NONE] = 100
+    kinds[Kind.FREE_PCP, NONE] = 10
+    kinds[Kind.RESERVED, NONE] = 50
+    kinds[Kind.SLAB, 0] = 4
+    kinds[Kind.ANONYMOUS, 3] = 7
+    kinds[Kind.IN_USE, [1, 2, 3, 4, 6]] = [5, 4, 20, 8, 6]
+    kinds[Kind.IN_USE, [STRAY, EMPTY, NONE]] = [1, 2, 3]
+    objects = Tally.zeros(COUNT)
+    objects.bytes[[1, 5]] = 6 * 1024, 1024
+    use = CacheUse(*np.zeros((10, 1), np.int64))
+    use.slabs[:], use.pages[:], use.capacity[:] = 1, 4, 15
+    use.tagged[:], use.untracked[:], use.unreadable[:] = 7, 2, 1
+    found = Attribution(
+        pages=Tally.zeros(COUNT), inferred=Tally.zeros(COUNT), objects=objects,
+        percpu=Tally.zeros(COUNT),
+        reserved={"System RAM": 30, "Kernel data": 12, "struct pages": 8},
+        kinds=kinds, slab=use, caches=[Cache(0, "kmalloc-1k", 1024, 1024, 0)],
+        order_pages=np.zeros((COUNT, 12), np.int64), percpu_vectors=3 * 4096, page_ext=8 * 4096,
+    )  # fmt: skip
+    for name, value in changes.items():
+        setattr(found, name, value)
+    return found
+
+
+def tree(found=None, counters=None, share=1.0):
+    vmalloc = np.zeros(COUNT, np.int64)
+    vmalloc[[2, 3]] = 4, 15
+    return usage(
+        SITES, found or attribution(), vmalloc, counters or KernelCounters(),
+        ProfilerCost(tags=280, counters=1000, page_ext_share=share),
+    )  # fmt: skip
+
+
+def flat(node, path=()):
+    yield (*path, node.name), node
+    for child in node.children:
+        yield from flat(child, (*path, node.name))
+
+
+def by_name(node):
+    return {path[-1]: n.bytes for path, n in flat(node)}
+
+
+def test_nothing_remains():
+    found = attribution()
+    root = tree(found)
+    assert root.bytes == found.kinds.sum() * 4096
+    for _, node in flat(root):
+        assert not node.children or node.bytes == sum(c.bytes for c in node.children)
+
+
+def test_classes():
+    sizes = by_name(tree())
+    assert sizes["buddy allocator"] == 100 * 4096
+    assert sizes["per-CPU lists"] == 10 * 4096
+    assert sizes["anonymous memory"] == 7 * 4096
+    assert sizes["kernel stacks"] == 4 * 4096
+    assert sizes["vmalloc"] == 15 * 4096
+    assert sizes["other pages with a site"] == (5 + 5 + 3) * 4096
+    assert sizes["other pages without a site"] == 3 * 4096
+    assert sizes["other pages that refer to no known tag"] == 4096
+    assert sizes["free objects"] == (15 - 7 - 2 - 1) * 1024
+    assert sizes["room for objects without extensions"] == 2 * 1024
+    assert sizes["overhead"] == (16 - 15) * 1024
+    assert sizes["leaker.c:10 get_rec [leaker]"] in (6 * 1024, 5 * 4096)
+
+
+def test_the_profiler_is_carved_out_of_what_hides_it():
+    sizes = by_name(tree())
+    assert sizes["page extensions"] == 8 * 4096
+    assert sizes["slab extension vectors"] == 1024
+    assert sizes["per-CPU extension vectors"] == 3 * 4096
+    assert sizes["code tags of the kernel"] == 280
+    assert sizes["Kernel data"] == 12 * 4096 - 280
+    assert sizes["other memory kept since boot (memblock)"] == 30 * 4096 - 1000
+
+
+def test_page_extensions_shared_with_others():
+    sizes = by_name(tree(share=0.5))
+    assert sizes["page extensions"] == 4 * 4096
+    assert tree(share=0.5).bytes == tree().bytes
+
+
+def test_early_page_extensions_are_among_pages_without_a_site():
+    sizes = by_name(tree(attribution(page_ext=10 * 4096)))
+    assert sizes["page extensions"] == 10 * 4096
+    assert sizes["other pages without a site"] == 1 * 4096
+
+
+def test_counters_stand_beside_their_classes():
+    counters = KernelCounters(present=220, free=100, slab=4, stacks=4, vmalloc=19)
+    nodes = {path[-1]: n for path, n in flat(tree(counters=counters))}
+    assert nodes["memory"].counter == 220 * 4096
+    assert nodes["buddy allocator"].counter == nodes["buddy allocator"].bytes
+    assert nodes["slab"].counter == 4 * 4096 - 1024 == nodes["slab"].bytes
+    assert nodes["vmalloc"].counter == nodes["vmalloc"].bytes
+    assert nodes["anonymous memory"].counter is None
+
+
+def test_a_node_adds_up_and_sorts():
+    node = Node("x").add(Node("small", 1), Node("none", 0), Node("large", 5))
+    assert (node.bytes, [c.name for c in node.children]) == (6, ["large", "small"])
