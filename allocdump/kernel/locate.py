@@ -178,9 +178,11 @@ class Locator:
         ]
         for pointer, cpu in pointers:
             for chunk in self._chunks:
+                if not chunk.start <= pointer < chunk.start + chunk.span:
+                    continue
                 at = int(np.searchsorted(chunk.pointer, pointer, side="right")) - 1
                 if at < 0 or not 0 <= pointer - int(chunk.pointer[at]) < int(chunk.size[at]):
-                    continue
+                    return Layer("free per-CPU memory", evidence="free memory has no site")
                 start = int(chunk.pointer[at])
                 layer = Layer("per-CPU object", start, int(chunk.size[at]))
                 if cpu is not None:

@@ -28,6 +28,10 @@ _MAX_PAGES = 1 << 20
 class PerCpuObjects:
     """Allocated objects of one chunk; columns of shape (number of objects,)."""
 
+    start: int
+    """Per-CPU pointer to the start of the chunk."""
+    span: int
+    """Bytes of one CPU's copy of the chunk."""
     pointer: U64
     """The per-CPU pointer, to which a CPU's ``__per_cpu_offset`` is added."""
     size: npt.NDArray[np.int64]
@@ -79,8 +83,11 @@ class PerCpuReader:
         refs = np.zeros(len(starts), np.uint64)
         if vector:
             refs, _ = memory.words(_addresses(vector + offsetof(ext, "tag"), starts * sizeof(ext)))
+        first = (chunk.base_addr.value_() - base) % (1 << 64)
         return PerCpuObjects(
-            _addresses(chunk.base_addr.value_() - base, starts * _MIN_ALLOC),
+            first,
+            pages * 4096,
+            _addresses(first, starts * _MIN_ALLOC),
             (ends - starts) * _MIN_ALLOC,
             self.index.rows(refs) if vector else np.full(len(starts), NONE, np.int32),
             refs,

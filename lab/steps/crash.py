@@ -12,7 +12,7 @@ from pathlib import Path
 from . import apt, share, truth, work
 from .kernel import Kernel
 
-COMPRESSION = {"none": "", "zlib": "-c", "lzo": "-l", "snappy": "-p", "zstd": "-z"}
+COMPRESSION = {"none": "", "zlib": "-c", "lzo": "-l", "snappy": "-p", "zstd": "-z", "elf": "-E"}
 TIMEOUT = 300
 CMDLINE = "console=ttyS0 crashkernel=80M init_on_alloc=1 init_on_free=1"
 

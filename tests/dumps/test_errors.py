@@ -11,6 +11,7 @@ import pytest
 
 from allocdump.dump.buildid import inspect
 
+from ..dump.test_core import elf_core
 from ..dumpdata import TESTDATA, core, run
 
 QUIET = core("7.2-quiet")
@@ -48,6 +49,12 @@ def test_text_file(tmp_path):
 
 def test_elf_that_is_no_core():
     assert "no core dump" in fails(3, sys.executable)
+
+
+def test_elf_core_of_no_kernel(tmp_path):
+    path = tmp_path / "vmcore"
+    path.write_bytes(elf_core(8192).ljust(4096 + 8192, b"\0"))
+    assert "VMCOREINFO" in fails(3, path)
 
 
 def test_control_characters_in_a_path_are_not_shown_raw(tmp_path):
