@@ -165,9 +165,10 @@ class Locator:
                 regions = module.regions()
             except ReadErrors:
                 continue
-            for base, size in regions:
+            for (base, size), section in zip(regions, module.region_names(), strict=False):
                 if base <= address < base + size:
-                    yield Layer("module memory", base, size, detail={"module": module.name})
+                    detail = {"module": module.name, "section": section}
+                    yield Layer("module memory", base, size, detail=detail)
 
     def _in_percpu(self, address: int) -> Layer | None:
         """A per-CPU pointer, or an address in a CPU's copy."""

@@ -36,6 +36,15 @@ class LoadedModule:
         """(start, size) of the memory the module occupies."""
         return module_address_regions(self.object)
 
+    def region_names(self) -> list[str]:
+        """What each of :meth:`regions` holds: ``text``, ``data``, ``rodata`` ..."""
+        try:
+            kinds = self.object.prog_.type("enum mod_mem_type").enumerators or ()
+        except LookupError:
+            kinds = ()
+        names = [name.removeprefix("MOD_").lower() for name, _ in kinds]
+        return names + [""] * (len(self.regions()) - len(names))
+
 
 @dataclass
 class LoadedModules:

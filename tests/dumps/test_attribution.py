@@ -312,7 +312,9 @@ def test_whois_of_other_kinds_of_addresses():
     assert by_struct[-1].site == dump.whois(f"pfn:{page[5]}").layers[-1].site
     assert dump.whois(f"phys:{page[5] * 4096:#x}").layers[-1].site == by_struct[-1].site
     module = dump.prog["modules"].next.value_()
-    assert any(x.what == "module memory" for x in dump.whois(f"{module:#x}").layers)
+    within = next(x for x in dump.whois(f"{module:#x}").layers if x.what == "module memory")
+    # struct module lies in the module's own data.
+    assert within.detail["section"] == "data"
     image = dump.whois("init_task+8").layers[0]
     assert (image.what, image.detail["symbol"]) == ("kernel image", "init_task+0x8")
     assert dump.whois("0x1000").layers[0].what == "nothing"

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The progress bar: on a terminal, after a second, wiped at the end."""
+
+import io
+
+import pytest
+
+from allocdump.cli import progress as module
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_on_a_terminal(monkeypatch, clock):
+    err = Terminal()
+    monkeypatch.setattr(module.sys, "stderr", err)
+    with module.progress("Reading") as show:
+        clock[0] = 0.9
+        show(1, 10)
+        assert err.getvalue() == ""
+        clock[0] = 2.0
+        show(4, 10)
+        assert "Reading" in err.getvalue()
+        assert " 40%, 3 s left" in err.getvalue()
+    assert err.getvalue().endswith("\r\x1b[K")
+
+
+def test_wiped_after_an_error(monkeypatch, clock):
+    err = Terminal()
+    monkeypatch.setattr(module.sys, "stderr", err)
+
+    def interrupted():
+        with module.progress("Reading") as show:
+            clock[0] = 5.0
+            show(1, 2)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert err.getvalue().endswith("\r\x1b[K")
+
+
+def test_off_when_piped(monkeypatch):
+    monkeypatch.setattr(module.sys, "stderr", io.StringIO())
+    with module.progress("Reading") as show:
+        assert show is None
