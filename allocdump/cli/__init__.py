@@ -12,7 +12,8 @@ import sys
 import click
 
 from .. import __version__
-from ..errors import AllocdumpError
+from ..errors import AllocdumpError, DamagedError
+from ..text import printable
 
 _COMMANDS = ("report", "pages", "objects", "whois", "usage", "audit", "tags")
 
@@ -85,6 +86,15 @@ def _run() -> int:
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
     except Exception as e:
+        if type(e).__name__ == "FaultError":
+            # drgn's: of memory that everything else depends on.
+            text = printable(str(e).encode())
+            click.echo(
+                f"allocdump: The dump lacks memory that this cannot do without ({text});"
+                " copy it again, or capture with makedumpfile -d 23 or lower.",
+                err=True,
+            )
+            return DamagedError.exit_code
         if os.environ.get("ALLOCDUMP_DEBUG"):
             raise
         click.echo(

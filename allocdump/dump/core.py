@@ -117,7 +117,11 @@ def _kdump(name: str, file: BinaryIO, size: int) -> Core:
     else:
         raise DumpError(f"{name} has a damaged kdump header; copy the dump again.")
     file.seek(block)
-    dump_level, split = struct.unpack(order + "8xii", file.read(16))
+    dump_level, split, *extents = struct.unpack(order + "8xii16x6Q", file.read(80))
+    # VMCOREINFO, ELF notes, erase information: libkdumpfile maps them without a look.
+    for offset, length in zip(extents[::2], extents[1::2], strict=True):
+        if length and offset + length > size:
+            raise DumpError(f"{name} is truncated or damaged in its headers; copy the dump again.")
     missing = 0
     if not split:
         bitmaps = (1 + sub_blocks) * block

@@ -165,6 +165,36 @@ def test_interrupt_is_quiet():
     assert done.stderr.strip() == ""
 
 
+def test_without_the_mask_of_cpus():
+    """Nothing can be summed up then: one sentence, not a traceback."""
+    code = (
+        "import allocdump.cli, allocdump.api\n"
+        "from tests.dumpdata import exclude\n"
+        "report = allocdump.api.Dump.report\n"
+        "def damaged(self):\n"
+        "    exclude(self.prog, self.prog.symbol('__cpu_possible_mask').address)\n"
+        "    return report(self)\n"
+        "allocdump.api.Dump.report = damaged\n"
+        "allocdump.cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "report", QUIET],
+        capture_output=True, text=True, cwd=TESTDATA.parent,
+    )  # fmt: skip
+    assert done.returncode == 6
+    assert "The dump lacks memory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_notes_beyond_the_end_of_the_file(tmp_path):
+    path = tmp_path / "vmcore"
+    shutil.copy(QUIET, path)
+    with open(path, "r+b") as file:
+        file.seek(4096 + 56)
+        file.write((1 << 40).to_bytes(8, "little"))
+    assert "headers" in fails(3, path)
+
+
 def test_a_bug_is_one_sentence():
     code = (
         "import allocdump.cli, allocdump.api\n"
