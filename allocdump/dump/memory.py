@@ -84,29 +84,6 @@ class Memory:
                     middle = (start // PAGE + (pages + 1) // 2) * PAGE
                     todo += [(middle, end), (start, middle)]
 
-    def gather(self, addresses: U64, size: int, gap: int = PAGE) -> tuple[U8, Bool]:
-        """Read *size* bytes at each of *addresses*, near ones in one run.
-
-        :param addresses: shape ``(n,)``, any order, duplicates allowed
-        :param gap: addresses no further apart than this share a run, in bytes
-        :return: the bytes, shape ``(n, size)``, and whether each item was read whole, ``(n,)``
-        """
-        data = np.zeros((len(addresses), size), np.uint8)
-        ok = np.zeros(len(addresses), np.bool_)
-        order = np.argsort(addresses, kind="stable")
-        span = np.arange(size)
-        for run in runs(addresses[order], gap):
-            items = order[run]
-            start = int(addresses[items[0]])
-            length = int(addresses[items[-1]]) - start + size
-            holes = Holes()
-            raw, good = self._read(start, length, holes)
-            where = (addresses[items] - np.uint64(start)).astype(np.int64)[:, None] + span
-            data[items] = raw[where]
-            ok[items] = good[where].all(axis=1)
-            self._missed(addresses[items[~ok[items]]], holes)
-        return data, ok
-
     def _missed(self, addresses: U64, holes: Holes) -> None:
         """Count the pages of *addresses*: what lay between them was not asked for."""
         if len(addresses):

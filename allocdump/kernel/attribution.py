@@ -96,17 +96,12 @@ class Attribution:
     STRAY, EMPTY and NONE. Reserved frames that are no memory are left out."""
     slab: CacheUse
     caches: list[Cache]
-    order_pages: Int
-    """Allocations by site and order: shape (sites, 12)."""
     strays: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Addresses of no known tag that references point at: (references, bytes)."""
     unknown_slabs: int = 0
     """Slabs whose cache is not known."""
-    percpu_untracked: int = 0
-    """Bytes of per-CPU objects in chunks without references."""
     percpu_vectors: int = 0
-    percpu_pages: int = 0
-    """Populated pages of one CPU."""
+    """Bytes of the extension vectors of per-CPU chunks."""
     page_ext: int = 0
     """Bytes of page extensions, those of the extensions' own pages included."""
     unreadable_pages: int = 0
@@ -147,7 +142,6 @@ class _Pass:
             kinds=np.zeros((len(Kind), count + 3), np.int64),
             slab=CacheUse(*np.zeros((10, caches), np.int64)),
             caches=self.slabs.caches,
-            order_pages=np.zeros((count, 12), np.int64),
             problems=self.slabs.problems + problems,
         )
 
@@ -167,10 +161,7 @@ class _Pass:
         for chunk in self.percpu:
             self.out.percpu.add(chunk.site, chunk.size)
             self._strays(chunk.site, chunk.refs, chunk.size)
-            if not chunk.has_vector:
-                self.out.percpu_untracked += int(chunk.size.sum())
             self.out.percpu_vectors += chunk.vector_bytes
-            self.out.percpu_pages += chunk.pages
         self.out.problems += self.percpu.problems
         self.out.page_ext = self.frames.page_ext_bytes
         self.out.reserved = {
@@ -207,25 +198,17 @@ class _Pass:
 
     def _pages(self, frames: Frames) -> None:
         out, count = self.out, self.count
-        head = frames.head == np.arange(len(frames.head), dtype=np.int32)
-        taken = head & (frames.kind != Kind.FREE) & (frames.kind != Kind.FREE_PCP)
-        starts = np.flatnonzero(taken & (frames.site != NONE))
+        starts = np.flatnonzero(frames.is_head & ~frames.is_free & (frames.site != NONE))
         rows, order = frames.site[starts], frames.order[starts].astype(np.int64)
         out.pages.add(rows, PAGE << order)
         self._strays(rows, frames.refs[starts], PAGE << order)
         # What a page belongs to, its first page knows; loose tails follow below.
         site = frames.site[frames.head]
-        site[(frames.kind == Kind.FREE) | (frames.kind == Kind.FREE_PCP)] = NONE
+        site[frames.is_free] = NONE
         tails, inferred = loose_tails(frames)
         site[tails] = frames.site[inferred]
-        lengths = np.bincount(inferred, minlength=len(site))[np.unique(inferred)]
-        owners = frames.site[np.unique(inferred)]
-        out.inferred.add(owners, lengths.astype(np.int64) * PAGE)
-        known = rows >= 0
-        orders = order.copy()
-        which = np.searchsorted(starts, np.unique(inferred))
-        orders[which] = np.log2(lengths + 1).astype(np.int64)
-        np.add.at(out.order_pages, (rows[known], np.minimum(orders[known], 11)), 1)
+        heads, lengths = np.unique(inferred, return_counts=True)
+        out.inferred.add(frames.site[heads], lengths.astype(np.int64) * PAGE)
         # Negative rows count from the end: NONE, EMPTY, STRAY.
         column = np.where(site >= 0, site, count + 3 + site)
         cell = frames.kind.astype(np.int64) * (count + 3) + column

@@ -63,7 +63,7 @@ class Frames:
 
     section: Section
     raw: npt.NDArray[np.void]
-    """Fields of struct page: flags, page_type, refcount, mapping, private, lru_next ..."""
+    """Fields of struct page: flags, page_type, refcount, mapping, private ..."""
     kind: npt.NDArray[np.uint8]
     """A :class:`Kind`."""
     head: npt.NDArray[np.int32]
@@ -77,6 +77,15 @@ class Frames:
     loose: Bool
     """Allocated but counted by no reference of their own or of a compound head: tails of
     higher-order allocations that are not compound, or memory that was never tagged."""
+
+    @property
+    def is_head(self) -> Bool:
+        """First pages of allocations and free blocks."""
+        return np.asarray(self.head == np.arange(len(self.head), dtype=np.int32))
+
+    @property
+    def is_free(self) -> Bool:
+        return np.asarray((self.kind == Kind.FREE) | (self.kind == Kind.FREE_PCP))
 
     @property
     def pfn(self) -> npt.NDArray[np.int64]:
@@ -294,7 +303,6 @@ def page_dtype(prog: Program) -> np.dtype[np.void]:
         "refcount": "_refcount.counter",
         "mapping": "mapping",
         "private": "private",
-        "lru_next": "lru.next",
     }
     if type_.has_member("memcg_data"):
         members["memcg_data"] = "memcg_data"

@@ -15,7 +15,7 @@ from ..dump.memory import U64, Memory
 from ..text import printable
 from .attribution import Progress, loose_tails
 from .codetag import ReadErrors
-from .frames import PAGE_SHIFT, FrameReader, Frames, Kind
+from .frames import PAGE_SHIFT, FrameReader, Frames
 from .freelists import for_each_zone
 from .percpu import PerCpuReader
 from .slab import SlabReader
@@ -91,11 +91,9 @@ def page_batches(
 
 
 def _pages(frames: Frames, direct_map: int) -> PageBatch:
-    head = frames.head == np.arange(len(frames.head), dtype=np.int32)
-    free = (frames.kind == Kind.FREE) | (frames.kind == Kind.FREE_PCP)
-    starts = np.flatnonzero(head & ~free & (frames.site != NONE))
+    starts = np.flatnonzero(frames.is_head & ~frames.is_free & (frames.site != NONE))
     _, first = loose_tails(frames)
-    tails = np.bincount(first, minlength=len(head))[starts]
+    tails = np.bincount(first, minlength=len(frames.head))[starts]
     pfn = frames.section.pfn + starts.astype(np.int64)
     return PageBatch(
         pfn,

@@ -41,8 +41,6 @@ class PerCpuObjects:
     has_vector: bool
     """The first chunks have no references: their objects are not counted."""
     vector_bytes: int
-    pages: int
-    """Populated pages of one CPU's copy of the chunk."""
 
 
 class PerCpuReader:
@@ -93,7 +91,6 @@ class PerCpuReader:
             refs,
             bool(vector),
             bits * sizeof(ext) if vector else 0,
-            chunk.nr_populated.value_(),
         )
 
     def _bitmap(self, address: int, bits: int) -> npt.NDArray[np.bool_]:

@@ -42,8 +42,8 @@ def profiling(prog: Program) -> Profiling:
             "The kernel was built without CONFIG_MEM_ALLOC_PROFILING (Linux 6.10 or later),"
             " so nothing in the dump says who allocated what."
         ) from None
-    enabled = _static_key(prog, "mem_alloc_profiling_key")
-    compressed = _static_key(prog, "mem_profiling_compressed") or False
+    enabled = static_key(prog, "mem_alloc_profiling_key")
+    compressed = static_key(prog, "mem_profiling_compressed") or False
     if not enabled and _registered(prog) is False:
         return Profiling("never", compressed)
     return Profiling("off" if enabled is False else "on", compressed)
@@ -56,7 +56,7 @@ def _variable(prog: Program, name: str) -> Object | None:
         return None
 
 
-def _static_key(prog: Program, name: str) -> bool | None:
+def static_key(prog: Program, name: str) -> bool | None:
     """Is a static key on? None if the kernel has none of that name, or it is unreadable."""
     key = _variable(prog, name)
     if key is None:

@@ -26,6 +26,7 @@ from drgn.helpers.linux.slab import for_each_slab_cache
 from ..dump.memory import U64, Bool, Memory
 from ..text import printable
 from .frames import PAGE_SHIFT, Frames, Kind
+from .profiling import static_key
 from .tagref import Rows, SiteIndex
 
 _DEFAULT_FLAGS_MASK = 7
@@ -120,11 +121,13 @@ class SlabReader:
         self._ext_size = sizeof(ext)
         self._words = not ext.has_member("ref")
         self._ref_offset = 0 if self._words else offsetof(ext, "ref")
-        self._has_refs = not self._words or _key(prog, "slab_obj_ext_has_codetag_key")
+        self._has_refs = (
+            not self._words or static_key(prog, "slab_obj_ext_has_codetag_key") is not False
+        )
 
     def slabs(self, frames: Frames) -> Slabs:
         """The slabs of a section."""
-        heads = np.flatnonzero((frames.kind == Kind.SLAB) & (frames.head == _arange(frames)))
+        heads = np.flatnonzero((frames.kind == Kind.SLAB) & frames.is_head)
         pages = frames.raw.view(np.uint8).reshape(len(frames.raw), -1)[heads]
         pointer = _field(pages, self.type, "slab_cache")
         cache = np.full(len(heads), -1, np.int32)
@@ -239,18 +242,6 @@ def _name(prog: Program, address: int) -> str:
         return printable(prog.read_c_string(address, max_size=256))
     except FaultError:
         return "?"
-
-
-def _key(prog: Program, name: str) -> bool:
-    try:
-        key = prog[name]
-        return bool(getattr(key, "key", key).enabled.counter.value_() > 0)
-    except (LookupError, FaultError):
-        return True
-
-
-def _arange(frames: Frames) -> npt.NDArray[np.int32]:
-    return np.arange(len(frames.head), dtype=np.int32)
 
 
 def _field(rows: npt.NDArray[np.uint8], type_: Type, name: str) -> U64:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from drgn import FaultError, Program, sizeof
 
 from ..dump.memory import U64
+from .profiling import static_key
 
 NONE = -1
 """No reference: not allocated, or not tagged."""
@@ -70,10 +71,9 @@ class PageFlagRefs:
 
 def page_flag_refs(prog: Program) -> PageFlagRefs | None:
     """How page flags hold references; None if page extensions do."""
+    if not static_key(prog, "mem_profiling_compressed"):
+        return None
     try:
-        key = prog["mem_profiling_compressed"]
-        if getattr(key, "key", key).enabled.counter.value_() <= 0:
-            return None
         kernel, module = prog["kernel_tags"].read_(), prog["module_tags"].read_()
     except (LookupError, FaultError):
         return None

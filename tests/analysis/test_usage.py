@@ -42,7 +42,7 @@ def attribution(**changes):
         percpu=Tally.zeros(COUNT),
         reserved={"System RAM": 30, "Kernel data": 12, "struct pages": 8},
         kinds=kinds, slab=use, caches=[Cache(0, "kmalloc-1k", 1024, 1024, 0)],
-        order_pages=np.zeros((COUNT, 12), np.int64), percpu_vectors=3 * 4096, page_ext=8 * 4096,
+        percpu_vectors=3 * 4096, page_ext=8 * 4096,
     )  # fmt: skip
     for name, value in changes.items():
         setattr(found, name, value)

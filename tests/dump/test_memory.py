@@ -53,27 +53,32 @@ def test_read_at_the_end_of_the_address_space(data):
     assert not ok.any()
 
 
-def test_gather_in_any_order_with_duplicates(data):
+@pytest.mark.parametrize("more", [0, 100], ids=["few", "many"])
+def test_words_in_any_order_with_duplicates(data, more):
     memory = memory_of(data, holes=(5,))
     offsets = np.array([9 * PAGE, 8, 5 * PAGE - 4, 8, 6 * PAGE, 5 * PAGE + 16], np.uint64)
-    got, ok = memory.gather(np.uint64(BASE) + offsets, 8)
-    assert ok.tolist() == [True, True, False, True, True, False]
-    for i in np.flatnonzero(ok):
+    others = np.arange(more, dtype=np.uint64)[::-1] * np.uint64(8)
+    got, ok = memory.words(np.uint64(BASE) + np.concatenate([offsets, others]))
+    assert ok[:6].tolist() == [True, True, False, True, True, False]
+    for i in np.flatnonzero(ok[:6]):
         assert got[i].tobytes() == data[int(offsets[i]) : int(offsets[i]) + 8]
+    assert ok[6:].all()
+    # Only what was asked for counts as missing.
+    assert memory.holes.pages == 1
 
 
-def test_gather_nothing(data):
-    got, ok = memory_of(data).gather(np.zeros(0, np.uint64), 16)
-    assert got.shape == (0, 16)
+def test_no_words(data):
+    got, ok = memory_of(data).words(np.zeros(0, np.uint64))
+    assert got.shape == (0,)
     assert ok.shape == (0,)
 
 
-def test_gather_reads_neighbours_together(data):
+def test_words_next_to_one_another_are_read_together(data):
     memory = memory_of(data)
     reads = []
     original = memory._read
     memory._read = lambda address, size, holes: reads.append(size) or original(address, size, holes)
-    memory.gather(np.uint64(BASE) + np.arange(0, 4 * PAGE, 16, dtype=np.uint64), 16)
+    memory.words(np.uint64(BASE) + np.arange(0, 4 * PAGE, 16, dtype=np.uint64))
     assert len(reads) == 1
 
 
