@@ -47,14 +47,14 @@ static DEFINE_SPINLOCK(records_lock);
 static bool filled;
 
 void labtruth_record(const char *kind, const volatile void *address, size_t size,
-		     int line, bool live, long pfn, const char *module)
+		     int line, const char *state, long pfn, const char *module)
 {
 	unsigned long flags;
 
 	spin_lock_irqsave(&records_lock, flags);
 	records.used += scnprintf(records.text + records.used, records.size - records.used,
 				  "%s 0x%lx %zu %d %s %ld %s\n", kind, (unsigned long)address,
-				  size, line, live ? "live" : "freed", pfn, module);
+				  size, line, state, pfn, module);
 	spin_unlock_irqrestore(&records_lock, flags);
 }
 EXPORT_SYMBOL_GPL(labtruth_record);

@@ -5,12 +5,16 @@
 /*
  * Append one line to the records, which become truth.allocations. The size is
  * what the caller asked for; line is the source line of the allocation, thus
- * the one its tag names. The pfn is -1 where an allocation has none of its own.
+ * the one its tag names; state is one word. The pfn is -1 where an allocation
+ * has none of its own. Records are text: no word of them is a pointer.
  */
 void labtruth_record(const char *kind, const volatile void *address, size_t size,
-		     int line, bool live, long pfn, const char *module);
+		     int line, const char *state, long pfn, const char *module);
+
+#define LABTRUTH_RECORD_STATE(kind, address, size, line, state, pfn)		\
+	labtruth_record(kind, (const volatile void *)(address), size, line, state, pfn, KBUILD_MODNAME)
 
 #define LABTRUTH_RECORD(kind, address, size, line, live, pfn)			\
-	labtruth_record(kind, (const volatile void *)(address), size, line, live, pfn, KBUILD_MODNAME)
+	LABTRUTH_RECORD_STATE(kind, address, size, line, (live) ? "live" : "freed", pfn)
 
 #endif
