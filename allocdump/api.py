@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from drgn import FaultError, sizeof
@@ -15,12 +16,13 @@ from .analysis.report import Origin, Report
 from .analysis.usage import KernelCounters, Node, ProfilerCost, usage
 from .dump.memory import U64, Memory
 from .dump.program import Dump as ProgramDump
-from .errors import DamagedError, ProfilingError
+from .errors import DamagedError, ProfilingError, extra
 from .kernel.allocinfo import allocinfo_header
 from .kernel.attribution import Attribution, Progress, attribute
 from .kernel.counters import per_cpu_offsets
 from .kernel.damage import damage_cause
 from .kernel.frames import Kind
+from .kernel.graph import Graph, read_graph
 from .kernel.listing import (
     ObjectReader,
     PageBatch,
@@ -37,6 +39,13 @@ from .kernel.profiling import profiling
 from .kernel.system import system
 from .kernel.vmstat import VmStat
 
+if TYPE_CHECKING:
+    # These import libraries that are not always installed, and take a while to load.
+    from .analysis.leaks import Leaks
+    from .analysis.paths import Paths
+    from .analysis.reach import Reach
+    from .analysis.retained import Dominators
+
 
 class Dump:
     """A vmcore or the running kernel, opened with :func:`allocdump.open`."""
@@ -45,6 +54,9 @@ class Dump:
         self._opened = opened
         self._report: Report | None = None
         self._attribution: Attribution | None = None
+        self._graph: Graph | None = None
+        self._reach: Reach | None = None
+        self._dominators: Dominators | None = None
         self.prog = opened.prog
         """The :class:`drgn.Program`, for everything that allocdump does not do."""
 
@@ -190,6 +202,68 @@ class Dump:
     def vmalloc_areas(self) -> Iterator[VmallocUse]:
         """All vmalloc areas with their sites and callers."""
         return vmalloc_uses(Memory(self.prog), self._opened.vmcoreinfo, self._addresses)
+
+    def graph(self, progress: Progress | None = None) -> Graph:
+        """All allocations and who points at whom: what leaks, retained and paths use.
+
+        :raises DamagedError: if the dump lacks what describes its memory
+        """
+        if self._graph is None:
+            try:
+                self._graph = read_graph(
+                    Memory(self.prog), self._opened.vmcoreinfo, self.report().sites, progress
+                )
+            except (LookupError, FaultError) as e:
+                raise self._no_memory_map(e) from None
+        return self._graph
+
+    def reach(self, progress: Progress | None = None) -> Reach:
+        """Which allocations can still be reached from anywhere.
+
+        :raises ExtraError: if the libraries for it are not installed
+        """
+        if self._reach is None:
+            with extra("leaks"):
+                from .analysis.reach import reach
+            self._reach = reach(self.graph(progress))
+        return self._reach
+
+    def leaks(self, progress: Progress | None = None) -> Leaks:
+        """Memory that nobody can reach any more, by site.
+
+        :raises ExtraError: if the libraries for it are not installed
+        """
+        reached = self.reach(progress)
+        from .analysis.leaks import leaks
+
+        return leaks(reached, self.report().sites)
+
+    def dominators(self, progress: Progress | None = None) -> Dominators:
+        """Who keeps memory alive: the dominator tree of all that can be reached.
+
+        :raises ExtraError: if the libraries for it are not installed
+        """
+        reached = self.reach(progress)
+        if self._dominators is None:
+            with extra("leaks"):
+                from .analysis.retained import dominators
+            self._dominators = dominators(reached)
+        return self._dominators
+
+    def paths(self, query: str, limit: int = 1, progress: Progress | None = None) -> Paths:
+        """The shortest ways from roots to the allocation at an address.
+
+        :param query: as for :meth:`whois`
+        :raises AddressError: if it is none of these
+        :raises ExtraError: if the libraries for it are not installed
+        """
+        address = self._locator.parse(query)
+        reached = self.reach(progress)
+        from .analysis.paths import Paths, find_paths, node_at
+
+        node = node_at(reached.graph, address)
+        found = [] if node is None else find_paths(reached, node, limit)
+        return Paths(query, address, node, found)
 
     def whois(self, query: str) -> Location:
         """What is at an address, who allocated it, and what it is a part of.

@@ -4,6 +4,9 @@
 Every message is one sentence for the person with the dump, and says what to do.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class AllocdumpError(Exception):
     """Base of all errors that are shown to the user as one sentence."""
@@ -33,3 +36,25 @@ class DamagedError(AllocdumpError):
     """The dump opens, but lacks the very memory that the answer would come from."""
 
     exit_code = 6
+
+
+class ExtraError(AllocdumpError):
+    """A library that only some commands need is not installed."""
+
+    exit_code = 2
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Turn a failing import within into a sentence that says what to install.
+
+    :param name: of the extra in pyproject.toml that brings the libraries
+    :raises ExtraError: if a library is missing
+    """
+    try:
+        yield
+    except ModuleNotFoundError as e:
+        raise ExtraError(
+            f"This needs the Python library {e.name}: install it with"
+            f" pip install 'allocdump[{name}]'."
+        ) from None

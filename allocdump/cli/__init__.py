@@ -15,7 +15,8 @@ from .. import __version__
 from ..errors import AllocdumpError, DamagedError
 from ..text import printable
 
-_COMMANDS = ("report", "pages", "objects", "whois", "usage", "audit", "tags")
+_COMMANDS = ("report", "pages", "objects", "whois", "usage", "leaks", "retained",
+             "paths", "audit", "tags")  # fmt: skip
 
 EXIT_INTERNAL = 70
 EXIT_INTERRUPTED = 128 + signal.SIGINT
@@ -23,7 +24,7 @@ EXIT_INTERRUPTED = 128 + signal.SIGINT
 _EPILOG = """\b
 Exit codes:
   0    done
-  2    wrong usage
+  2    wrong usage, or a library is not installed
   3    the core cannot be opened: missing, not a dump, flattened, truncated
   4    no types or symbols: no BTF, or a vmlinux of another kernel
   5    the kernel kept no allocation profile

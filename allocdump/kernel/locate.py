@@ -88,10 +88,14 @@ class Locator:
 
         :raises AddressError: if it is none of these
         """
-        address = self._parse(query)
+        address = self.parse(query)
         return Location(query, address, list(self._layers(address)))
 
-    def _parse(self, query: str) -> int:
+    def parse(self, query: str) -> int:
+        """The address that a query stands for.
+
+        :raises AddressError: if it stands for none
+        """
         found = re.fullmatch(r"(?:(pfn|phys):)?(0x[0-9a-fA-F]+|[0-9]+|[0-9a-fA-F]{9,16})", query)
         if found:
             text = found[2]

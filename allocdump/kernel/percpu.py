@@ -41,6 +41,8 @@ class PerCpuObjects:
     has_vector: bool
     """The first chunks have no references: their objects are not counted."""
     vector_bytes: int
+    populated: npt.NDArray[np.bool_]
+    """Which pages of a copy exist."""
 
 
 class PerCpuReader:
@@ -91,6 +93,7 @@ class PerCpuReader:
             refs,
             bool(vector),
             bits * sizeof(ext) if vector else 0,
+            self._bitmap(chunk.populated.address_of_().value_(), pages),
         )
 
     def _bitmap(self, address: int, bits: int) -> npt.NDArray[np.bool_]:

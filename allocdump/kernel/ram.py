@@ -68,6 +68,17 @@ def _whole(start: int, end: int) -> tuple[int, int]:
     return start // _PAGE, -(-end // _PAGE)
 
 
+def kernel_image(prog: Program) -> tuple[int, int, int]:
+    """Address, first page frame and number of page frames of the kernel image.
+
+    :raises LookupError: if its symbols are missing
+    :raises drgn.FaultError: if the page tables are unreadable
+    """
+    start, end = (prog.symbol(name).address for name in ("_text", "_end"))
+    pfn = follow_pfn(prog["init_mm"].address_of_(), start).value_()
+    return start, pfn, (end - start + _PAGE - 1) // _PAGE
+
+
 def memmap_spans(prog: Program, sections: list[Section], page_size: int) -> list[Span]:
     """Page frames that hold the arrays of struct pages, ascending.
 

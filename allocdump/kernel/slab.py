@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from drgn import FaultError, Program, Type, TypeKind, offsetof, sizeof
+from drgn import FaultError, Object, Program, Type, TypeKind, offsetof, sizeof
 from drgn.helpers.linux.mm import pfn_to_virt
 from drgn.helpers.linux.slab import for_each_slab_cache
 
@@ -48,6 +48,16 @@ class Cache:
     """Bytes that the user of an object asked for."""
     offset: int
     """Of the first object in a slab (``red_left_pad``)."""
+    free_pointer: int = 0
+    """Offset in a free object of the pointer to the next one."""
+    random: int | None = None
+    """What such pointers are mixed with (CONFIG_SLAB_FREELIST_HARDENED)."""
+    cpu_slab: int = 0
+    """Per-CPU pointer to its ``struct kmem_cache_cpu`` (until Linux 6.19); or 0."""
+    cpu_sheaves: int = 0
+    """Per-CPU pointer to its ``struct slub_percpu_sheaves`` (since 6.18); or 0."""
+    sheaf_capacity: int = 0
+    """Objects that its sheaves have room for."""
 
 
 @dataclass
@@ -70,6 +80,10 @@ class Slabs:
     """The vector could not be allocated: objects are allocated, but carry no tag."""
     site: Rows
     """Of the slab's pages themselves."""
+    freelist: U64
+    """Its first free object; 0 if none is on its own list."""
+    inuse: npt.NDArray[np.int64]
+    """Objects that are not on that list: allocated, or on a CPU's list or in a sheaf."""
 
     def __len__(self) -> int:
         return len(self.pfn)
@@ -154,6 +168,8 @@ class SlabReader:
             ref_offset,
             exts == _OBJEXTS_ALLOC_FAIL,
             frames.site[heads],
+            _field(pages, self.type, "freelist"),
+            _field(pages, self.type, "inuse").astype(np.int64),
         )
 
     def _layout(
@@ -227,7 +243,12 @@ def slab_caches(prog: Program) -> tuple[list[Cache], list[str]]:
                     _name(prog, cache.name.value_()),
                     cache.size.value_(),
                     cache.object_size.value_(),
-                    cache.red_left_pad.value_() if hasattr(cache, "red_left_pad") else 0,
+                    _member(cache, "red_left_pad") or 0,
+                    cache.offset.value_(),
+                    _member(cache, "random"),
+                    _member(cache, "cpu_slab") or 0,
+                    _member(cache, "cpu_sheaves") or 0,
+                    _member(cache, "sheaf_capacity") or 0,
                 )
             )
             if len(found) > 1 << 16:
@@ -235,6 +256,10 @@ def slab_caches(prog: Program) -> tuple[list[Cache], list[str]]:
     except (FaultError, LookupError, ValueError) as e:
         return found, [f"the list of slab caches is damaged: {e}"]
     return found, []
+
+
+def _member(cache: Object, name: str) -> int | None:
+    return int(cache.member_(name)) if cache.type_.type.has_member(name) else None
 
 
 def _name(prog: Program, address: int) -> str:

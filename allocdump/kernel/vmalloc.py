@@ -32,6 +32,10 @@ class VmArea:
     caller: int
     """Address in the code that asked for it."""
     physical: int
+    vm_struct: int
+    """Address of the ``struct vm_struct``."""
+    vmap_area: int
+    """Address of the ``struct vmap_area``."""
 
 
 def vm_areas(prog: Program) -> Iterator[VmArea]:
@@ -55,10 +59,10 @@ def vm_area(prog: Program, address: int) -> VmArea | None:
 
 
 def _area(area: Object) -> VmArea | None:
-    vm = area.vm.read_()
-    if not vm:
+    pointer = area.vm.read_()
+    if not pointer:
         return None
-    vm = vm[0].read_()
+    vm = pointer[0].read_()
     flags = vm.flags.value_()
     return VmArea(
         vm.addr.value_(),
@@ -68,4 +72,6 @@ def _area(area: Object) -> VmArea | None:
         vm.pages.value_(),
         vm.caller.value_(),
         vm.phys_addr.value_(),
+        pointer.value_(),
+        area.value_(),
     )

@@ -15,7 +15,7 @@ from . import units
 
 Row = dict[str, Any]
 
-_SIZES = {"bytes", "used", "lost", "size"}
+_SIZES = {"bytes", "used", "lost", "size", "held", "cluster", "retained", "undecided"}
 
 
 def render(rows: Iterable[Row], fields: Sequence[str], format_: str, exact: bool) -> Iterator[str]:

@@ -40,7 +40,9 @@ def test_references_account_for_the_counters(path):
     sites = open_core(path).report().sites
     differing = np.flatnonzero(audit.difference)
     assert all(audit.cause[i] and audit.cause[i] != "unexplained" for i in differing)
-    of_tests = np.isin(sites.module.astype(str), ["labmod", "leaker", "leaked", "labtruth", "reach"])
+    of_tests = np.isin(
+        sites.module.astype(str), ["labmod", "leaker", "leaked", "labtruth", "reach"]
+    )
     assert of_tests.sum() > 3
     assert (audit.difference[of_tests] == 0).all()
 

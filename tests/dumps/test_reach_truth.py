@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What reach.ko recorded as held and as lost is what the dumps have, and is held by what it says."""
+"""What reach.ko recorded as held and as lost is what the dumps have."""
 
 from collections import Counter, defaultdict
 

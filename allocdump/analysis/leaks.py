@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Memory that nobody can reach any more, by call site."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse.csgraph import breadth_first_order, connected_components
+
+from ..kernel.graph import Graph
+from ..kernel.heap import NodeKind
+from ..kernel.sites import Sites
+from .reach import I32, NEVER, Bool, Int, Reach, ends, rows
+
+_MANY = 16
+"""That many allocations of one site do not hide by chance."""
+
+
+class Confidence(StrEnum):
+    """How sure it is that lost memory of a site is leaked."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+    UNDECIDED = "undecided"
+    EXPECTED = "expected"
+    """The kernel drops these pointers on purpose."""
+
+
+EXPECTED = {
+    "crash_save_vmcoreinfo_init": "crashing switches vmcoreinfo_data to another copy",
+    "__register_sysctl_table": "headers of empty sysctl directories are never unregistered",
+}
+"""Functions of the kernel itself whose allocations nothing points at although all is well:
+``crash_save_vmcoreinfo()`` in kernel/vmcore_info.c, ``register_sysctl_mount_point()`` in
+fs/proc/proc_sysctl.c."""
+
+
+@dataclass
+class Lost:
+    """Sites with lost memory, most first; columns of shape (number of such sites,)."""
+
+    site: I32
+    """Row of the site."""
+    bytes: Int
+    """Lost."""
+    allocations: Int
+    held_bytes: Int
+    held_allocations: Int
+    heads: Int
+    """Lost allocations that no other lost one points at: the leak itself, most likely."""
+    cluster_bytes: Int
+    """Of all that is lost with them: what they point at, and so on."""
+    cluster_allocations: Int
+    confidence: npt.NDArray[np.object_]
+    reason: npt.NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.site)
+
+    def take(self, which: npt.NDArray[np.intp] | Bool) -> Lost:
+        return Lost(**{name: column[which] for name, column in vars(self).items()})
+
+
+@dataclass
+class Leaks:
+    """What :func:`leaks` found."""
+
+    graph: Graph
+    lost: Lost
+    node: Int
+    """Lost allocations, ascending: shape (lost allocations,)."""
+    head: Int
+    """For each, the allocation at the head of its cluster; its own, if it is that."""
+    reasons: list[str]
+    """Why lost memory is only undecided; empty if it is not."""
+    total_bytes: int
+    """Of all allocations that were judged."""
+    total_allocations: int
+
+
+def leaks(reach: Reach, sites: Sites) -> Leaks:
+    """Sum up by site what no root reaches."""
+    graph = reach.graph
+    nodes, count = graph.nodes, len(sites)
+    lost = reach.tier == NEVER
+    node = np.flatnonzero(lost)
+    head = node[_clusters(graph, lost, _likeness(graph, sites))]
+
+    def add(rows: Int, by: I32, column: Int | None = None) -> Int:
+        weights = (nodes.calls if column is None else column)[rows]
+        return np.bincount(by, weights, count).astype(np.int64)
+
+    by, held = nodes.site[node], np.flatnonzero(~lost)
+    is_head = head == node
+    sums = Lost(
+        np.arange(count, dtype=np.int32),
+        add(node, by, nodes.size),
+        add(node, by),
+        add(held, nodes.site[held], nodes.size),
+        add(held, nodes.site[held]),
+        np.bincount(by[is_head], minlength=count),
+        add(node, nodes.site[head], nodes.size),
+        add(node, nodes.site[head]),
+        *np.full((2, count), "", np.object_),
+    )
+    order = np.lexsort((sums.bytes, sums.cluster_bytes))[::-1]
+    sums = sums.take(order[sums.bytes[order] > 0])
+    chief = _chief_heads(nodes.site, node, head, count)
+    for i, site in enumerate(sums.site.tolist()):
+        sums.confidence[i], sums.reason[i] = _judge(sums, i, sites, int(chief[site]), reach.reasons)
+    expected = sums.confidence == Confidence.EXPECTED
+    sums = sums.take(np.argsort(expected, kind="stable"))
+    return Leaks(
+        graph, sums, node, head, reach.reasons, int(nodes.size.sum()), int(nodes.calls.sum())
+    )
+
+
+def _likeness(graph: Graph, sites: Sites) -> Int:
+    """How likely each node, of those in a cycle, is what the others belong to.
+
+    Modules leak more than the kernel's own trees, areas more than what describes them.
+    """
+    nodes = graph.nodes
+    of_module = (sites.module != "")[nodes.site].astype(np.int64)
+    area = (nodes.kind == NodeKind.VMALLOC).astype(np.int64)
+    return np.asarray((of_module * 2 + area) << 56 | np.minimum(nodes.size, 1 << 55))
+
+
+def _clusters(graph: Graph, lost: Bool, likeness: Int) -> Int:
+    """For each lost node, in order, the rank among them of the head of its cluster.
+
+    Heads are lost nodes, or the likeliest of a cycle of them, that no other lost one points
+    at; each leads all that can be reached from it and from no head before.
+    """
+    count = int(np.count_nonzero(lost))
+    if not count:
+        return np.zeros(0, np.int64)
+    rank = np.cumsum(lost, dtype=np.int32) - 1
+    inside = graph.source < len(graph.nodes)
+    inside[inside] = lost[graph.source[inside]]
+    inside &= lost[graph.target]
+    source, target = rank[graph.source[inside]], rank[graph.target[inside]]
+    cycles, cycle = connected_components(rows(source, target, count), connection="strong")
+    entered = np.zeros(cycles, np.bool_)
+    entered[cycle[target[cycle[source] != cycle[target]]]] = True
+    # Of each cycle the likeliest, and of these the first.
+    order = np.lexsort((-np.arange(count), likeness[lost], cycle))
+    last = np.append(np.diff(cycle[order]) != 0, True)
+    heads = np.sort(order[last][~entered[cycle[order[last]]]]).astype(np.int32)
+    table = rows(
+        np.append(source, np.full(len(heads), count, np.int32)), np.append(target, heads), count + 1
+    )
+    _, before = breadth_first_order(table, count)
+    leader = before[:count].astype(np.int64)
+    leader[heads] = heads
+    return ends(leader)
+
+
+def _chief_heads(site: I32, node: Int, head: Int, count: int) -> Int:
+    """For each site, the site at the head of most of its lost allocations."""
+    pair, times = np.unique(site[node].astype(np.int64) * count + site[head], return_counts=True)
+    chief = np.full(count, -1, np.int64)
+    order = np.argsort(times, kind="stable")
+    chief[pair[order] // count] = pair[order] % count
+    return chief
+
+
+def _judge(
+    sums: Lost, i: int, sites: Sites, chief: int, reasons: list[str]
+) -> tuple[Confidence, str]:
+    site, number = int(sums.site[i]), int(sums.allocations[i])
+    every = sums.held_allocations[i] == 0
+    if reasons:
+        return Confidence.UNDECIDED, "memory that is not in the dump may point at it"
+    if sites.module[site] == "" and (why := EXPECTED.get(sites.function[site])):
+        return Confidence.EXPECTED, why
+    if not sums.heads[i] and chief != site:
+        who = f"{sites.file[chief]}:{sites.line[chief]}"
+        return Confidence.HIGH if number >= _MANY else Confidence.MEDIUM, f"lost with {who}"
+    if number >= _MANY:
+        return Confidence.HIGH, "nothing points at any" if every else "the others are held"
+    if every:
+        return Confidence.MEDIUM, "nothing points at any, but they are few"
+    return Confidence.LOW, "few of many: a pointer of an unknown form, or just on its way"

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""How an allocation is reached: from a root, pointer by pointer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from ..kernel.graph import Graph
+from ..kernel.heap import NodeKind
+from ..kernel.trace import Place, cache_of, find_pointer, member_of
+from .reach import NEVER, Reach
+
+_ENDS = 12
+"""Of a long way, so many steps are shown at either end."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """An allocation or root on the way, and the pointer in it to the next one."""
+
+    node: int
+    """Number in the graph."""
+    what: str
+    """``slab object``, ``pages`` ...; of roots, their name."""
+    site: int | None
+    """Row of its site; None for roots."""
+    address: int
+    """0 for roots that are not in one place."""
+    size: int
+    cache: str
+    pointer: Place | None
+    """None at the end of the way, or if it is no plain word (:mod:`.kernel.hidden`)."""
+    member: str
+    """What the type calls the place of the pointer; empty where no type is known."""
+    left_out: int
+    """Steps after this one that are not shown: more of the same site, as in a list."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """A way from a root to an allocation."""
+
+    steps: list[Step]
+    length: int
+    """Number of pointers on the way, those of steps left out included."""
+    lost: bool
+    """It begins at a lost allocation instead of a root."""
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Answer to a question for an address."""
+
+    query: str
+    address: int
+    node: int | None
+    """The allocation that the address is in; None if it is in none that is judged."""
+    found: list[Path]
+
+
+_KINDS = {
+    NodeKind.OBJECT: "slab object",
+    NodeKind.PAGES: "pages",
+    NodeKind.VMALLOC: "vmalloc area",
+    NodeKind.PERCPU: "per-CPU object",
+}
+
+
+def find_paths(reach: Reach, node: int, limit: int) -> list[Path]:
+    """The shortest ways to a node through different direct holders, shortest first.
+
+    Of a lost node, who among the lost points at it.
+    """
+    graph = reach.graph
+    holders = graph.source[graph.target == node].tolist()
+    ways = []
+    for holder in holders:
+        way = [holder] if holder >= len(graph.nodes) else reach.way(holder) or [holder]
+        if node not in way:
+            # Ways from variables come before those from stacks and the rest.
+            ways.append((_tier(reach, holder), len(way), [*way, node]))
+    ways.sort(key=lambda w: w[:2])
+    return [_path(reach, way) for _, _, way in ways[:limit]]
+
+
+def _tier(reach: Reach, holder: int) -> int:
+    count = len(reach.graph.nodes)
+    return int(reach.tier[holder] if holder < count else reach.graph.roots[holder - count].tier)
+
+
+def _path(reach: Reach, way: list[int]) -> Path:
+    graph = reach.graph
+    lost = way[0] < len(graph.nodes) and reach.tier[way[0]] == NEVER
+    shown = _shortened([int(graph.nodes.site[n]) if n < len(graph.nodes) else -1 for n in way])
+    steps = []
+    for place, i in enumerate(shown):
+        following = shown[place + 1] if place + 1 < len(shown) else len(way)
+        steps.append(_step(graph, way[i], way[i + 1 : i + 2], following - i - 1))
+    return Path(steps, len(way) - 1, bool(lost))
+
+
+def _shortened(sites: list[int]) -> list[int]:
+    """Indexes of the steps to show: of more than three in a row of one site, both ends."""
+    shown: list[int] = []
+    for _, run in groupby(range(len(sites)), key=sites.__getitem__):
+        steps = list(run)
+        shown += steps if len(steps) <= 3 else [steps[0], steps[-1]]
+    return shown if len(shown) <= 2 * _ENDS else shown[:_ENDS] + shown[-_ENDS:]
+
+
+def _step(graph: Graph, node: int, following: list[int], left_out: int) -> Step:
+    pointer = find_pointer(graph, node, following[0]) if following else None
+    member = ""
+    if pointer and pointer.offset is not None:
+        member = member_of(graph, node, pointer.offset)
+    if node >= len(graph.nodes):
+        root = graph.roots[node - len(graph.nodes)]
+        return Step(node, str(root), None, root.start, root.size, "", pointer, member, 0)
+    nodes = graph.nodes
+    return Step(
+        node,
+        _KINDS[NodeKind(nodes.kind[node])],
+        int(nodes.site[node]),
+        int(nodes.address[node]),
+        int(nodes.size[node]),
+        cache_of(graph, node)[0],
+        pointer,
+        member,
+        left_out,
+    )
+
+
+def node_at(graph: Graph, address: int) -> int | None:
+    """The node that an address, per-CPU pointer or struct page belongs to; None if none."""
+    found = graph.scanner.pointers.whole(np.array([address], np.uint64))
+    return int(found[0]) if found[0] >= 0 else None

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Which allocations can still be reached, and on which way.
+
+Searches run in compiled code over compressed sparse rows (scipy): a list of a million
+records is a million steps deep.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import breadth_first_order
+
+from ..kernel.graph import Graph
+from ..kernel.heap import PAGE, NodeKind
+from ..kernel.roots import Tier
+
+I32 = npt.NDArray[np.int32]
+Int = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
+
+NEVER = len(Tier)
+"""In :attr:`Reach.tier`: no root reaches it."""
+_MAX_EXACT = 1024
+"""Pages of the largest block of the buddy allocator."""
+
+
+class Verdict(IntEnum):
+    """What becomes of an allocation."""
+
+    HELD = 0
+    """A root reaches it."""
+    LOST = 1
+    """Nothing reaches it."""
+    UNDECIDED = 2
+    """Nothing in the dump reaches it, but memory that is not in the dump might."""
+
+
+def rows(source: I32, target: I32, size: int) -> csr_array:
+    """A graph as compressed sparse rows.
+
+    :param source: shape (links,), ascending
+    :param size: number of nodes and roots
+    """
+    start = np.searchsorted(source, np.arange(size + 1)).astype(np.int32)
+    return csr_array((np.ones(len(target)), target, start), shape=(size, size))
+
+
+def ends(up: Int) -> Int:
+    """Where following *up* from each index leads; what ends a way points at itself."""
+    while not np.array_equal(further := up[up], up):
+        up = further
+    return up
+
+
+@dataclass
+class Reach:
+    """What roots reach."""
+
+    graph: Graph
+    tier: npt.NDArray[np.uint8]
+    """The first :class:`Tier` of roots that reaches each node; NEVER. Shape (nodes,)."""
+    before: I32
+    """The node or root before each node on the shortest way from a root of that tier; -1.
+    Shape (nodes + roots,)."""
+    reasons: list[str]
+    """Why nothing can be called lost; empty if it can."""
+
+    @cached_property
+    def verdict(self) -> npt.NDArray[np.uint8]:
+        """A :class:`Verdict` of each node."""
+        bad = Verdict.UNDECIDED if self.reasons else Verdict.LOST
+        return np.where(self.tier == NEVER, bad, Verdict.HELD).astype(np.uint8)
+
+    def way(self, node: int) -> list[int]:
+        """Nodes on the shortest way to a node, from the root on; empty if there is none."""
+        if self.tier[node] == NEVER:
+            return []
+        found = [node]
+        while (before := int(self.before[found[-1]])) >= 0:
+            found.append(before)
+        return found[::-1]
+
+
+def reach(graph: Graph) -> Reach:
+    """Search from all roots, those that say most first."""
+    count = len(graph.nodes)
+    tiers = np.array([root.tier for root in graph.roots], np.uint8)
+    found = _search(graph, graph.source, graph.target, tiers)
+    tails = exact_tails(graph, found[0] < NEVER)
+    if len(tails[0]):
+        source, target = (
+            np.concatenate(p) for p in zip((graph.source, graph.target), tails, strict=True)
+        )
+        order = np.argsort(source, kind="stable")
+        graph.source, graph.target = source[order], target[order]
+        found = _search(graph, graph.source, graph.target, tiers)
+    tier, before = found
+    alive = np.append(tier < NEVER, np.ones(len(graph.roots), np.bool_))
+    torn = int(np.count_nonzero(alive[graph.torn]))
+    reasons = list(graph.blind)
+    if torn:
+        reasons.append(f"parts of {torn:,} allocations that may hold pointers are not in the dump")
+    return Reach(graph, tier[:count], before, reasons)
+
+
+def _search(
+    graph: Graph, source: I32, target: I32, tiers: npt.NDArray[np.uint8]
+) -> tuple[npt.NDArray[np.uint8], I32]:
+    """Tier and predecessor of each node: one search for each tier, from its roots and
+    those before it."""
+    nodes, size = len(graph.nodes), len(graph.nodes) + len(graph.roots)
+    tier = np.full(nodes, NEVER, np.uint8)
+    before = np.full(size, -1, np.int32)
+    for level in Tier:
+        # One more node, which points at all roots of the tiers so far.
+        start = nodes + np.flatnonzero(tiers <= level)
+        table = rows(
+            np.append(source, np.full(len(start), size, np.int32)),
+            np.append(target, start.astype(np.int32)),
+            size + 1,
+        )
+        order, previous = breadth_first_order(table, size)
+        order = order[order < nodes]
+        new = order[tier[order] == NEVER]
+        tier[new], before[new] = level, previous[new]
+    return tier, before
+
+
+def exact_tails(graph: Graph, reached: Bool) -> tuple[I32, I32]:
+    """Links from pages to those after them that ``alloc_pages_exact()`` allocated with them.
+
+    It splits a block, so each page has a reference of its own, but only the first one is
+    pointed at. Nothing marks such pages. A site is taken for one that allocates so if this
+    explains all pages of it that seem lost: each follows, within an aligned block, a page
+    that is reached and whose first byte is pointed at.
+
+    :param reached: shape (nodes,)
+    """
+    nodes = graph.nodes
+    page = np.flatnonzero((nodes.kind == NodeKind.PAGES) & (nodes.size == PAGE))
+    page = page[np.argsort(nodes.address[page])]
+    address, site = nodes.address[page], nodes.site[page]
+    if not len(page):
+        return np.zeros(0, np.int32), np.zeros(0, np.int32)
+    follows = (np.diff(address) == PAGE) & (site[1:] == site[:-1])
+    index = np.arange(len(page))
+    end = np.minimum.accumulate(np.where(np.append(~follows, True), index + 1, len(page))[::-1])[
+        ::-1
+    ]
+    frame = (address // np.uint64(PAGE)).view(np.int64)
+    aligned = np.minimum(frame & -frame, _MAX_EXACT)
+    head = np.flatnonzero(reached[page] & graph.exact[page])
+    length = np.minimum(aligned[head], end[head] - head) - 1
+    first = np.repeat(head, length)
+    tail = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(length) - length, length)
+    explained = np.zeros(len(page), np.bool_)
+    explained[tail] = True
+    unexplained = np.unique(site[~reached[page] & ~explained])
+    wanted = ~reached[page[tail]] & ~np.isin(site[tail], unexplained)
+    return page[first[wanted]].astype(np.int32), page[tail[wanted]].astype(np.int32)

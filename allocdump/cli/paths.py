@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""``allocdump paths``"""
+
+from __future__ import annotations
+
+import click
+
+from ..api import Dump
+from ..kernel.locate import AddressError
+from ..render import paths as render
+from .options import opens_dump, warn
+from .progress import progress
+
+
+@click.command("paths")
+@opens_dump
+@click.argument("address")
+@click.option(
+    "-n", "--limit", type=click.IntRange(1), default=3, show_default=True, metavar="N",
+    help="Ways through N different holders.",
+)  # fmt: skip
+@click.option(
+    "-f", "--format", "format_", type=click.Choice(["text", "json"]), default="text",
+    show_default=True,
+)  # fmt: skip
+def command(dump: Dump, address: str, limit: int, format_: str) -> None:
+    """How an allocation is reached: the shortest ways from a root to an address.
+
+    ADDRESS is as for allocdump whois: a number, pfn:N, phys:N or a symbol. Each step shows
+    where the pointer to the next one is. Of lost memory, what else that is lost points at it.
+
+    \b
+    Examples:
+      allocdump paths vmcore 0xffff9ae480872200
+      allocdump paths vmcore pfn:2880 --limit 10
+    """
+    report = dump.report()
+    with progress("Reading memory") as show:
+        try:
+            found = dump.paths(address, limit, show)
+        except AddressError as e:
+            raise click.BadParameter(str(e)) from None
+    reach = dump.reach()
+    warn(report.warnings + [f"{reason}." for reason in reach.reasons])
+    text = render.as_json if format_ == "json" else render.as_text
+    click.echo(text(report, reach, found), nl=False)

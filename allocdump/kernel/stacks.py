@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Tasks as roots, and the part of their stacks that is in use.
+
+Mirrors ``include/linux/sched/task_stack.h`` and, for where a sleeping task's stack ends,
+``struct thread_struct`` of the architecture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from drgn import Object, Program
+from drgn.helpers.linux.pid import for_each_task
+from drgn.helpers.linux.sched import cpu_curr, task_cpu
+
+from ..dump.memory import U64
+from ..text import printable
+from .codetag import ReadErrors
+from .frames import PAGE_SHIFT
+from .heap import root_code
+from .roots import Tier
+from .scan import Scanner
+
+_MAX_TASKS = 1 << 22
+_MAX_STACK = 1 << 18
+_POINTERS = ("sp", "cpu_context.sp", "ksp")
+"""Members of thread_struct that hold the stack pointer of a task that sleeps: of x86,
+arm64, s390 and powerpc."""
+
+
+def scan_tasks(scanner: Scanner) -> list[str]:
+    """Note each task, what its stack points at, and registers; return what was unreadable."""
+    heap, links = scanner.heap, scanner.links
+    prog = scanner.memory.prog
+    missing = 0
+    try:
+        size = _stack_size(prog)
+        for task in _tasks(prog):
+            pid = task.pid.value_()
+            name = f"{printable(task.comm.string_())} [{pid}]"
+            address = np.array([task.value_()], np.uint64)
+            root = root_code(heap.roots.add(name, Tier.NAMED, "task"))
+            links.add(np.array([root]), heap.at(address))
+            base = task.stack.value_()
+            registers = _registers(prog, task)
+            if registers is not None:
+                code = root_code(heap.roots.add(name, Tier.STACK, "registers"))
+                target = scanner.pointers.targets(registers)
+                links.add(np.full(len(registers), code, np.int32), target)
+            start = _stack_pointer(task, base, size, registers)
+            used = base + size - start
+            stack = root_code(heap.roots.add(name, Tier.STACK, "stack", start, used))
+            links.add(np.array([stack]), scanner.pointers.targets(np.array([base], np.uint64)))
+            at, target, ok = scanner.scan(start, used)
+            missing += int(np.count_nonzero(~ok))
+            links.add(np.full(len(at), stack, np.int32), target)
+    except ReadErrors as e:
+        return [f"the list of tasks is damaged: {e}"]
+    return [f"{missing:,} pages of stacks are not in the dump"] if missing else []
+
+
+def _tasks(prog: Program) -> Iterator[Object]:
+    for count, task in enumerate(for_each_task(prog, idle=True)):
+        if count > _MAX_TASKS:
+            raise ValueError("it does not end")
+        yield task
+
+
+def _stack_size(prog: Program) -> int:
+    """THREAD_SIZE."""
+    try:
+        size = prog.symbol("init_stack").size or prog["init_stack"].type_.size or 0
+    except LookupError:
+        size = 0
+    return size or 1 << PAGE_SHIFT + 2
+
+
+def _stack_pointer(task: Object, base: int, size: int, registers: U64 | None) -> int:
+    """Where the part of a stack begins that is in use; all of it, where nothing tells."""
+    if registers is not None:
+        inside = registers[(registers >= base) & (registers < base + size)]
+        # What an interrupt's stack returns to is not known: all of it then.
+        return int(inside.min()) & -8 if len(inside) else base
+    for path in _POINTERS:
+        try:
+            value = task.thread
+            for member in path.split("."):
+                value = value.member_(member)
+        except LookupError:
+            continue
+        pointer = value.value_()
+        return pointer & -8 if base <= pointer < base + size else base
+    return base
+
+
+def _registers(prog: Program, task: Object) -> U64 | None:
+    """Registers of a task that was on a CPU; None for others, or if they were not saved."""
+    try:
+        if cpu_curr(prog, task_cpu(task)).value_() != task.value_():
+            return None
+        values = prog.stack_trace(task)[0].registers().values()
+    except ReadErrors:
+        return np.zeros(0, np.uint64)
+    return np.array([v for v in values if v < 1 << 64], np.uint64)

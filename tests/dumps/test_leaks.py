@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What modules dropped and what they hold, in real dumps, against their own account."""
+
+import json
+import re
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import allocdump
+from allocdump.analysis.leaks import EXPECTED, Confidence
+from allocdump.analysis.paths import node_at
+from allocdump.analysis.reach import Verdict, reach
+from allocdump.dump.memory import Memory
+from allocdump.kernel import graph as graph_module
+from allocdump.kernel import hidden
+from allocdump.kernel.freeobjects import Sheaves
+from allocdump.kernel.graph import read_graph
+from tests.dumpdata import CORES_WITH_TRUTH, core, exclude, name, open_core, run
+
+REACH = [core(f"{kernel}-reach") for kernel in ("6.12", "7.2", "7.3")]
+UNDAMAGED = [c for c in CORES_WITH_TRUTH if c != core("7.2-quiet", "vmcore.d31")]
+TEST_MODULES = {"labmod", "leaked", "leaker", "reach"}
+
+LABMOD_HOLDS = {"page", "kmalloc", "kmalloc_account", "cache", "plain", "percpu"}
+"""Kinds that labmod keeps in arrays. Of its other variables, those that nothing reads were
+removed by the compiler: their memory is lost indeed."""
+
+HOLDERS = {
+    "hold_in_vmalloc": "held_area",
+    "hold_in_page": "held_page",
+    "hold_in_percpu": "held_percpu|per-CPU memory",
+    "hold_in_xarray": "held_xarray",
+    "hold_in_idr": "held_idr",
+    "hold_in_maple_tree": "held_maple_tree",
+    "hold_in_rbtree": "held_rbtree",
+    "hold_in_hlist": "held_hlist",
+    "hold_tagged": "held_tagged",
+    "hold_by_timer": "timer_bases",
+    "hold_by_delayed_work": "timer_bases",
+    "hold_by_work": "work",
+    # Another callback, in the stack of a task that has just ended, comes before these.
+    "hold_by_rcu": "rcu_data|init_task",
+    "hold_on_stack": r"reach/stack \[\d+\] \(stack\)",
+    "hold_by_kthread": "kthread|task",
+}
+"""Function of reach.c that allocates: the root that holds."""
+
+
+@cache
+def answers(path):
+    return open_core(path).leaks()
+
+
+@cache
+def truth(path):
+    """(kind, address, line, state, module) of each allocation that modules noted."""
+    lines = (path.parent / "truth.allocations").read_text().splitlines()[1:]
+    rows = (line.split() for line in lines)
+    return [(r[0], int(r[1], 16), int(r[3]), r[4], r[6]) for r in rows]
+
+
+def verdicts(path, wanted):
+    """How many of the noted allocations that *wanted* chooses have each verdict."""
+    found = open_core(path).reach()
+    counts = Counter()
+    for row in truth(path):
+        if wanted(*row):
+            node = node_at(found.graph, row[1])
+            counts["none" if node is None else Verdict(found.verdict[node]).name] += 1
+    return counts
+
+
+@pytest.mark.parametrize("path", REACH, ids=name)
+def test_what_was_dropped_is_lost(path):
+    found = verdicts(path, lambda kind, address, line, state, module: state == "lost")
+    # Per-CPU memory of the first chunk carries no tag; nothing tells whose it is.
+    first_chunk = found.pop("none", 0)
+    assert first_chunk <= 24
+    assert found["LOST"] >= 0.995 * found.total()
+    assert found["LOST"] >= 300
+
+
+@pytest.mark.parametrize("path", REACH, ids=name)
+def test_what_is_held_in_one_way_is_not_lost(path):
+    found = verdicts(path, lambda kind, address, line, state, module: state == "held")
+    first_chunk = found.pop("none", 0)
+    assert first_chunk <= 24
+    assert set(found) == {"HELD"}
+    assert found["HELD"] >= 700
+
+
+@pytest.mark.parametrize("path", UNDAMAGED, ids=name)
+def test_what_unloading_dropped_is_lost(path):
+    found = verdicts(path, lambda kind, address, line, state, module: module == "leaked")
+    assert found["LOST"] >= 0.995 * found.total()
+
+
+@pytest.mark.parametrize("path", UNDAMAGED, ids=name)
+def test_what_labmod_holds_is_not_lost(path):
+    found = verdicts(
+        path,
+        lambda kind, address, line, state, module: (
+            module == "labmod" and state == "live" and kind in LABMOD_HOLDS
+        ),
+    )
+    found.pop("none", 0)
+    assert set(found) <= {"HELD"}
+
+
+def test_the_leak_that_killed_the_machine():
+    path = core("6.12-oom")
+    dump, found = open_core(path), answers(path)
+    sites, lost = dump.report().sites, found.lost
+    assert sites.function[lost.site[0]] == "leaker_get_page"
+    assert lost.confidence[0] == Confidence.HIGH
+    page = int(lost.site[0])
+    assert lost.bytes[0] >= 0.995 * sites.bytes[page]
+    assert lost.bytes[0] + lost.held_bytes[0] == sites.bytes[page]
+    assert "leaker_get_rec" not in set(sites.function[lost.site])
+
+
+@pytest.mark.parametrize("path", UNDAMAGED, ids=name)
+def test_false_alarms(path):
+    dump, found = open_core(path), answers(path)
+    sites, nodes = dump.report().sites, found.graph.nodes
+    assert found.reasons == []
+    # Whatever a test module's allocation leads was dropped with it.
+    heads = nodes.site[found.head]
+    false = ~np.isin(sites.module[heads], list(TEST_MODULES))
+    # labmod's kstrdup() has the site in kstrdup(), and a variable that nothing reads.
+    for i in np.flatnonzero(false).tolist():
+        start, length = int(nodes.address[found.node[i]]), int(nodes.size[found.node[i]])
+        false[i] = not dump.prog.read(start, length).startswith(b"labmod's own string")
+    size = nodes.size[found.node[false]].sum()
+    assert size <= 0.0005 * nodes.size.sum()
+    documented = (Path(__file__).parents[2] / "docs" / "leaks.md").read_text()
+    for function in set(sites.function[nodes.site[found.node[false]]]):
+        assert f"`{function}`" in documented
+
+
+@pytest.mark.parametrize("path", UNDAMAGED, ids=name)
+def test_what_is_expected_to_be_lost_is_said_to_be(path):
+    sites, lost = open_core(path).report().sites, answers(path).lost
+    for i, row in enumerate(lost.site.tolist()):
+        expected = sites.function[row] in EXPECTED and not sites.module[row]
+        assert (lost.confidence[i] == Confidence.EXPECTED) == expected
+
+
+def test_a_damaged_dump_calls_nothing_lost():
+    whole, damaged = core("7.2-quiet"), core("7.2-quiet", "vmcore.d31")
+    assert answers(whole).reasons == []
+    found = open_core(damaged).reach()
+    assert found.reasons
+    assert Verdict.LOST not in found.verdict
+    assert set(answers(damaged).lost.confidence) == {Confidence.UNDECIDED}
+
+
+def test_one_missing_page_of_held_memory_makes_undecided():
+    path = core("7.2-reach")
+    before = open_core(path).reach()
+    held = np.flatnonzero((before.verdict == Verdict.HELD) & (before.graph.nodes.kind == 0))
+    dump = allocdump.open(path, debug_info="btf")
+    dump.report()
+    exclude(dump.prog, int(before.graph.nodes.address[held[len(held) // 2]]))
+    found = dump.reach()
+    assert "not in the dump" in found.reasons[-1]
+    assert Verdict.LOST not in found.verdict
+
+
+def test_retained_names_the_list():
+    path = core("6.12-oom")
+    dump = open_core(path)
+    tree, sites = dump.dominators(), dump.report().sites
+    holder = tree.holder()
+    nodes = tree.graph.nodes
+    records = np.flatnonzero(sites.function[nodes.site] == "leaker_get_rec")
+    names = Counter(
+        str(tree.graph.roots[h - len(nodes)]) if h >= 0 else "shared"
+        for h in holder[records].tolist()
+    )
+    assert names["recs (leaker .data)"] >= 0.99 * len(records)
+    assert len(records) == int(sites.calls[sites.function == "leaker_get_rec"][0])
+
+
+def test_paths_reach_a_record_from_its_list():
+    path = core("6.12-oom")
+    dump = open_core(path)
+    graph, sites = dump.graph(), dump.report().sites
+    record = np.flatnonzero(sites.function[graph.nodes.site] == "leaker_get_rec")[-1]
+    (way,) = dump.paths(hex(graph.nodes.address[record])).found
+    assert way.steps[0].what == "recs (leaker .data)"
+    assert way.steps[-1].node == record
+    for step, following in zip(way.steps, way.steps[1:], strict=False):
+        word = dump.prog.read_u64(step.pointer.address)
+        if not step.left_out:
+            assert following.address <= word < following.address + following.size
+    assert way.length == len(way.steps) - 1 + sum(s.left_out for s in way.steps)
+
+
+def test_paths_show_what_keeps_a_dropped_page():
+    path = core("6.12-oom")
+    dump = open_core(path)
+    found, sites = dump.reach(), dump.report().sites
+    of_site = sites.function[found.graph.nodes.site] == "leaker_get_page"
+    for node in np.flatnonzero(of_site & (found.verdict == Verdict.HELD)).tolist():
+        (way,) = dump.paths(hex(found.graph.nodes.address[node])).found
+        assert way.steps[0].pointer is not None
+        assert dump.prog.read_u64(way.steps[0].pointer.address)
+
+
+@pytest.mark.parametrize("path", REACH, ids=name)
+def test_paths_name_each_holder(path):
+    dump = open_core(path)
+    sites = dump.report().sites
+    function = {
+        int(sites.line[i]): sites.function[i] for i in np.flatnonzero(sites.module == "reach")
+    }
+    ways = defaultdict(list)
+    for _, address, line, state, module in truth(path):
+        if state == "held" and module == "reach" and len(ways[function[line]]) < 3:
+            found = dump.paths(hex(address))
+            if found.node is not None:
+                ways[function[line]].append(found.found[0])
+    assert set(HOLDERS) <= set(ways)
+    for case, root in HOLDERS.items():
+        first = [way.steps[0].what for way in ways[case]]
+        assert any(re.search(root, what) for what in first), (case, first)
+
+
+RULES = {
+    "page_extensions": ("6.12-oom", "alloc_page_ext"),
+    "page_tables": ("7.2-quiet", "spp_getpage"),
+    "dead_stacks": ("7.2-reach", "hold_by_rcu"),
+    "vmalloc_areas": ("7.2-quiet", "__get_vm_area_node"),
+    "mark_untagged": ("7.2-quiet", "kernfs_get_open_node"),
+}
+"""Rules for hidden pointers: where, and whose memory is lost without them."""
+
+
+def lost_functions(dump):
+    sites = dump.report().sites
+    found = reach(read_graph(Memory(dump.prog), dump._opened.vmcoreinfo, sites))
+    return Counter(sites.function[found.graph.nodes.site[found.verdict == Verdict.LOST]])
+
+
+@pytest.mark.parametrize(("rule", "where"), RULES.items(), ids=list(RULES))
+def test_each_rule_finds_pointers(rule, where, monkeypatch):
+    folder, function = where
+    dump = open_core(core(folder))
+    assert lost_functions(dump)[function] == 0
+    home = hidden if hasattr(hidden, rule) else graph_module
+    monkeypatch.setattr(home, rule, lambda *arguments: None)
+    assert lost_functions(dump)[function] > 0
+
+
+HOLDS_NOTHING = {
+    "stale_ends": ("7.3-compressed", "leaked_objects"),
+    "bookkeeping": ("7.2-reach", "lose_areas"),
+    "unloaded_modules": ("6.12-oom", "leaked_objects"),
+}
+"""Rules for words that only look like pointers: where, and whose loss they would hide."""
+
+
+@pytest.mark.parametrize(("rule", "where"), HOLDS_NOTHING.items(), ids=list(HOLDS_NOTHING))
+def test_each_rule_sees_through_what_is_no_pointer(rule, where, monkeypatch):
+    folder, function = where
+    dump = open_core(core(folder))
+    all_lost = lost_functions(dump)[function]
+    assert all_lost > 0
+    nothing = None if rule == "unloaded_modules" else hidden.stale_ends(Sheaves.none())
+    monkeypatch.setattr(hidden, rule, lambda *arguments: nothing)
+    assert lost_functions(dump)[function] < all_lost
+
+
+def test_leaks_command():
+    path = core("6.12-oom")
+    done = run("leaks", path, "--format", "json")
+    assert done.returncode == 0
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert rows[0]["function"] == "leaker_get_page"
+    assert (rows[0]["undecided"], rows[0]["confidence"]) == (0, "high")
+    assert sum(row["lost"] for row in rows) == int(answers(path).lost.bytes.sum())
+    listed = run("leaks", path, "--list", "--site", "leaked.c:35", "--format", "csv").stdout
+    lines = listed.splitlines()
+    assert lines[0] == "address,bytes,kind,head,site,function,module"
+    assert len(lines) == 1 + 500
+    noted = {row[1] for row in truth(path) if row[4] == "leaked"}
+    assert {int(line.split(",")[0], 16) for line in lines[1:]} <= noted
+    assert len(run("leaks", path, "--min-size", "1M", "-f", "csv").stdout.splitlines()) == 3
+
+
+def test_leaks_command_says_why_it_is_undecided():
+    done = run("leaks", core("7.2-quiet", "vmcore.d31"))
+    assert done.returncode == 0
+    assert "UNDECIDED" in done.stdout
+    assert " LOST " not in done.stdout
+    assert "that may hold pointers are not in the dump" in done.stderr
+
+
+def test_retained_command():
+    path = core("6.12-oom")
+    rows = [json.loads(x) for x in run("retained", path, "-f", "json").stdout.splitlines()]
+    assert rows[0]["holder"] == "recs (leaker .data)"
+    assert rows[0]["allocations"] == rows[1]["allocations"] == 4499
+    assert rows[1]["level"] == 1
+    by_site = run("retained", path, "--site", "leaker.c:33", "-f", "csv").stdout.splitlines()
+    assert by_site[1:] == ["4606976,4499,leaker.c:33,leaker_get_rec,leaker,recs (leaker .data)"]
+    lost = run("retained", path, "--site", "leaked.c:25").stdout
+    assert "(nobody: lost)" in lost
+
+
+def test_paths_command():
+    path = core("7.2-reach")
+    address = next(r[1] for r in truth(path) if r[3] == "held" and r[0] == "vmalloc")
+    done = run("paths", path, hex(address), "--format", "json")
+    document = json.loads(done.stdout)
+    assert document["state"] == "held"
+    first = document["paths"][0]["steps"][0]
+    assert first["what"] == "held_area (reach .data)"
+    lost = next(r[1] for r in truth(path) if r[3] == "lost" and r[0] == "page")
+    assert "lost; nothing points at it" in run("paths", path, hex(lost)).stdout
+    assert "no allocation that is judged" in run("paths", path, "jiffies").stdout
+    wrong = run("paths", path, "nonsense")
+    assert wrong.returncode == 2
+    assert "nonsense is no address" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+
+
+def test_without_the_libraries_one_sentence_says_what_to_install():
+    code = (
+        "import sys; sys.modules['scipy'] = None; sys.modules['scipy.sparse'] = None;"
+        "from allocdump.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "leaks", str(core("7.2-reach"))],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "pip install 'allocdump[leaks]'" in done.stderr
+    assert "Traceback" not in done.stderr
