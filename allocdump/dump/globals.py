@@ -67,6 +67,7 @@ TYPES = {
     "pcpu_nr_slots": "int",
     "pcpu_reserved_chunk": "struct pcpu_chunk *",
     "iomem_resource": "struct resource",
+    "kclist_head": "struct list_head",
     "min_low_pfn": "unsigned long",
     "max_low_pfn": "unsigned long",
     "max_pfn": "unsigned long",

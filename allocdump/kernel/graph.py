@@ -68,7 +68,9 @@ def read_graph(
     found = _sheaves(memory, heap, blind)
     mark_untagged(memory, heap, found)
     scanner.stale = Spans.join(
-        hidden.stale_ends(found), hidden.bookkeeping(memory.prog, heap.areas)
+        hidden.stale_ends(found),
+        hidden.bookkeeping(memory.prog, heap.areas),
+        hidden.kcore_ranges(memory.prog),
     )
     hidden.page_extensions(scanner)
     hidden.page_tables(scanner, vmcoreinfo)

@@ -255,10 +255,15 @@ class Heap:
     def _pfn(self, addresses: U64) -> Int:
         return ((addresses - self._direct_map) >> np.uint64(PAGE_SHIFT)).view(np.int64)
 
-    def cache_at(self, address: U64) -> int:
-        """Index of the slab cache that one address, shape (1,), is in; -1 for none."""
-        block = self.owner[self.index.of_pfn(self._pfn(address))]
-        return int(self.blocks.cache[block][0])
+    def caches_at(self, addresses: U64) -> Codes:
+        """Indexes of the slab caches that addresses in the direct map are in; -1 for none."""
+        return self.blocks.cache[self.owner[self.index.of_pfn(self._pfn(addresses))]]
+
+    def objects_of(self, cache: str) -> U64:
+        """Addresses of the tagged objects of a slab cache."""
+        objects = self.nodes.address[self.nodes.kind == NodeKind.OBJECT]
+        wanted = [i for i, c in enumerate(self.caches) if c.name == cache]
+        return np.asarray(objects[np.isin(self.caches_at(objects), wanted)])
 
     def skip(self, areas: Codes) -> None:
         """Do not look at the contents of vmalloc areas."""

@@ -13,7 +13,7 @@ from contextlib import suppress
 import numpy as np
 import numpy.typing as npt
 from drgn import Program, offsetof, sizeof
-from drgn.helpers.linux.pid import for_each_task
+from drgn.helpers.linux.list import list_for_each_entry
 
 from ..dump.memory import PAGE, U64
 from .codetag import ReadErrors
@@ -32,6 +32,8 @@ _FIXMAP = 0xFFFF_FFFF_FF00_0000
 
 _LARGEST = 512
 """Page frames of a large page of 2 MiB; larger ones map no single allocation."""
+
+_MAX_RANGES = 1 << 16
 
 
 def page_extensions(scanner: Scanner) -> None:
@@ -78,16 +80,11 @@ def _kernel_top(scanner: Scanner, vmcoreinfo: str) -> int:
 
 
 def _user_tops(scanner: Scanner) -> U64:
-    """Top tables of all processes."""
-    tops = set()
-    try:
-        for task in for_each_task(scanner.memory.prog):
-            mm = task.mm.read_()
-            if mm:
-                tops.add(mm.pgd.value_())
-    except ReadErrors:
-        pass  # the tasks themselves were complained of
-    return np.array(sorted(tops), np.uint64)
+    """Top tables of all address spaces."""
+    offset = offsetof(scanner.memory.prog.type("struct mm_struct"), "pgd")
+    spaces = scanner.heap.objects_of("mm_struct")
+    words, _ = scanner.memory.words(spaces + np.uint64(offset))
+    return np.unique(words[words != 0])
 
 
 def _link_tables(scanner: Scanner, level: Level, root: int) -> None:
@@ -191,6 +188,24 @@ def bookkeeping(prog: Program, areas: list[Area]) -> Spans:
     spans += [(a.vm.page_array, 8 * a.vm.pages) for a in areas if a.code >= 0]
     table = np.array(spans, np.uint64).reshape(-1, 2)
     return Spans.of(table[:, 0], table[:, 0] + table[:, 1], np.zeros(len(table), np.int32))
+
+
+def kcore_ranges(prog: Program) -> Spans:
+    """``struct kcore_list`` tells where ranges of memory begin, not that they are used.
+
+    Mirrors ``fs/proc/kcore.c``.
+    """
+    starts: list[int] = []
+    with suppress(*ReadErrors):
+        offset = offsetof(prog.type("struct kcore_list"), "addr")
+        for entry in list_for_each_entry(
+            "struct kcore_list", prog["kclist_head"].address_of_(), "list"
+        ):
+            starts.append(entry.value_() + offset)
+            if len(starts) > _MAX_RANGES:
+                break
+    start = np.array(starts, np.uint64)
+    return Spans.of(start, start + np.uint64(8), np.zeros(len(start), np.int32))
 
 
 def stale_ends(found: Sheaves) -> Spans:

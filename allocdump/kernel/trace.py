@@ -71,7 +71,7 @@ def cache_of(graph: Graph, node: int) -> tuple[str, int]:
     if node >= len(graph.nodes) or graph.nodes.kind[node] != NodeKind.OBJECT:
         return "", 0
     heap = graph.scanner.heap
-    cache = heap.cache_at(graph.nodes.address[node : node + 1])
+    cache = int(heap.caches_at(graph.nodes.address[node : node + 1])[0])
     return (heap.caches[cache].name, heap.caches[cache].object_size) if cache >= 0 else ("", 0)
 
 

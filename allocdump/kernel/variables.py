@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from contextlib import suppress
 
 import numpy as np
-from drgn import Program, Symbol
+from drgn import Program
 from drgn.helpers.linux.kallsyms import module_kallsyms
 
 from ..dump.memory import PAGE, U64
@@ -27,14 +27,15 @@ _INIT_STACK = ("__start_init_stack", "__end_init_stack")
 
 
 class Variables:
-    """Names addresses in data, as roots."""
+    """Names addresses in data, as roots.
 
-    def __init__(self, symbols: Iterable[Symbol], roots: Roots, where: str) -> None:
-        # Of several names of one address, that of a variable: it has a size.
-        table = sorted((s.address, s.size > 0, s.name) for s in symbols)
-        last = {address: name for address, _, name in table}
-        self.start = np.array(list(last), np.uint64)
-        self._names = list(last.values())
+    :param start: addresses of symbols, ascending
+    :param name: the name of the symbol at one of them
+    """
+
+    def __init__(self, start: U64, name: Callable[[int], str], roots: Roots, where: str) -> None:
+        self.start = start
+        self._name = name
         self._roots = roots
         self._where = where
         self._codes: dict[int, int] = {}
@@ -50,7 +51,7 @@ class Variables:
         if i not in self._codes:
             name, start, size = "data", 0, 0
             if i >= 0:
-                name, start = printable(self._names[i].encode()), int(self.start[i])
+                name, start = self._name(int(self.start[i])), int(self.start[i])
                 size = int(self.start[i + 1]) - start if i + 1 < len(self.start) else PAGE
             root = self._roots.add(name, Tier.NAMED, self._where, start, size)
             self._codes[i] = root_code(root)
@@ -60,9 +61,13 @@ class Variables:
 def scan_variables(scanner: Scanner) -> list[str]:
     """Note what all variables point at; return sentences on what was unreadable."""
     prog, roots = scanner.memory.prog, scanner.heap.roots
-    symbols = prog.symbols()
-    missing = _image(prog, scanner, Variables(symbols, roots, "kernel"))
-    missing += _per_cpu(prog, scanner, Variables(symbols, roots, "per-CPU"))
+    start = np.unique(np.array([s.address for s in prog.symbols()], np.uint64))
+
+    def symbol(address: int) -> str:
+        return printable(prog.symbol(address).name.encode())
+
+    missing = _image(prog, scanner, Variables(start, symbol, roots, "kernel"))
+    missing += _per_cpu(prog, scanner, Variables(start, symbol, roots, "per-CPU"))
     modules = loaded_modules(prog)
     problems = list(modules.problems)
     for module in modules.modules:
@@ -122,12 +127,15 @@ def _per_cpu(prog: Program, scanner: Scanner, names: Variables) -> int:
 
 
 def _module(scanner: Scanner, module: LoadedModule) -> int:
-    symbols = list(module_kallsyms(module.object))
+    symbols = {s.address: printable(s.name.encode()) for s in module_kallsyms(module.object)}
+    addresses = np.array(sorted(symbols), np.uint64)
     missing = 0
     for (start, size), kind in zip(module.regions(), module.region_names(), strict=False):
         if "text" in kind:
             continue
-        names = Variables(symbols, scanner.heap.roots, f"{module.name} .{kind}")
+        names = Variables(
+            addresses, symbols.__getitem__, scanner.heap.roots, f"{module.name} .{kind}"
+        )
         missing += _scan(scanner, start, size, names)
         # Its memory is an allocation, too, and the module's.
         area = scanner.heap.vmalloc.find(np.array([start], np.uint64))
