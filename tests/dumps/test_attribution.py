@@ -202,6 +202,16 @@ def test_vmalloc_areas_against_vmallocinfo():
     assert sum((sizes & ours).values()) > 0.9 * len(lines)
 
 
+@whole_dumps
+def test_whois_knows_the_vmalloc_area(path):
+    dump = open_core(path)
+    address = next((a for kind, a, *_ in recorded(path) if kind == "vmalloc"), None)
+    if address is None:
+        pytest.skip("nothing was recorded in vmalloc space")
+    area, *_ = dump.whois(f"{address + 5000:#x}").layers
+    assert (area.what, area.start, area.size) == ("vmalloc area", address, (1 << 20) + 4096)
+
+
 def test_debug_kernels_mark_what_is_not_counted():
     found = open_core(core("7.3-debug")).attribution()
     # Columns at the end: references to no known tag, marked empty, none.
