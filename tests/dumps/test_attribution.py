@@ -13,19 +13,11 @@ from allocdump.analysis.holdings import object_totals, page_totals
 from allocdump.kernel.frames import Kind
 from allocdump.kernel.vmstat import VmStat
 
-from ..dumpdata import CORES_WITH_TRUTH, core, exclude, name, open_core, run
+from ..dumpdata import CORES_WITH_TRUTH, core, exclude, name, open_core, recorded, run
 
 WHOLE = [c for c in CORES_WITH_TRUTH if c.suffix != ".d31"]
 whole_dumps = pytest.mark.parametrize("path", WHOLE, ids=name)
 DAMAGED = core("7.2-quiet", "vmcore.d31")
-
-
-def recorded(path):
-    """(kind, address, size, line, state, pfn, module) of each allocation a module recorded."""
-    for line in (path.parent / "truth.allocations").read_text().splitlines():
-        if not line.startswith("#"):
-            kind, address, size, at, state, pfn, module = line.split()
-            yield kind, int(address, 16), int(size), int(at), state, int(pfn), module
 
 
 def column(dump, field):
