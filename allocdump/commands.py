@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-COMMANDS = ("report", "pages", "objects", "whois", "usage", "audit", "tags")
+COMMANDS = ("report", "pages", "objects", "whois", "usage", "audit", "tags", "shell")
 """In the order of the help; each is a module of :mod:`allocdump.cli`."""
 
-_NOT_IN_DRGN = frozenset({"tags"})
-"""They read no program."""
+_NOT_IN_DRGN = frozenset({"tags", "shell"})
+"""They read no program, or are a session themselves."""
 
 _IN_DRGN = {"report": "allocinfo"}
 """Names that would say too little among drgn's commands."""

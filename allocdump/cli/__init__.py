@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import signal
 import sys
 from typing import Any
@@ -67,6 +68,9 @@ def main() -> None:
     """Entry point of the ``allocdump`` script; never ends in a traceback."""
     # What drgn says of missing debugging symbols does not concern who uses BTF.
     logging.getLogger("drgn").setLevel(logging.CRITICAL)
+    # drgn chooses its prompt early, and Python 3.13's needs a terminal.
+    if not sys.stdin.isatty():
+        os.environ.setdefault("PYTHON_BASIC_REPL", "1")
     # End as other Unix tools do when the reader of a pipe goes away.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(_run())
