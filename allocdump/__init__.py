@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from drgn import Program
+
     from .api import Dump
     from .dump.program import DebugInfo
 
 __version__ = "0.1.0"
 
-__all__ = ["open"]
+__all__ = ["from_program", "open"]
 
 
 def open(
@@ -36,3 +38,15 @@ def open(
     from .dump.program import open_dump
 
     return Dump(open_dump(core, vmlinux=vmlinux, debug_info=debug_info))
+
+
+def from_program(prog: Program) -> Dump:
+    """The same for a program that drgn has opened already, with the types that it has.
+
+    What was read once is kept: ask again for what a running kernel has become since. See
+    :func:`allocdump.dump.program.of_program` for errors, and for programs without types.
+    """
+    from .api import Dump
+    from .dump.program import of_program
+
+    return Dump(of_program(prog))

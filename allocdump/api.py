@@ -7,44 +7,31 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
 from drgn import FaultError, sizeof
 from drgn.helpers.linux.mm import pfn_to_virt
 
-from .analysis.audit import Audit, audit
 from .analysis.report import Origin, Report
-from .analysis.usage import KernelCounters, Node, ProfilerCost, usage
-from .dump.memory import U64, Memory
-from .dump.program import Dump as ProgramDump
+from .dump.memory import Memory
 from .errors import DamagedError, ProfilingError, extra
-from .kernel.allocinfo import allocinfo_header
-from .kernel.attribution import Attribution, Progress, attribute
-from .kernel.counters import per_cpu_offsets
-from .kernel.damage import damage_cause
-from .kernel.frames import Kind
-from .kernel.graph import Graph, read_graph
-from .kernel.listing import (
-    ObjectReader,
-    PageBatch,
-    VmallocUse,
-    Zone,
-    page_batches,
-    vmalloc_uses,
-    zones,
-)
-from .kernel.locate import Location, Locator
 from .kernel.log import KernelLog, kernel_log
-from .kernel.profile import read_profile
 from .kernel.profiling import profiling
-from .kernel.system import system
-from .kernel.vmstat import VmStat
+from .kernel.system import System, system
 
+# Whatever reads all memory is imported where it is asked for: a session opens a dump, and
+# may never do that.
 if TYPE_CHECKING:
-    # These import libraries that are not always installed, and take a while to load.
+    from .analysis.audit import Audit
     from .analysis.leaks import Leaks
     from .analysis.paths import Paths
     from .analysis.reach import Reach
     from .analysis.retained import Dominators
+    from .analysis.usage import KernelCounters, Node, ProfilerCost
+    from .dump.memory import U64
+    from .dump.program import Dump as ProgramDump
+    from .kernel.attribution import Attribution, Progress
+    from .kernel.graph import Graph
+    from .kernel.listing import ObjectReader, PageBatch, VmallocUse, Zone
+    from .kernel.locate import Location, Locator
 
 
 class Dump:
@@ -66,6 +53,26 @@ class Dump:
         return kernel_log(self.prog)
 
     @cached_property
+    def system(self) -> System:
+        """Which machine and kernel this is."""
+        return system(self.prog, self._opened.vmcoreinfo)
+
+    @property
+    def core(self) -> str:
+        """The file and its format, in words."""
+        return f"{self._opened.core.path} ({self._opened.core.describe()})"
+
+    @property
+    def types(self) -> str:
+        """Where types come from: ``btf`` or ``dwarf``."""
+        return self._opened.types
+
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences about the dump as a whole; those of the report begin with them."""
+        return list(self._opened.warnings)
+
+    @cached_property
     def origin(self) -> Origin:
         """Which kernel this is, how it died, and the state of profiling.
 
@@ -76,7 +83,7 @@ class Dump:
             core=opened.core.path,
             format=opened.core.describe(),
             types=opened.types,
-            system=system(self.prog, opened.vmcoreinfo),
+            system=self.system,
             reason=self.log.panic_message(),
             profiling=profiling(self.prog),
         )
@@ -92,11 +99,14 @@ class Dump:
         return self._report
 
     def _read_report(self) -> Report:
+        from .kernel.damage import damage_cause
+        from .kernel.profile import read_profile
+
         origin = self.origin
         if origin.profiling.state == "never":
             raise _never(origin)
         profile = read_profile(self.prog, self.log.unload_messages())
-        done, warnings = profile.completeness, list(self._opened.warnings)
+        done, warnings = profile.completeness, self.warnings
         if origin.profiling.state == "off":
             if done.complete and not (profile.sites.bytes.any() or profile.sites.calls.any()):
                 raise _never(origin)
@@ -118,6 +128,8 @@ class Dump:
 
         :raises DamagedError: if the dump lacks what describes its memory
         """
+        from .kernel.attribution import attribute
+
         if self._attribution is None:
             memory = Memory(self.prog)
             try:
@@ -131,6 +143,8 @@ class Dump:
 
     def audit(self, progress: Progress | None = None) -> Audit:
         """Counters against memory."""
+        from .analysis.audit import audit
+
         report, found = self.report(), self.attribution(progress)
         return audit(
             report.sites,
@@ -143,6 +157,10 @@ class Dump:
 
     def usage(self, progress: Progress | None = None) -> Node:
         """Where all memory went: a tree that adds up to every page."""
+        import numpy as np
+
+        from .analysis.usage import usage
+
         report, found = self.report(), self.attribution(progress)
         vmalloc = np.zeros(len(report.sites), np.int64)
         for use in self.vmalloc_areas():
@@ -151,6 +169,10 @@ class Dump:
         return usage(report.sites, found, vmalloc, self._counters(found), self._cost())
 
     def _counters(self, found: Attribution) -> KernelCounters:
+        from .analysis.usage import KernelCounters
+        from .kernel.frames import Kind
+        from .kernel.vmstat import VmStat
+
         stat = VmStat(self.prog)
         file, shmem = stat.node("NR_FILE_PAGES"), stat.node("NR_SHMEM")
         slab = [stat.node(f"NR_SLAB_{r}RECLAIMABLE_B") for r in ("", "UN")]
@@ -177,7 +199,9 @@ class Dump:
         )
 
     def _cost(self) -> ProfilerCost:
-        sites = int(np.count_nonzero(self.report().sites.module == ""))
+        from .analysis.usage import ProfilerCost
+
+        sites = int((self.report().sites.module == "").sum())
         counter, tag = (
             sizeof(self.prog.type(name))
             for name in ("struct alloc_tag_counters", "struct alloc_tag")
@@ -190,6 +214,8 @@ class Dump:
 
     def pages(self, progress: Progress | None = None) -> Iterator[PageBatch]:
         """All allocations of pages that have a site, in batches of numpy columns."""
+        from .kernel.listing import page_batches
+
         direct_map = pfn_to_virt(self.prog, 0).value_()
         return page_batches(
             Memory(self.prog), self._opened.vmcoreinfo, self._addresses, direct_map, progress
@@ -197,10 +223,14 @@ class Dump:
 
     def objects(self) -> ObjectReader:
         """All slab and per-CPU objects that have a site; iterate for batches of columns."""
+        from .kernel.listing import ObjectReader
+
         return ObjectReader(Memory(self.prog), self._opened.vmcoreinfo, self._addresses)
 
     def vmalloc_areas(self) -> Iterator[VmallocUse]:
         """All vmalloc areas with their sites and callers."""
+        from .kernel.listing import vmalloc_uses
+
         return vmalloc_uses(Memory(self.prog), self._opened.vmcoreinfo, self._addresses)
 
     def graph(self, progress: Progress | None = None) -> Graph:
@@ -209,6 +239,8 @@ class Dump:
         :raises DamagedError: if the dump lacks what describes its memory
         """
         if self._graph is None:
+            from .kernel.graph import read_graph
+
             try:
                 self._graph = read_graph(
                     Memory(self.prog), self._opened.vmcoreinfo, self.report().sites, progress
@@ -275,6 +307,8 @@ class Dump:
 
     @cached_property
     def _locator(self) -> Locator:
+        from .kernel.locate import Locator
+
         try:
             return Locator(Memory(self.prog), self._opened.vmcoreinfo, self._addresses)
         except (LookupError, FaultError) as e:
@@ -289,6 +323,8 @@ class Dump:
     @property
     def zones(self) -> list[Zone]:
         """All populated zones."""
+        from .kernel.listing import zones
+
         return zones(self.prog)
 
     @property
@@ -298,11 +334,15 @@ class Dump:
     @cached_property
     def possible_cpus(self) -> int:
         """Number of possible CPUs."""
+        from .kernel.counters import per_cpu_offsets
+
         return len(per_cpu_offsets(self.prog))
 
     @cached_property
     def first_cpu_offset(self) -> int:
         """What to add to a per-CPU pointer for the first possible CPU's copy."""
+        from .kernel.counters import per_cpu_offsets
+
         return int(per_cpu_offsets(self.prog)[0])
 
     def _cgroup_pointers(self) -> bool:
@@ -313,6 +353,8 @@ class Dump:
 
     def _holes(self, memory: Memory) -> list[str]:
         """What to say of memory that a bulk read missed."""
+        from .kernel.damage import damage_cause
+
         if not memory.holes.pages:
             return []
         cause = damage_cause(self.prog, self._opened.core)
@@ -323,6 +365,8 @@ class Dump:
 
     def allocinfo_header(self) -> str | None:
         """The two lines that this kernel prints above /proc/allocinfo, if they are readable."""
+        from .kernel.allocinfo import allocinfo_header
+
         return allocinfo_header(self.prog)
 
 

@@ -7,9 +7,11 @@ Alternatives take turns with allocdump, and the best of several rounds counts.
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from itertools import islice
@@ -93,6 +95,38 @@ def whole_report(core: Path, rounds: int) -> None:
         f"report of {core.parent.name}: {report * 1000:.0f} ms, import and open alone"
         f" {opening * 1000:.0f} ms: {report / opening:.2f} times as long (bar: 3)"
     )
+
+
+def shell(core: Path, rounds: int) -> None:
+    """From start to prompt, against drgn with the dump's vmlinux."""
+    vmlinux = core.parent / "vmlinux"
+    commands = (
+        [sys.executable, "-m", "allocdump", "shell", str(core)],
+        [sys.executable, "-m", "drgn", "-c", str(core), "-s", str(vmlinux)],
+    )
+    ours, drgns = best(rounds, *(lambda c=c: _to_prompt(c) for c in commands))
+    print(
+        f"shell on {core.parent.name}: prompt after {ours * 1000:.0f} ms, drgn with its vmlinux"
+        f" {drgns * 1000:.0f} ms: {ours / drgns:.2f} times as long (bar: 1.5)"
+    )
+
+
+def _to_prompt(command: list[str]) -> None:
+    """Start an interactive session on a terminal, and end it at its prompt."""
+    terminal, inside = os.openpty()
+    with tempfile.TemporaryDirectory() as state:
+        # Python 3.13's own prompt is drawn with more than ">>> ".
+        environment = os.environ | {"XDG_STATE_HOME": state, "PYTHON_BASIC_REPL": "1"}
+        process = subprocess.Popen(
+            command, stdin=inside, stdout=inside, stderr=inside, env=environment
+        )
+        os.close(inside)
+        seen = b""
+        while not seen.endswith(b">>> "):
+            seen += os.read(terminal, 1 << 16)
+        process.kill()
+        process.wait()
+    os.close(terminal)
 
 
 def attribution(core: Path) -> None:
@@ -271,6 +305,7 @@ def main() -> None:
     counters(TESTDATA / "7.3-tiny" / "vmcore", args.rounds)
     for folder in ("6.12-oom", "7.2-quiet", "7.3-compressed"):
         whole_report(TESTDATA / folder / "vmcore", args.rounds)
+    shell(TESTDATA / "7.3-tiny" / "vmcore", args.rounds)
     for core in args.cores:
         whole_report(core, args.rounds)
         attribution(core)

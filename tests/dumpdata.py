@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -38,6 +39,14 @@ def open_core(path: Path) -> Dump:
 def truth(path: Path) -> str:
     """What the kernel's own iterator printed in the moment of the crash."""
     return (path.parent / "truth.allocinfo").read_text()
+
+
+def recorded(path: Path) -> Iterator[tuple[str, int, int, int, str, int, str]]:
+    """(kind, address, size, line, state, pfn, module) of each allocation a module recorded."""
+    for line in (path.parent / "truth.allocations").read_text().splitlines():
+        if not line.startswith("#"):
+            kind, address, size, at, state, pfn, module = line.split()
+            yield kind, int(address, 16), int(size), int(at), state, int(pfn), module
 
 
 def made(path: Path) -> dict:

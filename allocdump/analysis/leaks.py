@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
+from ..columns import Columns
 from ..kernel.graph import Graph
 from ..kernel.heap import NodeKind
 from ..kernel.sites import Sites
@@ -40,7 +41,7 @@ fs/proc/proc_sysctl.c."""
 
 
 @dataclass
-class Lost:
+class Lost(Columns):
     """Sites with lost memory, most first; columns of shape (number of such sites,)."""
 
     site: I32
@@ -57,12 +58,6 @@ class Lost:
     cluster_allocations: Int
     confidence: npt.NDArray[np.object_]
     reason: npt.NDArray[np.object_]
-
-    def __len__(self) -> int:
-        return len(self.site)
-
-    def take(self, which: npt.NDArray[np.intp] | Bool) -> Lost:
-        return Lost(**{name: column[which] for name, column in vars(self).items()})
 
 
 @dataclass

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..columns import Columns
 from ..kernel.codetag import CodetagType
 from ..kernel.profile import Completeness
 from ..kernel.profiling import Profiling
@@ -53,7 +54,7 @@ class Report:
 
 
 @dataclass
-class Rows:
+class Rows(Columns):
     """What a report shows: one row per site or group, all columns of one length."""
 
     by: GroupBy
@@ -66,17 +67,10 @@ class Rows:
     sites: Sites | None = None
     """The rows' sites if each row is one."""
 
-    def __len__(self) -> int:
-        return len(self.name)
-
     def average(self) -> npt.NDArray[np.float64]:
         """Bytes per call; 0 where there are no calls."""
         calls = self.calls.astype(np.float64)
         return np.divide(self.bytes, calls, out=np.zeros(len(self)), where=calls > 0)
-
-    def take(self, rows: npt.NDArray[np.intp]) -> Rows:
-        columns = {n: getattr(self, n)[rows] for n in ("name", "bytes", "calls", "count")}
-        return Rows(self.by, **columns, sites=self.sites.take(rows) if self.sites else None)
 
 
 @dataclass(frozen=True)

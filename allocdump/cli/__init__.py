@@ -8,17 +8,14 @@ import logging
 import os
 import signal
 import sys
+from typing import Any
 
 import click
 
 from .. import __version__
-from ..errors import AllocdumpError, DamagedError
-from ..text import printable
+from ..commands import COMMANDS
+from .failures import explain
 
-_COMMANDS = ("report", "pages", "objects", "whois", "usage", "leaks", "retained",
-             "paths", "audit", "tags")  # fmt: skip
-
-EXIT_INTERNAL = 70
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 _EPILOG = """\b
@@ -35,25 +32,28 @@ Exit codes:
 """
 
 
+CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+"""Settings of all commands."""
+
+
+def load(name: str) -> click.Command:
+    """The command of that name."""
+    module = importlib.import_module(f".{name}", __package__)
+    command: click.Command = module.command
+    return command
+
+
 class _Commands(click.Group):
     """Imports a command's module only to run it or to show its help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS:
-            return None
-        module = importlib.import_module(f".{name}", __package__)
-        command: click.Command = module.command
-        return command
+        return load(name) if name in COMMANDS else None
 
 
-@click.command(
-    cls=_Commands,
-    epilog=_EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
+@click.command(cls=_Commands, epilog=_EPILOG, context_settings=CONTEXT)
 @click.version_option(__version__, "-V", "--version", prog_name="allocdump")
 def cli() -> None:
     """Who allocated the memory of a Linux machine, from its vmcore.
@@ -68,6 +68,9 @@ def main() -> None:
     """Entry point of the ``allocdump`` script; never ends in a traceback."""
     # What drgn says of missing debugging symbols does not concern who uses BTF.
     logging.getLogger("drgn").setLevel(logging.CRITICAL)
+    # drgn chooses its prompt early, and Python 3.13's needs a terminal.
+    if not sys.stdin.isatty():
+        os.environ.setdefault("PYTHON_BASIC_REPL", "1")
     # End as other Unix tools do when the reader of a pipe goes away.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(_run())
@@ -81,26 +84,9 @@ def _run() -> int:
     except click.ClickException as e:
         e.show()
         return e.exit_code
-    except AllocdumpError as e:
-        click.echo(f"allocdump: {e}", err=True)
-        return e.exit_code
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
     except Exception as e:
-        if type(e).__name__ == "FaultError":
-            # drgn's: of memory that everything else depends on.
-            text = printable(str(e).encode())
-            click.echo(
-                f"allocdump: The dump lacks memory that this cannot do without ({text});"
-                " copy it again, or capture with makedumpfile -d 23 or lower.",
-                err=True,
-            )
-            return DamagedError.exit_code
-        if os.environ.get("ALLOCDUMP_DEBUG"):
-            raise
-        click.echo(
-            f"allocdump: internal error ({type(e).__name__}: {e}); please report it, with the"
-            " output of the same command with ALLOCDUMP_DEBUG=1 set.",
-            err=True,
-        )
-        return EXIT_INTERNAL
+        text, exit_code = explain(e)
+        click.echo(f"allocdump: {text}", err=True)
+        return exit_code

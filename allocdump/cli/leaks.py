@@ -14,8 +14,8 @@ from ..analysis.report import Report
 from ..api import Dump
 from ..kernel.heap import NodeKind
 from ..render import units
+from ..render.header import header
 from ..render.rows import Row, render
-from ..render.table import header
 from .options import Size, listing_options, matching, opens_dump, site_filter, warn
 from .progress import progress
 

@@ -17,7 +17,7 @@ from ..api import Dump
 from ..kernel.attribution import Attribution
 from ..kernel.listing import ObjectBatch, ObjectReader
 from ..render.hexdump import hexdump
-from ..render.rows import Row, render
+from ..render.rows import Row, render, site_fields
 from ..text import printable
 from .options import listing_options, matching, opens_dump, site_filter, warn
 from .progress import progress
@@ -103,17 +103,6 @@ def _caches(reader: ObjectReader, glob: str | None) -> np.ndarray | None:
     return found
 
 
-def _site(report: Report, row: int) -> Row:
-    if row < 0:
-        return {"site": "", "function": "", "module": ""}
-    sites = report.sites
-    return {
-        "site": f"{sites.file[row]}:{sites.line[row]}",
-        "function": sites.function[row],
-        "module": sites.module[row],
-    }
-
-
 def _each(report: Report, reader: ObjectReader, batches: Iterator[ObjectBatch]) -> Iterator[Row]:
     for batch in batches:
         for i in range(len(batch.address)):
@@ -123,7 +112,7 @@ def _each(report: Report, reader: ObjectReader, batches: Iterator[ObjectBatch]) 
                 "bytes": int(batch.size[i]),
                 "used": int(batch.used[i]),
                 "cache": reader.caches[cache].name if cache >= 0 else PER_CPU,
-                **_site(report, int(batch.site[i])),
+                **site_fields(report.sites, int(batch.site[i])),
             }
 
 
@@ -137,7 +126,7 @@ def _sums(report: Report, reader: ObjectReader, batches: Iterator[ObjectBatch]) 
             "used": used,
             "lost": size - used,
             "cache": reader.caches[cache].name if cache >= 0 else PER_CPU,
-            **_site(report, row),
+            **site_fields(report.sites, row),
         }
 
 
@@ -173,7 +162,7 @@ def _vmalloc(dump: Dump, report: Report, sites: np.ndarray, filtered: bool) -> I
             "pages": use.area.pages,
             "kind": use.area.kind,
             "caller": use.caller,
-            **_site(report, use.site),
+            **site_fields(report.sites, use.site),
         }
 
 

@@ -18,6 +18,7 @@ from ..analysis.report import Pattern, Report
 
 if TYPE_CHECKING:
     from ..api import Dump
+    from ..dump.program import DebugInfo
 
 
 class Size(click.ParamType[int]):
@@ -36,13 +37,23 @@ class Size(click.ParamType[int]):
         return int(float(found[1]) * 1024**power)
 
 
+OPENING = ("core", "live", "vmlinux", "debug_info")
+"""The parameters of :func:`opens_dump`; where a program is open already, there are none of them."""
+
+
 def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the argument CORE and all that tells how to open it.
 
-    The command's first parameter is then the opened :class:`allocdump.api.Dump`.
+    The command's first parameter is then the opened :class:`allocdump.api.Dump`. Within a
+    drgn session, the context's object is a function that returns it.
     """
 
-    @click.argument("core", required=False, metavar="CORE")
+    @click.argument(
+        "core",
+        required=False,
+        metavar="CORE",
+        help="A vmcore (kdump-compressed or ELF) or /proc/kcore.",
+    )
     @click.option("--live", is_flag=True, help="Read the running kernel (/proc/kcore) as root.")
     @click.option(
         "--vmlinux",
@@ -59,17 +70,20 @@ def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
         " auto: --vmlinux if given, else btf, else where drgn looks.",
     )
     @wraps(command)
-    def with_dump(
-        core: str | None, live: bool, vmlinux: tuple[str, ...], debug_info: Any, **rest: Any
-    ) -> Any:
-        if (core is None) == (not live):
-            raise click.UsageError("Name one CORE (a vmcore), or --live for the running kernel.")
-        from .. import open as open_dump
-
-        dump: Dump = open_dump(core, vmlinux=vmlinux, debug_info=debug_info)
-        return command(dump, **rest)
+    def with_dump(**options: Any) -> Any:
+        how = {name: options.pop(name) for name in OPENING if name in options}
+        session: Callable[[], Dump] | None = click.get_current_context().obj
+        return command(session() if session else _open(**how), **options)
 
     return with_dump
+
+
+def _open(core: str | None, live: bool, vmlinux: tuple[str, ...], debug_info: DebugInfo) -> Dump:
+    if (core is None) == (not live):
+        raise click.UsageError("Name one CORE (a vmcore), or --live for the running kernel.")
+    from .. import open as open_dump
+
+    return open_dump(core, vmlinux=vmlinux, debug_info=debug_info)
 
 
 site_filter = click.option(

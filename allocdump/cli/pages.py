@@ -14,7 +14,7 @@ from ..analysis.report import Report
 from ..api import Dump
 from ..kernel.frames import Kind
 from ..kernel.listing import PageBatch, Zone
-from ..render.rows import Row, render
+from ..render.rows import Row, render, site_fields
 from .options import listing_options, matching, opens_dump, site_filter, warn
 from .progress import progress
 
@@ -87,9 +87,7 @@ def _each(report: Report, zones: list[Zone], batches: Iterator[PageBatch]) -> It
                 "node": zone.node if zone else None,
                 "zone": zone.name if zone else None,
                 "kind": Kind(batch.kind[i]).name.lower().replace("_", " "),
-                "site": f"{sites.file[row]}:{sites.line[row]}",
-                "function": sites.function[row],
-                "module": sites.module[row],
+                **site_fields(sites, row),
                 "inferred": bool(batch.inferred[i]),
             }
 
@@ -105,7 +103,5 @@ def _sums(report: Report, batches: Iterator[PageBatch]) -> Iterator[Row]:
             "allocations": int(totals.calls[i]),
             "inferred_pages": int(totals.inferred[i]),
             "orders": " ".join(f"{o}:{totals.orders[i][o]}" for o in orders),
-            "site": f"{sites.file[row]}:{sites.line[row]}",
-            "function": sites.function[row],
-            "module": sites.module[row],
+            **site_fields(sites, row),
         }

@@ -67,8 +67,6 @@ def command(
 ) -> None:
     """Who allocated what: every call site with its size and number of allocations.
 
-    CORE is a vmcore (kdump-compressed or ELF) or /proc/kcore.
-
     \b
     Examples:
       allocdump report vmcore --top 20

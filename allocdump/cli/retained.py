@@ -11,8 +11,8 @@ import numpy as np
 from ..api import Dump
 from ..errors import extra
 from ..render import retained as tree
+from ..render.header import header
 from ..render.rows import render
-from ..render.table import header
 from .options import Size, matching, opens_dump, site_filter, warn
 from .progress import progress
 

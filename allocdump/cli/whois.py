@@ -56,6 +56,10 @@ def command(dump: Dump, addresses: tuple[str, ...], format_: str) -> int:
 
 
 def _from_stdin() -> Iterator[str]:
+    in_session = click.get_current_context().obj
+    if in_session and sys.stdin is sys.__stdin__:
+        # What comes from there are the session's next commands.
+        raise click.UsageError("Name an ADDRESS, or redirect a file of them: < FILE.")
     for line in sys.stdin:
         yield from line.split()
 

@@ -61,7 +61,8 @@ TYPES = {
     "_totalram_pages": "atomic_long_t",
     "nr_vmalloc_pages": "atomic_long_t",
     "vmap_nodes": "struct vmap_node *",
-    "nr_vmap_nodes": "int",
+    "nr_vmap_nodes": "unsigned int",
+    "vmap_zone_size": "unsigned int",
     "slab_obj_ext_has_codetag_key": "struct static_key",
     "pcpu_chunk_lists": "struct list_head *",
     "pcpu_nr_slots": "int",
@@ -75,6 +76,19 @@ TYPES = {
     "vmemmap_base": "unsigned long",
     "page_offset_base": "unsigned long",
     "vmalloc_base": "unsigned long",
+    # what else drgn's helpers are asked in a session
+    "avenrun": "unsigned long []",
+    "cgrp_dfl_root": "struct cgroup_root",
+    "init_net": "struct net",
+    "ioport_resource": "struct resource",
+    "memblock": "struct memblock",
+    "net_namespace_list": "struct list_head",
+    "slab_kset": "struct kset *",
+    "sysctl_overcommit_kbytes": "unsigned long",
+    "sysctl_overcommit_ratio": "int",
+    "timekeeper_data": "struct tk_data []",
+    "total_swap_pages": "long",
+    "vm_committed_as": "struct percpu_counter",
 }
 
 _NOT_CONSTANT = FindObjectFlags.VARIABLE | FindObjectFlags.FUNCTION

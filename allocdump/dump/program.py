@@ -20,6 +20,12 @@ from .globals import Globals
 
 DebugInfo = Literal["auto", "btf", "dwarf"]
 
+# What to do without types; a session of drgn has no options of ours.
+_NAME_VMLINUX = "name the kernel's vmlinux with --vmlinux"
+_LOAD_VMLINUX = "load the kernel's vmlinux with drgn -s FILE or prog.load_debug_info([FILE])"
+
+_FINDERS = "allocdump-btf"
+
 # BTF grows with the kernel's types: distribution kernels have 5 to 10 MiB.
 _MAX_BTF = 256 << 20
 
@@ -76,6 +82,49 @@ def open_dump(
     return Dump(prog, info, types, vmcoreinfo, warnings)
 
 
+def of_program(prog: Program) -> Dump:
+    """Describe a program that somebody else opened.
+
+    Types are those the program has; one without any is given the BTF in its memory.
+
+    :raises DumpError: if it is no Linux kernel
+    :raises TypesError: if it has no types, and its memory no BTF
+    """
+    if not prog.flags & ProgramFlags.IS_LINUX_KERNEL:
+        raise DumpError("The program is no Linux kernel; open a vmcore, or the running kernel.")
+    info = _core_of(prog)
+    if not _has_types(prog):
+        _load_btf(prog, _LOAD_VMLINUX)
+    return Dump(
+        prog,
+        info,
+        "btf" if _FINDERS in prog.registered_type_finders() else "dwarf",
+        prog["VMCOREINFO"].string_().decode("utf-8", "replace"),
+        _completeness(info),
+    )
+
+
+def _core_of(prog: Program) -> Core:
+    path = prog.core_dump_path
+    if prog.flags & ProgramFlags.IS_LIVE:
+        return Core(path or "The running kernel", "live")
+    try:
+        return identify(path or "")
+    except DumpError:
+        # Moved since, or opened through a descriptor; drgn reads it all the same.
+        return Core(path or "The dump", "core")
+
+
+def _has_types(prog: Program) -> bool:
+    """DWARF of modules alone, without the kernel's globals, is not enough."""
+    try:
+        prog.type("struct page")
+        prog.variable("init_task")
+    except LookupError:
+        return False
+    return True
+
+
 def _completeness(info: Core) -> list[str]:
     if info.missing_bytes:
         return [
@@ -116,7 +165,7 @@ def _load_types(
         _load_dwarf(prog, vmcoreinfo, vmlinux, warnings)
         return "dwarf"
     try:
-        _load_btf(prog)
+        _load_btf(prog, _NAME_VMLINUX)
         return "btf"
     except TypesError as no_btf:
         if debug_info == "btf":
@@ -128,27 +177,30 @@ def _load_types(
         return "dwarf"
 
 
-def _load_btf(prog: Program) -> None:
+def _load_btf(prog: Program, advice: str) -> None:
+    """Register finders of symbols, types and globals; none if one cannot be had.
+
+    They come after those that there are: DWARF that is loaded later has precedence.
+    """
     try:
         symbols = load_vmlinux_kallsyms(prog)
     except FaultError:
         raise TypesError(
-            "The kernel's symbol table (kallsyms) is not readable in this dump;"
-            " name the kernel's vmlinux with --vmlinux."
+            f"The kernel's symbol table (kallsyms) is not readable in this dump; {advice}."
         ) from None
     except Exception as e:  # the C helper raises bare Exception, too
         raise TypesError(
-            f"The kernel's symbol table (kallsyms) cannot be used ({e});"
-            " name the kernel's vmlinux with --vmlinux."
+            f"The kernel's symbol table (kallsyms) cannot be used ({e}); {advice}."
         ) from None
-    prog.register_symbol_finder("kallsyms", symbols, enable_index=0)
     try:
-        start = prog.symbol("__start_BTF").address
-        size = prog.symbol("__stop_BTF").address - start
-    except LookupError:
+        start, stop = (
+            symbols(prog, name, None, True)[0].address for name in ("__start_BTF", "__stop_BTF")
+        )
+        size = stop - start
+    except IndexError:
         raise TypesError(
             "The kernel has no type information of its own (CONFIG_DEBUG_INFO_BTF is off);"
-            " name its vmlinux with --vmlinux."
+            f" {advice}."
         ) from None
     try:
         if not 0 < size <= _MAX_BTF:
@@ -156,12 +208,12 @@ def _load_btf(prog: Program) -> None:
         btf = Btf(prog.read(start, size))
     except (FaultError, BtfError) as e:
         raise TypesError(
-            f"The type information (BTF) in the dump cannot be used ({e});"
-            " name the kernel's vmlinux with --vmlinux."
+            f"The type information (BTF) in the dump cannot be used ({e}); {advice}."
         ) from None
     types = BtfTypes(prog, btf)
-    prog.register_type_finder("btf", types.find, enable_index=0)
-    prog.register_object_finder("btf", Globals(types).find, enable_index=0)
+    prog.register_symbol_finder(_FINDERS, symbols, enable_index=-1)
+    prog.register_type_finder(_FINDERS, types.find, enable_index=-1)
+    prog.register_object_finder(_FINDERS, Globals(types).find, enable_index=-1)
 
 
 def _load_dwarf(prog: Program, vmcoreinfo: str, vmlinux: list[str], warnings: list[str]) -> None:

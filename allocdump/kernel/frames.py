@@ -248,6 +248,10 @@ class FrameReader:
 
     def sites_of(self, pages: U64) -> Rows:
         """Sites of single pages, by the addresses of their struct pages."""
+        return self.index.rows(self.refs_of(pages))
+
+    def refs_of(self, pages: U64) -> U64:
+        """References of single pages, by the addresses of their struct pages; 0 for none."""
         pfn = self.pfn_of(pages)
         if self.flag_refs is not None:
             flags, _ = self.memory.words(pages + np.uint64(self._flags_offset))
@@ -258,7 +262,7 @@ class FrameReader:
             which = np.maximum(np.searchsorted(starts, pfn, side="right") - 1, 0)
             index = (pfn - starts[which]) * self._ext_size + self._ext_offset
             refs, _ = self.memory.words(bases[which] + index.astype(np.uint64))
-        return self.index.rows(np.where(pfn >= 0, refs, 0))
+        return np.where(pfn >= 0, refs, np.uint64(0))
 
     @cached_property
     def _places(self) -> tuple[U64, npt.NDArray[np.int64], npt.NDArray[np.int64]]:

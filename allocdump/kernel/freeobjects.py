@@ -15,6 +15,7 @@ import numpy.typing as npt
 from drgn import Object, Program, offsetof
 from drgn.helpers.linux.nodemask import for_each_online_node
 
+from ..columns import Columns
 from ..dump.memory import U64, Memory
 from .codetag import ReadErrors
 from .counters import per_cpu_offsets
@@ -64,7 +65,7 @@ def cpu_lists(memory: Memory, caches: list[Cache]) -> tuple[Int, U64]:
 
 
 @dataclass
-class Sheaves:
+class Sheaves(Columns):
     """Arrays of objects (``struct slab_sheaf``); columns of shape (number of sheaves,)."""
 
     address: U64
@@ -76,9 +77,6 @@ class Sheaves:
     """Its objects wait for a grace period: they are not free yet."""
     objects: int
     """Offset of the array."""
-
-    def __len__(self) -> int:
-        return len(self.address)
 
     @classmethod
     def none(cls) -> Sheaves:

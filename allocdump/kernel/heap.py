@@ -14,6 +14,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from ..columns import Columns
 from ..dump.memory import U64, Bool
 from .frames import PAGE_SHIFT
 from .memmap import Section
@@ -46,7 +47,7 @@ class NodeKind(IntEnum):
 
 
 @dataclass
-class Nodes:
+class Nodes(Columns):
     """Allocations with a call site; columns of shape (number of nodes,)."""
 
     address: U64
@@ -59,9 +60,6 @@ class Nodes:
     site: Rows
     kind: npt.NDArray[np.uint8]
     """A :class:`NodeKind`."""
-
-    def __len__(self) -> int:
-        return len(self.address)
 
 
 class FrameIndex:
@@ -116,7 +114,7 @@ class FrameIndex:
 
 
 @dataclass
-class Blocks:
+class Blocks(Columns):
     """Runs of page frames with objects in them, one row each; row 0 is none."""
 
     address: U64
@@ -137,7 +135,7 @@ class Blocks:
 
 
 @dataclass
-class Spans:
+class Spans(Columns):
     """Intervals of addresses and what they belong to, ascending and disjoint."""
 
     start: U64
@@ -162,13 +160,11 @@ class Spans:
 
     @classmethod
     def join(cls, *parts: Spans) -> Spans:
-        columns = [np.concatenate([getattr(p, n) for p in parts]) for n in ("start", "end", "code")]
-        return cls.of(*columns)
+        return cls.of(**cls.concatenate(parts).to_dict())
 
     @classmethod
     def of(cls, start: U64, end: U64, code: Codes) -> Spans:
-        order = np.argsort(start)
-        return cls(start[order], end[order], code[order])
+        return cls(start, end, code).take(np.argsort(start))
 
 
 @dataclass
@@ -193,7 +189,7 @@ class Area:
 
 
 @dataclass
-class DoubtfulSlabs:
+class DoubtfulSlabs(Columns):
     """Slabs with more objects in use than have references, one row each."""
 
     block: Int

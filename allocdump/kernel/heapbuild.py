@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import numpy as np
 import numpy.typing as npt
 
@@ -115,10 +113,10 @@ class _Builder:
                 progress(done + self.frames.free_pages, total)
 
     def finish(self) -> Heap:
-        self.all_blocks = _concatenate(self.blocks)
+        self.all_blocks = Blocks.concatenate(self.blocks)
         self.all_slots = np.concatenate(self.slots)
         percpu = self._percpu_nodes()
-        nodes = _concatenate(self.nodes)
+        nodes = Nodes.concatenate(self.nodes)
         areas = self._areas()
         nodes = self._merge(nodes, areas)
         percpu.code = self._renumber(percpu.code)
@@ -132,7 +130,7 @@ class _Builder:
             slots=self.all_slots,
             boot=self.boot,
             untagged=self.untagged,
-            doubtful=_concatenate(self.doubtful),
+            doubtful=DoubtfulSlabs.concatenate(self.doubtful),
             caches=self.slabs.caches,
             direct_map=int(self.direct_map),
             areas=areas,
@@ -358,14 +356,14 @@ class _Builder:
                     np.array([NodeKind.VMALLOC], np.uint8),
                 )
             )
-        all_nodes = _concatenate([nodes, *made])
+        all_nodes = Nodes.concatenate([nodes, *made])
         kept = np.append(~gone, np.ones(len(made), np.bool_))
         self._new_number = np.cumsum(kept, dtype=np.int32) - 1
         self.all_slots = self._renumber(self.all_slots)
         for area in areas:
             if area.code >= 0:
                 area.code = int(self._new_number[area.code])
-        return Nodes(**{name: column[kept] for name, column in vars(all_nodes).items()})
+        return all_nodes.take(kept)
 
     def _renumber(self, codes: Codes) -> Codes:
         return np.where(codes >= 0, self._new_number[np.maximum(codes, 0)], codes)
@@ -384,11 +382,3 @@ def _gaps(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """What lies between ascending *spans*: page frames that are reserved, but no memory."""
     edges = [0, *(edge for span in sorted(spans) for edge in span), 1 << 52]
     return list(zip(edges[::2], edges[1::2], strict=True))
-
-
-_Columns = TypeVar("_Columns", Nodes, Blocks, DoubtfulSlabs)
-
-
-def _concatenate(parts: list[_Columns]) -> _Columns:
-    columns = [vars(part) for part in parts]
-    return type(parts[0])(**{n: np.concatenate([c[n] for c in columns]) for n in columns[0]})

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from drgn import Program
 
+from ..columns import Columns
 from ..dump.memory import U64, Memory
 from ..text import printable
 from .attribution import Progress, loose_tails
@@ -54,7 +55,7 @@ def zones(prog: Program) -> list[Zone]:
 
 
 @dataclass
-class PageBatch:
+class PageBatch(Columns):
     """Allocations of pages; columns of shape (number of allocations,)."""
 
     pfn: Int
@@ -67,9 +68,6 @@ class PageBatch:
     site: Rows
     kind: npt.NDArray[np.uint8]
     """A :class:`kernel.frames.Kind`."""
-
-    def take(self, rows: npt.NDArray[np.bool_]) -> PageBatch:
-        return PageBatch(**{name: column[rows] for name, column in vars(self).items()})
 
 
 def page_batches(
@@ -106,7 +104,7 @@ def _pages(frames: Frames, direct_map: int) -> PageBatch:
 
 
 @dataclass
-class ObjectBatch:
+class ObjectBatch(Columns):
     """Allocated objects; columns of shape (number of objects,)."""
 
     address: U64
@@ -118,9 +116,6 @@ class ObjectBatch:
     cache: npt.NDArray[np.int32]
     """Index of the slab cache; -1 for per-CPU objects."""
     site: Rows
-
-    def take(self, rows: npt.NDArray[np.bool_]) -> ObjectBatch:
-        return ObjectBatch(**{name: column[rows] for name, column in vars(self).items()})
 
 
 class ObjectReader:

@@ -158,7 +158,8 @@ class Locator:
     def _image(self, address: int) -> Iterator[Layer]:
         """Kernel image and modules."""
         try:
-            start, end = (self.prog.symbol(n).address for n in ("_text", "_end"))
+            # Not up to _end: with a vmlinux, drgn does not move that symbol as KASLR did.
+            start, end = (self.prog.symbol(n).address for n in ("_text", "__bss_stop"))
         except LookupError:
             start = end = 0
         if start <= address < end:

@@ -18,7 +18,7 @@ from ..dump.memory import U64, Memory
 from .codetag import ReadErrors
 from .tagref import NONE, Rows, SiteIndex
 
-_MIN_ALLOC = 4
+MIN_ALLOC = 4
 """PCPU_MIN_ALLOC_SIZE: one bit of the maps."""
 _MAX_CHUNKS = 1 << 20
 _MAX_PAGES = 1 << 20
@@ -57,7 +57,7 @@ class PerCpuReader:
         prog = self.memory.prog
         try:
             base = pointer_base(prog)
-            for count, chunk in enumerate(_chunks(prog)):
+            for count, chunk in enumerate(chunks(prog)):
                 if count > _MAX_CHUNKS:
                     raise ValueError("the list of chunks does not end")
                 yield self._read(chunk, base)
@@ -69,7 +69,7 @@ class PerCpuReader:
         pages = chunk.nr_pages.value_()
         if not 0 <= pages <= _MAX_PAGES:
             raise ValueError(f"a chunk has {pages} pages")
-        bits = pages * 4096 // _MIN_ALLOC
+        bits = pages * 4096 // MIN_ALLOC
         alloc = self._bitmap(chunk.alloc_map.value_(), bits)
         # One bit more than there is room for marks the end.
         bound = self._bitmap(chunk.bound_map.value_(), bits + 1)
@@ -87,8 +87,8 @@ class PerCpuReader:
         return PerCpuObjects(
             first,
             pages * 4096,
-            _addresses(first, starts * _MIN_ALLOC),
-            (ends - starts) * _MIN_ALLOC,
+            _addresses(first, starts * MIN_ALLOC),
+            (ends - starts) * MIN_ALLOC,
             self.index.rows(refs) if vector else np.full(len(starts), NONE, np.int32),
             refs,
             bool(vector),
@@ -111,7 +111,7 @@ def pointer_base(prog: Program) -> int:
     return int(first - prog.symbol("__per_cpu_start").address)
 
 
-def _chunks(prog: Program) -> Iterator[Object]:
+def chunks(prog: Program) -> Iterator[Object]:
     lists = prog["pcpu_chunk_lists"].read_()
     for slot in range(prog["pcpu_nr_slots"].value_()):
         yield from list_for_each_entry("struct pcpu_chunk", lists + slot, "list")

@@ -9,6 +9,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from ..columns import Columns
 from ..dump.memory import U64, Bool, Memory
 from ..text import printable
 from .codetag import CODETAG_FLAG_INACCURATE, Tags
@@ -31,7 +32,7 @@ class Evidence(IntEnum):
 
 
 @dataclass
-class Sites:
+class Sites(Columns):
     """Call sites, one row each; every column has shape (number of sites,)."""
 
     address: U64
@@ -51,18 +52,6 @@ class Sites:
     calls: U64
     evidence: npt.NDArray[np.uint8]
     """An :class:`Evidence`."""
-
-    def __len__(self) -> int:
-        return len(self.address)
-
-    def take(self, rows: npt.NDArray[np.intp] | Bool) -> Sites:
-        """The given rows, in the given order."""
-        return Sites(**{name: column[rows] for name, column in vars(self).items()})
-
-    @staticmethod
-    def concatenate(parts: list[Sites]) -> Sites:
-        columns = [vars(part) for part in parts]
-        return Sites(**{name: np.concatenate([c[name] for c in columns]) for name in columns[0]})
 
 
 def named_sites(memory: Memory, tags: Tags) -> Sites:

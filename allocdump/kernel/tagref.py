@@ -23,7 +23,7 @@ EMPTY = -2
 STRAY = -3
 """A reference to no known tag."""
 
-_CODETAG_EMPTY = 1
+CODETAG_EMPTY = 1
 
 Rows = npt.NDArray[np.int32]
 """Row of the site, or NONE, EMPTY, STRAY."""
@@ -44,7 +44,7 @@ class SiteIndex:
         where[where == len(self._sorted)] = 0
         rows = np.where(self._sorted[where] == refs, self._order[where], STRAY)
         rows[refs == 0] = NONE
-        rows[refs == _CODETAG_EMPTY] = EMPTY
+        rows[refs == CODETAG_EMPTY] = EMPTY
         return rows.astype(np.int32)
 
 

@@ -138,7 +138,7 @@ def find_records(memory: Memory, start: int, end: int) -> list[tuple[int, int]]:
     for i in candidates.tolist():
         address = start + 8 * i
         names = [strings[int(records[f][i])] for f in ("modname", "function", "filename")]
-        if any(n is not None and not _is_name(n) for n in names):
+        if any(n is not None and not is_name(n) for n in names):
             continue
         if spans and address < spans[-1][1]:
             continue  # overlaps the record before
@@ -151,7 +151,8 @@ def find_records(memory: Memory, start: int, end: int) -> list[tuple[int, int]]:
     return spans
 
 
-def _is_name(raw: bytes) -> bool:
+def is_name(raw: bytes) -> bool:
+    """Whether a string can be the name of a file, function or module."""
     return 0 < len(raw) < 512 and raw.isascii() and raw.decode().isprintable() and b" " not in raw
 
 

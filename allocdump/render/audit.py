@@ -13,7 +13,7 @@ from tabulate import tabulate
 from ..analysis.audit import Audit
 from ..analysis.report import BUILT_IN, Report
 from . import units
-from .table import header
+from .header import header
 
 _COLUMNS = ("counter", "pages", "inferred", "objects", "percpu", "difference")
 

@@ -11,11 +11,23 @@ from typing import Any
 
 from tabulate import tabulate
 
+from ..kernel.sites import Sites
 from . import units
 
 Row = dict[str, Any]
 
 _SIZES = {"bytes", "used", "lost", "size", "held", "cluster", "retained", "undecided"}
+
+
+def site_fields(sites: Sites, row: int) -> Row:
+    """Where a site is; empty texts for a negative row, which is no site."""
+    if row < 0:
+        return {"site": "", "function": "", "module": ""}
+    return {
+        "site": f"{sites.file[row]}:{sites.line[row]}",
+        "function": sites.function[row],
+        "module": sites.module[row],
+    }
 
 
 def render(rows: Iterable[Row], fields: Sequence[str], format_: str, exact: bool) -> Iterator[str]:

@@ -10,6 +10,7 @@ from tabulate import tabulate
 from ..analysis.report import BUILT_IN, Report, Rows, Total
 from ..kernel.sites import UNKNOWN, Evidence, Sites
 from . import units
+from .header import header
 
 Style = Callable[..., str]
 Column = tuple[str, list[str], str]
@@ -23,37 +24,6 @@ _HEADINGS = {
     "module": "MODULE",
 }
 _MIN_NAME = 12
-
-
-def header(report: Report) -> str:
-    """One line: which kernel, when and how it died, profiling state, sites, completeness."""
-    origin, system = report.origin, report.origin.system
-    parts = [f"Linux {system.release or UNKNOWN}"]
-    if system.hostname and system.hostname != "(none)":
-        parts.append(system.hostname)
-    if system.crash_time:
-        parts.append(f"crashed {system.crash_time:%Y-%m-%d %H:%M:%S} UTC")
-    if origin.reason:
-        parts.append(origin.reason)
-    parts.append(f"profiling {origin.profiling.describe()}")
-    parts.append(units.plural(len(report.sites), "site"))
-    parts.append(completeness(report))
-    return " | ".join(parts)
-
-
-def completeness(report: Report) -> str:
-    """``complete``, or how much is missing."""
-    done = report.completeness
-    if done.complete:
-        return "complete"
-    missing = [
-        (done.lost, "site not found", "sites not found"),
-        (done.unnamed, "without its name", "without their names"),
-        (done.uncounted, "without a whole counter", "without whole counters"),
-    ]
-    return "INCOMPLETE: " + ", ".join(
-        f"{n:,} {one if n == 1 else many}" for n, one, many in missing if n
-    )
 
 
 def notes(sites: Sites) -> list[str]:

@@ -12,7 +12,7 @@ from tabulate import tabulate
 from ..analysis.report import Report
 from ..analysis.usage import Node
 from . import units
-from .table import header
+from .header import header
 
 _MAX_CHILDREN = 10
 

@@ -108,6 +108,13 @@ def test_a_leak_of_single_pages_is_not_explained_so():
     assert np.count_nonzero(reach(made).verdict == Verdict.LOST) == 7
 
 
+def test_a_site_that_leaks_more_is_not_explained_by_what_follows():
+    # Frames 8 to 15 may be one exact allocation, but 16 to 19 are not: nor are the others.
+    made = pages(12, {0})
+    assert len(exact_tails(made, np.arange(12) == 0)[0]) == 0
+    assert np.count_nonzero(reach(made).verdict == Verdict.LOST) == 11
+
+
 def test_another_site_ends_what_was_allocated_exactly():
     made = pages(4, {0}, site=[0, 0, 1, 1])
     assert reach(made).verdict.tolist() == [Verdict.HELD] * 2 + [Verdict.LOST] * 2

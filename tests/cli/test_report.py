@@ -77,6 +77,13 @@ def test_allocinfo_can_be_filtered_and_sorted():
     assert sizes == sorted(sizes, reverse=True)
 
 
+@pytest.mark.parametrize("format_", ["allocinfo", "folded", "table", "json", "csv"])
+def test_no_site_matches(format_):
+    text = report("--filter", "no such thing", "--format", format_)
+    assert "labmod" not in text
+    assert len(text.splitlines()) == 2 or format_ in ("table", "json", "csv", "folded")
+
+
 def test_json_totals():
     document = json.loads(report("--format", "json", "--all"))
     assert document["total"]["bytes"] == sum(r["bytes"] for r in document["rows"])

@@ -13,19 +13,11 @@ from allocdump.analysis.holdings import object_totals, page_totals
 from allocdump.kernel.frames import Kind
 from allocdump.kernel.vmstat import VmStat
 
-from ..dumpdata import CORES_WITH_TRUTH, core, exclude, name, open_core, run
+from ..dumpdata import CORES_WITH_TRUTH, core, exclude, name, open_core, recorded, run
 
 WHOLE = [c for c in CORES_WITH_TRUTH if c.suffix != ".d31"]
 whole_dumps = pytest.mark.parametrize("path", WHOLE, ids=name)
 DAMAGED = core("7.2-quiet", "vmcore.d31")
-
-
-def recorded(path):
-    """(kind, address, size, line, state, pfn, module) of each allocation a module recorded."""
-    for line in (path.parent / "truth.allocations").read_text().splitlines():
-        if not line.startswith("#"):
-            kind, address, size, at, state, pfn, module = line.split()
-            yield kind, int(address, 16), int(size), int(at), state, int(pfn), module
 
 
 def column(dump, field):
@@ -202,6 +194,18 @@ def test_vmalloc_areas_against_vmallocinfo():
     sizes = Counter(int(line.split()[1]) for line in lines)
     ours = Counter(use.area.size for use in areas.values())
     assert sum((sizes & ours).values()) > 0.9 * len(lines)
+
+
+@whole_dumps
+def test_whois_knows_the_vmalloc_area(path):
+    dump = open_core(path)
+    areas = ((a, size) for kind, a, size, *_ in recorded(path) if kind == "vmalloc")
+    address, size = next(areas, (None, 0))
+    if address is None:
+        pytest.skip("nothing was recorded in vmalloc space")
+    area, *_ = dump.whois(f"{address + 5000:#x}").layers
+    assert (area.what, area.start) == ("vmalloc area", address)
+    assert area.size == -(-size // 4096) * 4096 + 4096  # with its guard page
 
 
 def test_debug_kernels_mark_what_is_not_counted():

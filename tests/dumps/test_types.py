@@ -4,6 +4,7 @@
 import json
 
 import pytest
+from drgn import TypeKind
 from drgn.helpers.linux import (
     for_each_possible_cpu,
     for_each_slab_cache,
@@ -15,6 +16,7 @@ from drgn.helpers.linux import (
 
 import allocdump
 from allocdump.dump.buildid import inspect
+from allocdump.dump.globals import TYPES
 
 from ..dumpdata import CORES_WITH_TRUTH, core, name, open_core, run
 
@@ -64,7 +66,7 @@ def test_layouts_are_identical(dwarf, type_name):
 
 
 def _sizeof(type_):
-    from drgn import TypeKind, sizeof
+    from drgn import sizeof
 
     while type_.kind == TypeKind.TYPEDEF:
         type_ = type_.type
@@ -77,6 +79,23 @@ def _sizeof(type_):
 @pytest.mark.parametrize("constant", ["PIDTYPE_PID", "NR_FREE_PAGES", "LOG_CONT", "PG_head"])
 def test_enumerators_are_identical(dwarf, constant):
     assert open_core(TINY).prog[constant].value_() == dwarf.prog[constant].value_()
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_globals_are_identical(dwarf, name):
+    """What the table says, DWARF says, but for how it wraps static keys and lengths of arrays."""
+    btf = open_core(TINY).prog
+    try:
+        known = dwarf.prog[name]
+    except KeyError:
+        pytest.skip("this kernel has none, or DWARF does not say")
+    assert btf[name].address_ == known.address_
+    if known.type_.kind == TypeKind.ARRAY:
+        assert btf[name][0].type_.type_name() == known[0].type_.type_name()
+    else:
+        assert _sizeof(btf[name].type_) == _sizeof(known.type_)
+        names = {known.type_.type_name().partition("_key")[0].replace("bool", "_Bool")}
+        assert btf[name].type_.type_name().partition("_key")[0] in names
 
 
 def test_per_cpu_variables_have_types(dwarf):

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What to say of an exception: one sentence, and an exit code."""
+
+from __future__ import annotations
+
+import os
+
+from drgn import FaultError
+
+from ..errors import AllocdumpError, DamagedError
+from ..text import printable
+
+EXIT_INTERNAL = 70
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """The sentence and the exit code for what ended a command.
+
+    :raises Exception: *error* itself if it is a bug, and ALLOCDUMP_DEBUG is set
+    """
+    if isinstance(error, AllocdumpError):
+        return str(error), error.exit_code
+    if isinstance(error, FaultError):
+        # Of memory that everything else depends on.
+        return (
+            "The dump lacks memory that this cannot do without"
+            f" ({printable(str(error).encode())}); copy it again, or capture with"
+            " makedumpfile -d 23 or lower.",
+            DamagedError.exit_code,
+        )
+    if os.environ.get("ALLOCDUMP_DEBUG"):
+        raise error
+    return (
+        f"internal error ({type(error).__name__}: {error}); please report it, with the"
+        " output of the same command with ALLOCDUMP_DEBUG=1 set.",
+        EXIT_INTERNAL,
+    )

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Which commands there are: known without loading any."""
+
+from __future__ import annotations
+
+COMMANDS = (
+    "report",
+    "pages",
+    "objects",
+    "whois",
+    "usage",
+    "leaks",
+    "retained",
+    "paths",
+    "audit",
+    "tags",
+    "shell",
+)
+"""In the order of the help; each is a module of :mod:`allocdump.cli`."""
+
+_NOT_IN_DRGN = frozenset({"tags", "shell"})
+"""They read no program, or are a session themselves."""
+
+_IN_DRGN = {"report": "allocinfo"}
+"""Names that would say too little among drgn's commands."""
+
+
+def in_drgn() -> dict[str, str]:
+    """The commands of a drgn session: ``{name there: name on the command line}``."""
+    return {_IN_DRGN.get(name, name): name for name in COMMANDS if name not in _NOT_IN_DRGN}

@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The commands within a drgn session: as on the command line, on a program that is open."""
+
+import gc
+import os
+import re
+import subprocess
+import sys
+import weakref
+from functools import cache
+from importlib.metadata import entry_points
+from types import SimpleNamespace
+
+import pytest
+from drgn import FaultError, Program, ProgramFlags
+from drgn.commands import (
+    CommandArgumentError,
+    CommandError,
+    CommandExitStatusError,
+    CommandNotFoundError,
+    run_command,
+)
+
+import allocdump
+from allocdump.cli import session
+from allocdump.commands import COMMANDS, in_drgn
+
+from ..dumpdata import core, exclude, run
+
+QUIET, OOM, TINY = core("7.2-quiet"), core("6.12-oom"), core("7.3-tiny")
+COMPRESSED, DAMAGED = core("7.3-compressed"), core("7.2-quiet", "vmcore.d31")
+
+
+@cache
+def opened(path, dwarf=False):
+    """A program as a session of drgn has it, with no debugging information or with DWARF."""
+    prog = Program()
+    prog.set_core_dump(path)
+    if dwarf:
+        prog.load_debug_info([path.parent / "vmlinux"])
+    return prog
+
+
+PROGRAMS = [(QUIET, False), (OOM, False), (COMPRESSED, False), (DAMAGED, False), (TINY, False),
+            (TINY, True)]  # fmt: skip
+programs = pytest.mark.parametrize(
+    ("path", "dwarf"), PROGRAMS, ids=lambda x: str(x) if x in (True, False) else x.parent.name
+)
+
+LINES = [
+    "allocinfo",
+    "allocinfo --format allocinfo",
+    "allocinfo --group-by module --exact --format csv",
+    "allocinfo --filter 'module=lab*' --top 3 --sort calls",
+    "whois init_task pfn:2880",
+    "pages --limit 5",
+    "pages --list --limit 5 --format json",
+    "objects --by cache --limit 5",
+    "objects --list --limit 2 --hexdump 16",
+    "usage --depth 2",
+    "usage --format json",
+    "audit",
+    "audit --all --format json",
+]
+
+
+@pytest.mark.parametrize("line", LINES)
+@programs
+def test_same_as_on_the_command_line(path, dwarf, line, capsys):
+    run_command(opened(path, dwarf), line)
+    here = capsys.readouterr()
+    name, *options = (word.strip("'") for word in line.split())
+    there = run(in_drgn()[name], path, *options)
+    assert there.returncode == 0
+    assert here.out == there.stdout
+    warnings = [line for line in here.err.splitlines() if "no debugging information" not in line]
+    assert warnings == there.stderr.splitlines()
+
+
+def test_every_command_is_one_of_drgns():
+    assert set(in_drgn()) >= {"allocinfo", "whois", "pages", "objects", "usage", "audit"}
+    assert set(in_drgn().values()) | {"tags"} >= set(COMMANDS) - {"shell"}
+    assert {line.split()[0] for line in LINES} >= {
+        "allocinfo", "whois", "pages", "objects", "usage", "audit"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", in_drgn())
+def test_help(name, capsys):
+    prog = opened(QUIET)
+    run_command(prog, f"{name} --help")
+    text = capsys.readouterr().out
+    assert text.startswith(f"Usage: %{name} ")
+    assert "--help" in text
+    for outside in ("CORE", "--live", "--vmlinux", "vmcore", "allocdump ", "| %"):
+        assert outside not in text
+    # For what lists drgn's commands.
+    assert session.help_text(name) == text.rstrip("\n")
+    assert session.usage(name).startswith(f"{name} [OPTIONS]")
+    assert session.description(name) in text.replace("\n  ", " ")
+    from drgn.commands import DEFAULT_COMMAND_NAMESPACE
+
+    command = DEFAULT_COMMAND_NAMESPACE.lookup(prog, name)
+    assert command.description() == session.description(name)
+    assert command.format_usage() == session.usage(name)
+    assert command.format_help(indent="  ").startswith(f"  Usage: %{name} ")
+
+
+def test_examples_in_the_help_are_commands():
+    text = "".join(session.help_text(name) for name in in_drgn())
+    examples = re.findall(r"^    %(\w+)", text, re.MULTILINE)
+    assert len(examples) > 10
+    assert set(examples) <= set(in_drgn())
+
+
+def test_pipe(capfd):
+    run_command(opened(QUIET), "allocinfo --format allocinfo | head -1")
+    assert capfd.readouterr().out == "allocinfo - version: 2.0\n"
+
+
+def test_the_reader_of_a_pipe_may_go_away(capfd):
+    run_command(opened(QUIET), "pages --list --format json | exec true")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_redirections(tmp_path, capsys):
+    path, addresses, errors = (tmp_path / name for name in ("report", "addresses", "errors"))
+    run_command(opened(QUIET), f"allocinfo --top 2 --format csv > {path}")
+    run_command(opened(QUIET), f"allocinfo --top 1 --format csv >> {path}")
+    assert path.read_text().count("file,line,function") == 2
+    assert len(path.read_text().splitlines()) == 5
+    addresses.write_text("init_task\nnonsense\n")
+    run_command(opened(QUIET), f"whois < {addresses} 2> {errors}")
+    assert "kernel image" in capsys.readouterr().out
+    assert "nonsense is no address" in errors.read_text()
+
+
+def test_a_failing_pipe_is_said():
+    with pytest.raises(CommandExitStatusError):
+        run_command(opened(QUIET), "allocinfo --top 1 | exit 3")
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "words"),
+    [
+        ("allocinfo --nothing", CommandArgumentError, "allocinfo: No such option '--nothing'"),
+        ("allocinfo --top x", CommandArgumentError, "allocinfo: Invalid value for"),
+        ("allocinfo vmcore", CommandArgumentError, "unexpected extra argument"),
+        ("allocinfo --live", CommandArgumentError, "No such option '--live'"),
+        ("pages --node 7", CommandArgumentError, "pages: There is no such node"),
+        ("objects --hexdump 8", CommandArgumentError, "go with --list"),
+        ("whois", CommandArgumentError, "whois: Name an ADDRESS"),
+        ("report", CommandNotFoundError, "report"),
+    ],
+)
+def test_wrong_usage(line, error, words, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", sys.__stdin__)
+    with pytest.raises(error) as raised:
+        run_command(opened(QUIET), line)
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("tiny-never", "allocation profiling was never enabled on this machine"),
+        ("tiny-noprofiling", "load the kernel's vmlinux with drgn -s"),
+    ],
+)
+@pytest.mark.parametrize("name", in_drgn())
+def test_errors_are_one_sentence(folder, words, name):
+    with pytest.raises(CommandError) as raised:
+        run_command(opened(core(folder)), f"{name} 1" if name in ("whois", "paths") else name)
+    assert words in str(raised.value)
+    assert "--vmlinux" not in str(raised.value)
+
+
+def test_without_vital_memory():
+    prog = allocdump.open(QUIET).prog
+    exclude(prog, prog.symbol("__cpu_possible_mask").address)
+    with pytest.raises(CommandError, match="copy it again"):
+        run_command(prog, "allocinfo")
+
+
+def test_bugs_are_one_sentence_too(monkeypatch):
+    def broken(prog):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(session, "dump_of", broken)
+    monkeypatch.delenv("ALLOCDUMP_DEBUG", raising=False)
+    with pytest.raises(CommandError, match="please report it"):
+        run_command(opened(QUIET), "allocinfo")
+    monkeypatch.setenv("ALLOCDUMP_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        run_command(opened(QUIET), "allocinfo")
+
+
+def test_interrupts_pass(monkeypatch):
+    def interrupted(prog):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session, "dump_of", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_command(opened(QUIET), "allocinfo")
+
+
+def test_only_for_kernels():
+    prog = Program()
+    prog.set_pid(os.getpid())
+    with pytest.raises(CommandNotFoundError):
+        run_command(prog, "allocinfo")
+    with pytest.raises(allocdump.errors.DumpError):
+        allocdump.from_program(prog)
+
+
+def test_read_once(monkeypatch, capsys):
+    prog = Program()
+    prog.set_core_dump(TINY)
+    run_command(prog, "allocinfo --top 1")
+    dump = session.dump_of(prog)
+    run_command(prog, "audit")
+    assert session.dump_of(prog) is dump
+    assert dump._report
+    assert dump._attribution
+    assert capsys.readouterr().err.count("no debugging information is loaded") == 1
+
+
+def test_a_live_program_is_read_again(monkeypatch):
+    prog = opened(TINY)
+    live = SimpleNamespace(IS_LIVE=ProgramFlags.IS_LINUX_KERNEL)
+    monkeypatch.setattr(session, "ProgramFlags", live)
+    prog.cache.pop("allocdump", None)
+    assert session.dump_of(prog) is not session.dump_of(prog)
+
+
+def test_nothing_keeps_a_program():
+    class Witness:
+        pass
+
+    def use():
+        prog = Program()
+        prog.set_core_dump(TINY)
+        session.dump_of(prog).report()
+        prog.cache["witness"] = witness = Witness()
+        return weakref.ref(witness)
+
+    witness = use()
+    gc.collect()
+    assert witness() is None
+
+
+def test_types_of_the_program_come_first():
+    """DWARF that is loaded after the BTF was taken has precedence."""
+    prog = Program()
+    prog.set_core_dump(TINY)
+    assert allocdump.from_program(prog).origin.types == "btf"
+    assert prog["init_task"].type_.type_name() == "struct task_struct"
+    prog.load_debug_info([TINY.parent / "vmlinux"])
+    assert prog["mem_profiling_compressed"].type_.type_name() == "struct static_key_false"
+    assert opened(TINY, True).registered_type_finders() == {"dwarf"}
+    assert allocdump.from_program(opened(TINY, True)).origin.types == "dwarf"
+
+
+def test_a_dump_that_has_moved(tmp_path):
+    path = tmp_path / "vmcore"
+    path.write_bytes(TINY.read_bytes())
+    prog = Program()
+    prog.set_core_dump(path)
+    path.unlink()
+    origin = allocdump.from_program(prog).origin
+    assert (origin.core, origin.format) == (str(path), "core")
+
+
+def test_damage_is_told():
+    def fault(address, count, offset, physical):
+        raise FaultError("Excluded page", address)
+
+    prog = Program()
+    prog.set_core_dump(QUIET)
+    start = allocdump.open(QUIET).prog.symbol("__start_BTF").address
+    prog.add_memory_segment(start & ~4095, 4096, fault)
+    finders = prog.registered_symbol_finders()
+    with pytest.raises(allocdump.errors.TypesError, match="cannot be used"):
+        allocdump.from_program(prog)
+    assert prog.registered_symbol_finders() == finders
+
+
+def test_the_plugin_is_found_by_drgn():
+    (found,) = (e for e in entry_points(group="drgn.plugins") if e.name == "allocdump")
+    assert found.value == "allocdump.drgn_plugin"
+
+
+def drgn(path, code, *args):
+    command = [sys.executable, "-m", "drgn", "-q", "-c", path, *args, "-e", code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("args", [[], ["-s", TINY.parent / "vmlinux"]], ids=["BTF", "DWARF"])
+def test_in_plain_drgn(args):
+    """By installation alone: drgn is told nothing of allocdump."""
+    code = "from drgn.commands import run_command; run_command(prog, 'allocinfo -f allocinfo')"
+    done = drgn(TINY, code, *args)
+    assert done.returncode == 0
+    report = done.stdout.splitlines()
+    truth = (TINY.parent / "truth.allocinfo").read_text().splitlines()
+    assert report == truth
+    assert ("no debugging information" in done.stderr) == (not args)
+
+
+def test_drgn_loads_next_to_nothing():
+    """Whoever does not use a command does not pay for it."""
+    done = drgn(TINY, "import sys; print(*sys.modules)")
+    ours = {m for m in done.stdout.split() if m.split(".")[0] in ("allocdump", "click", "numpy")}
+    assert ours == {"allocdump", "allocdump.commands", "allocdump.drgn_plugin"}

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""``allocdump shell``: what is piped into it, and a terminal."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+from allocdump.commands import in_drgn
+
+from ..dumpdata import CORES, core, name, run
+
+QUIET, TINY = core("7.2-quiet"), core("7.3-tiny")
+OPENABLE = [c for c in CORES if c.parent.name != "tiny-noprofiling"]
+
+
+@pytest.fixture(autouse=True)
+def history(monkeypatch, tmp_path):
+    """drgn keeps the lines typed in there."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+
+def shell(*lines, path=QUIET, args=(), env=None):
+    text = "".join(f"{line}\n" for line in lines)
+    return run("shell", path, *args, input=text, env=os.environ | (env or {}))
+
+
+def answers(done):
+    """What was printed after each prompt."""
+    return done.stdout.split(">>> ")[1:-1]
+
+
+def tries(banner):
+    return re.findall(r"^  (.*?)  +# ", banner.partition("\nTry:\n")[2], re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", OPENABLE, ids=name)
+def test_what_the_banner_suggests_works(path):
+    suggested = tries(shell(path=path).stderr)
+    assert len(suggested) == 3
+    done = shell(*suggested, path=path)
+    assert done.returncode == 0
+    said = done.stderr.partition("\nTry:\n")[2].splitlines()[3:]
+    # Of a damaged dump, the command warns.
+    assert all("warning: " in line for line in said if line)
+    assert path.suffix == ".d31" or not any(said)
+    assert len(answers(done)) == 3
+    assert all(answers(done))
+    assert "(struct alloc_tag *)" in answers(done)[2] or path.parent.name == "tiny-never"
+
+
+def test_the_banner_says_what_this_is():
+    banner = shell(path=core("6.12-oom")).stderr
+    first, second, *_ = banner.splitlines()
+    assert first.startswith("Linux 6.12.117 | crashed 2026-11-22 19:57:31 UTC | Kernel panic")
+    assert first.endswith("Out of memory: system-wide panic_on_oom is enabled | profiling on")
+    assert second.endswith("6.12-oom/vmcore (kdump, lzo, -d 31), types from BTF")
+    for word in ("%allocinfo", "%whois", "dump.report()", "drgn.helpers.linux", "page_alloc_tag"):
+        assert word in banner
+    assert "the task that died" in banner
+    died = shell(tries(banner)[1], path=core("6.12-oom")).stdout
+    assert "slab object" in died
+    assert "cache task_struct" in died
+
+
+def test_a_dump_without_a_profile_opens_too():
+    done = shell("%allocinfo", "find_task(1).comm", path=core("tiny-never"))
+    assert "allocation profiling was never enabled" in done.stderr.splitlines()[1]
+    assert "profiling on" not in done.stderr
+    assert "drgn: error: " in done.stderr
+    assert '"init"' in done.stdout
+    assert done.returncode == 0
+
+
+def test_everything_is_there():
+    done = shell(
+        "dump.report().sites.bytes.sum() == alloc_tag_arrays().bytes.sum()",
+        "%allocinfo --top 1 --format csv | tail -1 | cut -d, -f1",
+        "alloc_tag_str(next(find_alloc_tags('labmod.c:73')))",
+        "len(list(for_each_alloc_tag())) == len(list(for_each_alloc_tag(prog)))",
+        "slab_object_alloc_tag(find_task(1).comm.address_of_()).ct.function.string_()",
+        "np.uint8(255) + 0, allocdump.__version__, dump.prog is prog",
+    )
+    first, top, tag, same, function, rest = answers(done)
+    assert (first, same) == ("np.True_\n", "True\n")
+    assert top == "mm/percpu.c\n"
+    assert tag == "'labmod.c:73 [labmod] func:labmod_kmalloc'\n"
+    assert function == "b'alloc_task_struct_node'\n"
+    assert rest.endswith("True)\n")
+
+
+def test_with_dwarf():
+    args = ["--vmlinux", TINY.parent / "vmlinux"]
+    done = shell('prog["mem_profiling_compressed"].type_', path=TINY, args=args)
+    assert "types from DWARF" in done.stderr
+    assert "struct static_key_false" in done.stdout
+
+
+def test_errors_do_not_end_it():
+    done = shell("%allocinfo --nothing", "%nothing", "%whois", "1/0", "'still here'")
+    assert answers(done)[-1] == "'still here'\n"
+    assert "drgn: allocinfo: No such option '--nothing'" in done.stderr
+    assert "drgn: nothing: command not found" in done.stderr
+    assert "drgn: whois: Name an ADDRESS" in done.stderr
+    assert done.stderr.count("Traceback") == 1  # of Python's own
+    assert done.returncode == 0
+
+
+def test_readers_that_go_away_do_not_end_it():
+    done = shell("%pages --list --format json | exec true", "'still here'")
+    assert answers(done)[-1] == "'still here'\n"
+
+
+def test_redirection(tmp_path):
+    shell(f"%allocinfo --format allocinfo > {tmp_path / 'report'}")
+    truth = (QUIET.parent / "truth.allocinfo").read_text()
+    assert (tmp_path / "report").read_text() == truth
+
+
+def test_without_plugins():
+    """drgn may be told to load none; these commands are the shell's own."""
+    done = shell("%allocinfo --top 1 --format csv | wc -l", env={"DRGN_DISABLE_PLUGINS": "*"})
+    assert answers(done) == ["2\n"]
+
+
+def test_it_starts_with_little():
+    """What reads all memory is loaded when it is asked for."""
+    done = shell("import sys; print(*sys.modules)")
+    loaded = {m for m in done.stdout.split() if m.startswith(("allocdump.analysis", "tabulate"))}
+    assert loaded == {"allocdump.analysis", "allocdump.analysis.report"}
+    assert "allocdump.kernel.attribution" not in done.stdout.split()
+
+
+def test_no_dump(tmp_path):
+    done = shell(path=tmp_path / "vmcore")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("allocdump: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_on_a_terminal():
+    terminal, inside = os.openpty()
+    command = [sys.executable, "-m", "allocdump", "shell", QUIET]
+    env = os.environ | {"PYTHON_BASIC_REPL": "1"}
+    with subprocess.Popen(command, stdin=inside, stdout=inside, stderr=inside, env=env) as process:
+        os.close(inside)
+
+        def until(text):
+            seen, start = b"", time.monotonic()
+            while not seen.endswith(text) and time.monotonic() - start < 60:
+                seen += os.read(terminal, 1 << 16)
+            return seen.decode()
+
+        assert "Try:" in until(b">>> ")
+        os.write(terminal, b"%allocinfo --top 1\n")
+        assert "mm/percpu.c:512" in until(b">>> ")
+        os.write(terminal, b"\x04")
+        assert process.wait(60) == 0
+    os.close(terminal)
+
+
+def test_help():
+    done = run("shell", "--help")
+    assert "allocdump shell vmcore" in done.stdout
+    assert "shell" not in in_drgn().values()
