@@ -11,6 +11,7 @@ from drgn import FaultError, sizeof
 from drgn.helpers.linux.mm import pfn_to_virt
 
 from .analysis.report import Origin, Report
+from .columns import Batches
 from .dump.memory import Memory
 from .errors import DamagedError, ProfilingError, extra
 from .kernel.log import KernelLog, kernel_log
@@ -212,14 +213,13 @@ class Dump:
             share = 1.0
         return ProfilerCost(sites * tag, sites * counter * self.possible_cpus, share)
 
-    def pages(self, progress: Progress | None = None) -> Iterator[PageBatch]:
+    def pages(self, progress: Progress | None = None) -> Batches[PageBatch]:
         """All allocations of pages that have a site, in batches of numpy columns."""
         from .kernel.listing import page_batches
 
         direct_map = pfn_to_virt(self.prog, 0).value_()
-        return page_batches(
-            Memory(self.prog), self._opened.vmcoreinfo, self._addresses, direct_map, progress
-        )
+        where = (self._opened.vmcoreinfo, self._addresses, direct_map)
+        return Batches(lambda: page_batches(Memory(self.prog), *where, progress))
 
     def objects(self) -> ObjectReader:
         """All slab and per-CPU objects that have a site; iterate for batches of columns."""

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pandas
 
 Column = npt.NDArray[Any]
 
@@ -21,11 +24,21 @@ class Columns:
 
     def __len__(self) -> int:
         """Number of rows."""
-        return len(next(iter(self.to_dict().values())))
+        return len(next(iter(self._columns().values())))
+
+    def _columns(self) -> dict[str, Column]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
 
     def to_dict(self) -> dict[str, Column]:
-        """The columns by name."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        """The columns by name; not copies."""
+        return self._columns()
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The table as a data frame.
+
+        :raises ImportError: if pandas is not installed, which nothing else needs
+        """
+        return data_frame(self.to_dict())
 
     def take(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> Self:
         """The given rows, in the given order; or those marked True."""
@@ -39,6 +52,53 @@ class Columns:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
-        """One table of the rows of all *parts*, of which there is at least one."""
-        columns = [part.to_dict() for part in parts]
+        """One table of the rows of all *parts*, of which there is at least one.
+
+        Only for tables that are nothing but columns.
+        """
+        columns = [part._columns() for part in parts]
         return cls(**{name: np.concatenate([c[name] for c in columns]) for name in columns[0]})
+
+
+Table = TypeVar("Table", bound=Columns)
+
+
+class Batches(Generic[Table]):
+    """A table too long for memory: iterate over it in batches, or take it whole all the same."""
+
+    def __init__(self, batches: Callable[[], Iterator[Table]]) -> None:
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[Table]:
+        return self._batches()
+
+    def whole(self) -> Table:
+        """All batches as one table."""
+        first, *rest = self
+        return first.concatenate([first, *rest])
+
+    def to_dict(self) -> dict[str, Column]:
+        """The columns of all batches by name."""
+        return self.whole().to_dict()
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """All batches as one data frame.
+
+        :raises ImportError: if pandas is not installed
+        """
+        return data_frame(self.to_dict())
+
+
+def data_frame(columns: Mapping[str, Column]) -> pandas.DataFrame:
+    """Columns as a data frame of pandas.
+
+    :raises ImportError: if pandas is not installed
+    """
+    try:
+        import pandas
+    except ImportError:
+        raise ImportError(
+            "to_pandas() needs pandas, which is not installed: pip install pandas;"
+            " to_dict() has the same columns as numpy arrays."
+        ) from None
+    return pandas.DataFrame(columns)

@@ -9,6 +9,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from ..columns import Column, Columns
 from ..kernel.attribution import Attribution
 from ..kernel.profile import Completeness
 from ..kernel.profiling import Profiling
@@ -40,8 +41,8 @@ class PerCpuAccounting(StrEnum):
 
 
 @dataclass
-class Audit:
-    """One row per site; sizes in bytes."""
+class Audit(Columns):
+    """One row per site, as in the report; sizes in bytes."""
 
     counter: Int
     pages: Int
@@ -66,6 +67,10 @@ class Audit:
     def difference(self) -> Int:
         """Bytes counted but not found; negative if more was found than counted."""
         return self.counter - self.memory
+
+    def to_dict(self) -> dict[str, Column]:
+        """The columns by name, :attr:`memory` and :attr:`difference` among them."""
+        return super().to_dict() | {"memory": self.memory, "difference": self.difference}
 
     def matched(self) -> float:
         """Share of counted bytes that references account for, 0 to 1."""

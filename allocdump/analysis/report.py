@@ -7,17 +7,20 @@ import fnmatch
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ..columns import Columns
+from ..columns import Column, Columns
 from ..kernel.codetag import CodetagType
 from ..kernel.profile import Completeness
 from ..kernel.profiling import Profiling
 from ..kernel.sites import UNKNOWN, Evidence, Sites
 from ..kernel.system import System
+
+if TYPE_CHECKING:
+    import pandas
 
 GroupBy = Literal["site", "function", "file", "directory", "module"]
 SortBy = Literal["size", "calls", "average", "name", "kernel"]
@@ -51,6 +54,21 @@ class Report:
     types: list[CodetagType]
     completeness: Completeness
     warnings: list[str] = field(default_factory=list)
+
+    def by(self, what: GroupBy) -> Rows:
+        """Sums over the sites of each function, file, directory or module; largest first."""
+        return order(group(self.sites, what))
+
+    def to_dict(self) -> dict[str, Column]:
+        """The columns of all sites by name."""
+        return self.sites.to_dict()
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """All sites as a data frame; a site's index is its row everywhere else.
+
+        :raises ImportError: if pandas is not installed
+        """
+        return self.sites.to_pandas()
 
 
 @dataclass

@@ -3,17 +3,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from ..columns import Column, data_frame
 from ..kernel.attribution import Attribution
 from ..kernel.frames import Kind
 from ..kernel.ram import SYSTEM_RAM
 from ..kernel.roles import PERCPU_VECTOR_SITE, Role, role
 from ..kernel.sites import Sites
 from .report import site_names
+
+if TYPE_CHECKING:
+    import pandas
 
 PAGE = 4096
 Int = npt.NDArray[np.int64]
@@ -39,6 +45,36 @@ class Node:
         self.children.sort(key=lambda child: -child.bytes)
         self.bytes = sum(child.bytes for child in self.children)
         return self
+
+    def walk(self, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node]]:
+        """This node and all below it, each with the names that lead to it."""
+        path = (*above, self.name)
+        yield path, self
+        for child in self.children:
+            yield from child.walk(path)
+
+    def to_dict(self) -> dict[str, Column]:
+        """The tree as columns, a row for each node, parents first.
+
+        ``path`` has the names from the root on, ``level`` 0 at the root, ``bytes``, and
+        ``counter``, -1 where the kernel has none.
+        """
+        nodes = list(self.walk())
+        counters = [-1 if node.counter is None else node.counter for _, node in nodes]
+        return {
+            "path": np.array([" > ".join(path) for path, _ in nodes], np.object_),
+            "level": np.array([len(path) - 1 for path, _ in nodes], np.int64),
+            "name": np.array([node.name for _, node in nodes], np.object_),
+            "bytes": np.array([node.bytes for _, node in nodes], np.int64),
+            "counter": np.array(counters, np.int64),
+        }
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """:meth:`to_dict` as a data frame.
+
+        :raises ImportError: if pandas is not installed
+        """
+        return data_frame(self.to_dict())
 
 
 @dataclass

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from drgn import Program
 
-from ..columns import Columns
+from ..columns import Batches, Columns
 from ..dump.memory import U64, Memory
 from ..text import printable
 from .attribution import Progress, loose_tails
@@ -118,19 +118,17 @@ class ObjectBatch(Columns):
     site: Rows
 
 
-class ObjectReader:
+class ObjectReader(Batches[ObjectBatch]):
     """Iterates over allocated slab objects, then per-CPU objects, that have a reference."""
 
     def __init__(self, memory: Memory, vmcoreinfo: str, addresses: U64) -> None:
+        super().__init__(lambda: self.batches(None))
         index = SiteIndex(addresses)
         self.frames = FrameReader(memory, vmcoreinfo, index)
         self.slabs = SlabReader(memory, index)
         self.percpu = PerCpuReader(memory, index)
         self.caches = self.slabs.caches
         self._object_sizes = np.array([c.object_size for c in self.caches], np.int64)
-
-    def __iter__(self) -> Iterator[ObjectBatch]:
-        return self.batches(None)
 
     def batches(self, progress: Progress | None) -> Iterator[ObjectBatch]:
         total = sum(s.pages for s in self.frames.sections)

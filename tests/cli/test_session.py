@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 from drgn import FaultError, Program, ProgramFlags
 from drgn.commands import (
     CommandArgumentError,
@@ -22,10 +23,10 @@ from drgn.commands import (
 )
 
 import allocdump
-from allocdump.cli import session
+from allocdump.cli import cli, session
 from allocdump.commands import COMMANDS, in_drgn
 
-from ..dumpdata import core, exclude, run
+from ..dumpdata import core, exclude
 
 QUIET, OOM, TINY = core("7.2-quiet"), core("6.12-oom"), core("7.3-tiny")
 COMPRESSED, DAMAGED = core("7.3-compressed"), core("7.2-quiet", "vmcore.d31")
@@ -70,8 +71,8 @@ def test_same_as_on_the_command_line(path, dwarf, line, capsys):
     run_command(opened(path, dwarf), line)
     here = capsys.readouterr()
     name, *options = (word.strip("'") for word in line.split())
-    there = run(in_drgn()[name], path, *options)
-    assert there.returncode == 0
+    there = CliRunner().invoke(cli, [in_drgn()[name], str(path), *options])
+    assert there.exit_code == 0
     assert here.out == there.stdout
     warnings = [line for line in here.err.splitlines() if "no debugging information" not in line]
     assert warnings == there.stderr.splitlines()

@@ -113,7 +113,9 @@ def check_recorded(path, prog):
 @whole_dumps
 def test_everything_recorded(path):
     checked = check_recorded(path, open_core(path).prog)
-    if path.parent.name != "6.12-oom":
+    if path.parent.name.endswith("-reach"):
+        assert {"kmalloc", "percpu", "vmalloc", "compound", "page"} <= set(checked)
+    elif path.parent.name != "6.12-oom":
         assert checked["cache"] > 900
         assert checked["percpu"] > 40
         assert {"vmalloc", "compound", "plain", "large"} <= set(checked)
@@ -135,7 +137,7 @@ def test_pages_as_dump_finds_them(path):
             tag = page_alloc_tag(pfn_to_page(dump.prog, batch.pfn[i]))
             assert tag.value_() == addresses[batch.site[i]] if batch.site[i] >= 0 else not tag
             checked += 1
-    assert checked > 500
+    assert checked > 400
 
 
 def test_only_first_pages_refer_to_a_tag():
@@ -227,7 +229,9 @@ GARBAGE = [0, 1, 2, 4095, 2**47, 2**63, 2**64 - 1, 2**64 - 8, 0xDEAD000000000100
 @whole_dumps
 def test_garbage_has_no_tag(path):
     prog = open_core(path).prog
-    with_guard = [a + 4096 * 256 for kind, a, *_ in recorded(path) if kind == "vmalloc"]
+    with_guard = [
+        a + -(-size // 4096) * 4096 for kind, a, size, *_ in recorded(path) if kind == "vmalloc"
+    ]
     for address in [*GARBAGE, *with_guard]:
         for helper in (
             address_alloc_tag,

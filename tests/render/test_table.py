@@ -6,7 +6,7 @@ import pytest
 from allocdump.analysis.report import choose, group, order, total
 from allocdump.kernel.profile import Completeness
 from allocdump.kernel.sites import Evidence
-from allocdump.render import table, units
+from allocdump.render import header, table, units
 
 from .. import samples
 
@@ -34,7 +34,7 @@ def test_the_header_says_what_this_is():
 def test_what_is_missing_is_counted_in_the_header():
     done = Completeness(expected=10, found=7, unnamed=1, uncounted=2)
     report = samples.report(samples.sites(*ROWS), done)
-    assert table.completeness(report) == (
+    assert header.completeness(report) == (
         "INCOMPLETE: 3 sites not found, 1 without its name, 2 without whole counters"
     )
 
