@@ -6,14 +6,13 @@ The JSON is described in docs/report-json.md.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from typing import Any
 
 from ..analysis.report import Report, Rows, Total
 from ..kernel.sites import Evidence
+from .spreadsheet import csv_lines
 
 SCHEMA = "allocdump.report"
 VERSION = 1
@@ -102,9 +101,5 @@ def as_json(report: Report, rows: Rows, shown: Total, whole: Total) -> str:
 
 def as_csv(rows: Rows, whole: Total) -> str:
     """A header line and one line per row."""
-    out = io.StringIO()
     fields = GROUP_FIELDS if rows.sites is None else SITE_FIELDS
-    writer = csv.DictWriter(out, fields, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records(rows, whole))
-    return out.getvalue()
+    return "".join(csv_lines(records(rows, whole), fields))
