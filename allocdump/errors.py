@@ -33,3 +33,9 @@ class DamagedError(AllocdumpError):
     """The dump opens, but lacks the very memory that the answer would come from."""
 
     exit_code = 6
+
+
+class OutputError(AllocdumpError):
+    """The output cannot be written as asked: no such place, a terminal, a library missing."""
+
+    exit_code = 2
