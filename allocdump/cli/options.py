@@ -161,3 +161,8 @@ def output_width(output: str | None = None) -> int | None:
     """Columns of the terminal; None if output does not go to one."""
     terminal = output is None and sys.stdout.isatty()
     return shutil.get_terminal_size().columns if terminal else None
+
+
+def style(text: str, **how: Any) -> str:
+    """Like :func:`click.style`, unless the user wants no colours."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, **how)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import click
@@ -12,7 +11,16 @@ import numpy as np
 from ..analysis import report as analysis
 from ..api import Dump
 from ..errors import DamagedError
-from .options import Size, opens_dump, output_option, output_width, site_filter, warn, write
+from .options import (
+    Size,
+    opens_dump,
+    output_option,
+    output_width,
+    site_filter,
+    style,
+    warn,
+    write,
+)
 
 
 @click.command("report")
@@ -108,7 +116,7 @@ def command(
             from ..render import table
 
             data = table.render(
-                report, rows, shown, whole, exact=exact, width=output_width(output), style=_style
+                report, rows, shown, whole, exact=exact, width=output_width(output), style=style
             )
         case "allocinfo":
             from ..render import allocinfo
@@ -142,7 +150,3 @@ def _header(dump: Dump) -> str:
         warn(["The kernel's own header is not in the dump; that of version 1.0 is shown."])
         header = "allocinfo - version: 1.0\n#     <size>  <calls> <tag info>\n"
     return header
-
-
-def _style(text: str, **how: Any) -> str:
-    return text if os.environ.get("NO_COLOR") else click.style(text, **how)

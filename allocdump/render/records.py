@@ -11,13 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..analysis.report import Report, Rows, Total
+from ..analysis.saved import EVIDENCE, SCHEMA, VERSION
 from ..kernel.sites import Evidence
 from .spreadsheet import csv_lines
-
-SCHEMA = "allocdump.report"
-VERSION = 1
-
-_EVIDENCE = {Evidence.COUNTER: "counter", Evidence.KERNEL_LOG: "kernel-log", Evidence.NONE: "none"}
 
 SITE_FIELDS = (
     "file", "line", "function", "module", "bytes", "calls", "average", "share",
@@ -55,7 +51,7 @@ def records(rows: Rows, whole: Total) -> Iterator[dict[str, Any]]:
             "function": sites.function[i],
             "module": sites.module[i] or None,
             **numbers,
-            "evidence": _EVIDENCE[Evidence(sites.evidence[i])],
+            "evidence": EVIDENCE[Evidence(sites.evidence[i])],
             "inaccurate": bool(sites.inaccurate[i]),
             "unloaded": bool(sites.unloaded[i]),
             "inferred_name": bool(sites.inferred[i]),
