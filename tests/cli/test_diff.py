@@ -69,6 +69,21 @@ def test_growth_is_what_two_texts_of_the_kernel_say():
     assert found == grown
 
 
+def test_a_known_leak_is_on_top():
+    """The module leaked 1,024 pages more before the second dump; nothing else comes near."""
+    dumps = core("7.3-before"), core("7.3-after")
+    first, *others = rows(*dumps)
+    assert (first["file"], first["function"]) == ("leaker.c", "leaker_get_page")
+    assert (first["growth"], first["calls_growth"]) == (str(1024 * 4096), "1024")
+    assert all(abs(int(row["growth"])) < 64 << 10 for row in others)
+    said = rows(*(dump.parent / "truth.allocinfo" for dump in dumps))
+    assert [(r["file"], r["line"], r["growth"]) for r in said] == [
+        (r["file"], r["line"], r["growth"]) for r in [first, *others]
+    ]
+    assert run("diff", *dumps, "--fail-over", "1M").returncode == 1
+    assert run("diff", *reversed(dumps), "--fail-over", "1M").returncode == 0
+
+
 def test_a_kernel_in_which_only_lines_moved(tmp_path):
     """Every site is found again, and every one is marked as loosely matched."""
     before = QUIET.parent / "truth.allocinfo"
