@@ -13,13 +13,14 @@ COMMANDS = (
     "retained",
     "paths",
     "audit",
+    "diff",
     "tags",
     "shell",
 )
 """In the order of the help; each is a module of :mod:`allocdump.cli`."""
 
-_NOT_IN_DRGN = frozenset({"tags", "shell"})
-"""They read no program, or are a session themselves."""
+_NOT_IN_DRGN = frozenset({"diff", "tags", "shell"})
+"""They read no program, or two, or are a session themselves."""
 
 _IN_DRGN = {"report": "allocinfo"}
 """Names that would say too little among drgn's commands."""

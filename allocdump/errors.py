@@ -44,6 +44,12 @@ class ExtraError(AllocdumpError):
     exit_code = 2
 
 
+class OutputError(AllocdumpError):
+    """The output cannot be written as asked: no such place, or a terminal."""
+
+    exit_code = 2
+
+
 @contextmanager
 def extra(name: str) -> Iterator[None]:
     """Turn a failing import within into a sentence that says what to install.

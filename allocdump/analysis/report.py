@@ -167,17 +167,20 @@ def group(sites: Sites, by: GroupBy = "site") -> Rows:
     if by == "site":
         ones = np.ones(len(sites), np.int64)
         return Rows(by, site_names(sites), sites.bytes, sites.calls, ones, sites)
-    keys = list(map(_KEYS[by], sites.file, sites.function, sites.module))
-    names = dict.fromkeys(keys)
-    index = {key: i for i, key in enumerate(names)}
-    where = np.fromiter((index[k] for k in keys), np.intp, len(keys))
+    names, where = group_names(sites, by)
     size = np.zeros(len(names), np.int64)
     calls = np.zeros(len(names), np.uint64)
     np.add.at(size, where, sites.bytes)
     np.add.at(calls, where, sites.calls)
-    return Rows(
-        by, np.array(list(names), np.object_), size, calls, np.bincount(where, minlength=len(names))
-    )
+    return Rows(by, names, size, calls, np.bincount(where, minlength=len(names)))
+
+
+def group_names(sites: Sites, by: GroupBy) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.intp]]:
+    """The names of groups, and for each site the index of its own."""
+    keys = list(map(_KEYS[by], sites.file, sites.function, sites.module))
+    index = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    where = np.fromiter((index[k] for k in keys), np.intp, len(keys))
+    return np.array(list(index), np.object_), where
 
 
 def directory(file: str, module: str) -> str:

@@ -21,8 +21,11 @@ EXIT_INTERRUPTED = 128 + signal.SIGINT
 _EPILOG = """\b
 Exit codes:
   0    done
-  2    wrong usage, or a library is not installed
-  3    the core cannot be opened: missing, not a dump, flattened, truncated
+  1    diff --fail-over: something grew by more
+  2    wrong usage, or a library is not installed, or the output cannot be
+       written there
+  3    the core cannot be opened: missing, not a dump, flattened, truncated;
+       for diff also: no saved /proc/allocinfo or report, or a damaged one
   4    no types or symbols: no BTF, or a vmlinux of another kernel
   5    the kernel kept no allocation profile
   6    the dump lacks the memory that the answer would come from

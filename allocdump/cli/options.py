@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..analysis.report import Pattern, Report
+from ..errors import OutputError
+from ..text import printable
 
 if TYPE_CHECKING:
     from ..api import Dump
@@ -128,12 +132,51 @@ def listing_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    metavar="FILE",
+    help="Write to FILE instead of standard output.",
+)
+"""The parameter ``output``: see :func:`write`."""
+
+
+def write(data: str | bytes, output: str | None, *, to_terminal: bool = True) -> None:
+    """Put a command's result where it was asked for.
+
+    :param output: a file; None is standard output
+    :param to_terminal: False for what no one would read there
+    :raises OutputError: if it cannot be put there
+    """
+    if output is not None:
+        raw = click.unstyle(data).encode() if isinstance(data, str) else data
+        try:
+            Path(output).write_bytes(raw)
+        except OSError as e:
+            raise OutputError(
+                f"{printable(os.fsencode(output))} cannot be written: {e.strerror}."
+            ) from None
+    elif to_terminal or not sys.stdout.isatty():
+        click.echo(data, nl=False)
+    else:
+        raise OutputError(
+            "This format is not for a terminal; name a file with --output FILE, or use a pipe."
+        )
+
+
 def warn(messages: list[str]) -> None:
     """Tell on stderr what the result should be read with."""
     for message in messages:
         click.echo(f"allocdump: warning: {message}", err=True)
 
 
-def output_width() -> int | None:
+def output_width(output: str | None = None) -> int | None:
     """Columns of the terminal; None if output does not go to one."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    terminal = output is None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if terminal else None
+
+
+def style(text: str, **how: Any) -> str:
+    """Like :func:`click.style`, unless the user wants no colours."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, **how)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import click
@@ -12,7 +11,16 @@ import numpy as np
 from ..analysis import report as analysis
 from ..api import Dump
 from ..errors import DamagedError
-from .options import Size, opens_dump, output_width, site_filter, warn
+from .options import (
+    Size,
+    opens_dump,
+    output_option,
+    output_width,
+    site_filter,
+    style,
+    warn,
+    write,
+)
 
 
 @click.command("report")
@@ -21,10 +29,11 @@ from .options import Size, opens_dump, output_width, site_filter, warn
     "-f",
     "--format",
     "format_",
-    type=click.Choice(["table", "allocinfo", "json", "csv", "folded"]),
+    type=click.Choice(["table", "allocinfo", "json", "csv", "folded", "pprof", "html"]),
     default="table",
     show_default=True,
-    help="allocinfo: as the kernel prints it, byte for byte. folded: for flame graphs.",
+    help="allocinfo: as the kernel prints it, byte for byte. folded: for flame graphs."
+    " pprof: for go tool pprof, Speedscope and Perfetto. html: a page to mail.",
 )
 @click.option("-n", "--top", type=click.IntRange(1), metavar="N", help="Show the first N rows.")
 @click.option(
@@ -53,6 +62,7 @@ from .options import Size, opens_dump, output_width, site_filter, warn
     help="Sites of modules unloaded while their memory was alive."
     "  [default: shown, except by allocinfo]",
 )
+@output_option
 def command(
     dump: Dump,
     format_: str,
@@ -64,6 +74,7 @@ def command(
     zeros: bool,
     exact: bool,
     unloaded: bool | None,
+    output: str | None,
 ) -> None:
     """Who allocated what: every call site with its size and number of allocations.
 
@@ -74,9 +85,11 @@ def command(
       allocdump report vmcore --filter 'file=fs/*' --min-size 1M
       allocdump report vmcore --format allocinfo | sort -g | tail
       allocdump report vmcore --format folded | flamegraph.pl > memory.svg
+      allocdump report vmcore --format pprof --output memory.pb.gz
+      allocdump report vmcore --format html --output memory.html
     """
     as_kernel = format_ == "allocinfo"
-    if group_by != "site" and format_ in ("allocinfo", "folded"):
+    if group_by != "site" and format_ in ("allocinfo", "folded", "pprof"):
         raise click.UsageError(f"--group-by does not go with --format {format_}.")
     report = dump.report()
     warn(report.warnings)
@@ -96,32 +109,44 @@ def command(
         rows = rows.take(np.flatnonzero(rows.bytes >= min_size))
     rows = analysis.order(rows, sort or ("kernel" if as_kernel else "size"), top)
     shown, whole = analysis.total(chosen), analysis.total(report.sites)
+    data: str | bytes
     match format_:
         case "table":
             from ..render import table
 
-            text = table.render(
-                report, rows, shown, whole, exact=exact, width=output_width(), style=_style
+            data = table.render(
+                report, rows, shown, whole, exact=exact, width=output_width(output), style=style
             )
-            click.echo(text, nl=False)
         case "allocinfo":
             from ..render import allocinfo
 
             assert rows.sites is not None
-            _echo_all(allocinfo.render(_header(dump), rows.sites))
+            data = "".join(allocinfo.render(_header(dump), rows.sites))
         case "folded":
             from ..render import folded
 
             assert rows.sites is not None
-            _echo_all(folded.render(rows.sites))
+            data = "".join(folded.render(rows.sites))
+        case "pprof":
+            from ..render import pprof
+
+            assert rows.sites is not None
+            data = pprof.render(report, rows.sites)
+        case "html":
+            from ..analysis.tree import site_tree
+            from ..render.html import report as html
+
+            tree = site_tree(chosen, chosen.bytes, "memory")
+            data = html.as_page(report, rows, shown, whole, tree)
         case "json":
             from ..render import records
 
-            click.echo(records.as_json(report, rows, shown, whole), nl=False)
+            data = records.as_json(report, rows, shown, whole)
         case "csv":
             from ..render import records
 
-            click.echo(records.as_csv(rows, whole), nl=False)
+            data = records.as_csv(rows, whole)
+    write(data, output, to_terminal=format_ not in ("pprof", "html"))
 
 
 def _header(dump: Dump) -> str:
@@ -130,11 +155,3 @@ def _header(dump: Dump) -> str:
         warn(["The kernel's own header is not in the dump; that of version 1.0 is shown."])
         header = "allocinfo - version: 1.0\n#     <size>  <calls> <tag info>\n"
     return header
-
-
-def _echo_all(lines: Any) -> None:
-    click.echo("".join(lines), nl=False)
-
-
-def _style(text: str, **how: Any) -> str:
-    return text if os.environ.get("NO_COLOR") else click.style(text, **how)

@@ -24,6 +24,7 @@ from ..errors import DumpError
 _FLATTENED = b"makedumpfile\0"
 _KDUMP = b"KDUMP   "
 _ELF = b"\x7fELF"
+_DISKDUMP = b"DISKDUMP"
 
 # DUMP_DH_COMPRESSED_*: bits of disk_dump_header.status
 _COMPRESSION = {1: "zlib", 2: "lzo", 4: "snappy", 0x20: "zstd"}
@@ -57,6 +58,12 @@ class Core:
         if self.dump_level is not None:
             parts.append(f"-d {self.dump_level}")
         return ", ".join(p for p in parts if p)
+
+
+def looks_like_core(path: str | os.PathLike[str], head: bytes) -> bool:
+    """Whether a file that starts like this is meant to be a core, if perhaps an unusable one."""
+    magics = (_KDUMP, _ELF, _FLATTENED, _DISKDUMP)
+    return head.startswith(magics) or Path(path).resolve() == Path("/proc/kcore")
 
 
 def identify(path: str | os.PathLike[str]) -> Core:
@@ -102,7 +109,7 @@ def _identify(name: str, file: BinaryIO, size: int) -> Core:
             ) from None
     if magic.startswith(_ELF):
         return _elf(name, file, size)
-    if magic.startswith(b"DISKDUMP"):
+    if magic.startswith(_DISKDUMP):
         raise DumpError(f"{name} is a diskdump of an old kernel, which kept no allocation profile.")
     raise DumpError(f"{name} is not a core dump (neither kdump-compressed nor ELF); name a vmcore.")
 

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +33,22 @@ class Evidence(IntEnum):
     """The counters were freed or are not in the dump, and nothing else tells."""
 
 
+class Site(NamedTuple):
+    """One call site; the fields are those of :class:`Sites`."""
+
+    file: str
+    line: int
+    function: str
+    module: str
+    bytes: int
+    calls: int
+    inaccurate: bool = False
+    unloaded: bool = False
+    inferred: bool = False
+    evidence: Evidence = Evidence.COUNTER
+    address: int = 0
+
+
 @dataclass
 class Sites(Columns):
     """Call sites, one row each; every column has shape (number of sites,)."""
@@ -52,6 +70,36 @@ class Sites(Columns):
     calls: U64
     evidence: npt.NDArray[np.uint8]
     """An :class:`Evidence`."""
+
+    @classmethod
+    def of(cls, rows: Sequence[Site]) -> Sites:
+        """Columns of *rows*, whose numbers must fit in them."""
+        return cls(
+            **{
+                name: np.array([getattr(row, name) for row in rows], dtype)
+                for name, dtype in _DTYPES.items()
+            }
+        )
+
+
+_DTYPES: dict[str, type] = {
+    "address": np.uint64,
+    "file": np.object_,
+    "line": np.uint32,
+    "function": np.object_,
+    "module": np.object_,
+    "unloaded": np.bool_,
+    "inferred": np.bool_,
+    "inaccurate": np.bool_,
+    "bytes": np.int64,
+    "calls": np.uint64,
+    "evidence": np.uint8,
+}
+
+
+def fits(*, line: int, bytes: int, calls: int) -> bool:
+    """Whether numbers that were read from a text can be those of a site."""
+    return 0 <= line < 1 << 32 and -(1 << 63) <= bytes < 1 << 63 and 0 <= calls < 1 << 64
 
 
 def named_sites(memory: Memory, tags: Tags) -> Sites:

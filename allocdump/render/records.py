@@ -6,19 +6,14 @@ The JSON is described in docs/report-json.md.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from typing import Any
 
 from ..analysis.report import Report, Rows, Total
+from ..analysis.saved import EVIDENCE, SCHEMA, VERSION
 from ..kernel.sites import Evidence
-
-SCHEMA = "allocdump.report"
-VERSION = 1
-
-_EVIDENCE = {Evidence.COUNTER: "counter", Evidence.KERNEL_LOG: "kernel-log", Evidence.NONE: "none"}
+from .spreadsheet import csv_lines
 
 SITE_FIELDS = (
     "file", "line", "function", "module", "bytes", "calls", "average", "share",
@@ -56,7 +51,7 @@ def records(rows: Rows, whole: Total) -> Iterator[dict[str, Any]]:
             "function": sites.function[i],
             "module": sites.module[i] or None,
             **numbers,
-            "evidence": _EVIDENCE[Evidence(sites.evidence[i])],
+            "evidence": EVIDENCE[Evidence(sites.evidence[i])],
             "inaccurate": bool(sites.inaccurate[i]),
             "unloaded": bool(sites.unloaded[i]),
             "inferred_name": bool(sites.inferred[i]),
@@ -102,9 +97,5 @@ def as_json(report: Report, rows: Rows, shown: Total, whole: Total) -> str:
 
 def as_csv(rows: Rows, whole: Total) -> str:
     """A header line and one line per row."""
-    out = io.StringIO()
     fields = GROUP_FIELDS if rows.sites is None else SITE_FIELDS
-    writer = csv.DictWriter(out, fields, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records(rows, whole))
-    return out.getvalue()
+    return "".join(csv_lines(records(rows, whole), fields))

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -13,6 +11,7 @@ from tabulate import tabulate
 
 from ..kernel.sites import Sites
 from . import units
+from .spreadsheet import csv_lines
 
 Row = dict[str, Any]
 
@@ -38,11 +37,7 @@ def render(rows: Iterable[Row], fields: Sequence[str], format_: str, exact: bool
     if format_ == "json":
         yield from (json.dumps(row) + "\n" for row in rows)
     elif format_ == "csv":
-        yield ",".join(fields) + "\n"
-        for row in rows:
-            out = io.StringIO()
-            csv.DictWriter(out, fields, lineterminator="\n", extrasaction="ignore").writerow(row)
-            yield out.getvalue()
+        yield from csv_lines(rows, fields)
     else:
         yield _table(list(rows), fields, exact)
 

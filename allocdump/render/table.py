@@ -16,7 +16,7 @@ Style = Callable[..., str]
 Column = tuple[str, list[str], str]
 """Heading, cells, alignment."""
 
-_HEADINGS = {
+NAME_HEADINGS = {
     "site": "SITE",
     "function": "FUNCTION",
     "file": "FILE",
@@ -68,7 +68,7 @@ def render(
         ("AVERAGE", [units.size(a, exact) for a in rows.average().tolist()], "right"),
         ("SHARE", [units.share(b, whole.bytes) for b in rows.bytes.tolist()], "right"),
     ]
-    columns.append((_HEADINGS[rows.by], list(rows.name), "left"))
+    columns.append((NAME_HEADINGS[rows.by], list(rows.name), "left"))
     if rows.sites is None:
         columns.insert(2, ("SITES", [units.count(c) for c in rows.count.tolist()], "right"))
     else:
@@ -81,6 +81,17 @@ def render(
         remarks = notes(sites)
         if any(remarks):
             columns.append(("NOTE", remarks, "left"))
+    lines = lay_out(columns, width, style)
+    out = [header(report), "", *lines, "", _totals(rows, shown, whole, exact)]
+    if len(report.types) > 1:
+        # Allocation sites are the tags of one type; a kernel can have others.
+        kinds = (f"{kind.name} ({units.count(kind.count)})" for kind in report.types)
+        out.append(f"code tag types: {', '.join(kinds)}")
+    return "\n".join(out) + "\n"
+
+
+def lay_out(columns: list[Column], width: int | None, style: Style) -> list[str]:
+    """Lines of a table, the headings first; names in it are shortened to fit."""
     _fit(columns, width)
     # The headings are a row of their own: tabulate would pad them.
     table = tabulate(
@@ -91,12 +102,7 @@ def render(
     )
     lines = [line.rstrip() for line in table.splitlines()]
     lines[0] = style(lines[0], bold=True)
-    out = [header(report), "", *lines, "", _totals(rows, shown, whole, exact)]
-    if len(report.types) > 1:
-        # Allocation sites are the tags of one type; a kernel can have others.
-        kinds = (f"{kind.name} ({units.count(kind.count)})" for kind in report.types)
-        out.append(f"code tag types: {', '.join(kinds)}")
-    return "\n".join(out) + "\n"
+    return lines
 
 
 def _fit(columns: list[Column], width: int | None) -> None:
@@ -107,7 +113,7 @@ def _fit(columns: list[Column], width: int | None) -> None:
     """
     if width is None:
         return
-    names = [cells for title, cells, _ in columns if title in _HEADINGS.values()]
+    names = [cells for title, cells, _ in columns if title in NAME_HEADINGS.values()]
     for cells, cut in zip(names, (_keep_end, _keep_start), strict=False):
         widths = [max(map(len, [title, *column])) for title, column, _ in columns]
         excess = sum(widths) + 2 * (len(widths) - 1) - width

@@ -19,6 +19,11 @@ def size(value: float, exact: bool = False) -> str:
     return f"{'-' if value < 0 else ''}{scaled:.{digits}f} {_UNITS[unit]}"
 
 
+def growth(value: float, exact: bool = False) -> str:
+    """A size with its sign: ``+1.23 MiB``."""
+    return f"{'+' if value > 0 else ''}{size(value, exact)}"
+
+
 def share(part: float, whole: float) -> str:
     """A percentage: ``12.3%``."""
     return f"{100 * part / whole:.1f}%" if whole > 0 else "-"
@@ -27,6 +32,11 @@ def share(part: float, whole: float) -> str:
 def count(value: int) -> str:
     """``206,615``"""
     return f"{value:,}"
+
+
+def more(value: int) -> str:
+    """A count with its sign: ``+206,615``"""
+    return f"{value:+,}" if value else "0"
 
 
 def plural(number: int, noun: str) -> str:

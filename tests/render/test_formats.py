@@ -9,6 +9,7 @@ import pytest
 from allocdump.analysis.report import group, order, total
 from allocdump.kernel.sites import Evidence
 from allocdump.render import allocinfo, folded, records
+from allocdump.render.rows import render as render_rows
 
 from .. import samples
 from ..dumpdata import TESTDATA
@@ -92,3 +93,17 @@ def test_csv(by):
     read = list(csv.DictReader(io.StringIO(records.as_csv(rows, total(SITES)))))
     assert [int(r["bytes"]) for r in read] == rows.bytes.tolist()
     assert [int(r["calls"]) for r in read] == rows.calls.tolist()
+
+
+def test_csv_cells_are_no_formulas():
+    """Names come from an untrusted dump; a spreadsheet would run them."""
+    names = ("=cmd()", "+1", "-1", "@SUM(A1)", "\tx", "a=b")
+    hostile = samples.sites(*((f"{n}.c", 1, n, n, -5, 1) for n in names))
+    rows = order(group(hostile), "kernel")
+    read = list(csv.DictReader(io.StringIO(records.as_csv(rows, total(hostile)), newline="")))
+    assert [r["function"] for r in read] == [*("'" + n for n in names[:-1]), "a=b"]
+    assert read[0]["file"] == "'=cmd().c"
+    assert {r["bytes"] for r in read} == {"-5"}
+    each = [{"site": text, "bytes": -5} for text in ("=1+1", "\rx")]
+    listed = "".join(render_rows(each, ("site", "bytes"), "csv", False))
+    assert listed == "site,bytes\n'=1+1,-5\n'\rx,-5\n"

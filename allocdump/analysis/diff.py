@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Growth between two snapshots of call sites."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..kernel.sites import Evidence, Sites
+from ..kernel.system import System
+from .report import GroupBy, group_names, site_names
+
+SortBy = Literal["growth", "calls", "after", "name"]
+
+Int = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
+Function = tuple[str, str, str]
+"""Module, file, function."""
+Lines = dict[int, list[int]]
+"""Rows of a function's sites by line: a macro can be several sites on one line."""
+
+
+@dataclass
+class Snapshot:
+    """Call sites at one time, from whatever was kept of them."""
+
+    path: str
+    kind: Literal["dump", "allocinfo", "report"]
+    sites: Sites
+    system: System | None = None
+    """None if the file does not say."""
+    reason: str = ""
+    """Why the kernel died; empty if it did not, or the file does not say."""
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def has_zeros(self) -> bool:
+        """Whether sites that hold nothing are among them."""
+        return bool(((self.sites.bytes == 0) & (self.sites.calls == 0)).any())
+
+    @property
+    def build(self) -> tuple[str, str] | None:
+        """What differs between builds of a kernel; None if unknown."""
+        known = self.system is not None and bool(self.system.version)
+        return (self.system.release, self.system.version) if known and self.system else None
+
+
+class Match(StrEnum):
+    """How a row of one snapshot was found in the other."""
+
+    EXACT = "exact"
+    """By file, line, function and module, or it is in one of them only."""
+    MOVED = "moved"
+    """Loosely: the function has as many sites, so this is the one in the same place."""
+    TOGETHER = "together"
+    """Loosely: the function has more or fewer sites, so they were added up."""
+
+
+@dataclass
+class Changes:
+    """One row per site or group; all columns have one length."""
+
+    by: GroupBy
+    name: npt.NDArray[np.object_]
+    before: Int
+    """Bytes."""
+    after: Int
+    calls_before: Int
+    calls_after: Int
+    counted: Bool
+    """Calls are known, before and after."""
+    count_before: Int
+    """Number of sites in the row; 0 if the snapshot has no such site."""
+    count_after: Int
+    sites: Sites | None = None
+    """If rows are sites: each as it is after, or as it was if it is gone."""
+    old_line: Int | None = None
+    """Line numbers before, likewise."""
+    match: npt.NDArray[np.object_] | None = None
+    """A :class:`Match`, likewise."""
+
+    def __len__(self) -> int:
+        return len(self.name)
+
+    @property
+    def growth(self) -> Int:
+        """Bytes; negative if it shrank."""
+        return self.after - self.before
+
+    @property
+    def calls(self) -> Int:
+        """Allocations more than before."""
+        return self.calls_after - self.calls_before
+
+    @property
+    def new(self) -> Bool:
+        """Held nothing before, and does now."""
+        return _nothing(self.before, self.calls_before) & ~_nothing(self.after, self.calls_after)
+
+    @property
+    def gone(self) -> Bool:
+        """Held something before, and nothing now."""
+        return ~_nothing(self.before, self.calls_before) & _nothing(self.after, self.calls_after)
+
+    @property
+    def changed(self) -> Bool:
+        same: Bool = (self.growth == 0) & ((self.calls == 0) | ~self.counted)
+        return ~same
+
+    def take(self, rows: npt.NDArray[np.intp] | Bool) -> Changes:
+        """The given rows, in the given order."""
+        columns: dict[str, Any] = {}
+        for name, column in vars(self).items():
+            if isinstance(column, Sites):
+                columns[name] = column.take(rows)
+            else:
+                columns[name] = column[rows] if isinstance(column, np.ndarray) else column
+        return Changes(**columns)
+
+
+def _nothing(size: Int, calls: Int) -> Bool:
+    nothing: Bool = (size == 0) & (calls == 0)
+    return nothing
+
+
+def compare(before: Snapshot, after: Snapshot) -> Changes:
+    """One row per site of either snapshot, matched across rebuilds.
+
+    A site is its module, file, function and line. Where a rebuild moved lines, sites of a
+    function are matched in their order; where it also gained or lost some, those whose line
+    stayed are matched by it, and the others are added up, for the function's growth is
+    certain even if that of its sites is not. Several sites on one line are one row.
+    """
+    a, b = before.sites, after.sites
+    pairs = list(_pairs(a, b, _may_have_moved(before, after)))
+    old = _Rows([mine for mine, _, _ in pairs], a)
+    new = _Rows([yours for _, yours, _ in pairs], b)
+    shown = [yours[0] + len(a) if yours else mine[0] for mine, yours, _ in pairs]
+    sites = Sites.concatenate([a, b]).take(np.array(shown, np.intp))
+    sites.inaccurate = old.any(a.inaccurate) | new.any(b.inaccurate)
+    lines = [int(a.line[mine[0]] if mine else b.line[yours[0]]) for mine, yours, _ in pairs]
+    return Changes(
+        by="site",
+        name=site_names(sites),
+        before=old.sum(a.bytes),
+        after=new.sum(b.bytes),
+        calls_before=old.sum(a.calls.view(np.int64)),
+        calls_after=new.sum(b.calls.view(np.int64)),
+        counted=~(
+            old.any(a.evidence != Evidence.COUNTER) | new.any(b.evidence != Evidence.COUNTER)
+        ),
+        count_before=old.sum(np.ones(len(a), np.int64)),
+        count_after=new.sum(np.ones(len(b), np.int64)),
+        sites=sites,
+        old_line=np.array(lines, np.int64),
+        match=np.array([match for *_, match in pairs], np.object_),
+    )
+
+
+class _Rows:
+    """Adds up a snapshot's sites to the rows of the comparison."""
+
+    def __init__(self, rows: list[list[int]], sites: Sites) -> None:
+        self._count = len(rows)
+        self._where = np.zeros(len(sites), np.intp)
+        for i, part in enumerate(rows):
+            self._where[part] = i
+
+    def sum(self, values: Int) -> Int:
+        out = np.zeros(self._count, np.int64)
+        np.add.at(out, self._where, values)
+        return out
+
+    def any(self, values: Bool) -> Bool:
+        out = np.zeros(self._count, np.bool_)
+        np.logical_or.at(out, self._where, values)
+        return out
+
+
+def _may_have_moved(before: Snapshot, after: Snapshot) -> bool:
+    """Whether a line that only one snapshot has can be another line of the other.
+
+    If neither has the sites that hold nothing, a function can seem to have moved a site
+    when in truth another one holds memory now. Then only a known rebuild is believed.
+    """
+    if before.has_zeros or after.has_zeros:
+        return True
+    return None not in (before.build, after.build) and before.build != after.build
+
+
+def _pairs(
+    before: Sites, after: Sites, loosely: bool
+) -> Iterator[tuple[list[int], list[int], Match]]:
+    """Rows before, rows after, and how they were matched; each row once."""
+    old, new = _by_function(before), _by_function(after)
+    for function in dict.fromkeys([*new, *old]):
+        mine, yours = old.get(function, {}), new.get(function, {})
+        if loosely and len(mine) == len(yours):
+            for a, b in zip(sorted(mine), sorted(yours), strict=True):
+                yield mine[a], yours[b], Match.EXACT if a == b else Match.MOVED
+            continue
+        for line in sorted(mine.keys() & yours.keys()):
+            yield mine.pop(line), yours.pop(line), Match.EXACT
+        if loosely and mine and yours:
+            yield _rows(mine), _rows(yours), Match.TOGETHER
+            continue
+        for rows in mine.values():
+            yield rows, [], Match.EXACT
+        for rows in yours.values():
+            yield [], rows, Match.EXACT
+
+
+def _rows(lines: Lines) -> list[int]:
+    return [row for line in sorted(lines) for row in lines[line]]
+
+
+def _by_function(sites: Sites) -> dict[Function, Lines]:
+    out: dict[Function, Lines] = defaultdict(lambda: defaultdict(list))
+    columns = (sites.module, sites.file, sites.function, sites.line.tolist())
+    for row, (module, file, function, line) in enumerate(zip(*columns, strict=True)):
+        out[module, file, function][line].append(row)
+    return out
+
+
+def group(changes: Changes, by: GroupBy) -> Changes:
+    """Add up the sites of each function, file, directory or module."""
+    if by == "site":
+        return changes
+    assert changes.sites is not None
+    names, where = group_names(changes.sites, by)
+
+    def total(column: Int) -> Int:
+        out = np.zeros(len(names), np.int64)
+        np.add.at(out, where, column)
+        return out
+
+    counted = np.ones(len(names), np.bool_)
+    np.logical_and.at(counted, where, changes.counted)
+    return Changes(
+        by=by,
+        name=names,
+        before=total(changes.before),
+        after=total(changes.after),
+        calls_before=total(changes.calls_before),
+        calls_after=total(changes.calls_after),
+        counted=counted,
+        count_before=total(changes.count_before),
+        count_after=total(changes.count_after),
+    )
+
+
+def order(changes: Changes, by: SortBy = "growth", top: int | None = None) -> Changes:
+    """Sort rows, largest growth first (names ascending), and keep the first *top*."""
+    if by == "name":
+        index = np.argsort(changes.name.astype(str), kind="stable")
+    else:
+        key = {"growth": changes.growth, "calls": changes.calls, "after": changes.after}[by]
+        index = np.argsort(-key, kind="stable")
+    return changes.take(index[:top])
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Of rows; sizes in bytes."""
+
+    rows: int
+    grown: int
+    """Sum of what grew."""
+    shrunk: int
+    """Sum of what shrank, positive."""
+    new: int
+    """Number of rows that held nothing before."""
+    gone: int
+    loose: int
+    """Number of rows matched loosely."""
+
+
+def summary(changes: Changes) -> Summary:
+    growth, match = changes.growth, changes.match
+    return Summary(
+        rows=len(changes),
+        grown=int(growth[growth > 0].sum()),
+        shrunk=int(-growth[growth < 0].sum()),
+        new=int(np.count_nonzero(changes.new)),
+        gone=int(np.count_nonzero(changes.gone)),
+        loose=0 if match is None else int(np.count_nonzero(match != Match.EXACT)),
+    )

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Call sites from whatever was kept of them: a dump, /proc/allocinfo, or a saved report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+from .analysis.diff import Snapshot
+from .analysis.saved import NotAReportError, parse_report
+from .api import Dump
+from .dump.core import looks_like_core
+from .dump.program import open_dump
+from .errors import DumpError
+from .kernel.allocinfo import KNOWN_VERSIONS, is_listing, parse_listing
+from .kernel.sites import Evidence
+from .text import printable
+
+# A hundred thousand sites, as many as the kernel has room for in modules, are 10 MiB of
+# text and 40 MiB of JSON.
+_MAX_SIZE = 512 << 20
+_HEAD = 1 << 16
+
+
+def open_snapshot(path: str | os.PathLike[str]) -> Snapshot:
+    """Read a vmcore, a saved /proc/allocinfo, or a report saved as JSON.
+
+    Sites whose size nothing tells are left out, and counted in a warning.
+
+    :raises AllocdumpError: if it is none of these, or cannot be read
+    """
+    name = os.fspath(path)
+    shown = printable(os.fsencode(name))
+    try:
+        with open(name, "rb") as file:
+            head = file.read(_HEAD)
+            if looks_like_core(name, head):
+                return _known_sizes(_from_dump(name, shown))
+            read = _reader(head)
+            if read is None:
+                raise DumpError(
+                    f"{shown} is {'not' if head else 'empty, and not'} a dump, a saved"
+                    " /proc/allocinfo, or a report saved with --format json; name one of these."
+                )
+            return _known_sizes(read(shown, head + file.read(_MAX_SIZE - len(head))))
+    except FileNotFoundError:
+        raise DumpError(f"{shown} does not exist; check the path.") from None
+    except IsADirectoryError:
+        raise DumpError(f"{shown} is a directory; name a file in it.") from None
+    except OSError as e:
+        raise DumpError(f"{shown} cannot be read: {e.strerror}.") from None
+
+
+def _reader(head: bytes) -> Callable[[str, bytes], Snapshot] | None:
+    if head.lstrip().startswith(b"{"):
+        return _from_report
+    return _from_listing if is_listing(head) else None
+
+
+def _from_dump(path: str, shown: str) -> Snapshot:
+    report = Dump(open_dump(path)).report()
+    origin = report.origin
+    return Snapshot(
+        path=shown,
+        kind="dump",
+        sites=report.sites,
+        system=origin.system,
+        reason=origin.reason,
+        warnings=list(report.warnings),
+    )
+
+
+def _from_report(path: str, text: bytes) -> Snapshot:
+    try:
+        saved = parse_report(text)
+    except NotAReportError as e:
+        raise DumpError(f"{path} {e}.") from None
+    out = Snapshot(path, "report", saved.sites, saved.system, saved.reason, saved.warnings)
+    if saved.unreadable:
+        out.warnings.append(f"{saved.unreadable:,} rows are damaged and left out.")
+    elif saved.held is not None and saved.held != int(saved.sites.bytes.sum()):
+        out.warnings.append(
+            f"It was saved with --filter, --top or the like: only {len(saved.sites):,} sites are"
+            " in it, and what others hold looks new or gone."
+        )
+    return out
+
+
+def _from_listing(path: str, text: bytes) -> Snapshot:
+    listing = parse_listing(text)
+    out = Snapshot(path, "allocinfo", listing.sites)
+    if listing.version and listing.version not in KNOWN_VERSIONS:
+        out.warnings.append(
+            f"It is in version {listing.version} of the format; this allocdump knows"
+            f" {' and '.join(KNOWN_VERSIONS)}, and took what looks the same."
+        )
+    if listing.unreadable:
+        lines = "line is" if listing.unreadable == 1 else "lines are"
+        out.warnings.append(f"{listing.unreadable:,} {lines} cut or damaged and left out.")
+    return out
+
+
+def _known_sizes(snapshot: Snapshot) -> Snapshot:
+    known = snapshot.sites.evidence != Evidence.NONE
+    if lost := int(np.count_nonzero(~known)):
+        sites = "1 site" if lost == 1 else f"{lost:,} sites"
+        snapshot.warnings.append(f"The size of {sites} is unknown and left out.")
+        snapshot.sites = snapshot.sites.take(known)
+    return snapshot

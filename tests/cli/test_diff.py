@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""``allocdump diff`` on real dumps, texts of /proc/allocinfo and saved reports."""
+
+import csv
+import io
+import json
+import re
+
+import pytest
+
+from ..dumpdata import CORES_WITH_TRUTH, core, name, run
+
+QUIET = core("7.2-quiet")
+
+
+def rows(*args, code=0):
+    done = run("diff", *args, "--format", "csv")
+    assert done.returncode == code, done.stderr
+    return list(csv.DictReader(io.StringIO(done.stdout)))
+
+
+def saved(path, *args, core=QUIET):
+    done = run("report", core, "--format", "json", "--output", path, *args)
+    assert done.returncode == 0
+    return path
+
+
+@pytest.mark.parametrize("core", CORES_WITH_TRUTH, ids=name)
+def test_a_dump_differs_from_itself_in_nothing(core, tmp_path):
+    kept = [core, saved(tmp_path / "all.json", "--all", core=core)]
+    kept.append(saved(tmp_path / "some.json", core=core))
+    for before in kept:
+        for after in kept:
+            done = run("diff", before, after, "--fail-over", "0")
+            assert done.returncode == 0
+            assert done.stdout.splitlines()[3].startswith("no differences; all sites:")
+
+
+@pytest.mark.parametrize("core", CORES_WITH_TRUTH, ids=name)
+def test_a_dump_and_what_its_kernel_printed(core):
+    """Only what unloaded modules left is not in /proc/allocinfo."""
+    found = rows(core.parent / "truth.allocinfo", core)
+    assert found
+    assert {(row["module"], row["state"]) for row in found} == {("leaked", "new")}
+
+
+def test_growth_is_what_two_texts_of_the_kernel_say():
+    before, after = (QUIET.parent / f for f in ("allocinfo.before", "truth.allocinfo"))
+
+    def held(path):
+        out = {}
+        for line in path.read_text().splitlines()[2:]:
+            size, calls, *site = line.replace("accurate:no", "").split()
+            was = out.get(tuple(site), (0, 0))
+            out[tuple(site)] = (was[0] + int(size), was[1] + int(calls))
+        return out
+
+    old, new = held(before), held(after)
+    grown = {
+        site: (new[site][0] - old[site][0], new[site][1] - old[site][1])
+        for site in old.keys() | new.keys()
+        if new[site] != old[site]
+    }
+    found = {}
+    for row in rows(before, after):
+        module = [f"[{row['module']}]"] if row["module"] else []
+        site = (f"{row['file']}:{row['line']}", *module, f"func:{row['function']}")
+        found[site] = (int(row["growth"]), int(row["calls_growth"]))
+    assert found == grown
+
+
+def test_a_known_leak_is_on_top():
+    """The module leaked 1,024 pages more before the second dump; nothing else comes near."""
+    dumps = core("7.3-before"), core("7.3-after")
+    first, *others = rows(*dumps)
+    assert (first["file"], first["function"]) == ("leaker.c", "leaker_get_page")
+    assert (first["growth"], first["calls_growth"]) == (str(1024 * 4096), "1024")
+    assert all(abs(int(row["growth"])) < 64 << 10 for row in others)
+    said = rows(*(dump.parent / "truth.allocinfo" for dump in dumps))
+    assert [(r["file"], r["line"], r["growth"]) for r in said] == [
+        (r["file"], r["line"], r["growth"]) for r in [first, *others]
+    ]
+    assert run("diff", *dumps, "--fail-over", "1M").returncode == 1
+    assert run("diff", *reversed(dumps), "--fail-over", "1M").returncode == 0
+
+
+def test_a_kernel_in_which_only_lines_moved(tmp_path):
+    """Every site is found again, and every one is marked as loosely matched."""
+    before = QUIET.parent / "truth.allocinfo"
+    after = tmp_path / "after"
+    after.write_text(re.sub(r":(\d+) ", lambda m: f":{int(m[1]) + 7} ", before.read_text()))
+    assert rows(before, after) == []
+    found = rows(before, after, "--all")
+    assert {row["match"] for row in found} == {"moved"}
+    assert all(int(row["line"]) == int(row["old_line"]) + 7 for row in found)
+
+
+def test_another_kernel():
+    """6.12 and 7.2 share most functions; nothing is counted twice or lost."""
+    before, after = core("6.12-oom"), QUIET
+    found = rows(before, after, "--all")
+    for column, path in (("before", before), ("after", after)):
+        report = json.loads(run("report", path, "--format", "json").stdout)
+        assert sum(int(row[column]) for row in found) == report["total"]["bytes"]
+    assert {"moved", "exact", "together"} == {row["match"] for row in found}
+
+
+def test_fail_over():
+    args = [QUIET.parent / "allocinfo.before", QUIET]
+    done = run("diff", *args, "--fail-over", "1M")
+    assert done.returncode == 1
+    assert done.stderr.endswith(
+        "1 site grew by more than 1.00 MiB, most of all leaked.c:25 (+2.00 MiB).\n"
+    )
+    assert "leaked_pages" in done.stdout
+    assert run("diff", *args, "--fail-over", "2M").returncode == 0
+    assert run("diff", *args, "--fail-over", "0", "--filter", "nothing").returncode == 0
+    assert run("diff", *args, "--fail-over", "2M", "--group-by", "module").returncode == 1
+    # What is not shown counts, too.
+    assert run("diff", *args, "--fail-over", "100K", "--top", "1").returncode == 1
+
+
+def test_choosing():
+    args = [QUIET.parent / "allocinfo.before", QUIET]
+    assert {row["module"] for row in rows(*args, "--filter", "module=leaked")} == {"leaked"}
+    assert len(rows(*args, "--min-size", "64K")) == 3
+    assert len(rows(*args, "--top", "2")) == 2
+    assert rows(*args, "--sort", "name")[0]["file"].startswith("arch/")
+    assert {"leaked", "(built-in)"} == {r["name"] for r in rows(*args, "--group-by", "module")}
+    assert "2,097,152" in run("diff", *args, "--exact").stdout
+
+
+def test_through_a_pipe():
+    text = (QUIET.parent / "allocinfo.before").read_text()
+    done = run("diff", "/dev/stdin", QUIET, "--min-size", "1M", input=text)
+    assert "leaked_pages" in done.stdout
+
+
+def fails(code, *args, before=QUIET):
+    done = run("diff", before, *args)
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("allocdump: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def test_files_that_are_none_of_the_three(tmp_path):
+    path = tmp_path / "file"
+    assert "does not exist" in fails(3, path)
+    assert "is a directory" in fails(3, tmp_path)
+    path.touch()
+    assert "is empty" in fails(3, path)
+    for raw in (b"something else\n", b"\0" * 100_000, (QUIET.parent / "vmallocinfo").read_bytes()):
+        path.write_bytes(raw)
+        assert "not a dump, a saved /proc/allocinfo, or a report" in fails(3, path)
+    path.write_bytes(b"makedumpfile".ljust(16, b"\0"))
+    assert "makedumpfile -R" in fails(3, path)
+    assert "never enabled" in fails(5, core("tiny-never"))
+
+
+def test_damaged_reports(tmp_path):
+    path = saved(tmp_path / "report.json")
+    whole = path.read_text()
+    path.write_text(whole[:-100])
+    assert "not whole JSON" in fails(3, path)
+    path.write_text(whole.replace('"version": 1', '"version": 99', 1))
+    assert "version 99" in fails(3, path)
+    path.write_text(run("usage", QUIET, "--format", "json").stdout)
+    assert "holds allocdump.usage" in fails(3, path)
+    assert "without --group-by" in fails(3, saved(path, "--group-by", "file"))
+
+
+def test_what_is_missing_is_said(tmp_path):
+    path = saved(tmp_path / "report.json", "--top", "5")
+    done = run("diff", path, QUIET)
+    assert done.returncode == 0
+    assert "only 5 sites are in it" in done.stderr
+    listing = tmp_path / "listing"
+    text = (QUIET.parent / "truth.allocinfo").read_text()
+    listing.write_text(text.replace("version: 2.0", "version: 3.0")[:-10])
+    done = run("diff", listing, QUIET)
+    assert done.returncode == 0
+    assert "version 3.0" in done.stderr
+    assert "1 line is cut" in done.stderr
