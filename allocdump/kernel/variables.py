@@ -22,6 +22,16 @@ from .scan import Scanner, runs_of
 
 _STACKS = ("irq_stack_backing_store", "exception_stacks")
 """Per-CPU variables that are stacks: what lies there unused is no pointer."""
+_TABLES = (
+    "kallsyms_names",
+    "kallsyms_offsets",
+    "kallsyms_seqs_of_names",
+    "__start_BTF",
+    "__start_orc_unwind_ip",
+    "__start_orc_unwind",
+    "orc_lookup",
+)
+"""Tables for finding symbols, types and stack frames: megabytes without a pointer."""
 _INIT_STACK = ("__start_init_stack", "__end_init_stack")
 """The boot task's stack, which is looked at with the tasks."""
 
@@ -66,7 +76,7 @@ def scan_variables(scanner: Scanner) -> list[str]:
     def symbol(address: int) -> str:
         return printable(prog.symbol(address).name.encode())
 
-    missing = _image(prog, scanner, Variables(start, symbol, roots, "kernel"))
+    missing = _image(prog, scanner, Variables(start, symbol, roots, "kernel"), start)
     missing += _per_cpu(prog, scanner, Variables(start, symbol, roots, "per-CPU"))
     modules = loaded_modules(prog)
     problems = list(modules.problems)
@@ -87,7 +97,7 @@ def _scan(scanner: Scanner, address: int, size: int, names: Variables, less: int
     return int(np.count_nonzero(~ok))
 
 
-def _image(prog: Program, scanner: Scanner, names: Variables) -> int:
+def _image(prog: Program, scanner: Scanner, names: Variables, symbols: U64) -> int:
     """Data of the kernel image: what boot freed of it belongs to others since."""
     try:
         start, first, pages = kernel_image(prog)
@@ -96,6 +106,12 @@ def _image(prog: Program, scanner: Scanner, names: Variables) -> int:
         return 0  # it is boot memory like other
     kept = scanner.heap.of_pages(np.arange(first, first + pages)) == scanner.heap.boot
     kept[:data] = False
+    for name in _TABLES:
+        with suppress(LookupError):
+            address = prog.symbol(name).address
+            after = symbols[symbols > address]
+            if len(after):
+                kept[-(-(address - start) // PAGE) : (int(after[0]) - start) // PAGE] = False
     with suppress(LookupError):
         low, high = ((prog.symbol(name).address - start) // PAGE for name in _INIT_STACK)
         kept[low:high] = False

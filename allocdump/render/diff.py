@@ -14,8 +14,8 @@ from typing import Any
 from ..analysis.diff import Changes, Match, Snapshot, Summary
 from ..analysis.report import BUILT_IN
 from . import units
-from .spreadsheet import csv_lines
 from .header import machine
+from .spreadsheet import csv_lines
 from .table import NAME_HEADINGS, Column, Style, lay_out
 
 SITE_FIELDS = (

@@ -14,8 +14,8 @@ from typing import Generic, TypeVar
 
 from ..analysis.report import Report, directory
 from ..kernel.sites import Sites
-from .protobuf import embedded, number, numbers
 from .header import header
+from .protobuf import embedded, number, numbers
 
 KERNEL = "[kernel]"
 SPACE = ("inuse_space", "bytes")

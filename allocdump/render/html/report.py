@@ -10,8 +10,8 @@ from ...analysis.usage import Node
 from ...kernel.sites import UNKNOWN
 from ...text import printable
 from .. import units
-from ..records import records
 from ..header import completeness
+from ..records import records
 from ..table import NAME_HEADINGS, notes
 from .page import Column, Page, Section, Table, Tree, render
 
