@@ -20,7 +20,7 @@ from .text import printable
 
 # A hundred thousand sites, as many as the kernel has room for in modules, are 10 MiB of
 # text and 40 MiB of JSON.
-_MAX_SIZE = 512 << 20
+_MAX_SIZE = 128 << 20
 _HEAD = 1 << 16
 
 

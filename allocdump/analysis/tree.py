@@ -12,6 +12,9 @@ from .diff import Changes, Int
 from .report import directory
 from .usage import Node
 
+# Paths come from the dump: no real one is deeper.
+_MAX_DEPTH = 30
+
 
 def site_tree(sites: Sites, sizes: Int, name: str) -> Node:
     """One leaf per site that has a size above zero; children are ordered by size.
@@ -25,7 +28,7 @@ def site_tree(sites: Sites, sizes: Int, name: str) -> Node:
     for i in np.flatnonzero(sizes > 0).tolist():
         file, line, module = sites.file[i], sites.line[i], sites.module[i]
         inside = root
-        for part in directory(file, module).split("/"):
+        for part in directory(file, module).split("/", _MAX_DEPTH):
             inside = inside.directories.setdefault(part, _Directory())
         where = f"{file}:{line}" + (f" [{module}]" if module else "")
         leaf = Node(sites.function[i], int(sizes[i]), note=where)

@@ -136,7 +136,7 @@ def test_sort_and_search(browser, tmp_path):
     assert find(browser, "th[aria-sort=ascending]").text == "Function"
     heads[5].click()
     assert column(browser, 5)[:20] == functions[::-1][:20]
-    # With the keyboard; unknown calls come last, in either direction.
+    # With the keyboard.
     calls = sorted((int(row["calls"]) for row in rows if row["calls"]), reverse=True)
     heads[1].send_keys(Keys.ENTER)
     assert column(browser, 1)[:20] == [units.count(n) for n in calls[:20]]
@@ -151,6 +151,19 @@ def test_sort_and_search(browser, tmp_path):
     search.send_keys("no such thing")
     assert column(browser, 5) == []
     assert browser.complaints() == []
+
+
+def test_what_is_unknown_comes_last(browser, tmp_path):
+    browser.open(page(tmp_path, "report", core("6.12-oom"), "--filter", "module=lea*"))
+    calls = column(browser, 1)
+    assert "-" in calls
+    known = sorted((int(text.replace(",", "")) for text in calls if text != "-"), reverse=True)
+    head = browser.driver.find_elements(By.CSS_SELECTOR, "th button")[1]
+    for expected in (known, known[::-1]):
+        head.click()
+        shown = column(browser, 1)
+        assert shown[: len(known)] == [units.count(n) for n in expected]
+        assert set(shown[len(known) :]) == {"-"}
 
 
 HOSTILE = [

@@ -159,6 +159,12 @@ def test_tree_of_sites():
     assert site_tree(empty, empty.bytes, "memory").children == []
 
 
+def test_a_path_without_end_is_no_tree_without_end():
+    rows = [("d/" * n + f"{n}.c", 1, "f", "", 1, 1) for n in range(1, 3000)]
+    sites = samples.sites(*rows)
+    assert site_tree(sites, sites.bytes, "memory").bytes == len(rows)
+
+
 def test_report_page():
     sites = samples.sites(*ROWS)
     report = samples.report(sites, warnings=["careful"])
