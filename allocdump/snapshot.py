@@ -20,7 +20,7 @@ from .text import printable
 
 # A hundred thousand sites, as many as the kernel has room for in modules, are 10 MiB of
 # text and 40 MiB of JSON.
-_MAX_SIZE = 512 << 20
+_MAX_SIZE = 128 << 20
 _HEAD = 1 << 16
 
 
@@ -37,7 +37,7 @@ def open_snapshot(path: str | os.PathLike[str]) -> Snapshot:
         with open(name, "rb") as file:
             head = file.read(_HEAD)
             if looks_like_core(name, head):
-                return _known_sizes(_from_dump(name))
+                return _known_sizes(_from_dump(name, shown))
             read = _reader(head)
             if read is None:
                 raise DumpError(
@@ -59,11 +59,11 @@ def _reader(head: bytes) -> Callable[[str, bytes], Snapshot] | None:
     return _from_listing if is_listing(head) else None
 
 
-def _from_dump(path: str) -> Snapshot:
+def _from_dump(path: str, shown: str) -> Snapshot:
     report = Dump(open_dump(path)).report()
     origin = report.origin
     return Snapshot(
-        path=origin.core,
+        path=shown,
         kind="dump",
         sites=report.sites,
         system=origin.system,

@@ -25,9 +25,10 @@ EXIT_GREW = 1
     "-f",
     "--format",
     "format_",
-    type=click.Choice(["table", "json", "csv"]),
+    type=click.Choice(["table", "json", "csv", "html"]),
     default="table",
     show_default=True,
+    help="html: a page to mail.",
 )
 @click.option("-n", "--top", type=click.IntRange(1), metavar="N", help="Show the first N rows.")
 @click.option(
@@ -84,6 +85,7 @@ def command(
       allocdump diff before.txt /proc/allocinfo --top 20
       allocdump diff monday/vmcore tuesday/vmcore --group-by module
       allocdump diff before.json after.json --filter module=mydrv --fail-over 64K
+      allocdump diff before.txt after.txt --format html --output growth.html
     """
     old, new = open_snapshot(before), open_snapshot(after)
     for snapshot in (old, new):
@@ -111,7 +113,12 @@ def command(
             data = render.as_json(old, new, shown, chosen)
         case "csv":
             data = render.as_csv(shown)
-    write(data, output)
+        case "html":
+            from ..analysis.tree import growth_tree
+            from ..render.html import diff as html
+
+            data = html.as_page(old, new, shown, chosen, growth_tree(changes))
+    write(data, output, to_terminal=format_ != "html")
     return EXIT_GREW if failed else 0
 
 

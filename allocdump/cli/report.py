@@ -29,11 +29,11 @@ from .options import (
     "-f",
     "--format",
     "format_",
-    type=click.Choice(["table", "allocinfo", "json", "csv", "folded", "pprof"]),
+    type=click.Choice(["table", "allocinfo", "json", "csv", "folded", "pprof", "html"]),
     default="table",
     show_default=True,
     help="allocinfo: as the kernel prints it, byte for byte. folded: for flame graphs."
-    " pprof: for go tool pprof, Speedscope and Perfetto.",
+    " pprof: for go tool pprof, Speedscope and Perfetto. html: a page to mail.",
 )
 @click.option("-n", "--top", type=click.IntRange(1), metavar="N", help="Show the first N rows.")
 @click.option(
@@ -88,6 +88,7 @@ def command(
       allocdump report vmcore --format allocinfo | sort -g | tail
       allocdump report vmcore --format folded | flamegraph.pl > memory.svg
       allocdump report vmcore --format pprof --output memory.pb.gz
+      allocdump report vmcore --format html --output memory.html
     """
     as_kernel = format_ == "allocinfo"
     if group_by != "site" and format_ in ("allocinfo", "folded", "pprof"):
@@ -133,6 +134,12 @@ def command(
 
             assert rows.sites is not None
             data = pprof.render(report, rows.sites)
+        case "html":
+            from ..analysis.tree import site_tree
+            from ..render.html import report as html
+
+            tree = site_tree(chosen, chosen.bytes, "memory")
+            data = html.as_page(report, rows, shown, whole, tree)
         case "json":
             from ..render import records
 
@@ -141,7 +148,7 @@ def command(
             from ..render import records
 
             data = records.as_csv(rows, whole)
-    write(data, output, to_terminal=format_ != "pprof")
+    write(data, output, to_terminal=format_ not in ("pprof", "html"))
 
 
 def _header(dump: Dump) -> str:

@@ -7,7 +7,7 @@ import click
 
 from ..api import Dump
 from ..render import usage as render
-from .options import opens_dump, warn
+from .options import opens_dump, output_option, warn, write
 from .progress import progress
 
 _DEPTH = 2
@@ -20,14 +20,15 @@ _DEPTH = 2
     "--depth",
     type=click.IntRange(0),
     metavar="N",
-    help="Levels of the tree.  [default: 2; all for json]",
+    help="Levels of the tree.  [default: 2; all for json and html]",
 )
 @click.option("-e", "--exact", is_flag=True, help="Sizes in bytes.")
 @click.option(
-    "-f", "--format", "format_", type=click.Choice(["tree", "json"]), default="tree",
-    show_default=True,
+    "-f", "--format", "format_", type=click.Choice(["tree", "json", "html"]), default="tree",
+    show_default=True, help="html: a page to mail.",
 )  # fmt: skip
-def command(dump: Dump, depth: int | None, exact: bool, format_: str) -> None:
+@output_option
+def command(dump: Dump, depth: int | None, exact: bool, format_: str, output: str | None) -> None:
     """Where all memory went: every page in exactly one class, down to the call sites.
 
     Classes add up to all memory. Slabs are divided into the objects in them, so that
@@ -39,14 +40,20 @@ def command(dump: Dump, depth: int | None, exact: bool, format_: str) -> None:
       allocdump usage vmcore
       allocdump usage vmcore --depth 3
       allocdump usage vmcore --format json
+      allocdump usage vmcore --format html --output usage.html
     """
     report = dump.report()
     with progress("Reading memory") as show:
         root = dump.usage(show)
-    warn(report.warnings + [f"{p}." for p in dump.attribution().problems])
-    if format_ == "json":
-        click.echo(render.as_json(root, depth), nl=False)
-    else:
-        click.echo(
-            render.as_tree(report, root, _DEPTH if depth is None else depth, exact), nl=False
-        )
+    problems = [f"{p}." for p in dump.attribution().problems]
+    warn(report.warnings + problems)
+    match format_:
+        case "tree":
+            data = render.as_tree(report, root, _DEPTH if depth is None else depth, exact)
+        case "json":
+            data = render.as_json(root, depth)
+        case "html":
+            from ..render.html import usage as html
+
+            data = html.as_page(report, root, problems)
+    write(data, output, to_terminal=format_ != "html")

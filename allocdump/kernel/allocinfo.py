@@ -40,7 +40,8 @@ def allocinfo_header(prog: Program) -> str | None:
 _SAVED_VERSION = re.compile(rb"allocinfo - version: (\S{1,16})\s*")
 # Version 2.0 added the mark. The kernel ends each line with a blank; editors take it away.
 _RECORD = re.compile(
-    rb"\s*(-?\d{1,20})\s+(\d{1,20}) (.+):(\d{1,10})(?: \[(.*?)\])? func:(\S+)( accurate:no)?\s*"
+    rb"\s*(-?\d{1,20})\s+(\d{1,20}) (.+):(\d{1,10})(?: \[([^\[\]]*)\])?"
+    rb" func:(\S+)( accurate:no)?\s*"
 )
 _MAX_LINE = 4096
 
@@ -61,7 +62,7 @@ class Listing:
 def is_listing(head: bytes) -> bool:
     """Whether a file that starts like this was read from /proc/allocinfo."""
     lines = [line for line in head.splitlines() if line.strip() and not line.startswith(b"#")]
-    return bool(lines) and bool(_SAVED_VERSION.fullmatch(lines[0]) or _RECORD.fullmatch(lines[0]))
+    return bool(lines) and bool(_SAVED_VERSION.fullmatch(lines[0]) or _record(lines[0]))
 
 
 def parse_listing(text: bytes) -> Listing:

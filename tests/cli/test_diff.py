@@ -3,10 +3,14 @@
 
 import csv
 import io
+import itertools
 import json
 import re
 
 import pytest
+
+from allocdump.analysis.diff import compare
+from allocdump.snapshot import open_snapshot
 
 from ..dumpdata import CORES_WITH_TRUTH, core, name, run
 
@@ -27,13 +31,18 @@ def saved(path, *args, core=QUIET):
 
 @pytest.mark.parametrize("core", CORES_WITH_TRUTH, ids=name)
 def test_a_dump_differs_from_itself_in_nothing(core, tmp_path):
-    kept = [core, saved(tmp_path / "all.json", "--all", core=core)]
-    kept.append(saved(tmp_path / "some.json", core=core))
-    for before in kept:
-        for after in kept:
-            done = run("diff", before, after, "--fail-over", "0")
-            assert done.returncode == 0
-            assert done.stdout.splitlines()[3].startswith("no differences; all sites:")
+    done = run("diff", core, core, "--fail-over", "0")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[3].startswith("no differences; all sites:")
+    kept = [
+        core,
+        saved(tmp_path / "all.json", "--all", core=core),
+        saved(tmp_path / "some.json", core=core),
+    ]
+    for before, after in itertools.product(map(open_snapshot, kept), repeat=2):
+        changes = compare(before, after)
+        assert not changes.changed.any()
+        assert set(changes.match) == {"exact"}
 
 
 @pytest.mark.parametrize("core", CORES_WITH_TRUTH, ids=name)
@@ -67,6 +76,21 @@ def test_growth_is_what_two_texts_of_the_kernel_say():
         site = (f"{row['file']}:{row['line']}", *module, f"func:{row['function']}")
         found[site] = (int(row["growth"]), int(row["calls_growth"]))
     assert found == grown
+
+
+def test_a_known_leak_is_on_top():
+    """The module leaked 1,024 pages more before the second dump; nothing else comes near."""
+    dumps = core("7.3-before"), core("7.3-after")
+    first, *others = rows(*dumps)
+    assert (first["file"], first["function"]) == ("leaker.c", "leaker_get_page")
+    assert (first["growth"], first["calls_growth"]) == (str(1024 * 4096), "1024")
+    assert all(abs(int(row["growth"])) < 64 << 10 for row in others)
+    said = rows(*(dump.parent / "truth.allocinfo" for dump in dumps))
+    assert [(r["file"], r["line"], r["growth"]) for r in said] == [
+        (r["file"], r["line"], r["growth"]) for r in [first, *others]
+    ]
+    assert run("diff", *dumps, "--fail-over", "1M").returncode == 1
+    assert run("diff", *reversed(dumps), "--fail-over", "1M").returncode == 0
 
 
 def test_a_kernel_in_which_only_lines_moved(tmp_path):
@@ -154,6 +178,17 @@ def test_damaged_reports(tmp_path):
     path.write_text(run("usage", QUIET, "--format", "json").stdout)
     assert "holds allocdump.usage" in fails(3, path)
     assert "without --group-by" in fails(3, saved(path, "--group-by", "file"))
+
+
+def test_a_site_of_unknown_size_neither_grew_nor_shrank(tmp_path):
+    path = saved(tmp_path / "report.json", "--all")
+    document = json.loads(path.read_text())
+    document["rows"][0] |= {"bytes": None, "calls": None, "evidence": "none"}
+    path.write_text(json.dumps(document))
+    done = run("diff", path, path)
+    assert "no differences" in done.stdout
+    assert "The size of 1 site is unknown and left out." in done.stderr
+    assert f"{len(document['rows']) - 1:,} sites" in done.stdout.splitlines()[0]
 
 
 def test_what_is_missing_is_said(tmp_path):

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Call sites as a tree: directories, files, functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..kernel.sites import Sites
+from .diff import Changes, Int
+from .report import directory
+from .usage import Node
+
+# Paths come from the dump: no real one is deeper.
+_MAX_DEPTH = 30
+
+
+def site_tree(sites: Sites, sizes: Int, name: str) -> Node:
+    """One leaf per site that has a size above zero; children are ordered by size.
+
+    A directory that has nothing but another one in it is one with it.
+
+    :param sizes: bytes of each site, shape (number of sites,)
+    :param name: of the root
+    """
+    root = _Directory()
+    for i in np.flatnonzero(sizes > 0).tolist():
+        file, line, module = sites.file[i], sites.line[i], sites.module[i]
+        inside = root
+        for part in directory(file, module).split("/", _MAX_DEPTH):
+            inside = inside.directories.setdefault(part, _Directory())
+        where = f"{file}:{line}" + (f" [{module}]" if module else "")
+        leaf = Node(sites.function[i], int(sizes[i]), note=where)
+        inside.files.setdefault(file.rpartition("/")[2], []).append(leaf)
+    return root.node(name)
+
+
+@dataclass
+class _Directory:
+    directories: dict[str, _Directory] = field(default_factory=dict)
+    files: dict[str, list[Node]] = field(default_factory=dict)
+
+    def node(self, name: str) -> Node:
+        return Node(name).add(
+            *(inner.merged(part) for part, inner in self.directories.items()),
+            *(Node(file).add(*leaves) for file, leaves in self.files.items()),
+        )
+
+    def merged(self, name: str) -> Node:
+        """With the only directory in it, if there is nothing else."""
+        inside = self
+        while len(inside.directories) == 1 and not inside.files:
+            ((part, inside),) = inside.directories.items()
+            name = f"{name}/{part}"
+        return inside.node(name)
+
+
+def growth_tree(changes: Changes) -> Node:
+    """What grew and what shrank, each as a tree of sites."""
+    assert changes.sites is not None
+    return Node("changes").add(
+        site_tree(changes.sites, changes.growth, "grew"),
+        site_tree(changes.sites, -changes.growth, "shrank"),
+    )

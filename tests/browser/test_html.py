@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The pages, in a real browser."""
+
+import csv
+import io
+import itertools
+import json
+import time
+
+import pytest
+from selenium.webdriver import ActionChains, Keys
+from selenium.webdriver.common.by import By
+
+from allocdump.analysis.report import group, order, total
+from allocdump.analysis.tree import site_tree
+from allocdump.render import units
+from allocdump.render.html import report as html
+
+from .. import samples
+from ..dumpdata import core, run
+from .chromium import CHROMIUM, DRIVER, Browser
+
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER),
+    reason="needs Debian's packages chromium and chromium-driver",
+)
+
+QUIET = core("7.2-quiet")
+LEAVES = "return arguments[0].data[0].customdata.reduce((sum, leaves) => sum + leaves, 0)"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    one = Browser()
+    yield one
+    one.quit()
+
+
+def page(tmp_path, *args):
+    path = tmp_path / "page.html"
+    done = run(*args, "--format", "html", "--output", path)
+    assert (done.returncode, done.stdout) == (0, "")
+    return path
+
+
+def made_up(tmp_path, sites):
+    rows, everything = order(group(sites)), total(sites)
+    tree = site_tree(sites, sites.bytes, "memory")
+    path = tmp_path / "page.html"
+    path.write_text(html.as_page(samples.report(sites), rows, everything, everything, tree))
+    return path
+
+
+def find(browser, selector):
+    return browser.driver.find_element(By.CSS_SELECTOR, selector)
+
+
+def column(browser, number):
+    """The cells of a column that are in the document."""
+    return browser.run(
+        "return [...document.querySelectorAll('tbody tr:not(.space)')]"
+        ".map(row => row.children[arguments[0]].textContent)",
+        number,
+    )
+
+
+@pytest.mark.parametrize("folder", ["7.2-quiet", "6.12-oom"])
+def test_report(browser, tmp_path, folder):
+    browser.open(page(tmp_path, "report", core(folder)))
+    text = run("report", core(folder), "--format", "csv").stdout
+    rows = list(csv.DictReader(io.StringIO(text)))
+    holding = [row for row in rows if int(row["bytes"]) > 0]
+    assert browser.run(LEAVES, find(browser, ".chart")) == len(holding)
+    # As many tiles are drawn as there are places for, and what they hold is all.
+    drawn = browser.run("return document.querySelectorAll('.chart .slice').length")
+    assert drawn == browser.run("return document.querySelector('.chart').data[0].ids.length")
+    whole = browser.run("return document.querySelector('.chart').data[0].values[0]")
+    assert whole == sum(int(row["bytes"]) for row in holding)
+    assert column(browser, 0)[:5] == [units.size(int(row["bytes"])) for row in rows[:5]]
+    assert find(browser, "output").text.startswith(f"{len(rows)} sites: ")
+    assert browser.run(
+        "const { scrollWidth, clientWidth } = document.querySelector('.scroll');"
+        "return scrollWidth <= clientWidth"
+    )
+
+
+def test_treemap_goes_closer_and_back(browser, tmp_path):
+    browser.open(page(tmp_path, "report", QUIET))
+    chart = find(browser, ".chart")
+    everything = browser.run(LEAVES, chart)
+
+    def click(text):
+        for tile in chart.find_elements(By.CSS_SELECTOR, ".slice, .pathbar"):
+            label = tile.find_element(By.CSS_SELECTOR, "text")
+            if label.text.startswith(text):
+                ActionChains(browser.driver).move_to_element(label).click().perform()
+                time.sleep(0.1)
+                return
+        labels = [
+            t.text for t in chart.find_elements(By.CSS_SELECTOR, ".slice text, .pathbar text")
+        ]
+        raise AssertionError(f"there is no {text!r} among {labels}")
+
+    def top():
+        return browser.run(
+            "const { level, ids, labels } = arguments[0].data[0];return labels[ids.indexOf(level)]",
+            chart,
+        )
+
+    text = run("report", QUIET, "--format", "csv", "--filter", "file=mm/*").stdout
+    sites = list(csv.DictReader(io.StringIO(text)))
+    click("mm ")
+    assert top().startswith("mm ")
+    assert browser.run(LEAVES, chart) == len(sites)
+    click("slub.c ")
+    assert top().startswith("slub.c ")
+    slub = [site for site in sites if site["file"] == "mm/slub.c"]
+    assert browser.run(LEAVES, chart) == len(slub)
+    click("mm ")
+    click("memory ")
+    assert browser.run(LEAVES, chart) == everything
+    assert browser.complaints() == []
+
+
+def test_sort_and_search(browser, tmp_path):
+    browser.open(page(tmp_path, "report", QUIET))
+    text = run("report", QUIET, "--format", "csv").stdout
+    rows = list(csv.DictReader(io.StringIO(text)))
+    heads = browser.driver.find_elements(By.CSS_SELECTOR, "th button")
+    assert [head.text for head in heads][:6] == [
+        "Size", "Calls", "Average", "Share", "Site", "Function",
+    ]  # fmt: skip
+    functions = sorted(row["function"] for row in rows)
+    heads[5].click()
+    assert column(browser, 5)[:20] == functions[:20]
+    assert find(browser, "th[aria-sort=ascending]").text == "Function"
+    heads[5].click()
+    assert column(browser, 5)[:20] == functions[::-1][:20]
+    # With the keyboard.
+    calls = sorted((int(row["calls"]) for row in rows if row["calls"]), reverse=True)
+    heads[1].send_keys(Keys.ENTER)
+    assert column(browser, 1)[:20] == [units.count(n) for n in calls[:20]]
+    assert find(browser, "th[aria-sort=descending]").text == "Calls"
+    search = find(browser, "input[type=search]")
+    search.send_keys("labmod vmalloc")
+    found = [row for row in rows if "labmod" in row["file"] and "vmalloc" in row["function"]]
+    assert sorted(column(browser, 5)) == sorted(row["function"] for row in found)
+    held = units.size(sum(int(row["bytes"]) for row in found))
+    assert find(browser, "output").text == f"{len(found)} of {len(rows)} sites: {held}"
+    search.clear()
+    search.send_keys("no such thing")
+    assert column(browser, 5) == []
+    assert browser.complaints() == []
+
+
+def test_what_is_unknown_comes_last(browser, tmp_path):
+    browser.open(page(tmp_path, "report", core("6.12-oom"), "--filter", "module=lea*"))
+    calls = column(browser, 1)
+    assert "-" in calls
+    known = sorted((int(text.replace(",", "")) for text in calls if text != "-"), reverse=True)
+    head = browser.driver.find_elements(By.CSS_SELECTOR, "th button")[1]
+    for expected in (known, known[::-1]):
+        head.click()
+        shown = column(browser, 1)
+        assert shown[: len(known)] == [units.count(n) for n in expected]
+        assert set(shown[len(known) :]) == {"-"}
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</script><script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '"><a href="https://example.org/">',
+    "<b>bold</b><br>&lt;&amp;",
+    "%{label} $x^2$ ${1+1}",
+    "\u2028\u2029]]><!--",
+]
+
+
+def test_names_from_a_dump_stay_text(browser, tmp_path):
+    rows = ((f"{n}.c", 1, n, n, (10 - i) << 20, 1) for i, n in enumerate(HOSTILE))
+    path = made_up(tmp_path, samples.sites(*rows))
+    browser.open(path)  # an open dialog would fail it
+    scripts = browser.run("return [...document.scripts].map(script => script.textContent)")
+    assert not any(text.startswith("alert") for text in scripts)
+    assert browser.run("return document.querySelectorAll('main a, main img').length") == 0
+    assert column(browser, 5) == HOSTILE
+    assert column(browser, 6) == HOSTILE
+    shown = browser.run(
+        "return [...document.querySelectorAll('.chart .slice text')]"
+        ".map(text => [...text.querySelectorAll('tspan.line')].map(t => t.textContent)[0]"
+        " ?? text.textContent)"
+    )
+    for name in HOSTILE[:-1]:  # the last one has line separators, which SVG shows as blanks
+        assert name in shown
+    chart = find(browser, ".chart")
+    tile = next(
+        tile
+        for tile in chart.find_elements(By.CSS_SELECTOR, ".slice")
+        if tile.text.startswith(HOSTILE[0])
+    )
+    ActionChains(browser.driver).move_to_element(tile).perform()
+    browser.until("return document.querySelector('.chart .hovertext')")
+    assert HOSTILE[0] in find(browser, ".chart .hovertext").text
+    assert browser.complaints() == []
+    assert browser.requests() == set()
+
+
+def test_the_page_may_not_load_or_run_anything(browser, tmp_path):
+    browser.open(page(tmp_path, "report", QUIET))
+    blocked = browser.driver.execute_async_script(
+        """const done = arguments[0], seen = [];
+        document.addEventListener("securitypolicyviolation", event => {
+          seen.push(event.effectiveDirective);
+          if (seen.length === 4) done(seen.sort());
+        });
+        fetch("http://127.0.0.1:9/").catch(() => {});
+        document.body.append(Object.assign(new Image(), { src: "http://127.0.0.1:9/x.png" }));
+        const script = document.createElement("script");
+        script.textContent = "window.ran = true";
+        document.body.append(script);
+        const attribute = document.createElement("div");
+        attribute.setAttribute("onclick", "window.ran = true");
+        document.body.append(attribute);
+        attribute.click();"""
+    )
+    assert blocked == ["connect-src", "img-src", "script-src-attr", "script-src-elem"]
+    assert browser.run("return window.ran") is None
+    assert all("Content Security Policy" in complaint for complaint in browser.complaints())
+
+
+def test_ten_thousand_sites(browser, tmp_path):
+    sites = samples.sites(
+        *(
+            (f"drivers/d{i % 40}/v{i % 611}/f{i % 7}.c", i, f"function_{i}", "", i * i, i)
+            for i in range(1, 10_001)
+        )
+    )
+    browser.open(made_up(tmp_path, sites))
+    assert browser.run(LEAVES, find(browser, ".chart")) == 10_000
+    assert browser.run("return document.querySelectorAll('.chart .slice').length") < 3_000
+    assert browser.run("return document.querySelectorAll('tbody tr').length") < 200
+    took = browser.run(
+        """const box = document.querySelector(".table"), heads = box.querySelectorAll("th button");
+        const input = box.querySelector("input"), took = [];
+        const time = action => {
+          const start = performance.now();
+          action();
+          box.getBoundingClientRect();
+          took.push(performance.now() - start);
+        };
+        for (const head of heads) time(() => head.click());
+        for (const text of ["f", "function_12", "nothing", ""]) time(() => {
+          input.value = text;
+          input.dispatchEvent(new Event("input"));
+        });
+        time(() => {
+          box.querySelector(".scroll").scrollTop = 150000;
+          box.querySelector(".scroll").dispatchEvent(new Event("scroll"));
+        });
+        return took;"""
+    )
+    # A tenth of a second is what people take for immediate; this machine may be busy.
+    assert max(took) < 500
+    assert sorted(took)[len(took) // 2] < 100
+    rows = browser.run("return document.querySelectorAll('tbody tr:not(.space)').length")
+    assert rows > 20
+    assert column(browser, 5)  # rows of where it was scrolled to
+    # Going closer to what is drawn together, again and again, ends at single sites.
+    steps = browser.run(
+        """const chart = document.querySelector(".chart"), steps = [];
+        for (let i = 0; i < 20; i++) {
+          const { customdata, ids } = chart.data[0], most = Math.max(...customdata);
+          steps.push([customdata.reduce((sum, leaves) => sum + leaves, 0), most]);
+          const id = ids[customdata.indexOf(most)];
+          if (most > 1) chart.emit("plotly_treemapclick", { points: [{ id }], nextLevel: id });
+        }
+        return steps;"""
+    )
+    assert steps[0][0] == 10_000
+    for (_, most), (leaves, _) in itertools.pairwise(steps):
+        assert leaves == most or most == 1
+    assert steps[-1][1] == 1
+    assert browser.complaints() == []
+
+
+def test_paper_gets_rows_not_scroll_bars(browser, tmp_path):
+    browser.open(page(tmp_path, "report", QUIET))
+    browser.run("dispatchEvent(new Event('beforeprint'))")
+    assert len(column(browser, 0)) == 201
+    assert column(browser, 0)[-1].endswith(" more")
+    browser.run("dispatchEvent(new Event('afterprint'))")
+    assert len(column(browser, 0)) < 100
+    assert browser.complaints() == []
+
+
+def test_usage(browser, tmp_path):
+    browser.open(page(tmp_path, "usage", QUIET))
+    tree = json.loads(run("usage", QUIET, "--format", "json").stdout)["memory"]
+
+    def leaves(node):
+        children = node.get("children", [])
+        return sum(map(leaves, children)) if children else node["bytes"] > 0
+
+    assert browser.run(LEAVES, find(browser, ".chart")) == leaves(tree)
+    assert find(browser, ".figures dd").text == units.size(tree["bytes"])
+    outputs = [o.text for o in browser.driver.find_elements(By.CSS_SELECTOR, "output")]
+    assert outputs[1].endswith(units.size(tree["bytes"]))
+
+
+def test_diff(browser, tmp_path):
+    dumps = core("7.3-before"), core("7.3-after")
+    browser.open(page(tmp_path, "diff", *dumps))
+    document = json.loads(run("diff", *dumps, "--format", "json").stdout)
+    changed = [row for row in document["rows"] if row["growth"]]
+    assert browser.run(LEAVES, find(browser, ".chart")) == len(changed)
+    assert "leaker_get_page: +4.00 MiB" in find(browser, ".lead").text
+    assert column(browser, 0)[0] == "+4.00 MiB"
+
+
+def test_no_differences(browser, tmp_path):
+    browser.open(page(tmp_path, "diff", QUIET, QUIET))
+    assert "no differences" in find(browser, "section").text
+    assert browser.driver.find_elements(By.CSS_SELECTOR, ".chart") == []
+
+
+def test_numbers_are_the_ones_of_the_command_line(browser, tmp_path):
+    browser.open(page(tmp_path, "diff", QUIET, QUIET))
+    values = [0, 1, -1, 999, 1000, 1023, 1024, 1152, 1536, -1664, 10235, 10239, 102_348, 102_400]
+    values += [2**n + d for n in range(10, 50) for d in (-1, 0, 1, 2 ** (n - 3))]
+    shown = browser.run(
+        "return arguments[0].map(v => [formats.size(v), formats.growth(v)])", values
+    )
+    assert shown == [[units.size(v), units.growth(v)] for v in values]
+    shares = [i / 1000 + d for i in range(0, 1001, 7) for d in (0, 0.0005, 0.00025)]
+    shown = browser.run("return arguments[0].map(formats.share)", shares)
+    assert shown == [units.share(share, 1) for share in shares]
+    counts = [0, 1, 999, 1000, 1_234_567]
+    shown = browser.run("return arguments[0].map(v => [count(v), formats.more(v)])", counts)
+    assert shown == [[units.count(v), units.more(v)] for v in counts]
