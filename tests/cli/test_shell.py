@@ -141,6 +141,12 @@ def test_a_prompt_that_needs_no_terminal():
     assert answers(done) == ["'1'\n"]
 
 
+def test_closed_standard_input():
+    command = f"{sys.executable} -m allocdump report {QUIET} --top 1 <&-"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_no_dump(tmp_path):
     done = shell(path=tmp_path / "vmcore")
     assert (done.returncode, done.stdout) == (3, "")
