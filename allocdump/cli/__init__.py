@@ -72,7 +72,7 @@ def main() -> None:
     # What drgn says of missing debugging symbols does not concern who uses BTF.
     logging.getLogger("drgn").setLevel(logging.CRITICAL)
     # drgn chooses its prompt early, and Python 3.13's needs a terminal.
-    if not sys.stdin.isatty():
+    if not (sys.stdin and sys.stdin.isatty()):
         os.environ.setdefault("PYTHON_BASIC_REPL", "1")
     # End as other Unix tools do when the reader of a pipe goes away.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)

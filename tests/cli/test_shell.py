@@ -82,14 +82,15 @@ def test_everything_is_there():
         "alloc_tag_str(next(find_alloc_tags('labmod.c:73')))",
         "len(list(for_each_alloc_tag())) == len(list(for_each_alloc_tag(prog)))",
         "slab_object_alloc_tag(find_task(1).comm.address_of_()).ct.function.string_()",
-        "np.uint8(255) + 0, allocdump.__version__, dump.prog is prog",
+        "np.uint8(255) + 0, allocdump.__version__, dump.prog is prog, "
+        "prog.cache['allocdump'] is dump",
     )
     first, top, tag, same, function, rest = answers(done)
     assert (first, same) == ("np.True_\n", "True\n")
     assert top == "mm/percpu.c\n"
     assert tag == "'labmod.c:73 [labmod] func:labmod_kmalloc'\n"
     assert function == "b'alloc_task_struct_node'\n"
-    assert rest.endswith("True)\n")
+    assert rest.endswith("True, True)\n")
 
 
 def test_with_dwarf():
@@ -132,6 +133,18 @@ def test_it_starts_with_little():
     loaded = {m for m in done.stdout.split() if m.startswith(("allocdump.analysis", "tabulate"))}
     assert loaded == {"allocdump.analysis", "allocdump.analysis.report"}
     assert "allocdump.kernel.attribution" not in done.stdout.split()
+
+
+def test_a_prompt_that_needs_no_terminal():
+    """Python 3.13's own does."""
+    done = shell("import os; os.environ['PYTHON_BASIC_REPL']")
+    assert answers(done) == ["'1'\n"]
+
+
+def test_closed_standard_input():
+    command = f"{sys.executable} -m allocdump report {QUIET} --top 1 <&-"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_no_dump(tmp_path):
