@@ -1,13 +1,17 @@
 """Takes the kernel's code out of a dump, to make a committed dump smaller.
 
 Code never changes and nothing about allocations is in it, yet it is 2 MB of
-each dump. Its pages are treated as makedumpfile treats excluded ones: their
-bits in the second bitmap are cleared, their descriptors and data are gone. No
-other byte of a page changes.
+each dump, and the tables that go with it (for unwinding, and for finding symbols
+by name) are another half. Their pages are treated as makedumpfile treats
+excluded ones: their bits in the second bitmap are cleared, their descriptors and
+data are gone. No other byte of a page changes; those in zstd are compressed again,
+at its highest level.
 """
 
 import struct
 from pathlib import Path
+
+from . import work
 
 HEADER_FIELDS = struct.Struct(
     "<IiiII"
@@ -15,6 +19,7 @@ HEADER_FIELDS = struct.Struct(
 HEADER_FIELDS_AT = 424
 VMCOREINFO_AT = 32  # in the sub header: offset and size
 DESCRIPTOR = struct.Struct("<QIIQ")  # offset, size, flags, page flags
+ZSTD = 0x20  # DUMP_DH_COMPRESSED_ZSTD, in the flags
 KERNEL_MAP = 0xFFFFFFFF80000000
 PAGE = 4096
 
@@ -31,21 +36,25 @@ def thin(vmcore: Path, system_map: Path) -> None:
     bitmap = bytearray(dump[bitmap_at:pages_at])
     saved = [8 * at + bit for at, byte in enumerate(bitmap) for bit in range(8) if byte >> bit & 1]
     code = _code(_vmcoreinfo(dump, block), system_map)
+    compress = _zstd()
     kept = [(number, pfn) for number, pfn in enumerate(saved) if pfn not in code]
-    for pfn in set(saved) & set(code):
+    for pfn in code.intersection(saved):
         bitmap[pfn // 8] &= ~(1 << pfn % 8)
 
     descriptors, data = bytearray(), bytearray()
     data_at = pages_at + len(kept) * DESCRIPTOR.size
-    moved: dict[int, int] = {}  # equal pages share their data
+    moved: dict[int, tuple[int, int]] = {}  # equal pages share their data
     for number, _ in kept:
         offset, size, flags, page_flags = DESCRIPTOR.unpack_from(
             dump, pages_at + number * DESCRIPTOR.size
         )
         if offset not in moved:
-            moved[offset] = data_at + len(data)
-            data += dump[offset : offset + size]
-        descriptors += DESCRIPTOR.pack(moved[offset], size, flags, page_flags)
+            page = dump[offset : offset + size]
+            if flags & ZSTD:
+                page = compress(page)
+            moved[offset] = data_at + len(data), len(page)
+            data += page
+        descriptors += DESCRIPTOR.pack(*moved[offset], flags, page_flags)
     vmcore.write_bytes(dump[:bitmap_at] + bitmap + descriptors + data)
 
 
@@ -55,11 +64,35 @@ def _vmcoreinfo(dump: bytes, sub_header: int) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
-def _code(vmcoreinfo: dict[str, str], system_map: Path) -> range:
-    """Returns the page frames that hold nothing but code."""
+def _code(vmcoreinfo: dict[str, str], system_map: Path) -> set[int]:
+    """Returns the page frames that hold nothing but code and its tables."""
     symbols = dict(reversed(line.split()[::2]) for line in system_map.read_text().splitlines())
-    start = (
-        int(vmcoreinfo["SYMBOL(_stext)"], 16) - KERNEL_MAP + int(vmcoreinfo["NUMBER(phys_base)"], 0)
-    )
-    size = int(symbols["_etext"], 16) - int(symbols["_stext"], 16)
-    return range(-(-start // PAGE), (start + size) // PAGE)
+    at = {name: int(address, 16) for name, address in symbols.items()}
+    shift = int(vmcoreinfo["SYMBOL(_stext)"], 16) - at["_stext"]
+    shift += int(vmcoreinfo["NUMBER(phys_base)"], 0) - KERNEL_MAP
+    # Three bytes for each symbol, which has four in kallsyms_offsets.
+    names = at["kallsyms_seqs_of_names"]
+    names_size = (names - at["kallsyms_offsets"]) // 4 * 3
+    ranges = [
+        (at["_stext"], at["_etext"]),
+        (at["__start_orc_unwind_ip"], at["__stop_orc_unwind_ip"]),
+        (at["__start_orc_unwind"], at["__stop_orc_unwind"]),
+        (names, names + names_size),
+    ]
+    return {
+        pfn
+        for start, end in ranges
+        for pfn in range(-(-(start + shift) // PAGE), (end + shift) // PAGE)
+    }
+
+
+def _zstd():
+    """Returns a function that compresses a page again."""
+    try:
+        import zstandard
+    except ImportError:
+        raise work.LabError(
+            "zstandard is missing: run scripts/lab with the project's own Python"
+        ) from None
+    read, write = zstandard.ZstdDecompressor(), zstandard.ZstdCompressor(level=22)
+    return lambda page: write.compress(read.decompress(page, max_output_size=PAGE))

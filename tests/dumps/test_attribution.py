@@ -95,7 +95,7 @@ def test_whois_names_the_site_of_everything_recorded(path):
         if pfn >= 0:
             assert dump.whois(f"pfn:{pfn}").layers[-1].site is not None
     assert sum(checked.values()) > 20
-    assert checked["freed"] > 5 or path.parent.name == "6.12-oom"
+    assert checked["freed"] > 5 or not any(state == "freed" for _, state in seen)
 
 
 @whole_dumps
