@@ -48,6 +48,8 @@ class Cache:
     """Bytes that the user of an object asked for."""
     offset: int
     """Of the first object in a slab (``red_left_pad``)."""
+    reclaimable: bool = False
+    """The kernel can ask for its objects back: SLAB_RECLAIM_ACCOUNT."""
 
 
 @dataclass
@@ -219,6 +221,7 @@ def slab_caches(prog: Program) -> tuple[list[Cache], list[str]]:
     """All caches on the list ``slab_caches``, and sentences on what was unreadable."""
     found: list[Cache] = []
     try:
+        reclaimable = 1 << prog.constant("_SLAB_RECLAIM_ACCOUNT").value_()
         for cache in for_each_slab_cache(prog):
             cache = cache.read_()
             found.append(
@@ -228,6 +231,7 @@ def slab_caches(prog: Program) -> tuple[list[Cache], list[str]]:
                     cache.size.value_(),
                     cache.object_size.value_(),
                     cache.red_left_pad.value_() if hasattr(cache, "red_left_pad") else 0,
+                    bool(cache.flags.value_() & reclaimable),
                 )
             )
             if len(found) > 1 << 16:
