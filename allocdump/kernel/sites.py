@@ -60,6 +60,24 @@ class Sites:
         return Sites(**{name: column[rows] for name, column in vars(self).items()})
 
     @staticmethod
+    def none() -> Sites:
+        """No sites: of a kernel that kept no profile."""
+        no, names, numbers = np.zeros(0, np.bool_), np.zeros(0, np.object_), np.zeros(0, np.uint64)
+        return Sites(
+            address=numbers,
+            file=names,
+            line=numbers.astype(np.uint32),
+            function=names,
+            module=names,
+            unloaded=no,
+            inferred=no,
+            inaccurate=no,
+            bytes=numbers.astype(np.int64),
+            calls=numbers,
+            evidence=numbers.astype(np.uint8),
+        )
+
+    @staticmethod
     def concatenate(parts: list[Sites]) -> Sites:
         columns = [vars(part) for part in parts]
         return Sites(**{name: np.concatenate([c[name] for c in columns]) for name in columns[0]})
