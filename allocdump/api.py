@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from drgn import FaultError, sizeof
+from drgn import FaultError
 from drgn.helpers.linux.mm import pfn_to_virt
 
 from .analysis.report import Origin, Report
 from .columns import Batches
 from .dump.memory import Memory
-from .errors import DamagedError, ProfilingError, extra
+from .errors import ProfilingError, extra
 from .kernel.log import KernelLog, kernel_log
 from .kernel.profiling import profiling
 from .kernel.system import System, system
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from .analysis.paths import Paths
     from .analysis.reach import Reach
     from .analysis.retained import Dominators
-    from .analysis.usage import KernelCounters, Node, ProfilerCost
+    from .analysis.triage.page import Triage
+    from .analysis.usage import Node
     from .dump.memory import U64
     from .dump.program import Dump as ProgramDump
     from .kernel.attribution import Attribution, Progress
@@ -129,89 +130,44 @@ class Dump:
 
         :raises DamagedError: if the dump lacks what describes its memory
         """
-        from .kernel.attribution import attribute
-
         if self._attribution is None:
-            memory = Memory(self.prog)
-            try:
-                self._attribution = attribute(
-                    memory, self._opened.vmcoreinfo, self.report().sites.address, progress
-                )
-            except (LookupError, FaultError) as e:
-                raise self._no_memory_map(e) from None
-            self._attribution.problems += self._holes(memory)
+            from .account import attribution
+
+            self._attribution = attribution(self._opened, self.report().sites, progress)
         return self._attribution
 
     def audit(self, progress: Progress | None = None) -> Audit:
         """Counters against memory."""
         from .analysis.audit import audit
+        from .kernel.percpu import cgroup_pointers
 
         report, found = self.report(), self.attribution(progress)
         return audit(
             report.sites,
             found,
             cpus=self.possible_cpus,
-            cgroup_pointers=self._cgroup_pointers(),
+            cgroup_pointers=cgroup_pointers(self.prog),
             profiling=report.origin.profiling,
             completeness=report.completeness,
         )
 
     def usage(self, progress: Progress | None = None) -> Node:
         """Where all memory went: a tree that adds up to every page."""
-        import numpy as np
+        from .account import memory_usage
 
-        from .analysis.usage import usage
+        sites, found = self.report().sites, self.attribution(progress)
+        return memory_usage(self._opened, sites, found, self.vmalloc_areas())
 
-        report, found = self.report(), self.attribution(progress)
-        vmalloc = np.zeros(len(report.sites), np.int64)
-        for use in self.vmalloc_areas():
-            if use.site >= 0:
-                vmalloc[use.site] += use.area.pages
-        return usage(report.sites, found, vmalloc, self._counters(found), self._cost())
+    def triage(self, progress: Progress | None = None, top: int | None = None) -> Triage:
+        """From a dead machine to the suspect; goes on where something is missing.
 
-    def _counters(self, found: Attribution) -> KernelCounters:
-        from .analysis.usage import KernelCounters
-        from .kernel.frames import Kind
-        from .kernel.vmstat import VmStat
+        :param top: rows of each table; None is all
+        """
+        from .analysis.triage import triage
+        from .investigate import Asks, investigate
 
-        stat = VmStat(self.prog)
-        file, shmem = stat.node("NR_FILE_PAGES"), stat.node("NR_SHMEM")
-        slab = [stat.node(f"NR_SLAB_{r}RECLAIMABLE_B") for r in ("", "UN")]
-        stacks = stat.node("NR_KERNEL_STACK_KB")
-        vmalloc = stat.node("NR_VMALLOC")
-        in_slab = None
-        if slab[0] is not None and slab[1] is not None:
-            # The kernel counts large kmalloc()s with slabs.
-            in_slab = slab[0] + slab[1] - int(found.kinds[Kind.LARGE_KMALLOC].sum())
-        in_file = None
-        if file is not None and shmem is not None:
-            in_file = file - shmem - (stat.node("NR_SWAPCACHE") or 0)
-        return KernelCounters(
-            present=stat.present(),
-            free=stat.zone("NR_FREE_PAGES"),
-            pcp=stat.pcp_pages(),
-            anonymous=stat.node("NR_ANON_MAPPED"),
-            file=in_file,
-            shmem=shmem,
-            slab=in_slab,
-            page_tables=stat.node("NR_PAGETABLE"),
-            stacks=None if stacks is None else stacks // 4,
-            vmalloc=stat.variable("nr_vmalloc_pages") if vmalloc is None else vmalloc,
-        )
-
-    def _cost(self) -> ProfilerCost:
-        from .analysis.usage import ProfilerCost
-
-        sites = int((self.report().sites.module == "").sum())
-        counter, tag = (
-            sizeof(self.prog.type(name))
-            for name in ("struct alloc_tag_counters", "struct alloc_tag")
-        )
-        try:
-            share = 8 / (self.prog["page_ext_size"].value_() or 8)
-        except (LookupError, FaultError):
-            share = 1.0
-        return ProfilerCost(sites * tag, sites * counter * self.possible_cpus, share)
+        asks = Asks(self.report, lambda: self.reach(progress), self.dominators)
+        return triage(investigate(self._opened, self.log, asks, progress), top)
 
     def pages(self, progress: Progress | None = None) -> Batches[PageBatch]:
         """All allocations of pages that have a site, in batches of numpy columns."""
@@ -239,6 +195,7 @@ class Dump:
         :raises DamagedError: if the dump lacks what describes its memory
         """
         if self._graph is None:
+            from .account import no_memory_map
             from .kernel.graph import read_graph
 
             try:
@@ -246,7 +203,7 @@ class Dump:
                     Memory(self.prog), self._opened.vmcoreinfo, self.report().sites, progress
                 )
             except (LookupError, FaultError) as e:
-                raise self._no_memory_map(e) from None
+                raise no_memory_map(self._opened, e) from None
         return self._graph
 
     def reach(self, progress: Progress | None = None) -> Reach:
@@ -307,18 +264,13 @@ class Dump:
 
     @cached_property
     def _locator(self) -> Locator:
+        from .account import no_memory_map
         from .kernel.locate import Locator
 
         try:
             return Locator(Memory(self.prog), self._opened.vmcoreinfo, self._addresses)
         except (LookupError, FaultError) as e:
-            raise self._no_memory_map(e) from None
-
-    def _no_memory_map(self, error: Exception) -> DamagedError:
-        return DamagedError(
-            f"{self.origin.core}: what describes memory (sections, struct page, slab caches)"
-            f" is not readable: {error}."
-        )
+            raise no_memory_map(self._opened, e) from None
 
     @property
     def zones(self) -> list[Zone]:
@@ -344,24 +296,6 @@ class Dump:
         from .kernel.counters import per_cpu_offsets
 
         return int(per_cpu_offsets(self.prog)[0])
-
-    def _cgroup_pointers(self) -> bool:
-        try:
-            return bool(self.prog.type("struct pcpuobj_ext").has_member("cgroup"))
-        except LookupError:
-            return False
-
-    def _holes(self, memory: Memory) -> list[str]:
-        """What to say of memory that a bulk read missed."""
-        from .kernel.damage import damage_cause
-
-        if not memory.holes.pages:
-            return []
-        cause = damage_cause(self.prog, self._opened.core)
-        return [
-            f"{memory.holes.pages:,} pages that describe memory are not in the dump"
-            + (f": {cause}" if cause else f" ({memory.holes.reason})")
-        ]
 
     def allocinfo_header(self) -> str | None:
         """The two lines that this kernel prints above /proc/allocinfo, if they are readable."""

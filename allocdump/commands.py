@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 COMMANDS = (
+    "triage",
     "report",
     "pages",
     "objects",

@@ -11,6 +11,7 @@ import click
 import numpy as np
 from drgn import FaultError, Object
 
+from ..analysis.caches import cache_rows
 from ..analysis.holdings import ObjectFilter, object_totals
 from ..analysis.report import Report
 from ..api import Dump
@@ -131,24 +132,18 @@ def _sums(report: Report, reader: ObjectReader, batches: Iterator[ObjectBatch]) 
 
 
 def _by_cache(found: Attribution, glob: str | None) -> Iterator[Row]:
-    use = found.slab
-    for i in np.argsort(-use.pages, kind="stable").tolist():
-        cache = found.caches[i]
-        if (glob and not fnmatch.fnmatchcase(cache.name, glob)) or not use.pages[i]:
-            continue
-        taken = int(use.tagged[i] + use.empty[i] + use.stray[i])
-        unknown = int(use.untracked[i] + use.unreadable[i])
-        size = int(use.pages[i]) << 12
-        yield {
-            "bytes": size,
-            "slabs": int(use.slabs[i]),
-            "objects": taken,
-            "free": int(use.capacity[i]) - taken - unknown,
-            "untracked": unknown,
-            "size": cache.size,
-            "lost": size - int(use.capacity[i]) * cache.object_size,
-            "cache": cache.name,
-        }
+    for cache in cache_rows(found):
+        if not glob or fnmatch.fnmatchcase(cache.name, glob):
+            yield {
+                "bytes": cache.bytes,
+                "slabs": cache.slabs,
+                "objects": cache.allocated,
+                "free": cache.free,
+                "untracked": cache.unknown,
+                "size": cache.size,
+                "lost": cache.lost,
+                "cache": cache.name,
+            }
 
 
 def _vmalloc(dump: Dump, report: Report, sites: np.ndarray, filtered: bool) -> Iterator[Row]:

@@ -60,6 +60,12 @@ TYPES = {
     "vm_zone_stat": "atomic_long_t []",
     "_totalram_pages": "atomic_long_t",
     "nr_vmalloc_pages": "atomic_long_t",
+    "total_swap_pages": "long",
+    "nr_swap_pages": "atomic_long_t",
+    "swap_info": "struct swap_info_struct *[]",
+    "nr_swapfiles": "unsigned int",
+    "root_mem_cgroup": "struct mem_cgroup *",
+    "super_blocks": "struct list_head",
     "vmap_nodes": "struct vmap_node *",
     "nr_vmap_nodes": "unsigned int",
     "vmap_zone_size": "unsigned int",
@@ -87,7 +93,6 @@ TYPES = {
     "sysctl_overcommit_kbytes": "unsigned long",
     "sysctl_overcommit_ratio": "int",
     "timekeeper_data": "struct tk_data []",
-    "total_swap_pages": "long",
     "vm_committed_as": "struct percpu_counter",
 }
 

@@ -41,6 +41,8 @@ class Dump:
     vmcoreinfo: str
     warnings: list[str] = field(default_factory=list)
     """Sentences about the dump as a whole that every result should be read with."""
+    arguments: tuple[str, ...] = ()
+    """What the command line needs to open it again."""
 
 
 def open_dump(
@@ -79,7 +81,11 @@ def open_dump(
             f"{info.path} is truncated: {info.missing_bytes:,} bytes are missing at its"
             f" end, and what is left is too little ({e}) Copy the dump again."
         ) from None
-    return Dump(prog, info, types, vmcoreinfo, warnings)
+    arguments = ["--live" if core is None else info.path]
+    arguments += [word for path in vmlinux for word in ("--vmlinux", path)]
+    if debug_info != "auto":
+        arguments += ["--debug-info", debug_info]
+    return Dump(prog, info, types, vmcoreinfo, warnings, tuple(arguments))
 
 
 def of_program(prog: Program) -> Dump:

@@ -45,6 +45,18 @@ class KernelLog:
 
     text: bytes
     error: str = ""
+    times: tuple[int, ...] = ()
+    """Nanoseconds since boot of each line of *text*; empty if nothing tells."""
+
+    def time(self, offset: int) -> float | None:
+        """Seconds since boot of what is at an offset in *text*."""
+        line = self.text.count(b"\n", 0, offset)
+        return self.times[line] / 1e9 if line < len(self.times) else None
+
+    def uptime(self) -> float | None:
+        """Seconds from boot to the panic, or to the last line if there was none."""
+        panic = _PANIC.search(self.text)
+        return self.time(panic.start() if panic else len(self.text))
 
     def panic_message(self) -> str:
         """Why the kernel died, in its own words; empty if the log does not say."""
@@ -70,6 +82,8 @@ class KernelLog:
 def kernel_log(prog: Program) -> KernelLog:
     """Read the kernel log; never raises for a damaged one."""
     try:
-        return KernelLog(b"\n".join(record.text for record in get_printk_records(prog)))
+        records = get_printk_records(prog)
+        times = (r.timestamp for r in records for _ in range(r.text.count(b"\n") + 1))
+        return KernelLog(b"\n".join(r.text for r in records), times=tuple(times))
     except (LookupError, FaultError, ValueError, OverflowError, MemoryError) as e:
         return KernelLog(b"", str(e))

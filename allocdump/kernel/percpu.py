@@ -105,6 +105,14 @@ def _addresses(base: int, offsets: npt.NDArray[np.int64]) -> U64:
     return np.uint64(base % (1 << 64)) + offsets.astype(np.uint64)
 
 
+def cgroup_pointers(prog: Program) -> bool:
+    """Do per-CPU objects have pointers to their memory cgroup?"""
+    try:
+        return bool(prog.type("struct pcpuobj_ext").has_member("cgroup"))
+    except LookupError:
+        return False
+
+
 def pointer_base(prog: Program) -> int:
     """Address in the first unit, less its per-CPU pointer: ``__addr_to_pcpu_ptr()``."""
     first = prog.read_u64(prog.symbol("pcpu_base_addr").address)

@@ -72,6 +72,11 @@ class Sites(Columns):
     """An :class:`Evidence`."""
 
     @classmethod
+    def none(cls) -> Sites:
+        """No sites: of a kernel that kept no profile."""
+        return cls.of([])
+
+    @classmethod
     def of(cls, rows: Sequence[Site]) -> Sites:
         """Columns of *rows*, whose numbers must fit in them."""
         return cls(

@@ -58,6 +58,8 @@ class Cache:
     """Per-CPU pointer to its ``struct slub_percpu_sheaves`` (since 6.18); or 0."""
     sheaf_capacity: int = 0
     """Objects that its sheaves have room for."""
+    reclaimable: bool = False
+    """The kernel can ask for its objects back: SLAB_RECLAIM_ACCOUNT."""
 
 
 @dataclass
@@ -235,6 +237,7 @@ def slab_caches(prog: Program) -> tuple[list[Cache], list[str]]:
     """All caches on the list ``slab_caches``, and sentences on what was unreadable."""
     found: list[Cache] = []
     try:
+        reclaimable = 1 << prog.constant("_SLAB_RECLAIM_ACCOUNT").value_()
         for cache in for_each_slab_cache(prog):
             cache = cache.read_()
             found.append(
@@ -249,6 +252,7 @@ def slab_caches(prog: Program) -> tuple[list[Cache], list[str]]:
                     _member(cache, "cpu_slab") or 0,
                     _member(cache, "cpu_sheaves") or 0,
                     _member(cache, "sheaf_capacity") or 0,
+                    bool(cache.flags.value_() & reclaimable),
                 )
             )
             if len(found) > 1 << 16:

@@ -30,7 +30,11 @@ Rows = npt.NDArray[np.int32]
 
 
 class SiteIndex:
-    """Finds the site of a tag's address."""
+    """Finds the site of a tag's address.
+
+    Without a single tag nothing is a reference: where a kernel that never profiled would
+    keep references lies something else, or what was there before.
+    """
 
     def __init__(self, addresses: U64) -> None:
         self._order = np.argsort(addresses, kind="stable").astype(np.int32)
@@ -39,7 +43,7 @@ class SiteIndex:
     def rows(self, refs: U64) -> Rows:
         """Rows of the sites that *refs*, addresses of tags, belong to."""
         if not len(self._sorted):
-            return np.where(refs == 0, NONE, STRAY).astype(np.int32)
+            return np.full(refs.shape, NONE, np.int32)
         where = np.searchsorted(self._sorted, refs)
         where[where == len(self._sorted)] = 0
         rows = np.where(self._sorted[where] == refs, self._order[where], STRAY)

@@ -23,15 +23,17 @@ from .scan import Scanner, runs_of
 _STACKS = ("irq_stack_backing_store", "exception_stacks")
 """Per-CPU variables that are stacks: what lies there unused is no pointer."""
 _TABLES = (
-    "kallsyms_names",
-    "kallsyms_offsets",
-    "kallsyms_seqs_of_names",
-    "__start_BTF",
-    "__start_orc_unwind_ip",
-    "__start_orc_unwind",
-    "orc_lookup",
+    ("kallsyms_names", None),
+    ("kallsyms_offsets", None),
+    ("kallsyms_seqs_of_names", None),
+    ("__start_BTF", None),
+    ("__start_orc_unwind_ip", None),
+    ("__start_orc_unwind", None),
+    ("orc_lookup", None),
+    ("__start___ksymtab", "__start___param"),
 )
-"""Tables for finding symbols, types and stack frames: megabytes without a pointer."""
+"""Tables for finding symbols, types and stack frames: megabytes without a pointer to an
+allocation. Where each begins, and what follows it: None is the next symbol."""
 _INIT_STACK = ("__start_init_stack", "__end_init_stack")
 """The boot task's stack, which is looked at with the tasks."""
 
@@ -106,12 +108,12 @@ def _image(prog: Program, scanner: Scanner, names: Variables, symbols: U64) -> i
         return 0  # it is boot memory like other
     kept = scanner.heap.of_pages(np.arange(first, first + pages)) == scanner.heap.boot
     kept[:data] = False
-    for name in _TABLES:
+    for first_name, next_name in _TABLES:
         with suppress(LookupError):
-            address = prog.symbol(name).address
+            address = prog.symbol(first_name).address
             after = symbols[symbols > address]
-            if len(after):
-                kept[-(-(address - start) // PAGE) : (int(after[0]) - start) // PAGE] = False
+            stop = prog.symbol(next_name).address if next_name else int(after[:1].max(initial=0))
+            kept[-(-(address - start) // PAGE) : (stop - start) // PAGE] = False
     with suppress(LookupError):
         low, high = ((prog.symbol(name).address - start) // PAGE for name in _INIT_STACK)
         kept[low:high] = False

@@ -33,6 +33,17 @@ class VmStat:
         """A ``zone_stat_item``: ``NR_FREE_PAGES`` ..."""
         return self._sum("vm_zone_stat", item, self._zones, "per_cpu_zonestats", "vm_stat_diff")
 
+    def of_zone(self, zone: Object, item: str) -> int | None:
+        """A ``zone_stat_item`` of one ``struct zone *``."""
+        try:
+            index = self.prog.constant(item).value_()
+            total = zone.vm_stat[index].counter.value_()
+            for part in self._per_cpu(zone.per_cpu_zonestats):
+                total += part.vm_stat_diff[index].value_()
+            return int(total)
+        except ReadErrors:
+            return None
+
     def node(self, item: str) -> int | None:
         """A ``node_stat_item``: ``NR_ANON_MAPPED``, ``NR_FILE_PAGES`` ..."""
         nodes = {z.zone_pgdat.value_(): z.zone_pgdat for z in self._zones}

@@ -42,3 +42,16 @@ def more(value: int) -> str:
 def plural(number: int, noun: str) -> str:
     """``1 site``, ``2,015 sites``"""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """``12.3 s``, ``5 min 4 s``, ``3 h 12 min``, ``2 d 4 h``"""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    left = int(seconds)
+    parts: list[str] = []
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        number, left = divmod(left, length)
+        if number or parts:
+            parts.append(f"{number} {unit}")
+    return " ".join(parts[:2])

@@ -23,13 +23,39 @@ truth() {
     load labtruth $parameters
 }
 
-# Runs a command in a memory control group of its own.
-in_cgroup() {
+# Makes a memory control group, with a limit if one is given.
+group() {
     mkdir -p /sys/fs/cgroup
     mount -t cgroup2 cgroup /sys/fs/cgroup 2>/dev/null
     echo +memory > /sys/fs/cgroup/cgroup.subtree_control
-    mkdir -p /sys/fs/cgroup/lab
-    (exec sh -c 'echo $$ > /sys/fs/cgroup/lab/cgroup.procs; exec "$@"' sh "$@")
+    mkdir -p /sys/fs/cgroup/$1
+    [ -n "$2" ] && echo $2 > /sys/fs/cgroup/$1/memory.max
+}
+
+# Runs a command in a memory control group.
+run_in() {
+    group=$1; shift
+    (exec sh -c 'echo $$ > /sys/fs/cgroup/'$group'/cgroup.procs; exec "$@"' sh "$@")
+}
+
+# Runs a command in a memory control group of its own.
+in_cgroup() {
+    group lab
+    run_in lab "$@"
+}
+
+# Starts a task, in a memory control group, that keeps all that it is fed with:
+# text without an end of line.
+eater() {
+    mkfifo /food-$1
+    run_in $1 tail /food-$1 &
+    eater=$!
+    exec 3> /food-$1
+}
+
+# Its pages are all zero, so they cost a dump next to nothing.
+feed() {
+    head -c $1 /dev/zero >&3
 }
 
 # Leaves the module's memory behind.
@@ -44,6 +70,15 @@ reports() {
         cat /proc/$file > $out/$file 2>/dev/null
     done
     [ -e /proc/allocinfo ] && cat /proc/allocinfo > $out/allocinfo.before
+    sync
+}
+
+# What tasks, control groups, swap and tmpfs hold, as close to the crash.
+user_reports() {
+    cat /proc/swaps > $out/swaps
+    grep -E '^(Name|Tgid|RssAnon|RssFile|RssShmem|VmSwap|VmPTE):' /proc/[0-9]*/status > $out/tasks
+    (cd /sys/fs/cgroup && find . -name 'memory.*' ! -name memory.numa_stat | sort | xargs grep '') > $out/cgroups
+    df -k > $out/df
     sync
 }
 

@@ -21,6 +21,7 @@ class Entry:
     thin: list[str] = field(default_factory=list)
     debuginfo: list[str] = field(default_factory=list)
     modules: list[str] = field(default_factory=list)
+    without: list[str] = field(default_factory=list)
 
 
 def entries() -> list[Entry]:
@@ -42,6 +43,8 @@ def make(folders: list[str], accelerator: str) -> None:
             thin.thin(folder / name, built.build / "System.map")
         if entry.thin:
             _note(folder / "made.json", "code_left_out", entry.thin)
+        for name in entry.without:
+            (folder / name).unlink()
         for name in entry.modules:
             shutil.copy(built.modules / "stripped" / name, folder / name)
         for name in entry.debuginfo:

@@ -1,8 +1,8 @@
 """Takes the kernel's code out of a dump, to make a committed dump smaller.
 
 Code never changes and nothing about allocations is in it, yet it is 2 MB of
-each dump, and the tables that go with it (for unwinding, and for finding symbols
-by name) are another half. Their pages are treated as makedumpfile treats
+each dump, and the tables that go with it (for unwinding, for finding symbols by
+name, and of what modules may call) are another half. Their pages are treated as makedumpfile treats
 excluded ones: their bits in the second bitmap are cleared, their descriptors and
 data are gone. No other byte of a page changes; those in zstd are compressed again,
 at its highest level.
@@ -78,6 +78,7 @@ def _code(vmcoreinfo: dict[str, str], system_map: Path) -> set[int]:
         (at["__start_orc_unwind_ip"], at["__stop_orc_unwind_ip"]),
         (at["__start_orc_unwind"], at["__stop_orc_unwind"]),
         (names, names + names_size),
+        (at["__start___ksymtab"], at["__start___param"]),
     ]
     return {
         pfn

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Slab caches: what their slabs take, and how much of it is in use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..kernel.attribution import Attribution
+
+PAGE = 4096
+
+
+@dataclass(frozen=True)
+class CacheRow:
+    """A slab cache; sizes in bytes."""
+
+    name: str
+    slabs: int
+    bytes: int
+    """Of all its slabs."""
+    size: int
+    """From one object to the next."""
+    object_size: int
+    """What the user of an object asked for."""
+    capacity: int
+    """Objects that the slabs have room for."""
+    allocated: int
+    """Those that are known to be: with a site, or marked as not counted."""
+    unknown: int
+    """Room of which nothing tells whether it is in use."""
+    reclaimable: bool
+
+    @property
+    def free(self) -> int:
+        """Room for objects that is not in use."""
+        return self.capacity - self.allocated - self.unknown
+
+    @property
+    def lost(self) -> int:
+        """Bytes that are neither objects nor room for them."""
+        return self.bytes - self.capacity * self.object_size
+
+
+def cache_rows(memory: Attribution) -> list[CacheRow]:
+    """All caches that have slabs, largest first."""
+    use = memory.slab
+    allocated = use.tagged + use.empty + use.stray
+    unknown = use.untracked + use.unreadable
+    rows = [
+        CacheRow(
+            name=cache.name,
+            slabs=int(use.slabs[i]),
+            bytes=int(use.pages[i]) * PAGE,
+            size=cache.size,
+            object_size=cache.object_size,
+            capacity=int(use.capacity[i]),
+            allocated=int(allocated[i]),
+            unknown=int(unknown[i]),
+            reclaimable=cache.reclaimable,
+        )
+        for i, cache in enumerate(memory.caches)
+        if use.pages[i]
+    ]
+    return sorted(rows, key=lambda row: -row.bytes)

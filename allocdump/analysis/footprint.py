@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What each call site really keeps from others, which is more than what it asked for.
+
+Counters count what was asked for. An object keeps its part of a slab, with the room
+that nobody uses; a per-CPU allocation has a copy for each CPU. Divided up like this, no
+page is counted twice, and all of them together are all memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from ..kernel.attribution import Attribution
+from ..kernel.frames import Kind
+from ..kernel.roles import Role, role
+from ..kernel.sites import Sites
+from .holdings import ObjectTotals
+
+PAGE = 4096
+Int = npt.NDArray[np.int64]
+
+USER_KINDS = (Kind.ANONYMOUS, Kind.CACHE, Kind.SHMEM, Kind.HUGETLB)
+"""Memory that user tasks, not the kernel, asked for."""
+
+_NO_SITE = {
+    Kind.FREE: "free",
+    Kind.FREE_PCP: "free",
+    Kind.RESERVED: "kept since boot",
+    Kind.PAGE_TABLE: "page tables without a site",
+    Kind.ANONYMOUS: "user memory without a site",
+    Kind.CACHE: "user memory without a site",
+    Kind.SHMEM: "user memory without a site",
+    Kind.HUGETLB: "user memory without a site",
+    Kind.OFFLINE: "given back to the hypervisor",
+    Kind.UNREADABLE: "struct page not in the dump",
+}
+_OTHER = "other pages without a site"
+
+
+@dataclass
+class Footprint:
+    """Bytes by site; columns of shape (number of sites,)."""
+
+    pages: Int
+    """Pages of the kernel's own, those in vmalloc areas included."""
+    user: Int
+    """Pages that belong to user tasks: anonymous, page cache, tmpfs, huge pages."""
+    slab: Int
+    """Slab objects with their share of the slabs."""
+    percpu: Int
+    """Per-CPU objects, all CPUs' copies."""
+    vmalloc: Int
+    """The part of *pages* that lies in vmalloc areas."""
+    reclaimable: Int
+    """The part of *slab* in caches that shrink when memory is short."""
+    without: dict[str, int] = field(default_factory=dict)
+    """What no site holds, by what it is."""
+
+    @property
+    def kernel(self) -> Int:
+        """Without what belongs to user tasks."""
+        return self.pages + self.slab + self.percpu
+
+    @property
+    def total(self) -> Int:
+        return self.kernel + self.user
+
+    def memory(self) -> int:
+        """All of it: what sites hold and what no site holds."""
+        return int(self.total.sum()) + sum(self.without.values())
+
+
+def footprint(
+    sites: Sites, memory: Attribution, objects: ObjectTotals, vmalloc_pages: Int, cpus: int
+) -> Footprint:
+    """Divide all memory up among sites.
+
+    :param objects: all slab objects that have a site
+    :param vmalloc_pages: pages in vmalloc areas by site, shape (number of sites,)
+    :param cpus: number of possible CPUs
+    """
+    count = len(sites)
+    by_kind = memory.kinds * PAGE
+    without: dict[str, int] = {}
+
+    def add(what: str, size: int) -> None:
+        if size:
+            without[what] = without.get(what, 0) + size
+
+    user = by_kind[list(USER_KINDS), :count].sum(axis=0)
+    pages = by_kind[:, :count].sum(axis=0) - by_kind[Kind.SLAB, :count] - user
+    for kind in Kind:
+        if kind != Kind.SLAB:
+            add(_NO_SITE.get(kind, _OTHER), int(by_kind[kind, count:].sum()))
+    percpu = _percpu(sites, memory, pages, cpus)
+    slab, reclaimable = _slabs(memory, objects, count)
+    add("slab memory without a site", int(by_kind[Kind.SLAB].sum() - slab.sum()))
+    return Footprint(
+        pages=pages,
+        user=user,
+        slab=slab,
+        percpu=percpu,
+        vmalloc=np.minimum(pages, vmalloc_pages * PAGE),
+        reclaimable=reclaimable,
+        without=without,
+    )
+
+
+def _percpu(sites: Sites, memory: Attribution, pages: Int, cpus: int) -> Int:
+    """Give the pages of per-CPU chunks to who uses them; what is left stays in *pages*."""
+    pairs = zip(sites.function, sites.module, strict=True)
+    of_chunks = np.array([role(f, m) == Role.PERCPU for f, m in pairs], np.bool_)
+    copies = memory.percpu.bytes * cpus
+    wanted, there = int(copies.sum()), int(pages[of_chunks].sum())
+    if wanted > there:  # damaged, or chunks that are no pages of their own
+        copies = copies * there // wanted
+    rest = int(copies.sum())
+    for i in np.flatnonzero(of_chunks).tolist():
+        taken = min(rest, int(pages[i]))
+        pages[i] -= taken
+        rest -= taken
+    return copies
+
+
+def _slabs(memory: Attribution, objects: ObjectTotals, count: int) -> tuple[Int, Int]:
+    """Divide each cache's slabs evenly among the objects in them, by site.
+
+    Objects that no site holds, or may hold, get their part, too: it stays with nobody.
+    """
+    use, caches = memory.slab, len(memory.caches)
+    of_slab = objects.cache >= 0
+    site, cache, held = (
+        column[of_slab] for column in (objects.site, objects.cache, objects.objects)
+    )
+    others = use.empty + use.stray + use.untracked + use.unreadable
+    known = np.bincount(cache, held, caches).astype(np.int64)
+    size = use.pages * PAGE
+    share = size[cache] * held // np.maximum(known + others, 1)[cache]
+    # What is lost to rounding goes to the first, who has most, if all is theirs.
+    lost = size - np.bincount(cache, share, caches).astype(np.int64)
+    first = np.unique(cache, return_index=True)[1]
+    first = first[others[cache[first]] == 0]
+    share[first] += lost[cache[first]]
+    can_shrink = np.array([c.reclaimable for c in memory.caches], np.bool_)[cache]
+    return _sum(site, share, count), _sum(site, np.where(can_shrink, share, 0), count)
+
+
+def _sum(index: Int, values: Int, length: int) -> Int:
+    # bincount's weights are floats: exact up to 2^53.
+    return np.bincount(index, values, length).astype(np.int64)

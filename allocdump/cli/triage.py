@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""``allocdump triage``"""
+
+from __future__ import annotations
+
+import click
+
+from ..api import Dump
+from .options import opens_dump, output_width
+from .progress import progress
+
+_TOP = 5
+
+
+@click.command("triage")
+@opens_dump
+@click.option(
+    "-f",
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json", "markdown"]),
+    default="text",
+    show_default=True,
+    help="json: everything, exactly. markdown: for bug trackers.",
+)
+@click.option(
+    "-n",
+    "--top",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Rows of each table.  [default: 5, all for json]",
+)
+@click.option("-e", "--exact", is_flag=True, help="Sizes in bytes.")
+def command(dump: Dump, format_: str, top: int | None, exact: bool) -> None:
+    """One page on a dead machine: what died, where memory was, who is to blame.
+
+    Reads the kernel log, the account of all memory, call sites, tasks, memory cgroups,
+    zones and swap, and names suspects with their evidence, or says that nothing stands
+    out. Works without an allocation profile, too, and says what it could not tell.
+
+    \b
+    Examples:
+      allocdump triage vmcore
+      allocdump triage vmcore --format markdown > bug.md
+      allocdump triage vmcore --format json | jq '.suspects[0].title.text'
+    """
+    with progress("Reading memory") as show:
+        page = dump.triage(show, top or (None if format_ == "json" else _TOP))
+    match format_:
+        case "json":
+            from ..render import triage_json
+
+            text = triage_json.as_json(page)
+        case "markdown":
+            from ..render import triage
+
+            text = triage.as_markdown(page, exact=exact)
+        case _:
+            from ..render import triage
+
+            text = triage.as_text(page, exact=exact, width=output_width())
+    click.echo(text, nl=False)

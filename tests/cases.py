@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Cases of dead machines, made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from allocdump.analysis.audit import Audit, Cause, PerCpuAccounting
+from allocdump.analysis.caches import CacheRow
+from allocdump.analysis.footprint import Footprint
+from allocdump.analysis.triage.case import Case, Machine, Reclaimable
+from allocdump.analysis.usage import Node
+from allocdump.kernel.memcg import MemoryCgroup
+from allocdump.kernel.oom import LoggedSite, OomEvent
+from allocdump.kernel.swap import Swap
+from allocdump.kernel.system import System
+from allocdump.kernel.tasks import Task
+from allocdump.kernel.watermarks import ZoneState
+
+from . import samples
+
+MIB = 1 << 20
+PAGES = MIB // 4096
+"""Of a MiB."""
+
+SITES = samples.sites(
+    ("a.c", 1, "first", "m", 0, 10),
+    ("a.c", 2, "second", "m", 0, 20),
+    ("b.c", 3, "other", "", 0, 30),
+    ("c.c", 4, "small", "", 0, 40),
+)
+
+
+def zone(free, *, node=0, name="Normal", managed=1000, low=11, blocks=None, reserve=()):
+    """Sizes in MiB, but *blocks* by order; watermarks are 10, 11 and 12."""
+    if blocks is None:
+        blocks = (0,) * 10 + (free * PAGES >> 10,)
+    return ZoneState(
+        node, name, (managed + 24) * PAGES, managed * PAGES, free * PAGES, 0, 10 * PAGES,
+        low * PAGES, 12 * PAGES, 0, tuple(n * PAGES for n in reserve), blocks,
+    )  # fmt: skip
+
+
+def event(**changes):
+    """The machine died of it."""
+    values = {
+        "time": 5.0, "task": "asker", "gfp_mask": "GFP_KERNEL", "order": 0, "oom_score_adj": 0,
+        "fatal": True,
+    }  # fmt: skip
+    return OomEvent(**values | changes)
+
+
+def footprint(kernel=(), user=(), slab=(), reclaimable=()):
+    """MiB by site, in the order of SITES."""
+
+    def column(sizes):
+        out = np.zeros(len(SITES), np.int64)
+        out[: len(sizes)] = np.array(sizes, np.int64) * MIB
+        return out
+
+    zeros = column(())
+    return Footprint(
+        column(kernel), column(user), column(slab), zeros, zeros, column(reclaimable), {"free": 0}
+    )
+
+
+def usage(**classes):
+    """MiB by class; names with blanks."""
+    root = Node("memory")
+    return root.add(*(Node(name.replace("_", " "), size * MIB) for name, size in classes.items()))
+
+
+def case(**changes):
+    """1,000 MiB managed, out of memory, nothing that stands out."""
+    machine = Machine(
+        core="vmcore", arguments="vmcore",
+        system=System("6.12.0", "#1 SMP", "x86_64", "db1", None), cpus=4,
+        reason="Kernel panic", uptime=100.0, profiling="on",
+    )  # fmt: skip
+    values = {
+        "machine": machine, "sites": SITES, "events": [event()], "zones": [zone(5)],
+        "swap": Swap(0, 0), "reclaimable": Reclaimable(0, 0, 0),
+        "footprint": footprint((50, 50, 60, 10)), "usage": usage(free=5, slab=100),
+    }  # fmt: skip
+    return Case(**values | changes)
+
+
+QUIET = {"events": [], "zones": [zone(800)]}
+"""Changes that make it a machine with memory to spare."""
+
+
+def task(comm="eater", *, anon=0, swap=0, cgroup="/", pid=42):
+    return Task(pid, comm, anon * MIB, 0, 0, swap * MIB, 4096, 0, cgroup)
+
+
+def cgroup(path, usage, *, limit=None, hits=0, oom=0, kills=0):
+    limit = None if limit is None else limit * MIB
+    return MemoryCgroup(path, usage * MIB, None, limit, 0, None, hits, oom, kills)
+
+
+def cache(name, size, *, used=0.0, object_size=1024):
+    """MiB of slabs, of which a part is in use."""
+    room = size * MIB // object_size
+    return CacheRow(
+        name, room // 4, size * MIB, object_size, object_size, room, int(room * used), 0, False
+    )
+
+
+def audit(*rows):
+    """MiB counted and found by site, and why they differ."""
+    columns = np.zeros((4, len(SITES)), np.int64)
+    causes = np.full(len(SITES), Cause.AGREES, np.object_)
+    counter = np.zeros(len(SITES), np.int64)
+    for row, counted, found, cause in rows:
+        counter[row], columns[0][row], causes[row] = counted * MIB, found * MIB, cause
+    return Audit(counter, *columns, counter, causes, PerCpuAccounting.ONE_COPY, {})
+
+
+def logged(row, size, calls=1):
+    """A line of the kernel's own top ten."""
+    s = SITES
+    return LoggedSite(
+        size * MIB, MIB // 100, calls, s.file[row], int(s.line[row]), s.module[row], s.function[row]
+    )

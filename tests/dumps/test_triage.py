@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Triage of real dumps: who is named, who is not, and that its numbers are those of the others."""
+
+import json
+import shlex
+from functools import cache
+
+import pytest
+
+import allocdump
+from allocdump.kernel.log import KernelLog
+from allocdump.kernel.oom import oom_events
+from allocdump.kernel.vmstat import VmStat
+from allocdump.render.sentence import text
+
+from ..dumpdata import CORES, CORES_WITH_TRUTH, core, exclude, made, name, open_core, run
+
+READABLE = [
+    c for c in CORES if "lab/configs/noprofiling.config" not in made(c)["kernel"]["configs"]
+]
+OOM, USER, MEMCG = core("6.12-oom"), core("6.12-oom-user"), core("7.2-oom-memcg")
+OUT_OF_MEMORY = (OOM, USER, MEMCG)
+QUIET = [c for c in READABLE if c not in OUT_OF_MEMORY]
+DAMAGED = core("7.2-quiet", "vmcore.d31")
+
+readable = pytest.mark.parametrize("path", READABLE, ids=name)
+with_truth = pytest.mark.parametrize("path", CORES_WITH_TRUTH, ids=name)
+
+
+@cache
+def triage(path):
+    return open_core(path).triage()
+
+
+@cache
+def document(path):
+    done = run("triage", path, "--format", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+def titles(path):
+    return [text(suspect.title) for suspect in triage(path).suspects]
+
+
+def causes(path):
+    return [suspect.rule for suspect in triage(path).suspects if suspect.cause]
+
+
+def test_the_leaking_site_is_the_first_suspect():
+    first = triage(OOM).suspects[0]
+    assert text(first.title).startswith("leaker.c:44 leaker_get_page [leaker] keeps ")
+    assert (first.rule, first.confidence.words) == ("large_sites", "very likely")
+    assert causes(OOM) == ["large_sites"]
+    truth = next(
+        line for line in (OOM.parent / "truth.allocinfo").read_text().splitlines()
+        if "leaker.c:44" in line
+    )  # fmt: skip
+    assert first.bytes == int(truth.split()[0])
+    assert text(triage(OOM).verdict) == f"{text(first.title)} (very likely)"
+
+
+def test_the_user_task_is_the_cause_and_no_site_is_accused():
+    first = triage(USER).suspects[0]
+    assert causes(USER) == ["user_memory"]
+    title = text(first.title)
+    assert title.startswith("user memory, not the kernel's, filled the machine")
+    assert "the task tail (pid " in title
+    kinds = {n.name: n.bytes for n in open_core(USER).usage().children}
+    assert first.bytes == kinds["anonymous memory"] + kinds["shared memory and tmpfs"]
+    accused = [
+        s for s in triage(USER).suspects if s.rule not in ("user_memory", "unloaded_modules")
+    ]
+    assert not accused
+
+
+def test_the_cgroups_limit_is_the_cause():
+    first, *others = triage(MEMCG).suspects
+    assert (first.rule, first.confidence.words) == ("cgroup_limit", "certain")
+    assert text(first.title) == (
+        "memory cgroup /second was at its limit, not the machine: 12.0 MiB of 12.0 MiB"
+    )
+    assert not any(suspect.cause for suspect in others)
+    kills = next(suspect for suspect in others if suspect.rule == "cgroup_kills")
+    assert text(kills.title) == "memory cgroup /first, limited to 4.00 MiB, has killed 1 task"
+
+
+@pytest.mark.parametrize("path", QUIET, ids=name)
+def test_no_suspect_is_invented(path):
+    """All that quiet crashes have is the module that was unloaded with memory."""
+    assert causes(path) == []
+    rules = [suspect.rule for suspect in triage(path).suspects]
+    profiled = path in CORES_WITH_TRUTH
+    assert rules == (["unloaded_modules"] if profiled else [])
+    verdict = text(triage(path).verdict)
+    assert verdict.startswith("memory was not short: ")
+    assert verdict.endswith("but 1 finding" if profiled else "nothing stands out")
+
+
+@with_truth
+def test_the_unloaded_module_is_named_with_what_it_left(path):
+    """512 pages and 500 objects of 256 bytes."""
+    gone = next(s for s in triage(path).suspects if s.rule == "unloaded_modules")
+    assert text(gone.title).startswith("module leaked was unloaded and left ")
+    assert gone.bytes == 512 * 4096 + 500 * 256
+    assert gone.confidence.words == "certain"
+
+
+@readable
+def test_numbers_are_those_of_usage_and_report(path):
+    page = document(path)
+    if path not in CORES_WITH_TRUTH:
+        assert "sites" not in page["holders"]
+        return
+    usage = json.loads(run("usage", path, "--format", "json", "--depth", "1").stdout)["memory"]
+    told = [usage, *usage["children"]]
+    columns = ("name", "bytes", "share", "kernel_counter")
+    rows = [[row[c] for c in columns] for row in page["memory"]["usage"]]
+    assert rows == [[node[c] for c in columns] for node in told]
+    report = json.loads(run("report", path, "--format", "json").stdout)["rows"]
+    held = {
+        (f"{r['file']}:{r['line']}", r["function"], r["module"]):
+        (r["bytes"], r["calls"]) for r in report
+    }  # fmt: skip
+    for row in page["holders"]["sites"]:
+        key = (row["site"], row["function"], row["module"])
+        # Sites whose counters hold nothing may keep memory that is just being freed.
+        assert (row["counter"], row["calls"]) == held.get(key, (0, 0))
+    assert len(page["holders"]["sites"]) > 300
+
+
+@with_truth
+def test_footprints_and_the_rest_are_all_memory(path):
+    page = document(path)
+    facts = page["holders"]["facts"]
+    at_sites, elsewhere = facts["at_sites"]["values"], facts["elsewhere"]["values"]
+    whole = page["memory"]["usage"][0]["bytes"]
+    assert sum(row["keeps"] for row in page["holders"]["sites"]) == at_sites["size"]
+    assert at_sites["size"] == at_sites["kernel"] + at_sites["user"]
+    assert at_sites["size"] + elsewhere["size"] == whole == open_core(path).usage().bytes
+    parts = ("pages", "slab", "percpu", "user")
+    for row in page["holders"]["sites"]:
+        assert row["keeps"] == sum(row[part] for part in parts)
+        assert 0 <= row["vmalloc"] <= row["pages"]
+        assert 0 <= row["reclaimable"] <= row["slab"]
+
+
+@with_truth
+def test_footprints_are_no_less_than_references(path):
+    """Pages as they are; objects with their share of slabs, which is more than they are."""
+    found = open_core(path).attribution()
+    sites = open_core(path).report().sites
+    rows = {(r["site"], r["function"], r["module"]): r for r in document(path)["holders"]["sites"]}
+    compared = 0
+    for i in range(len(sites)):
+        name = f"{sites.file[i]}:{sites.line[i]}"
+        row = rows.get((name, sites.function[i], sites.module[i] or None))
+        if row and sites.module[i] in ("labmod", "leaker", "leaked", "labtruth"):
+            assert row["pages"] == found.pages.bytes[i] + found.inferred.bytes[i]
+            if path != DAMAGED:
+                assert row["slab"] >= found.objects.bytes[i]
+            assert row["percpu"] in (0, found.percpu.bytes[i] * open_core(path).possible_cpus)
+            compared += 1
+    assert compared >= 3
+
+
+@readable
+def test_every_command_it_tells_works(path):
+    page = document(path)
+    commands = [c for suspect in page["suspects"] for c in suspect["commands"]] + page["commands"]
+    assert bool(commands) == (path in CORES_WITH_TRUTH)
+    for command in dict.fromkeys(commands):
+        program, *arguments = shlex.split(command)
+        assert program == "allocdump"
+        done = run(*arguments)
+        assert (done.returncode, bool(done.stdout)) == (0, True), command
+
+
+def test_a_suspects_commands_show_it():
+    first = document(OOM)["suspects"][0]
+    audit, pages = (run(*shlex.split(c)[1:]).stdout for c in first["commands"])
+    assert "leaker_get_page" in audit.splitlines()[3]
+    assert pages.count("leaker.c:44") == 10
+
+
+@readable
+@pytest.mark.parametrize("format_", ["text", "markdown"])
+def test_text_and_markdown(path, format_):
+    done = run("triage", path, "--format", format_, "--exact")
+    assert (done.returncode, done.stderr) == (0, "")
+    page = document(path)
+    assert f"{page['memory']['zones'][0]['free']:,}" in done.stdout
+    heading = "## {}. {}" if format_ == "markdown" else "{}. {}"
+    titles = ["What died", "Where memory was", "Who holds it", "Suspects", "What next"]
+    for number, title in enumerate(titles, 1):
+        shown = title if format_ == "markdown" else title.upper()
+        assert heading.format(number, shown) in done.stdout
+
+
+def test_text_is_one_page():
+    assert len(run("triage", OOM).stdout.splitlines()) <= 80
+
+
+def test_a_damaged_dump_says_what_is_missing():
+    missing = " ".join(triage(DAMAGED).missing)
+    assert "makedumpfile up to 1.7.8" in missing
+    assert "The list of tasks is damaged" in missing
+    assert "7 tasks are unreadable" in missing
+
+
+def test_without_a_profile():
+    never = core("tiny-never")
+    assert any("never enabled" in sentence for sentence in triage(never).missing)
+    page = document(never)
+    assert page["died"]["facts"]["profiling"]["text"] == "never"
+    assert {t["comm"] for t in page["holders"]["tasks"]} == {"init", "sh"}
+    kinds = {row["name"]: row["bytes"] for row in page["memory"]["usage"]}
+    shmem = VmStat(open_core(never).prog).node("NR_SHMEM")
+    assert kinds["shared memory and tmpfs"] == shmem * 4096
+    assert kinds["memory"] == sum(zone["present"] for zone in page["memory"]["zones"])
+    done = run("triage", never)
+    assert "no other command tells more" in done.stdout
+
+
+def test_without_types_there_is_one_sentence():
+    done = run("triage", core("tiny-noprofiling"))
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "name its vmlinux" in done.stderr
+
+
+def test_without_the_kernel_log():
+    """The leaking site is named all the same: by the zones, memory was short."""
+    dump = allocdump.open(OOM)
+    dump.log = KernelLog(b"", "no such memory")
+    page = dump.triage()
+    assert page.suspects[0].rule == "large_sites"
+    assert page.suspects[0].cause
+    assert "The kernel log is unreadable: no such memory." in page.missing
+    assert not any(table.key == "events" for table in page.sections[0].tables)
+
+
+def test_without_what_describes_memory():
+    dump = allocdump.open(USER)
+    exclude(dump.prog, dump.prog.symbol("mem_section").address)
+    page = dump.triage()
+    assert any(sentence.startswith("What describes memory") for sentence in page.missing)
+    assert {table.key for section in page.sections for table in section.tables} >= {
+        "zones", "tasks", "cgroups", "tmpfs"
+    }  # fmt: skip
+
+
+def test_without_tasks_zones_and_cgroups():
+    dump = allocdump.open(OOM)
+    for symbol in ("init_task", "node_data", "root_mem_cgroup", "super_blocks"):
+        exclude(dump.prog, dump.prog.symbol(symbol).address)
+    page = dump.triage()
+    said = " ".join(page.missing)
+    for words in ("list of tasks", "zones", "memory cgroups", "file systems"):
+        assert words in said.lower()
+
+
+def test_events_are_those_of_the_log():
+    told = document(MEMCG)["died"]["events"]
+    events = oom_events(open_core(MEMCG).log)
+    assert [row["time"] for row in told] == [e.time for e in events]
+    assert [row["cgroup"] for row in told] == ["/first", "/second"]
+    assert [row["limit"] for row in told] == [4 << 20, 12 << 20]
+    assert [row["victim"] for row in told] == ["tail", None]
+    assert [row["fatal"] for row in told] == [False, True]
+
+
+def test_the_kernels_own_list_agrees():
+    for path in (OOM, USER):
+        values = document(path)["holders"]["facts"]["kernel_top_ten"]["values"]
+        assert values == {"same": 10, "n": 10}
