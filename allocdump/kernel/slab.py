@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from drgn import FaultError, Program, Type, TypeKind, offsetof, sizeof
+from drgn import FaultError, Object, Program, Type, TypeKind, offsetof, sizeof
 from drgn.helpers.linux.mm import pfn_to_virt
 from drgn.helpers.linux.slab import for_each_slab_cache
 
@@ -28,6 +28,7 @@ from ..text import printable
 from .frames import PAGE_SHIFT, Frames, Kind
 from .profiling import static_key
 from .tagref import Rows, SiteIndex
+from .walk import once, walk
 
 _DEFAULT_FLAGS_MASK = 7
 _OBJEXTS_ALLOC_FAIL = 1
@@ -217,24 +218,18 @@ class SlabReader:
 
 def slab_caches(prog: Program) -> tuple[list[Cache], list[str]]:
     """All caches on the list ``slab_caches``, and sentences on what was unreadable."""
-    found: list[Cache] = []
-    try:
-        for cache in for_each_slab_cache(prog):
-            cache = cache.read_()
-            found.append(
-                Cache(
-                    cache.value_(),
-                    _name(prog, cache.name.value_()),
-                    cache.size.value_(),
-                    cache.object_size.value_(),
-                    cache.red_left_pad.value_() if hasattr(cache, "red_left_pad") else 0,
-                )
-            )
-            if len(found) > 1 << 16:
-                raise ValueError("it does not end")
-    except (FaultError, LookupError, ValueError) as e:
-        return found, [f"the list of slab caches is damaged: {e}"]
-    return found, []
+    found, error = walk(prog, lambda: map(_cache, once(for_each_slab_cache(prog))))
+    return found, [f"the list of slab caches is damaged: {error}"] if error else []
+
+
+def _cache(cache: Object) -> Cache:
+    return Cache(
+        cache.value_(),
+        _name(cache.prog_, cache.name.value_()),
+        cache.size.value_(),
+        cache.object_size.value_(),
+        cache.red_left_pad.value_() if hasattr(cache, "red_left_pad") else 0,
+    )
 
 
 def _name(prog: Program, address: int) -> str:
