@@ -15,7 +15,7 @@ from .. import __version__
 from ..errors import AllocdumpError, DamagedError
 from ..text import printable
 
-_COMMANDS = ("report", "pages", "objects", "whois", "usage", "audit", "tags")
+_COMMANDS = ("report", "watch", "pages", "objects", "whois", "usage", "audit", "tags")
 
 EXIT_INTERNAL = 70
 EXIT_INTERRUPTED = 128 + signal.SIGINT

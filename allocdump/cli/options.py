@@ -7,17 +7,16 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import numpy as np
 import numpy.typing as npt
 
 from ..analysis.report import Pattern, Report
-
-if TYPE_CHECKING:
-    from ..api import Dump
+from .live import choose_source, held_output, reading
 
 
 class Size(click.ParamType[int]):
@@ -44,6 +43,8 @@ def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @click.argument("core", required=False, metavar="CORE")
     @click.option("--live", is_flag=True, help="Read the running kernel (/proc/kcore) as root.")
+    @click.option("--qemu", metavar="SOCKET", help="Read a QEMU guest over its QMP socket.")
+    @click.option("--pause", is_flag=True, help="With --qemu: stop the guest while it is read.")
     @click.option(
         "--vmlinux",
         multiple=True,
@@ -60,14 +61,21 @@ def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     @wraps(command)
     def with_dump(
-        core: str | None, live: bool, vmlinux: tuple[str, ...], debug_info: Any, **rest: Any
+        core: str | None,
+        live: bool,
+        qemu: str | None,
+        pause: bool,
+        vmlinux: tuple[str, ...],
+        debug_info: Any,
+        **rest: Any,
     ) -> Any:
-        if (core is None) == (not live):
-            raise click.UsageError("Name one CORE (a vmcore), or --live for the running kernel.")
+        core = choose_source(core, live, qemu, pause, rest)
         from .. import open as open_dump
 
-        dump: Dump = open_dump(core, vmlinux=vmlinux, debug_info=debug_info)
-        return command(dump, **rest)
+        with held_output() if pause else nullcontext():
+            dump = open_dump(core, qemu=qemu, pause=pause, vmlinux=vmlinux, debug_info=debug_info)
+            with dump, reading(dump):
+                return command(dump, **rest)
 
     return with_dump
 

@@ -17,8 +17,12 @@ from .btf import Btf, BtfError
 from .btf_types import BtfTypes
 from .core import Core, identify
 from .globals import Globals
+from .qemu import Guest
 
 DebugInfo = Literal["auto", "btf", "dwarf"]
+
+State = Literal["dead", "running", "paused"]
+"""Of the kernel while it is read: a dump's is dead."""
 
 # BTF grows with the kernel's types: distribution kernels have 5 to 10 MiB.
 _MAX_BTF = 256 << 20
@@ -26,7 +30,7 @@ _MAX_BTF = 256 << 20
 
 @dataclass
 class Dump:
-    """An opened core: a drgn program, and what is known about its file."""
+    """An opened core or guest: a drgn program, and what is known about where it is from."""
 
     prog: Program
     core: Core
@@ -35,17 +39,31 @@ class Dump:
     vmcoreinfo: str
     warnings: list[str] = field(default_factory=list)
     """Sentences about the dump as a whole that every result should be read with."""
+    state: State = "dead"
+    guest: Guest | None = None
+
+    def close(self) -> None:
+        """Let a paused guest run again.
+
+        :raises DumpError: if that fails
+        """
+        if self.guest:
+            self.guest.close()
 
 
 def open_dump(
     core: str | os.PathLike[str] | None,
     *,
+    qemu: str | os.PathLike[str] | None = None,
+    pause: bool = False,
     vmlinux: Sequence[str] = (),
     debug_info: DebugInfo = "auto",
 ) -> Dump:
-    """Open a vmcore, or the running kernel.
+    """Open a vmcore, the running kernel, or a QEMU guest's.
 
     :param core: path of a vmcore or ``/proc/kcore``; None is the running kernel
+    :param qemu: the QMP socket of a guest to read instead
+    :param pause: stop the guest until the dump is closed or this process ends
     :param vmlinux: kernel image and modules with DWARF, in any order
     :param debug_info: ``btf``: the BTF in the dump. ``dwarf``: *vmlinux*, or without
         one drgn's usual places. ``auto``: *vmlinux* if given, else BTF, else the
@@ -53,6 +71,8 @@ def open_dump(
     :raises DumpError: if there is no such dump, or it cannot be read
     :raises TypesError: if there are no types or symbols for it
     """
+    if qemu is not None:
+        return _open_guest(Guest(qemu), pause, vmlinux, debug_info)
     info = identify(core if core is not None else "/proc/kcore")
     prog = Program()
     _set_program(prog, info)
@@ -61,10 +81,10 @@ def open_dump(
             f"{info.path} is no Linux kernel dump: it has no VMCOREINFO note. For QEMU,"
             " start the guest with -device vmcoreinfo; for others, use kdump."
         )
-    vmcoreinfo = prog["VMCOREINFO"].string_().decode("utf-8", "replace")
-    warnings = _completeness(info)
+    opened = Dump(prog, info, "btf", _vmcoreinfo(prog), _completeness(info))
+    opened.state = "running" if info.format == "live" else "dead"
     try:
-        types = _load_types(prog, vmcoreinfo, list(vmlinux), debug_info, warnings)
+        _load_types(opened, vmlinux, debug_info)
     except AllocdumpError as e:
         if not info.missing_bytes:
             raise
@@ -73,7 +93,26 @@ def open_dump(
             f"{info.path} is truncated: {info.missing_bytes:,} bytes are missing at its"
             f" end, and what is left is too little ({e}) Copy the dump again."
         ) from None
-    return Dump(prog, info, types, vmcoreinfo, warnings)
+    return opened
+
+
+def _open_guest(guest: Guest, pause: bool, vmlinux: Sequence[str], debug_info: DebugInfo) -> Dump:
+    prog = Program()
+    guest.set_program(prog)
+    try:
+        if pause:
+            guest.pause()
+        opened = Dump(prog, Core(guest.path, "qemu"), "btf", _vmcoreinfo(prog), guest.warnings())
+        opened.guest, opened.state = guest, "running" if guest.is_running() else "paused"
+        _load_types(opened, vmlinux, debug_info)
+    except BaseException:
+        guest.close()
+        raise
+    return opened
+
+
+def _vmcoreinfo(prog: Program) -> str:
+    return str(prog["VMCOREINFO"].string_(), "utf-8", "replace")
 
 
 def _completeness(info: Core) -> list[str]:
@@ -94,7 +133,7 @@ def _set_program(prog: Program, info: Core) -> None:
         else:
             prog.set_core_dump(info.path)
     except PermissionError:
-        raise DumpError(f"{info.path} may only be read by root; run allocdump as root.") from None
+        raise DumpError(f"{info.path} {_refused(info)}.") from None
     except FileNotFoundError:
         raise DumpError(
             f"{info.path} does not exist; the running kernel needs CONFIG_PROC_KCORE."
@@ -103,29 +142,30 @@ def _set_program(prog: Program, info: Core) -> None:
         raise DumpError(f"{info.path} cannot be opened as a core dump ({e}).") from None
 
 
-def _load_types(
-    prog: Program,
-    vmcoreinfo: str,
-    vmlinux: list[str],
-    debug_info: DebugInfo,
-    warnings: list[str],
-) -> Literal["btf", "dwarf"]:
+def _refused(info: Core) -> str:
+    if info.format == "live" and os.geteuid() == 0:
+        return (
+            "may not be read here even by root: it takes CAP_SYS_RAWIO, which containers do"
+            " not give, and a kernel that is not locked down"
+        )
+    return "may only be read by root; run allocdump as root"
+
+
+def _load_types(dump: Dump, vmlinux: Sequence[str], debug_info: DebugInfo) -> None:
     if vmlinux and debug_info == "btf":
         raise TypesError("--vmlinux brings DWARF; leave it out, or --debug-info btf.")
     if vmlinux or debug_info == "dwarf":
-        _load_dwarf(prog, vmcoreinfo, vmlinux, warnings)
-        return "dwarf"
+        _load_dwarf(dump, vmlinux)
+        return
     try:
-        _load_btf(prog)
-        return "btf"
+        _load_btf(dump.prog)
     except TypesError as no_btf:
         if debug_info == "btf":
             raise
         try:
-            _load_dwarf(prog, vmcoreinfo, [], warnings)
+            _load_dwarf(dump, [])
         except TypesError:
             raise no_btf from None
-        return "dwarf"
 
 
 def _load_btf(prog: Program) -> None:
@@ -145,6 +185,11 @@ def _load_btf(prog: Program) -> None:
     try:
         start = prog.symbol("__start_BTF").address
         size = prog.symbol("__stop_BTF").address - start
+        if not start:
+            raise TypesError(
+                "The kernel hides its symbols even from root (kernel.kptr_restrict is 2);"
+                " run: sysctl kernel.kptr_restrict=1"
+            )
     except LookupError:
         raise TypesError(
             "The kernel has no type information of its own (CONFIG_DEBUG_INFO_BTF is off);"
@@ -164,9 +209,11 @@ def _load_btf(prog: Program) -> None:
     prog.register_object_finder("btf", Globals(types).find, enable_index=0)
 
 
-def _load_dwarf(prog: Program, vmcoreinfo: str, vmlinux: list[str], warnings: list[str]) -> None:
+def _load_dwarf(dump: Dump, vmlinux: Sequence[str]) -> None:
+    prog = dump.prog
+    dump.types = "dwarf"
     files = [buildid.inspect(path) for path in vmlinux]
-    buildid.check(files, buildid.kernel_build_id(vmcoreinfo))
+    buildid.check(files, buildid.kernel_build_id(dump.vmcoreinfo))
     try:
         if files:
             prog.load_debug_info([f.path for f in files])
@@ -179,13 +226,13 @@ def _load_dwarf(prog: Program, vmcoreinfo: str, vmlinux: list[str], warnings: li
     except LookupError:
         raise TypesError(
             "No vmlinux with DWARF was found for the dump"
-            f" (build ID {buildid.kernel_build_id(vmcoreinfo) or 'unknown'});"
+            f" (build ID {buildid.kernel_build_id(dump.vmcoreinfo) or 'unknown'});"
             " name it with --vmlinux, or use the BTF in the dump with --debug-info btf."
         ) from None
     used = {module.build_id for module in prog.modules() if module.build_id}
     for file in files:
         if file.is_module and bytes.fromhex(file.build_id or "") not in used:
-            warnings.append(
+            dump.warnings.append(
                 f"--vmlinux {file.path} is of no module loaded in the dump"
                 f" (build ID {file.build_id or 'missing'}); it was ignored."
             )

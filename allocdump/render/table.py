@@ -33,11 +33,15 @@ def header(report: Report) -> str:
         parts.append(system.hostname)
     if system.crash_time:
         parts.append(f"crashed {system.crash_time:%Y-%m-%d %H:%M:%S} UTC")
+    if origin.state != "dead":
+        parts.append(origin.state)
     if origin.reason:
         parts.append(origin.reason)
     parts.append(f"profiling {origin.profiling.describe()}")
     parts.append(units.plural(len(report.sites), "site"))
     parts.append(completeness(report))
+    if report.moved is not None:
+        parts.append(f"{units.plural(int(report.moved.sum()), 'site')} moved")
     return " | ".join(parts)
 
 
@@ -111,7 +115,7 @@ def render(
         remarks = notes(sites)
         if any(remarks):
             columns.append(("NOTE", remarks, "left"))
-    _fit(columns, width)
+    fit(columns, width)
     # The headings are a row of their own: tabulate would pad them.
     table = tabulate(
         list(zip(*([c[0], *c[1]] for c in columns), strict=True)),
@@ -129,8 +133,8 @@ def render(
     return "\n".join(out) + "\n"
 
 
-def _fit(columns: list[Column], width: int | None) -> None:
-    """Shorten names so that the table fits.
+def fit(columns: list[Column], width: int | None) -> None:
+    """Shorten names so that the table fits into *width* columns.
 
     Paths lose their front, since their end says more; if that is not enough, functions
     lose their end.
