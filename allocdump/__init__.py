@@ -25,19 +25,21 @@ __all__ = ["from_program", "open"]
 
 
 def open(
-    core: str | os.PathLike[str] | None,
+    core: str | os.PathLike[str] | None = None,
     *,
+    qemu: str | os.PathLike[str] | None = None,
+    pause: bool = False,
     vmlinux: Sequence[str] = (),
     debug_info: DebugInfo = "auto",
 ) -> Dump:
-    """Open a vmcore, or with None the running kernel.
+    """Open a vmcore; with None the running kernel, or the QEMU guest at the socket *qemu*.
 
     See :func:`allocdump.dump.program.open_dump` for the parameters and errors.
     """
     from .api import Dump
     from .dump.program import open_dump
 
-    return Dump(open_dump(core, vmlinux=vmlinux, debug_info=debug_info))
+    return Dump(open_dump(core, qemu=qemu, pause=pause, vmlinux=vmlinux, debug_info=debug_info))
 
 
 def from_program(prog: Program) -> Dump:

@@ -32,7 +32,12 @@ def attribution(dump: Dump, sites: Sites, progress: Progress | None = None) -> A
         found = attribute(memory, dump.vmcoreinfo, sites.address, progress)
     except (LookupError, FaultError) as e:
         raise no_memory_map(dump, e) from None
-    if memory.holes.pages:
+    if memory.holes.pages and dump.state != "dead":
+        found.problems.append(
+            f"{memory.holes.pages:,} pages that describe memory could not be read, or what"
+            f" points at them changed meanwhile ({memory.holes.reason})"
+        )
+    elif memory.holes.pages:
         cause = damage_cause(dump.prog, dump.core)
         found.problems.append(
             f"{memory.holes.pages:,} pages that describe memory are not in the dump"

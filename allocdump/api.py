@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from drgn import FaultError
 from drgn.helpers.linux.mm import pfn_to_virt
@@ -14,13 +14,16 @@ from .analysis.report import Origin, Report
 from .columns import Batches
 from .dump.memory import Memory
 from .errors import ProfilingError, extra
-from .kernel.log import KernelLog, kernel_log
+from .kernel.log import KernelLog, UnloadMessage, kernel_log
 from .kernel.profiling import profiling
 from .kernel.system import System, system
 
 # Whatever reads all memory is imported where it is asked for: a session opens a dump, and
 # may never do that.
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from .analysis.audit import Audit
     from .analysis.leaks import Leaks
     from .analysis.paths import Paths
@@ -30,14 +33,20 @@ if TYPE_CHECKING:
     from .analysis.usage import Node
     from .dump.memory import U64
     from .dump.program import Dump as ProgramDump
+    from .dump.program import State
     from .kernel.attribution import Attribution, Progress
     from .kernel.graph import Graph
     from .kernel.listing import ObjectReader, PageBatch, VmallocUse, Zone
     from .kernel.locate import Location, Locator
+    from .kernel.sampler import Sampler
+    from .kernel.sites import Sites
 
 
 class Dump:
-    """A vmcore or the running kernel, opened with :func:`allocdump.open`."""
+    """A vmcore, the running kernel or a QEMU guest's, opened with :func:`allocdump.open`.
+
+    A context manager: at its end, a guest that was paused runs again.
+    """
 
     def __init__(self, opened: ProgramDump) -> None:
         self._opened = opened
@@ -48,6 +57,29 @@ class Dump:
         self._dominators: Dominators | None = None
         self.prog = opened.prog
         """The :class:`drgn.Program`, for everything that allocdump does not do."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let a guest that was paused run again; anything else stays as it is.
+
+        :raises DumpError: if that fails
+        """
+        self._opened.close()
+
+    @property
+    def path(self) -> str:
+        """The file, or the guest's socket."""
+        return self._opened.core.path
+
+    @property
+    def state(self) -> State:
+        """Of the kernel: ``dead`` in a dump; ``running`` ones change while they are read."""
+        return self._opened.state
 
     @cached_property
     def log(self) -> KernelLog:
@@ -88,6 +120,7 @@ class Dump:
             system=self.system,
             reason=self.log.panic_message(),
             profiling=profiling(self.prog),
+            state=self.state,
         )
 
     def report(self) -> Report:
@@ -107,23 +140,62 @@ class Dump:
         origin = self.origin
         if origin.profiling.state == "never":
             raise _never(origin)
-        profile = read_profile(self.prog, self.log.unload_messages())
+        if self.state == "dead":
+            profile = read_profile(self.prog, self.log.unload_messages())
+        else:
+            from .kernel.sampler import settled_profile
+
+            profile = settled_profile(self.prog, self._unload_messages)
         done, warnings = profile.completeness, self.warnings
         if origin.profiling.state == "off":
             if done.complete and not (profile.sites.bytes.any() or profile.sites.calls.any()):
                 raise _never(origin)
+            was = "was off when the kernel died" if self.state == "dead" else "is off"
             warnings.append(
-                "Profiling was off when the kernel died: memory allocated meanwhile has no"
+                f"Profiling {was}: memory allocated meanwhile has no"
                 " call site, and memory freed meanwhile is still counted."
             )
         if self.log.error:
             warnings.append(f"The kernel log is unreadable: {self.log.error}.")
         if done.problems:
             cause = damage_cause(self.prog, self._opened.core)
-            warnings += [f"Damaged dump: {problem}." for problem in done.problems]
+            damaged = "Damaged dump" if self.state == "dead" else "Not all could be read"
+            warnings += [f"{damaged}: {problem}." for problem in done.problems]
             if cause:
                 warnings.append(f"The cause: {cause}.")
-        return Report(origin, profile.sites, profile.types, done, warnings)
+        report = Report(origin, profile.sites, profile.types, done, warnings)
+        if self.state == "running":
+            self._note_moves(report)
+        return report
+
+    def _note_moves(self, report: Report) -> None:
+        moved = report.moved = self._moved(report.sites)
+        count, sites = int(moved.sum()), len(report.sites)
+        report.warnings.append(
+            "The kernel went on running while it was read, so that numbers are of different"
+            f" moments: {count:,} of {sites:,} sites moved within the report alone."
+        )
+
+    def _moved(self, sites: Sites) -> npt.NDArray[np.bool_]:
+        from .kernel.sampler import Recounter
+
+        now = Recounter(self.prog, sites).recount()
+        moved: npt.NDArray[np.bool_] = (now.bytes != sites.bytes) | (now.calls != sites.calls)
+        return moved
+
+    def _unload_messages(self) -> list[UnloadMessage]:
+        return kernel_log(self.prog).unload_messages()
+
+    def sampler(self) -> Sampler:
+        """For the counters of a running kernel, again and again.
+
+        :raises ProfilingError: if the kernel keeps none
+        """
+        if self.origin.profiling.state == "never":
+            raise _never(self.origin)
+        from .kernel.sampler import Sampler
+
+        return Sampler(self.prog, self._unload_messages)
 
     def attribution(self, progress: Progress | None = None) -> Attribution:
         """Which memory each site of the report holds: one pass over all memory.
@@ -139,12 +211,19 @@ class Dump:
     def audit(self, progress: Progress | None = None) -> Audit:
         """Counters against memory."""
         from .analysis.audit import audit
+        from .kernel.codetag import describe_tag
         from .kernel.percpu import cgroup_pointers
 
         report, found = self.report(), self.attribution(progress)
+        moved = None
+        if self.state == "running":
+            moved = self._moved(report.sites)
+            # What was freed under the reading left anything behind, tags or not.
+            found.strays = {a: n for a, n in found.strays.items() if describe_tag(self.prog, a)}
         return audit(
             report.sites,
             found,
+            moved=moved,
             cpus=self.possible_cpus,
             cgroup_pointers=cgroup_pointers(self.prog),
             profiling=report.origin.profiling,

@@ -6,6 +6,7 @@ from __future__ import annotations
 COMMANDS = (
     "triage",
     "report",
+    "watch",
     "pages",
     "objects",
     "whois",
@@ -20,8 +21,8 @@ COMMANDS = (
 )
 """In the order of the help; each is a module of :mod:`allocdump.cli`."""
 
-_NOT_IN_DRGN = frozenset({"diff", "tags", "shell"})
-"""They read no program, or two, or are a session themselves."""
+_NOT_IN_DRGN = frozenset({"watch", "diff", "tags", "shell"})
+"""They read no program, or two, or never end, or are a session themselves."""
 
 _IN_DRGN = {"report": "allocinfo"}
 """Names that would say too little among drgn's commands."""

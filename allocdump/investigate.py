@@ -22,7 +22,6 @@ from .dump.memory import Memory
 from .dump.program import Dump
 from .errors import AllocdumpError, ProfilingError
 from .kernel.attribution import Attribution, Progress
-from .kernel.codetag import ReadErrors
 from .kernel.counters import per_cpu_offsets
 from .kernel.listing import ObjectReader, vmalloc_uses
 from .kernel.log import KernelLog
@@ -37,6 +36,7 @@ from .kernel.system import system
 from .kernel.tasks import tasks
 from .kernel.tmpfs import tmpfs_mounts
 from .kernel.vmstat import VmStat
+from .kernel.walk import ReadErrors
 from .kernel.watermarks import zone_states
 
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ class Cause(StrEnum):
     COUNTERS_INCOMPLETE = "counters incomplete in the dump"
     INACCURATE = "marked inaccurate by the kernel"
     SWITCHED_OFF = "profiling was switched off"
+    MOVED = "changed while it was read"
     EXCLUDED = "references excluded from the dump"
     NO_VECTOR = "objects without an extension vector"
     NO_CALLS = "the kernel's own accounting: bytes without an allocation"
@@ -92,11 +93,13 @@ def audit(
     cgroup_pointers: bool,
     profiling: Profiling,
     completeness: Completeness,
+    moved: npt.NDArray[np.bool_] | None = None,
 ) -> Audit:
     """Compare the counters of all sites with what references say.
 
     :param cpus: number of possible CPUs
     :param cgroup_pointers: whether per-CPU objects have pointers to their memory cgroup
+    :param moved: sites whose counters changed meanwhile, in a running kernel
     """
     counted = sites.evidence != Evidence.NONE
     others = memory.pages.bytes + memory.inferred.bytes + memory.objects.bytes
@@ -117,6 +120,8 @@ def audit(
     untracked = int((memory.slab.untracked * [c.size for c in memory.caches]).sum())
     for i in np.flatnonzero((out.difference != 0) | ~counted).tolist():
         out.cause[i] = _cause(sites, out, i, profiling.state == "off", excluded, untracked)
+        if moved is not None and moved[i]:
+            out.cause[i] = Cause.MOVED
     return out
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..columns import Column, Columns
+from ..dump.program import State
 from ..kernel.codetag import CodetagType
 from ..kernel.profile import Completeness
 from ..kernel.profiling import Profiling
@@ -42,6 +43,8 @@ class Origin:
     reason: str
     """Why the kernel died; empty if it did not, or its log does not say."""
     profiling: Profiling
+    state: State = "dead"
+    """Of the kernel while it was read."""
 
 
 @dataclass
@@ -54,6 +57,9 @@ class Report:
     types: list[CodetagType]
     completeness: Completeness
     warnings: list[str] = field(default_factory=list)
+    moved: npt.NDArray[np.bool_] | None = None
+    """Which sites' counters changed while the report was made, shape (number of sites,);
+    None if the kernel did not run."""
 
     def by(self, what: GroupBy) -> Rows:
         """Sums over the sites of each function, file, directory or module; largest first."""

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,10 @@ import numpy.typing as npt
 from ..analysis.report import Pattern, Report
 from ..errors import OutputError
 from ..text import printable
+from .live import choose_source, held_output, reading
 
 if TYPE_CHECKING:
     from ..api import Dump
-    from ..dump.program import DebugInfo
 
 
 class Size(click.ParamType[int]):
@@ -41,7 +42,7 @@ class Size(click.ParamType[int]):
         return int(float(found[1]) * 1024**power)
 
 
-OPENING = ("core", "live", "vmlinux", "debug_info")
+OPENING = ("core", "live", "qemu", "pause", "vmlinux", "debug_info")
 """The parameters of :func:`opens_dump`; where a program is open already, there are none of them."""
 
 
@@ -59,6 +60,8 @@ def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
         help="A vmcore (kdump-compressed or ELF) or /proc/kcore.",
     )
     @click.option("--live", is_flag=True, help="Read the running kernel (/proc/kcore) as root.")
+    @click.option("--qemu", metavar="SOCKET", help="Read a QEMU guest over its QMP socket.")
+    @click.option("--pause", is_flag=True, help="With --qemu: stop the guest while it is read.")
     @click.option(
         "--vmlinux",
         multiple=True,
@@ -77,17 +80,21 @@ def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_dump(**options: Any) -> Any:
         how = {name: options.pop(name) for name in OPENING if name in options}
         session: Callable[[], Dump] | None = click.get_current_context().obj
-        return command(session() if session else _open(**how), **options)
+        if session:
+            dump = session()
+            with reading(dump):
+                return command(dump, **options)
+        how["core"] = choose_source(
+            how["core"], how.pop("live"), how["qemu"], how["pause"], options
+        )
+        from .. import open as open_dump
+
+        with held_output() if how["pause"] else nullcontext():
+            dump = open_dump(**how)
+            with dump, reading(dump):
+                return command(dump, **options)
 
     return with_dump
-
-
-def _open(core: str | None, live: bool, vmlinux: tuple[str, ...], debug_info: DebugInfo) -> Dump:
-    if (core is None) == (not live):
-        raise click.UsageError("Name one CORE (a vmcore), or --live for the running kernel.")
-    from .. import open as open_dump
-
-    return open_dump(core, vmlinux=vmlinux, debug_info=debug_info)
 
 
 site_filter = click.option(

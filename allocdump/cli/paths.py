@@ -14,7 +14,7 @@ from .progress import progress
 
 @click.command("paths")
 @opens_dump
-@click.argument("address")
+@click.argument("address", required=False)
 @click.option(
     "-n", "--limit", type=click.IntRange(1), default=3, show_default=True, metavar="N",
     help="Ways through N different holders.",
@@ -23,7 +23,7 @@ from .progress import progress
     "-f", "--format", "format_", type=click.Choice(["text", "json"]), default="text",
     show_default=True,
 )  # fmt: skip
-def command(dump: Dump, address: str, limit: int, format_: str) -> None:
+def command(dump: Dump, address: str | None, limit: int, format_: str) -> None:
     """How an allocation is reached: the shortest ways from a root to an address.
 
     ADDRESS is as for allocdump whois: a number, pfn:N, phys:N or a symbol. Each step shows
@@ -34,6 +34,8 @@ def command(dump: Dump, address: str, limit: int, format_: str) -> None:
       allocdump paths vmcore 0xffff9ae480872200
       allocdump paths vmcore pfn:2880 --limit 10
     """
+    if address is None:
+        raise click.UsageError("Missing argument 'ADDRESS'.")
     report = dump.report()
     with progress("Reading memory") as show:
         try:

@@ -17,6 +17,7 @@ from .btf import Btf, BtfError
 from .btf_types import BtfTypes
 from .core import Core, identify
 from .globals import Globals
+from .qemu import Guest
 
 DebugInfo = Literal["auto", "btf", "dwarf"]
 
@@ -26,13 +27,16 @@ _LOAD_VMLINUX = "load the kernel's vmlinux with drgn -s FILE or prog.load_debug_
 
 _FINDERS = "allocdump-btf"
 
+State = Literal["dead", "running", "paused"]
+"""Of the kernel while it is read: a dump's is dead."""
+
 # BTF grows with the kernel's types: distribution kernels have 5 to 10 MiB.
 _MAX_BTF = 256 << 20
 
 
 @dataclass
 class Dump:
-    """An opened core: a drgn program, and what is known about its file."""
+    """An opened core or guest: a drgn program, and what is known about where it is from."""
 
     prog: Program
     core: Core
@@ -44,16 +48,31 @@ class Dump:
     arguments: tuple[str, ...] = ()
     """What the command line needs to open it again."""
 
+    state: State = "dead"
+    guest: Guest | None = None
+
+    def close(self) -> None:
+        """Let a paused guest run again.
+
+        :raises DumpError: if that fails
+        """
+        if self.guest:
+            self.guest.close()
+
 
 def open_dump(
     core: str | os.PathLike[str] | None,
     *,
+    qemu: str | os.PathLike[str] | None = None,
+    pause: bool = False,
     vmlinux: Sequence[str] = (),
     debug_info: DebugInfo = "auto",
 ) -> Dump:
-    """Open a vmcore, or the running kernel.
+    """Open a vmcore, the running kernel, or a QEMU guest's.
 
     :param core: path of a vmcore or ``/proc/kcore``; None is the running kernel
+    :param qemu: the QMP socket of a guest to read instead
+    :param pause: stop the guest until the dump is closed or this process ends
     :param vmlinux: kernel image and modules with DWARF, in any order
     :param debug_info: ``btf``: the BTF in the dump. ``dwarf``: *vmlinux*, or without
         one drgn's usual places. ``auto``: *vmlinux* if given, else BTF, else the
@@ -61,6 +80,8 @@ def open_dump(
     :raises DumpError: if there is no such dump, or it cannot be read
     :raises TypesError: if there are no types or symbols for it
     """
+    if qemu is not None:
+        return _open_guest(Guest(qemu), pause, vmlinux, debug_info)
     info = identify(core if core is not None else "/proc/kcore")
     prog = Program()
     _set_program(prog, info)
@@ -69,10 +90,10 @@ def open_dump(
             f"{info.path} is no Linux kernel dump: it has no VMCOREINFO note. For QEMU,"
             " start the guest with -device vmcoreinfo; for others, use kdump."
         )
-    vmcoreinfo = prog["VMCOREINFO"].string_().decode("utf-8", "replace")
-    warnings = _completeness(info)
+    opened = Dump(prog, info, "btf", _vmcoreinfo(prog), _completeness(info))
+    opened.state = "running" if info.format == "live" else "dead"
     try:
-        types = _load_types(prog, vmcoreinfo, list(vmlinux), debug_info, warnings)
+        _load_types(opened, vmlinux, debug_info)
     except AllocdumpError as e:
         if not info.missing_bytes:
             raise
@@ -81,11 +102,36 @@ def open_dump(
             f"{info.path} is truncated: {info.missing_bytes:,} bytes are missing at its"
             f" end, and what is left is too little ({e}) Copy the dump again."
         ) from None
-    arguments = ["--live" if core is None else info.path]
-    arguments += [word for path in vmlinux for word in ("--vmlinux", path)]
-    if debug_info != "auto":
-        arguments += ["--debug-info", debug_info]
-    return Dump(prog, info, types, vmcoreinfo, warnings, tuple(arguments))
+    opened.arguments = _arguments(("--live" if core is None else info.path,), vmlinux, debug_info)
+    return opened
+
+
+def _arguments(
+    what: tuple[str, ...], vmlinux: Sequence[str], debug_info: DebugInfo
+) -> tuple[str, ...]:
+    words = [*what, *(word for path in vmlinux for word in ("--vmlinux", path))]
+    return (*words, "--debug-info", debug_info) if debug_info != "auto" else tuple(words)
+
+
+def _open_guest(guest: Guest, pause: bool, vmlinux: Sequence[str], debug_info: DebugInfo) -> Dump:
+    prog = Program()
+    guest.set_program(prog)
+    try:
+        if pause:
+            guest.pause()
+        opened = Dump(prog, Core(guest.path, "qemu"), "btf", _vmcoreinfo(prog), guest.warnings())
+        opened.guest, opened.state = guest, "running" if guest.is_running() else "paused"
+        _load_types(opened, vmlinux, debug_info)
+        words = ("--qemu", guest.path, *(("--pause",) if pause else ()))
+        opened.arguments = _arguments(words, vmlinux, debug_info)
+    except BaseException:
+        guest.close()
+        raise
+    return opened
+
+
+def _vmcoreinfo(prog: Program) -> str:
+    return str(prog["VMCOREINFO"].string_(), "utf-8", "replace")
 
 
 def of_program(prog: Program) -> Dump:
@@ -105,8 +151,9 @@ def of_program(prog: Program) -> Dump:
         prog,
         info,
         "btf" if _FINDERS in prog.registered_type_finders() else "dwarf",
-        prog["VMCOREINFO"].string_().decode("utf-8", "replace"),
+        _vmcoreinfo(prog),
         _completeness(info),
+        state="running" if prog.flags & ProgramFlags.IS_LIVE else "dead",
     )
 
 
@@ -149,7 +196,7 @@ def _set_program(prog: Program, info: Core) -> None:
         else:
             prog.set_core_dump(info.path)
     except PermissionError:
-        raise DumpError(f"{info.path} may only be read by root; run allocdump as root.") from None
+        raise DumpError(f"{info.path} {_refused(info)}.") from None
     except FileNotFoundError:
         raise DumpError(
             f"{info.path} does not exist; the running kernel needs CONFIG_PROC_KCORE."
@@ -158,29 +205,30 @@ def _set_program(prog: Program, info: Core) -> None:
         raise DumpError(f"{info.path} cannot be opened as a core dump ({e}).") from None
 
 
-def _load_types(
-    prog: Program,
-    vmcoreinfo: str,
-    vmlinux: list[str],
-    debug_info: DebugInfo,
-    warnings: list[str],
-) -> Literal["btf", "dwarf"]:
+def _refused(info: Core) -> str:
+    if info.format == "live" and os.geteuid() == 0:
+        return (
+            "may not be read here even by root: it takes CAP_SYS_RAWIO, which containers do"
+            " not give, and a kernel that is not locked down"
+        )
+    return "may only be read by root; run allocdump as root"
+
+
+def _load_types(dump: Dump, vmlinux: Sequence[str], debug_info: DebugInfo) -> None:
     if vmlinux and debug_info == "btf":
         raise TypesError("--vmlinux brings DWARF; leave it out, or --debug-info btf.")
     if vmlinux or debug_info == "dwarf":
-        _load_dwarf(prog, vmcoreinfo, vmlinux, warnings)
-        return "dwarf"
+        _load_dwarf(dump, vmlinux)
+        return
     try:
-        _load_btf(prog, _NAME_VMLINUX)
-        return "btf"
+        _load_btf(dump.prog, _NAME_VMLINUX)
     except TypesError as no_btf:
         if debug_info == "btf":
             raise
         try:
-            _load_dwarf(prog, vmcoreinfo, [], warnings)
+            _load_dwarf(dump, [])
         except TypesError:
             raise no_btf from None
-        return "dwarf"
 
 
 def _load_btf(prog: Program, advice: str) -> None:
@@ -203,6 +251,11 @@ def _load_btf(prog: Program, advice: str) -> None:
             symbols(prog, name, None, True)[0].address for name in ("__start_BTF", "__stop_BTF")
         )
         size = stop - start
+        if not start:
+            raise TypesError(
+                "The kernel hides its symbols even from root (kernel.kptr_restrict is 2);"
+                " run: sysctl kernel.kptr_restrict=1"
+            )
     except IndexError:
         raise TypesError(
             "The kernel has no type information of its own (CONFIG_DEBUG_INFO_BTF is off);"
@@ -222,9 +275,11 @@ def _load_btf(prog: Program, advice: str) -> None:
     prog.register_object_finder(_FINDERS, Globals(types).find, enable_index=-1)
 
 
-def _load_dwarf(prog: Program, vmcoreinfo: str, vmlinux: list[str], warnings: list[str]) -> None:
+def _load_dwarf(dump: Dump, vmlinux: Sequence[str]) -> None:
+    prog = dump.prog
+    dump.types = "dwarf"
     files = [buildid.inspect(path) for path in vmlinux]
-    buildid.check(files, buildid.kernel_build_id(vmcoreinfo))
+    buildid.check(files, buildid.kernel_build_id(dump.vmcoreinfo))
     try:
         if files:
             prog.load_debug_info([f.path for f in files])
@@ -237,13 +292,13 @@ def _load_dwarf(prog: Program, vmcoreinfo: str, vmlinux: list[str], warnings: li
     except LookupError:
         raise TypesError(
             "No vmlinux with DWARF was found for the dump"
-            f" (build ID {buildid.kernel_build_id(vmcoreinfo) or 'unknown'});"
+            f" (build ID {buildid.kernel_build_id(dump.vmcoreinfo) or 'unknown'});"
             " name it with --vmlinux, or use the BTF in the dump with --debug-info btf."
         ) from None
     used = {module.build_id for module in prog.modules() if module.build_id}
     for file in files:
         if file.is_module and bytes.fromhex(file.build_id or "") not in used:
-            warnings.append(
+            dump.warnings.append(
                 f"--vmlinux {file.path} is of no module loaded in the dump"
                 f" (build ID {file.build_id or 'missing'}); it was ignored."
             )

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dump.memory import Memory
-from .codetag import ReadErrors
 from .frames import PAGE_SHIFT, FrameReader, Frames, Kind
 from .percpu import PerCpuReader
 from .ram import SYSTEM_RAM, Span, memmap_spans, memory_map
 from .slab import Cache, Objects, SlabReader, Slabs
 from .tagref import EMPTY, NONE, STRAY, Rows, SiteIndex
+from .walk import ReadErrors
 
 Int = npt.NDArray[np.int64]
 PAGE = 1 << PAGE_SHIFT

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from drgn import FaultError, Object, Program
+from drgn import Object, Program
 from drgn.helpers.linux.idr import idr_for_each_entry
 from drgn.helpers.linux.list import list_for_each_entry
 
@@ -21,6 +21,7 @@ from ..dump.layout import dtype_of
 from ..dump.memory import Bool, Memory, each_whole
 from ..text import printable
 from .modules import LoadedModules
+from .walk import ReadErrors, once, walk
 
 RangeState = Literal["built-in", "loaded", "unloaded"]
 
@@ -28,9 +29,6 @@ CODETAG_FLAG_INACCURATE = 1
 
 # More tags than this in one range are a damaged pointer: the largest kernels have 100,000.
 MAX_TAGS = 1 << 20
-
-# What a walk over damaged lists may meet.
-ReadErrors: tuple[type[Exception], ...] = (FaultError, LookupError, ValueError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -66,11 +64,19 @@ def tag_ranges(prog: Program, modules: LoadedModules) -> TagRanges:
     try:
         cttype = prog["alloc_tag_cttype"].read_()
         found.expected = cttype.count.value_()
-        for _, cmod in idr_for_each_entry(cttype.mod_idr.address_of_(), "struct codetag_module"):
-            found.ranges.append(_registered_range(cmod))
+        idr = cttype.mod_idr.address_of_()
+        found.ranges, error = walk(
+            prog,
+            lambda: (
+                _registered_range(cmod)
+                for _, cmod in idr_for_each_entry(idr, "struct codetag_module")
+            ),
+        )
     except ReadErrors as e:
+        error = e
+    if error:
         found.problems.append(
-            f"the IDR of tag ranges (alloc_tag_cttype->mod_idr) is unreadable: {e}"
+            f"the IDR of tag ranges (alloc_tag_cttype->mod_idr) is unreadable: {error}"
         )
     if found.problems or not found.ranges:
         _complete(prog, found, modules)
@@ -126,7 +132,7 @@ def codetag_types(prog: Program) -> Iterator[CodetagType]:
     :raises drgn.FaultError: if the list is unreadable from some point on
     """
     types = prog["codetag_types"].address_of_()
-    for cttype in list_for_each_entry("struct codetag_type", types, "link"):
+    for cttype in once(list_for_each_entry("struct codetag_type", types, "link")):
         yield CodetagType(
             printable(prog.read_c_string(cttype.desc.section, max_size=256)),
             cttype.desc.tag_size.value_(),

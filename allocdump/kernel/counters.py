@@ -26,13 +26,16 @@ def per_cpu_offsets(prog: Program) -> U64:
     return np.array([offsets[cpu].value_() for cpu in for_each_possible_cpu(prog)], np.uint64)
 
 
-def sum_counters(memory: Memory, pointers: U64) -> tuple[U64, U64, Bool]:
+def sum_counters(
+    memory: Memory, pointers: U64, offsets: U64 | None = None
+) -> tuple[U64, U64, Bool]:
     """Sum ``struct alloc_tag_counters`` over all possible CPUs.
 
     A single CPU's value may be "negative" (allocated here, freed there), so sums are
     modulo 2^64, as in the kernel.
 
     :param pointers: the per-CPU pointers ``alloc_tag.counters``, shape (n,); NULL counts nothing
+    :param offsets: :func:`per_cpu_offsets`, if they are known
     :return: bytes and calls, uint64, shape (n,), and whether every CPU's copy was readable
     """
     prog = memory.prog
@@ -44,7 +47,7 @@ def sum_counters(memory: Memory, pointers: U64) -> tuple[U64, U64, Bool]:
     complete = pointers % _WORD == 0
     live = np.flatnonzero(complete & (pointers != 0))
     live = live[np.argsort(pointers[live], kind="stable")]
-    offsets = per_cpu_offsets(prog).tolist()
+    starts = (per_cpu_offsets(prog) if offsets is None else offsets).tolist()
     for run in runs(pointers[live], PAGE):
         rows = live[run]
         start = int(pointers[rows[0]])
@@ -52,7 +55,7 @@ def sum_counters(memory: Memory, pointers: U64) -> tuple[U64, U64, Bool]:
         # Whole runs are added up, word by word, and the counters picked from the sum.
         total = np.zeros(length // _WORD, np.uint64)
         readable = np.ones(length // _WORD, np.bool_)
-        for offset in offsets:
+        for offset in starts:
             data, ok = memory.read((start + offset) % (1 << 64), length)
             total += data.view(word)
             readable &= ok[::_WORD]

@@ -212,10 +212,13 @@ class FrameReader:
             kind[raw["page_type"] >> np.uint32(24) == value] = kind_of_type
         pcp_pfn, pcp_order = self._pcp
         first, last = np.searchsorted(pcp_pfn, (section.pfn, section.pfn + section.pages))
-        pcp = pcp_pfn[first:last] - section.pfn
+        pcp, pcp_order = pcp_pfn[first:last] - section.pfn, pcp_order[first:last]
+        # Since the lists were read, a running kernel may have handed out some.
+        still = (kind[pcp] == Kind.IN_USE) & (raw["refcount"][pcp] == 0)
+        pcp, pcp_order = pcp[still], pcp_order[still]
         kind[pcp] = Kind.FREE_PCP
-        order = self._orders(raw, kind)
-        order[pcp] = pcp_order[first:last]
+        order = self._orders(section.pfn, raw, kind)
+        order[pcp] = pcp_order
         head, tail = _extents(order)
         mapping, flags = raw["mapping"], raw["flags"]
         plain = (kind == Kind.IN_USE) & ~tail
@@ -234,9 +237,12 @@ class FrameReader:
         return Frames(section, raw, kind, head, order, site, refs, loose)
 
     def _orders(
-        self, raw: npt.NDArray[np.void], kind: npt.NDArray[np.uint8]
+        self, pfn: int, raw: npt.NDArray[np.void], kind: npt.NDArray[np.uint8]
     ) -> npt.NDArray[np.uint8]:
-        """Orders of free blocks and compound pages at their first pages, 0 elsewhere."""
+        """Orders of free blocks and compound pages at their first pages, 0 elsewhere.
+
+        :param pfn: of the first page
+        """
         order = np.zeros(len(raw), np.uint8)
         free = kind == Kind.FREE
         order[free] = np.minimum(raw["private"][free], _MAX_ORDER)
@@ -244,6 +250,11 @@ class FrameReader:
         heads = heads[heads + 1 < len(raw)]
         # folio_large_order(): the low byte of the first tail's flags.
         order[heads] = np.minimum(raw["flags"][heads + 1] & np.uint64(0xFF), _MAX_ORDER)
+        # All of them are aligned to their size. One that is not is damaged, or was read while
+        # a running kernel was putting it together.
+        large = np.flatnonzero(order)
+        size = np.int64(1) << order[large].astype(np.int64)
+        order[large[(pfn + large) % size != 0]] = 0
         return order
 
     def sites_of(self, pages: U64) -> Rows:

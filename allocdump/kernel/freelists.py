@@ -22,6 +22,8 @@ _LOW_ORDER_LISTS = _MIGRATE_PCPTYPES * (_PAGE_ALLOC_COSTLY_ORDER + 1)
 
 # Lists longer than this are damaged; pcp->high is far below.
 _MAX_STEPS = 1 << 16
+# So much longer than pcp->count says a list may be that is just being changed.
+_SLACK = 1 << 10
 
 
 def for_each_zone(prog: Program) -> Iterator[Object]:
@@ -42,7 +44,8 @@ def pcp_blocks(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
     """Free blocks on all per-CPU lists: page frame numbers and orders.
 
-    All lists are walked at once, one page of each per step.
+    All lists are walked at once, one page of each per step. In a running kernel a walk
+    may stray into another list, so that what is found has yet to be checked.
 
     :param pfn_of: page frame numbers of struct pages, -1 for what is none
     """
@@ -57,6 +60,9 @@ def pcp_blocks(
     except (FaultError, LookupError):
         pagesets = []
     areas = (np.array(pagesets, np.uint64)[:, None] + offsets).ravel()
+    counts, _ = memory.words(areas + np.uint64(offsetof(type_, "count") // 8 * 8))
+    counts = counts >> np.uint64(offsetof(type_, "count") % 8 * 8) & np.uint64(0xFFFF_FFFF)
+    steps = min(int(counts.max(initial=0)) + _SLACK, _MAX_STEPS)
     step = np.arange(count, dtype=np.uint64) * np.uint64(sizeof(prog.type("struct list_head")))
     head = (areas[:, None] + np.uint64(lists.offset) + step).ravel()
     order = np.tile(order_of, len(areas))
@@ -64,7 +70,7 @@ def pcp_blocks(
     pages: list[U64] = [np.zeros(0, np.uint64)]
     orders: list[npt.NDArray[np.uint8]] = [np.zeros(0, np.uint8)]
     at, ok = memory.words(head)
-    for _ in range(_MAX_STEPS):
+    for _ in range(steps):
         go_on = ok & (at != head)
         if not go_on.any():
             break

@@ -17,9 +17,9 @@ from drgn.helpers.linux.nodemask import for_each_online_node
 
 from ..columns import Columns
 from ..dump.memory import U64, Memory
-from .codetag import ReadErrors
 from .counters import per_cpu_offsets
 from .slab import Cache
+from .walk import ReadErrors
 
 _MAX_CHAIN = 1 << 16
 """A slab has room for no more objects (``slab->objects`` has 15 bits)."""

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from ..dump.memory import Bool, Memory
 from . import hidden
 from .attribution import Progress
-from .codetag import ReadErrors
 from .freeobjects import Sheaves, sheaves
 from .heap import Heap, Nodes, Spans
 from .heapbuild import build_heap
@@ -22,6 +21,7 @@ from .sites import Sites
 from .stacks import scan_tasks
 from .untagged import mark_untagged
 from .variables import scan_variables
+from .walk import ReadErrors
 
 
 @dataclass

@@ -8,7 +8,6 @@ import numpy.typing as npt
 
 from ..dump.memory import U64, Bool, Memory
 from .attribution import Progress, loose_tails
-from .codetag import ReadErrors
 from .counters import per_cpu_offsets
 from .frames import PAGE_SHIFT, FrameReader, Frames, Kind
 from .heap import (
@@ -35,6 +34,7 @@ from .roots import Roots, Tier
 from .slab import SlabReader, Slabs
 from .tagref import NONE, Rows, SiteIndex
 from .vmalloc import VmArea, vm_areas
+from .walk import ReadErrors
 
 _UNJUDGED = {
     Kind.ANONYMOUS: "anonymous memory",

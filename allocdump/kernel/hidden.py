@@ -16,7 +16,6 @@ from drgn import Program, offsetof, sizeof
 from drgn.helpers.linux.list import list_for_each_entry
 
 from ..dump.memory import PAGE, U64
-from .codetag import ReadErrors
 from .frames import PAGE_SHIFT
 from .freeobjects import Sheaves
 from .heap import NOTHING, Area, Codes, NodeKind, Spans, root_code
@@ -24,6 +23,7 @@ from .modules import loaded_modules
 from .pagetable import Level, PageTables
 from .roots import Tier
 from .scan import Scanner
+from .walk import ReadErrors
 
 _KERNEL_HALF = 1 << 63
 _KERNEL_MAP = 0xFFFF_FFFF_8000_0000

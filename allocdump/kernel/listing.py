@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,13 +14,13 @@ from ..columns import Batches, Columns
 from ..dump.memory import U64, Memory
 from ..text import printable
 from .attribution import Progress, loose_tails
-from .codetag import ReadErrors
 from .frames import PAGE_SHIFT, FrameReader, Frames
 from .freelists import for_each_zone
 from .percpu import PerCpuReader
 from .slab import SlabReader
 from .tagref import NONE, Rows, SiteIndex
 from .vmalloc import VmArea, vm_areas
+from .walk import ReadErrors, walk
 
 Int = npt.NDArray[np.int64]
 
@@ -168,9 +167,7 @@ def vmalloc_uses(memory: Memory, vmcoreinfo: str, addresses: U64) -> Iterator[Vm
     """All vmalloc areas; a damaged tree ends early."""
     prog = memory.prog
     reader = FrameReader(memory, vmcoreinfo, SiteIndex(addresses))
-    areas: list[VmArea] = []
-    with suppress(*ReadErrors):
-        areas.extend(vm_areas(prog))
+    areas, _ = walk(prog, lambda: vm_areas(prog))
     with_pages = [a for a in areas if a.page_array and a.pages]
     first, _ = memory.words(np.array([a.page_array for a in with_pages], np.uint64))
     sites = dict(zip((a.start for a in with_pages), reader.sites_of(first).tolist(), strict=True))

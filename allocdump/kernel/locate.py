@@ -19,7 +19,6 @@ from drgn.helpers.linux.slab import slab_object_info
 from ..dump.memory import Memory
 from ..text import printable
 from .attribution import loose_tails
-from .codetag import ReadErrors
 from .counters import per_cpu_offsets
 from .frames import PAGE_SHIFT, FrameReader, Frames, Kind
 from .listing import symbol, zones
@@ -28,6 +27,7 @@ from .percpu import PerCpuObjects, PerCpuReader
 from .slab import SlabReader
 from .tagref import EMPTY, NONE, STRAY, SiteIndex
 from .vmalloc import vm_area
+from .walk import ReadErrors
 
 _PAGE = 1 << PAGE_SHIFT
 _OBJEXTS, _KMEM = 1, 2

@@ -13,7 +13,7 @@ from drgn import Object, Program, cast, container_of
 from drgn.helpers.linux.cgroup import cgroup_path, css_for_each_descendant_pre
 
 from ..text import printable
-from .codetag import ReadErrors
+from .walk import ReadErrors
 
 _PAGE = 4096
 _PAGE_COUNTER_MAX = ((1 << 63) - 1) // _PAGE

@@ -5,14 +5,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from drgn import FaultError, Object, Program
+from drgn import Object, Program
 from drgn.helpers.linux.kallsyms import module_kallsyms
 from drgn.helpers.linux.module import for_each_module, module_address_regions
 
 from ..text import printable
-
-# A list that goes on longer than this goes in circles.
-_MAX_MODULES = 100_000
+from .walk import once, walk
 
 
 @dataclass(frozen=True)
@@ -56,12 +54,11 @@ class LoadedModules:
 
 def loaded_modules(prog: Program) -> LoadedModules:
     """Walk the list ``modules``; a damaged list ends early and says so."""
-    found = LoadedModules()
-    try:
-        for module in for_each_module(prog):
-            found.modules.append(LoadedModule(printable(module.name.string_()), module))
-            if len(found.modules) >= _MAX_MODULES:
-                raise ValueError("it does not end")
-    except (FaultError, LookupError, ValueError) as e:
-        found.problems.append(f"the module list is damaged: {e}")
-    return found
+    modules, error = walk(
+        prog,
+        lambda: (
+            LoadedModule(printable(module.name.string_()), module)
+            for module in once(for_each_module(prog))
+        ),
+    )
+    return LoadedModules(modules, [f"the module list is damaged: {error}"] if error else [])

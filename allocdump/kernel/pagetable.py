@@ -15,7 +15,7 @@ import numpy.typing as npt
 from drgn import Architecture
 
 from ..dump.memory import U64, Memory
-from .codetag import ReadErrors
+from .walk import ReadErrors
 
 _PRESENT, _LARGE = np.uint64(1), np.uint64(1 << 7)
 """_PAGE_PRESENT, _PAGE_PSE"""

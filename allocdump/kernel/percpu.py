@@ -15,12 +15,11 @@ from drgn import Object, Program, offsetof, sizeof
 from drgn.helpers.linux.list import list_for_each_entry
 
 from ..dump.memory import U64, Memory
-from .codetag import ReadErrors
 from .tagref import NONE, Rows, SiteIndex
+from .walk import ReadErrors, once, walk
 
 MIN_ALLOC = 4
 """PCPU_MIN_ALLOC_SIZE: one bit of the maps."""
-_MAX_CHUNKS = 1 << 20
 _MAX_PAGES = 1 << 20
 
 
@@ -57,12 +56,13 @@ class PerCpuReader:
         prog = self.memory.prog
         try:
             base = pointer_base(prog)
-            for count, chunk in enumerate(chunks(prog)):
-                if count > _MAX_CHUNKS:
-                    raise ValueError("the list of chunks does not end")
+            found, error = walk(prog, lambda: once(chunks(prog)))
+            for chunk in found:
                 yield self._read(chunk, base)
         except ReadErrors as e:
-            self.problems.append(f"per-CPU chunks are damaged: {e}")
+            error = e
+        if error:
+            self.problems.append(f"per-CPU chunks are damaged: {error}")
 
     def _read(self, chunk: Object, base: int) -> PerCpuObjects:
         prog, memory = self.memory.prog, self.memory

@@ -11,7 +11,6 @@ from drgn import Program
 from ..dump.memory import Memory
 from .codetag import (
     CodetagType,
-    ReadErrors,
     TagRange,
     codetag_types,
     read_tags,
@@ -22,6 +21,7 @@ from .log import UnloadMessage
 from .modules import loaded_modules
 from .sites import UNKNOWN, Evidence, Sites, named_sites
 from .unloaded import unloaded_ranges, unloaded_sites
+from .walk import ReadErrors
 
 
 @dataclass

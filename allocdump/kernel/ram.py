@@ -14,8 +14,8 @@ from drgn import FaultError, Object, Program
 from drgn.helpers.linux.mm import follow_pfn
 
 from ..text import printable
-from .codetag import ReadErrors
 from .memmap import Section
+from .walk import ReadErrors
 
 _MAX_RESOURCES = 1 << 16
 _PAGE = 4096

@@ -28,6 +28,7 @@ from ..text import printable
 from .frames import PAGE_SHIFT, Frames, Kind
 from .profiling import static_key
 from .tagref import Rows, SiteIndex
+from .walk import once, walk
 
 _DEFAULT_FLAGS_MASK = 7
 _OBJEXTS_ALLOC_FAIL = 1
@@ -235,31 +236,31 @@ class SlabReader:
 
 def slab_caches(prog: Program) -> tuple[list[Cache], list[str]]:
     """All caches on the list ``slab_caches``, and sentences on what was unreadable."""
-    found: list[Cache] = []
     try:
         reclaimable = 1 << prog.constant("_SLAB_RECLAIM_ACCOUNT").value_()
-        for cache in for_each_slab_cache(prog):
-            cache = cache.read_()
-            found.append(
-                Cache(
-                    cache.value_(),
-                    _name(prog, cache.name.value_()),
-                    cache.size.value_(),
-                    cache.object_size.value_(),
-                    _member(cache, "red_left_pad") or 0,
-                    cache.offset.value_(),
-                    _member(cache, "random"),
-                    _member(cache, "cpu_slab") or 0,
-                    _member(cache, "cpu_sheaves") or 0,
-                    _member(cache, "sheaf_capacity") or 0,
-                    bool(cache.flags.value_() & reclaimable),
-                )
-            )
-            if len(found) > 1 << 16:
-                raise ValueError("it does not end")
-    except (FaultError, LookupError, ValueError) as e:
-        return found, [f"the list of slab caches is damaged: {e}"]
-    return found, []
+    except LookupError as e:
+        return [], [f"the flags of slab caches are not known: {e}"]
+    found, error = walk(
+        prog, lambda: (_cache(c, reclaimable) for c in once(for_each_slab_cache(prog)))
+    )
+    return found, [f"the list of slab caches is damaged: {error}"] if error else []
+
+
+def _cache(cache: Object, reclaimable: int) -> Cache:
+    cache = cache.read_()
+    return Cache(
+        cache.value_(),
+        _name(cache.prog_, cache.name.value_()),
+        cache.size.value_(),
+        cache.object_size.value_(),
+        _member(cache, "red_left_pad") or 0,
+        cache.offset.value_(),
+        _member(cache, "random"),
+        _member(cache, "cpu_slab") or 0,
+        _member(cache, "cpu_sheaves") or 0,
+        _member(cache, "sheaf_capacity") or 0,
+        bool(cache.flags.value_() & reclaimable),
+    )
 
 
 def _member(cache: Object, name: str) -> int | None:

@@ -16,11 +16,11 @@ from drgn.helpers.linux.sched import cpu_curr, task_cpu
 
 from ..dump.memory import U64
 from ..text import printable
-from .codetag import ReadErrors
 from .frames import PAGE_SHIFT
 from .heap import root_code
 from .roots import Tier
 from .scan import Scanner
+from .walk import ReadErrors
 
 _MAX_TASKS = 1 << 22
 _MAX_STACK = 1 << 18

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from drgn import Program
 from drgn.helpers.linux.swap import swap_total_usage
 
-from .codetag import ReadErrors
+from .walk import ReadErrors
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from drgn.helpers.linux.pid import for_each_pid, pid_task
 
 from ..dump.memory import U64, Memory
 from ..text import printable
-from .codetag import ReadErrors
 from .percpu_counter import sum_percpu_counters
+from .walk import ReadErrors
 
 _PF_KTHREAD = 0x200000
 _MAX_TASKS = 1 << 22

@@ -15,7 +15,7 @@ from drgn.helpers.linux.fs import mount_dst, super_block_for_each_mount
 from drgn.helpers.linux.list import list_for_each_entry
 
 from ..text import printable
-from .codetag import ReadErrors
+from .walk import ReadErrors
 
 _SB_KERNMOUNT = 1 << 22
 _MAX_SUPER_BLOCKS = 1 << 16

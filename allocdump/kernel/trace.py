@@ -10,11 +10,11 @@ import numpy as np
 from drgn import Program, Type
 
 from ..text import printable
-from .codetag import ReadErrors
 from .counters import per_cpu_offsets
 from .graph import Graph
 from .heap import NodeKind
 from .members import cache_type, member_at
+from .walk import ReadErrors
 
 _MOST = 1 << 26
 """Larger holders are not searched again."""

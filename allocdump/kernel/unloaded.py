@@ -19,11 +19,12 @@ from drgn import Program
 from drgn.helpers.linux.mapletree import mt_for_each
 
 from ..dump.memory import U64, Memory
-from .codetag import RangeState, ReadErrors, TagRange, read_tags, tag_dtype
+from .codetag import RangeState, TagRange, read_tags, tag_dtype
 from .counters import sum_counters
 from .log import UnloadMessage
 from .modules import LoadedModules
 from .sites import UNKNOWN, Evidence, Sites, named_sites
+from .walk import ReadErrors, walk
 
 # No more than this is read in search of tags that nothing points at.
 _MAX_ORPHANED = 256 << 20
@@ -55,13 +56,17 @@ def unloaded_ranges(
         return [], []
     try:
         gone = prog.symbol("unloaded_mod").address
+        tree = prog["mod_area_mt"].address_of_()
+        entries, error = walk(prog, lambda: mt_for_each(tree))
+    except ReadErrors as e:
+        error = e
+    if error is None:
         return [
             TagRange(start + first, start + last + 1, "", "unloaded", "maple tree")
-            for first, last, owner in mt_for_each(prog["mod_area_mt"].address_of_())
+            for first, last, owner in entries
             if owner.value_() == gone
         ], []
-    except ReadErrors as e:
-        problem = f"the maple tree of module tags (mod_area_mt) is unreadable: {e}"
+    problem = f"the maple tree of module tags (mod_area_mt) is unreadable: {error}"
     length = min(size, area.end_addr.value_() - start, _MAX_ORPHANED)
     rest = _without([(start, start + length)], [(r.start, r.stop) for r in known])
     found = [span for piece in rest for span in find_records(memory, *piece)]

@@ -12,13 +12,13 @@ from drgn.helpers.linux.kallsyms import module_kallsyms
 
 from ..dump.memory import PAGE, U64
 from ..text import printable
-from .codetag import ReadErrors
 from .counters import per_cpu_offsets
 from .heap import Codes, root_code
 from .modules import LoadedModule, loaded_modules
 from .ram import kernel_image
 from .roots import Roots, Tier
 from .scan import Scanner, runs_of
+from .walk import ReadErrors
 
 _STACKS = ("irq_stack_backing_store", "exception_stacks")
 """Per-CPU variables that are stacks: what lies there unused is no pointer."""

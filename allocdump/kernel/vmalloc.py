@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from drgn import Object, Program
 from drgn.helpers.linux.mm import find_vmap_area, for_each_vmap_area
 
-from .codetag import ReadErrors
+from .walk import ReadErrors, once
 
 _KINDS = {0x1: "ioremap", 0x2: "vmalloc", 0x4: "vmap", 0x8: "user mapping"}
 """VM_IOREMAP, VM_ALLOC, VM_MAP, VM_USERMAP"""
@@ -43,7 +43,7 @@ def vm_areas(prog: Program) -> Iterator[VmArea]:
 
     :raises drgn.FaultError: where it is damaged
     """
-    for area in for_each_vmap_area(prog):
+    for area in once(for_each_vmap_area(prog)):
         found = _area(area)
         if found:
             yield found

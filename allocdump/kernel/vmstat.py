@@ -12,9 +12,9 @@ import numpy as np
 from drgn import Object, Program
 
 from ..dump.memory import Memory
-from .codetag import ReadErrors
 from .counters import per_cpu_offsets
 from .freelists import for_each_zone
+from .walk import ReadErrors
 
 
 class VmStat:

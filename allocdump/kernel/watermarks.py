@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from drgn import Object, Program
 
 from ..text import printable
-from .codetag import ReadErrors
 from .freelists import for_each_zone
 from .vmstat import VmStat
+from .walk import ReadErrors
 
 
 @dataclass(frozen=True)

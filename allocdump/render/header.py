@@ -17,8 +17,10 @@ def header(report: Report) -> str:
 
 def origin(origin: Origin) -> str:
     """Of that line, what is known without reading all sites."""
-    profiling = f"profiling {origin.profiling.describe()}"
-    return " | ".join([machine(origin.system, origin.reason), profiling])
+    parts = [machine(origin.system, origin.reason)]
+    if origin.state != "dead":
+        parts.append(origin.state)
+    return " | ".join([*parts, f"profiling {origin.profiling.describe()}"])
 
 
 def machine(system: System, reason: str) -> str:

@@ -73,7 +73,12 @@ def as_json(report: Report, rows: Rows, shown: Total, whole: Total) -> str:
             "crash_time": system.crash_time.isoformat() if system.crash_time else None,
             "crash_reason": origin.reason or None,
         },
-        "dump": {"path": origin.core, "format": origin.format, "types": origin.types},
+        "dump": {
+            "path": origin.core,
+            "format": origin.format,
+            "types": origin.types,
+            "state": origin.state,
+        },
         "profiling": {
             "state": origin.profiling.state,
             "compressed": origin.profiling.compressed,
@@ -85,6 +90,7 @@ def as_json(report: Report, rows: Rows, shown: Total, whole: Total) -> str:
             "sites_found": done.found,
             "sites_without_name": done.unnamed,
             "sites_without_counters": done.uncounted,
+            "sites_moved": None if report.moved is None else int(report.moved.sum()),
         },
         "warnings": report.warnings,
         "total": vars(whole),

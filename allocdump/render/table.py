@@ -92,7 +92,7 @@ def render(
 
 def lay_out(columns: list[Column], width: int | None, style: Style) -> list[str]:
     """Lines of a table, the headings first; names in it are shortened to fit."""
-    _fit(columns, width)
+    fit(columns, width)
     # The headings are a row of their own: tabulate would pad them.
     table = tabulate(
         list(zip(*([c[0], *c[1]] for c in columns), strict=True)),
@@ -105,8 +105,8 @@ def lay_out(columns: list[Column], width: int | None, style: Style) -> list[str]
     return lines
 
 
-def _fit(columns: list[Column], width: int | None) -> None:
-    """Shorten names so that the table fits.
+def fit(columns: list[Column], width: int | None) -> None:
+    """Shorten names so that the table fits into *width* columns.
 
     Paths lose their front, since their end says more; if that is not enough, functions
     lose their end.

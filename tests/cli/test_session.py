@@ -173,6 +173,8 @@ ARGUMENTS = {"whois": "1", "paths": "1"}
 )
 @pytest.mark.parametrize("name", in_drgn())
 def test_errors_are_one_sentence(folder, words, name):
+    if (name, folder) == ("triage", "tiny-never"):
+        pytest.skip("triage does without a profile")
     with pytest.raises(CommandError) as raised:
         run_command(opened(core(folder)), f"{name} {ARGUMENTS.get(name, '')}")
     assert words in str(raised.value)

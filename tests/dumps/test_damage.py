@@ -114,7 +114,7 @@ def test_missing_strings_are_counted(dump):
     assert report.completeness.uncounted == 0
 
 
-def test_a_module_list_in_circles_ends(dump, monkeypatch):
+def test_a_module_list_in_circles_ends(dump):
     prog = dump.prog
     exclude(prog, idr_node(prog))
     first = prog["modules"].next.value_()
@@ -125,6 +125,5 @@ def test_a_module_list_in_circles_ends(dump, monkeypatch):
             page[offset : offset + count]
         )
     )  # fmt: skip
-    monkeypatch.setattr("allocdump.kernel.modules._MAX_MODULES", 100)
     report = dump.report()
-    assert any("does not end" in w for w in report.warnings)
+    assert any("in circles" in w for w in report.warnings)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What commands on a kernel that is alive need beside those on a dump."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING, Any, TextIO
+
+import click
+
+from ..errors import DamagedError, DumpError
+
+if TYPE_CHECKING:
+    from ..api import Dump
+
+_IN_MEMORY = 64 << 20
+
+
+def choose_source(
+    core: str | None, live: bool, qemu: str | None, pause: bool, rest: dict[str, Any]
+) -> str | None:
+    """CORE, if it is one; checks that exactly one of the three is named.
+
+    With ``--live`` or ``--qemu``, the first of a command's other arguments looks like CORE.
+    """
+    if (live or qemu is not None) and core is not None:
+        if "addresses" in rest:
+            rest["addresses"], core = (core, *rest["addresses"]), None
+        elif "address" in rest and rest["address"] is None:
+            rest["address"], core = core, None
+    if (core is not None) + live + (qemu is not None) != 1:
+        raise click.UsageError(
+            "Name one CORE (a vmcore), or --live for the running kernel, or --qemu SOCKET."
+        )
+    if pause and qemu is None:
+        raise click.UsageError("--pause goes with --qemu: nothing else can be paused.")
+    return core
+
+
+@contextmanager
+def reading(dump: Dump) -> Iterator[None]:
+    """Errors that only a kernel that is alive can cause, as sentences."""
+    from drgn import FaultError
+
+    try:
+        yield
+    except (FaultError, RecursionError) as e:
+        if dump.state == "dead":
+            raise
+        hint = "try again" + (", or with --pause" if dump.state == "running" else "")
+        raise DamagedError(
+            f"{dump.path}: the kernel's memory is not readable, or changed too fast ({e}); {hint}."
+        ) from None
+    except BrokenPipeError:
+        raise
+    except Exception as e:
+        # drgn raises OSError and bare Exception for a connection that ended.
+        if dump.state == "dead" or not (isinstance(e, OSError) or type(e) is Exception):
+            raise
+        raise DumpError(f"{dump.path} went away while it was read ({e}).") from None
+
+
+class _Held(io.TextIOWrapper):
+    """Takes the place of standard output, and looks like it."""
+
+    def __init__(self, kept: IO[bytes], real: TextIO) -> None:
+        super().__init__(kept, encoding=real.encoding, errors=real.errors)
+        self._real = real
+
+    def isatty(self) -> bool:
+        return self._real.isatty()
+
+
+@contextmanager
+def held_output() -> Iterator[None]:
+    """Keep back what is printed until the end, so that no pager keeps a guest paused."""
+    real = sys.stdout
+    with SpooledTemporaryFile(_IN_MEMORY) as kept:
+        held = sys.stdout = _Held(kept, real)
+        try:
+            yield
+        finally:
+            sys.stdout = real
+            held.seek(0)
+            shutil.copyfileobj(held, real)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""``allocdump watch``"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import count, islice
+
+import click
+import numpy as np
+
+from ..analysis.growth import Watch, largest
+from ..analysis.report import Pattern
+from ..api import Dump
+from ..dump.memory import U64
+from ..kernel.sites import Sites
+from ..render import watch as render
+from .options import opens_dump, site_filter, warn
+
+_HEAD = 5
+"""Lines of the screen that are not rows, with one to spare."""
+
+
+@click.command("watch")
+@opens_dump
+@site_filter
+@click.option(
+    "-i", "--interval", type=click.FloatRange(0.1), default=1.0, show_default=True,
+    metavar="SECONDS", help="Time between rounds.",
+)  # fmt: skip
+@click.option(
+    "-c", "--count", "rounds", type=click.IntRange(1), metavar="N", help="End after N rounds."
+)
+@click.option(
+    "-n", "--top", type=click.IntRange(1), default=20, show_default=True, metavar="N",
+    help="Show the N sites that grew most.",
+)  # fmt: skip
+@click.option("-e", "--exact", is_flag=True, help="Sizes in bytes.")
+def command(
+    dump: Dump,
+    filters: tuple[str, ...],
+    interval: float,
+    rounds: int | None,
+    top: int,
+    exact: bool,
+) -> None:
+    """Which call sites grow while you watch: on a running kernel only.
+
+    Shows the sites that hold most more than at the start, GROWTH, and than in the round
+    before, LAST. Reads only counters, so that a round costs milliseconds. Ends after
+    --count rounds or with Ctrl-C, either way with exit code 0. When piped, writes one line
+    of JSON per round.
+
+    \b
+    Examples:
+      allocdump watch --live
+      allocdump watch --qemu qmp.sock --interval 5 --filter module=nvme
+      allocdump watch --live --count 60 | jq -c '.rows[0] | [.site, .growth_bytes]'
+    """
+    if dump.state == "dead":
+        raise click.UsageError("A dump does not change; watch --live, or --qemu SOCKET.")
+    if dump.state == "paused":
+        raise click.UsageError("The guest is paused and does not change; watch one that runs.")
+    sampler = dump.sampler()
+    if dump.origin.profiling.state == "off":
+        warn(["Profiling is off, so nothing is counted: sysctl vm.mem_profiling=1"])
+    chosen = _Chosen(filters)
+    terminal = _Terminal() if sys.stdout.isatty() else None
+    with suppress(KeyboardInterrupt):
+        watch = Watch(chosen.of(sampler.sample()))
+        for elapsed in islice(_ticks(interval), rounds):
+            growth = watch.round(chosen.of(sampler.sample()), elapsed)
+            if terminal is None:
+                line = render.as_json(growth, largest(growth, top), datetime.now(UTC))
+                click.echo(line, nl=False)
+            else:
+                rows = largest(growth, min(top, terminal.lines() - _HEAD))
+                terminal.show(
+                    render.as_lines(dump.origin, growth, rows, terminal.columns(), exact=exact)
+                )
+
+
+class _Chosen:
+    """The sites that match all filters; names are matched only when there are new ones."""
+
+    def __init__(self, filters: tuple[str, ...]) -> None:
+        self._patterns = [Pattern(text) for text in filters]
+        self._rows = np.zeros(0, np.intp)
+        self._addresses: U64 | None = None
+
+    def of(self, sites: Sites) -> Sites:
+        if not self._patterns:
+            return sites
+        if sites.address is not self._addresses:
+            matches = np.logical_and.reduce([p.matches(sites) for p in self._patterns])
+            self._rows, self._addresses = np.flatnonzero(matches), sites.address
+        return sites.take(self._rows)
+
+
+def _ticks(interval: float) -> Iterator[float]:
+    """Seconds since the start, at each of its multiples of *interval* that is not past yet."""
+    start = time.monotonic()
+    for tick in count(1):
+        time.sleep(max(0.0, start + tick * interval - time.monotonic()))
+        yield time.monotonic() - start
+
+
+class _Terminal:
+    """Shows lines in the place of those before."""
+
+    def __init__(self) -> None:
+        self._shown = 0
+
+    def columns(self) -> int:
+        return shutil.get_terminal_size().columns
+
+    def lines(self) -> int:
+        return shutil.get_terminal_size().lines
+
+    def show(self, lines: list[str]) -> None:
+        up = f"\x1b[{self._shown}F" if self._shown else ""
+        text = "".join(f"{line}\x1b[K\n" for line in lines)
+        # What is left of longer ones goes, too.
+        click.echo(f"{up}{text}\x1b[J", nl=False)
+        self._shown = len(lines)

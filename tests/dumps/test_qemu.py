@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""``--qemu`` and ``--pause``, on a QEMU made of a real dump: a guest always runs on."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from allocdump.cli.live import held_output
+from allocdump.dump import qmp
+from allocdump.dump.qemu import Guest
+from allocdump.errors import DumpError
+
+from ..dumpdata import TESTDATA, core, run, truth
+from ..fakeqemu import fake_qemu
+
+QUIET = core("7.2-quiet")
+
+
+def one_sentence(done, code):
+    assert done.returncode == code, done.stderr
+    assert done.stderr.startswith("allocdump: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def pauses(commands):
+    return [c for c in commands if c in ("stop", "cont")]
+
+
+@pytest.fixture(scope="module")
+def guest(tmp_path_factory):
+    """It serves one client after the other."""
+    with fake_qemu(tmp_path_factory.mktemp("qemu"), QUIET) as guest:
+        yield guest
+
+
+def test_report_of_a_paused_guest(guest):
+    done = run("report", "--qemu", guest.path, "--pause", "--format", "allocinfo")
+    assert pauses(guest.commands()) == ["stop", "cont"]
+    assert done.stdout == truth(QUIET)
+    assert done.stderr == ""
+
+
+def test_without_pause(guest):
+    done = run("report", "--qemu", guest.path, "--format", "json")
+    assert pauses(guest.commands()) == []
+    report = json.loads(done.stdout)
+    assert report["dump"]["state"] == "running"
+    assert report["completeness"]["complete"]
+    assert report["completeness"]["sites_moved"] == 0
+    assert "went on running" in done.stderr
+    assert report["warnings"]
+
+
+@pytest.mark.parametrize("args", [["audit"], ["usage"], ["pages"], ["objects"], ["whois"]])
+def test_all_commands(guest, args):
+    address = ["init_task"] if args == ["whois"] else []
+    live = run(*args, "--qemu", guest.path, "--pause", *address)
+    assert pauses(guest.commands()) == ["stop", "cont"]
+    dead = run(*args, QUIET, *address)
+    assert live.returncode == 0
+    # The first lines tell where it comes from.
+    assert live.stdout.splitlines()[1:] == dead.stdout.splitlines()[1:]
+
+
+def test_a_guest_that_was_paused_stays_so(tmp_path):
+    with fake_qemu(tmp_path, QUIET, "paused") as guest:
+        done = run("report", "--qemu", guest.path, "--pause", "--format", "json")
+        assert pauses(guest.commands()) == []
+    assert json.loads(done.stdout)["dump"]["state"] == "paused"
+
+
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL", "SIGSEGV", "SIGABRT"])
+def test_resumed_whatever_ends_the_reading(guest, how):
+    code = (
+        "import allocdump.cli, allocdump.api, os, signal\n"
+        f"allocdump.api.Dump.report = lambda self: os.kill(os.getpid(), signal.{how})\n"
+        "allocdump.cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "report", "--qemu", guest.path, "--pause"],
+        capture_output=True,
+    )
+    assert pauses(guest.commands()) == ["stop", "cont"]
+    assert done.returncode != 0
+
+
+def test_resumed_after_an_error(guest):
+    done = run("pages", "--qemu", guest.path, "--pause", "--zone", "nowhere")
+    assert pauses(guest.commands()) == ["stop", "cont"]
+    assert done.returncode == 2
+
+
+def test_resumed_before_a_reader_sees_the_output(guest):
+    """Nobody reads, and the pipe is too small for all: the guest must not wait for it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "allocdump", "report", "--qemu", guest.path, "--pause", "-a"],
+        stdout=subprocess.PIPE,
+    )
+    told = []
+    while "cont" not in told:
+        told.append(guest.process.stdout.readline().strip())
+        assert told[-1] != "closed"
+    assert process.poll() is None
+    process.stdout.close()
+    process.wait()
+    guest.commands()
+
+
+def test_not_paused(tmp_path):
+    with fake_qemu(tmp_path, QUIET, "no-stop") as guest:
+        done = run("report", "--qemu", guest.path, "--pause")
+    assert "stop is refused" in one_sentence(done, 3)
+
+
+def test_not_resumed(tmp_path):
+    with fake_qemu(tmp_path, QUIET, "no-cont") as guest:
+        done = run("report", "--qemu", guest.path, "--pause", "--top", "1")
+    assert "type cont" in one_sentence(done, 3)
+    assert "1 site shown" in done.stdout
+
+
+def test_qemu_ends_meanwhile(tmp_path):
+    with fake_qemu(tmp_path, QUIET, "ends") as guest:
+        done = run("report", "--qemu", guest.path, "--pause")
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+
+
+def test_a_guest_that_does_not_say_where_its_kernel_is(tmp_path):
+    with fake_qemu(tmp_path, QUIET, "no-vmcoreinfo") as guest:
+        done = run("report", "--qemu", guest.path, "--pause")
+        assert pauses(guest.commands()) == []
+    assert "-device vmcoreinfo" in one_sentence(done, 3)
+
+
+def test_no_such_socket(tmp_path):
+    message = one_sentence(run("report", "--qemu", tmp_path / "qmp"), 3)
+    assert "does not exist" in message
+    assert "-qmp unix:" in message
+
+
+@pytest.mark.parametrize("path", [TESTDATA, QUIET, "/dev/null"])
+def test_no_socket_at_all(path):
+    assert "is no socket" in one_sentence(run("report", "--qemu", path), 3)
+
+
+def test_a_path_too_long_for_a_socket(tmp_path):
+    path = tmp_path / ("long" * 30)
+    path.symlink_to("/dev/null")
+    one_sentence(run("report", "--qemu", path), 3)
+
+
+@pytest.fixture
+def server(tmp_path):
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(tmp_path / "socket"))
+    server.listen(1)
+    with server:
+        yield server
+
+
+def test_qemu_has_ended(server, tmp_path):
+    server.close()
+    with pytest.raises(DumpError, match="Nobody listens"):
+        Guest(tmp_path / "socket")
+
+
+@pytest.mark.parametrize("greeting", [b"QEMU 7.2.22 monitor - type 'help'\r\n", b"{}\n", b""])
+def test_another_socket(server, tmp_path, greeting):
+    def greet():
+        client, _ = server.accept()
+        client.sendall(greeting)
+        client.close()
+
+    threading.Thread(target=greet).start()
+    with pytest.raises(DumpError, match="is no QMP socket"):
+        Guest(tmp_path / "socket")
+
+
+def test_in_use_by_another_program(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(qmp, "TIMEOUT", 1)
+    with pytest.raises(DumpError, match="in use"):
+        Guest(tmp_path / "socket")
+
+
+def test_a_socket_of_somebody_else(server, tmp_path):
+    (tmp_path / "socket").chmod(0)
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(DumpError, match="may not be used"):
+            Guest(tmp_path / "socket")
+    finally:
+        os.seteuid(was)
+
+
+def test_an_interrupted_answer_is_skipped():
+    """What drgn left unread, and events, are not the answer to what we ask."""
+    ours, theirs = socket.socketpair()
+    connection = qmp.Connection(ours)
+    theirs.sendall(b'half of a line"}\r\n{"return": "xp"}\r\n{"event": "STOP"}\r\n')
+    theirs.sendall(b'{"return": {"running": true}, "id": "allocdump-query-status"}\r\n{"event"')
+    assert connection.execute("query-status") == {"running": True}
+    # And no more was read than that.
+    assert ours.recv(100) == b'{"event"'
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["--pause", QUIET], ["--live", "--pause"], ["--qemu", "x", QUIET], ["--qemu", "x", "--live"]],
+)
+def test_wrong_usage(args):
+    done = run("report", *args)
+    assert done.returncode == 2
+    assert "--qemu" in done.stderr
+
+
+def test_addresses_are_not_taken_for_a_core(guest):
+    done = run("whois", "--qemu", guest.path, "init_task", "pfn:2880", "-f", "json")
+    guest.commands()
+    assert [json.loads(line)["query"] for line in done.stdout.splitlines()] == [
+        "init_task",
+        "pfn:2880",
+    ]
+
+
+def test_held_output_looks_like_the_real_one(capsys):
+    with held_output():
+        print("später")
+        assert sys.stdout.isatty() is False
+        assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == "später\n"

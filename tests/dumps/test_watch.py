@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""``allocdump watch`` on the memory of a real dump, which the test changes."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from drgn import offsetof
+
+import allocdump
+from allocdump.cli import cli, watch
+from allocdump.kernel import sampler
+from allocdump.kernel.counters import per_cpu_offsets
+
+from ..dumpdata import core, run
+from ..fakeqemu import fake_qemu
+
+QUIET = core("7.2-quiet")
+
+
+class Living:
+    """A dump whose kernel seems to run: counters can be changed."""
+
+    def __init__(self):
+        self.dump = allocdump.open(QUIET, debug_info="btf")
+        self.dump._opened.state = "running"
+        self.sites = self.dump.sampler().sample()
+        prog = self.dump.prog
+        self.offset = int(per_cpu_offsets(prog)[0])
+        self.place = offsetof(prog.type("struct alloc_tag"), "counters")
+
+    def write(self, address, word):
+        prog, start = self.dump.prog, address & ~4095
+        page = bytearray(prog.read(start, 4096))
+        page[address & 4095 : (address & 4095) + 8] = word.to_bytes(8, "little")
+        prog.add_memory_segment(
+            start, 4096, lambda address, count, offset, physical: bytes(page[offset:][:count])
+        )
+
+    def counter(self, row):
+        """Where the first CPU's bytes of a site are."""
+        pointer = self.dump.prog.read_u64(int(self.sites.address[row]) + self.place)
+        return (pointer + self.offset) % (1 << 64)
+
+    def allocate(self, row, size):
+        at = self.counter(row)
+        prog = self.dump.prog
+        self.write(at, (prog.read_u64(at) + size) % (1 << 64))
+        self.write(at + 8, (prog.read_u64(at + 8) + 1) % (1 << 64))
+
+    def row(self, name, line):
+        return int(np.flatnonzero((self.sites.file == name) & (self.sites.line == line))[0])
+
+
+@pytest.fixture
+def living():
+    return Living()
+
+
+@pytest.fixture
+def rounds(living, monkeypatch):
+    """Run watch with what happens before each round, and return its rounds."""
+
+    def go(*happens, args=()):
+        left = iter(happens)
+        monkeypatch.setattr(watch.time, "sleep", lambda seconds: next(left)())
+        monkeypatch.setattr(allocdump, "open", lambda *_, **__: living.dump)
+        command = ["watch", "--live", "--count", str(len(happens)), *args]
+        done = CliRunner().invoke(cli, command, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return go
+
+
+def test_growth(living, rounds):
+    kmalloc, pages = living.row("labmod.c", 73), living.row("labmod.c", 56)
+    one, two, three = rounds(
+        lambda: living.allocate(kmalloc, 1000),
+        lambda: living.allocate(pages, 8192),
+        lambda: None,
+    )
+    assert [row["site"] for row in one["rows"]] == ["labmod.c:73"]
+    assert one["rows"][0]["growth_bytes"] == one["rows"][0]["last_growth_bytes"] == 1000
+    assert [row["site"] for row in two["rows"]] == ["labmod.c:56", "labmod.c:73"]
+    assert [row["last_growth_bytes"] for row in two["rows"]] == [8192, 0]
+    assert three["total"]["growth_bytes"] == 9192
+    assert three["total"]["growth_calls"] == 2
+    size = int(living.sites.bytes[pages])
+    assert three["rows"][0]["bytes"] == size + 8192
+
+
+def test_filter_and_top(living, rounds):
+    rows = [living.row("labmod.c", line) for line in (73, 56)]
+
+    def leak():
+        for row in rows:
+            living.allocate(row, 4096 + row)
+
+    (only,) = rounds(leak, args=["--filter", "labmod.c:73"])
+    assert [row["site"] for row in only["rows"]] == ["labmod.c:73"]
+    assert only["total"]["growth_bytes"] == 4096 + rows[0]
+    (first,) = rounds(leak, args=["--top", "1"])
+    assert len(first["rows"]) == 1
+    assert first["total"]["growth_bytes"] == 2 * 4096 + sum(rows)
+
+
+def test_only_new_modules_make_it_read_names_again(living, monkeypatch):
+    reads, modules = [], [1]
+    read = sampler.settled_profile
+
+    def counted(*args):
+        reads.append(modules[0])
+        return read(*args)
+
+    monkeypatch.setattr(sampler, "settled_profile", counted)
+    monkeypatch.setattr(sampler, "registered", lambda prog: (modules[0],))
+    watched = living.dump.sampler()
+    first, second = watched.sample(), watched.sample()
+    assert reads == [1]
+    assert second.address is first.address
+    modules[0] = 2
+    watched.sample()
+    assert reads == [1, 2]
+
+
+def test_a_module_that_comes_while_counters_are_read(living, monkeypatch):
+    """The round is read again: what is in a module's place may be another one's."""
+    states = iter([(1,), (1,), (1,), (2,), (2,), (2,), (2,), (2,)])
+    monkeypatch.setattr(sampler, "registered", lambda prog: next(states))
+    watched = living.dump.sampler()
+    assert len(watched.sample()) == len(living.sites)
+    assert not list(states)
+
+
+def test_what_registers_modules_is_read(living):
+    """On a real kernel: count of sites, and both ends of the module list."""
+    before = sampler.registered(living.dump.prog)
+    assert before[0] == np.count_nonzero(~living.sites.unloaded)
+    head = living.dump.prog.symbol("modules").address
+    living.write(head, before[1] + 64)
+    assert sampler.registered(living.dump.prog) != before
+
+
+def test_a_dump_does_not_change():
+    done = run("watch", QUIET)
+    assert done.returncode == 2
+    assert "A dump does not change" in done.stderr
+
+
+def test_a_paused_guest_does_not_change(tmp_path):
+    with fake_qemu(tmp_path, QUIET) as guest:
+        done = run("watch", "--qemu", guest.path, "--pause")
+        assert "cont" in guest.commands()
+    assert done.returncode == 2
+    assert "paused" in done.stderr
+
+
+def on_terminal(*args, until, keys=b""):
+    """Run on a pseudo terminal of 100 x 20; type *keys* when *until* has appeared."""
+    pid, terminal = pty.fork()
+    if not pid:
+        os.environ |= {"COLUMNS": "100", "LINES": "20"}
+        os.execv(sys.executable, [sys.executable, "-m", "allocdump", *map(str, args)])
+    text, end = b"", time.monotonic() + 60
+    while time.monotonic() < end:
+        if select.select([terminal], [], [], 1)[0]:
+            try:
+                text += os.read(terminal, 1 << 16)
+            except OSError:  # it has ended
+                break
+        if keys and until in text:
+            os.write(terminal, keys)
+            keys = b""
+    else:
+        os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    return text.decode().replace("\r\n", "\n"), os.waitstatus_to_exitcode(status)
+
+
+def test_in_place_on_a_terminal(tmp_path):
+    with fake_qemu(tmp_path, QUIET) as guest:
+        text, code = on_terminal(
+            "watch", "--qemu", guest.path, "--count", 3, "--interval", 0.2, until=b""
+        )
+    assert code == 0
+    screens = re.split("\x1b\\[[0-9]+F", text)
+    assert len(screens) == 3
+    # As many lines up as were written.
+    ups = [int(n) for n in re.findall("\x1b\\[([0-9]+)F", text)]
+    assert ups == [screen.count("\n") for screen in screens[:2]]
+    assert all("1,368 sites" in screen and "No site has grown" in screen for screen in screens)
+
+
+def test_control_c_is_the_way_to_end_it(tmp_path):
+    with fake_qemu(tmp_path, QUIET) as guest:
+        text, code = on_terminal(
+            "watch", "--qemu", guest.path, "-i", 0.2, until=b"since the start", keys=b"\x03"
+        )
+    assert code == 0
+    assert "Traceback" not in text
+
+
+def test_a_reader_that_goes_away_ends_it(tmp_path):
+    with fake_qemu(tmp_path, QUIET) as guest:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "allocdump", "watch", "--qemu", guest.path, "-i", "0.1"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert json.loads(process.stdout.readline())["round"] == 1
+        process.stdout.close()
+        assert process.wait(30) == -signal.SIGPIPE
+        assert process.stderr.read() == b""
+        process.stderr.close()

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A QEMU made of a real dump: answers QMP as QEMU does, and holds the dump's memory.
+
+As a program: ``fakeqemu.py SOCKET CORE [BEHAVIOUR...]``; prints each command it executes.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import json
+import mmap
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager, suppress
+
+PAGE = 4096
+SIZE = 256 << 20
+"""Of the guest: more than the lab's dumps are of."""
+PR_SET_PTRACER = 0x59616D61
+
+GREETING = {"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}}, "capabilities": []}}
+
+
+class RefusedError(Exception):
+    """The command fails."""
+
+
+class FakeQemu:
+    """One client at a time, as QEMU.
+
+    :param behaviour: ``paused``: not running at first. ``no-vmcoreinfo``: the kernel did not
+        tell where it is. ``no-stop``, ``no-cont``: refuses these. ``ends``: ends once it was
+        paused, while it is being read.
+    """
+
+    def __init__(self, core: str, behaviour: set[str]) -> None:
+        import drgn
+
+        self.prog = drgn.Program()
+        self.prog.set_core_dump(core)
+        self.memory = mmap.mmap(-1, SIZE)
+        self._fill(0, SIZE, drgn.FaultError)
+        # As root may always; a system can forbid it to others.
+        ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_ulong(-1))
+        self.behaviour = behaviour
+        self.running = "paused" not in behaviour
+        self.stopped = False
+        self.fds: list[int] = []
+
+    def _fill(self, start: int, end: int, fault: type[Exception]) -> None:
+        """Copy the dump's memory; what is not in it stays zero."""
+        try:
+            self.memory[start:end] = self.prog.read(start, end - start, physical=True)
+        except fault:
+            middle = (start + end) // 2
+            if middle - start >= PAGE:
+                self._fill(start, middle, fault)
+                self._fill(middle, end, fault)
+
+    def serve(self, path: str) -> None:
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(path)
+        server.listen(1)
+        print("ready", flush=True)
+        while True:
+            client, _ = server.accept()
+            with suppress(BrokenPipeError, ConnectionResetError):
+                self._client(client)
+            print("closed", flush=True)
+
+    def _client(self, client: socket.socket) -> None:
+        self._send(client, GREETING)
+        rest = b""
+        while True:
+            data, ancillary, _, _ = client.recvmsg(1 << 16, socket.CMSG_SPACE(4))
+            for _, _, content in ancillary:
+                self.fds += array.array("i", content)
+            if not data:
+                return
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                request = json.loads(line)
+                answer = {"id": request["id"]} if "id" in request else {}
+                try:
+                    answer["return"] = self._execute(
+                        request["execute"], request.get("arguments", {}), client
+                    )
+                except RefusedError as e:
+                    answer["error"] = {"class": "GenericError", "desc": str(e)}
+                self._send(client, answer)
+
+    def _send(self, client: socket.socket, message: dict) -> None:
+        client.sendall(json.dumps(message).encode() + b"\r\n")
+
+    def _execute(self, command: str, arguments: dict, client: socket.socket) -> object:
+        if command == "human-monitor-command":
+            return self._monitor(arguments["command-line"])
+        print(command, flush=True)
+        if "no-" + command in self.behaviour:
+            raise RefusedError(f"{command} is refused")
+        match command:
+            case "query-target":
+                return {"arch": "x86_64"}
+            case "query-status":
+                if self.stopped and "ends" in self.behaviour:
+                    threading.Timer(0, os._exit, [0]).start()
+                return {"running": self.running, "status": "running" if self.running else "paused"}
+            case "stop" | "cont":
+                self.running, self.stopped = command == "cont", command == "stop"
+                event = "RESUME" if self.running else "STOP"
+                self._send(client, {"event": event, "timestamp": {"seconds": 1, "microseconds": 0}})
+            case "dump-guest-memory":
+                self._dump()
+            case "qmp_capabilities" | "getfd" | "closefd":
+                pass
+            case _:
+                raise RefusedError(f"The command {command} has not been found")
+        return {}
+
+    def _monitor(self, line: str) -> str:
+        if line == "info mtree -f":
+            return (
+                'FlatView #0\r\n AS "memory", root: system\r\n Root memory region: system\r\n'
+                f"  0000000000000000-{SIZE - 1:016x} (prio 0, ram): pc.ram\r\n"
+            )
+        if line == "gpa2hva 0x0":
+            address = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
+            return f"Host virtual address for 0x0 (pc.ram) is {address:#x}\r\n"
+        return "0000000000000000: Cannot access memory\r\n"
+
+    def _dump(self) -> None:
+        """A core with no memory in it, and one note."""
+        note = b""
+        if "no-vmcoreinfo" not in self.behaviour:
+            text = self.prog["VMCOREINFO"].string_()
+            note = struct.pack("<III", 11, len(text), 0) + b"VMCOREINFO\0\0"
+            note += text + bytes(-len(text) % 4)
+        header = struct.pack(
+            "<16sHHIQQQIHHHHHH",
+            b"\x7fELF\x02\x01\x01", 4, 62, 1, 0, 64, 0, 0, 64, 56, 1, 64, 0, 0,
+        )  # fmt: skip
+        segment = struct.pack("<IIQQQQQQ", 4, 0, 120, 0, 0, len(note), len(note), 4)
+        fd = self.fds.pop()
+        os.write(fd, header + segment + note)
+        os.close(fd)
+
+
+class Running:
+    """A fake QEMU in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen, path: str) -> None:
+        self.process, self.path = process, path
+
+    def commands(self) -> list[str]:
+        """What it was told up to the moment that its client went away."""
+        lines = iter(self.process.stdout.readline, "")
+        told = []
+        for line in lines:
+            if line == "closed\n":
+                break
+            told.append(line.strip())
+        return told
+
+
+@contextmanager
+def fake_qemu(folder, core, *behaviour):
+    """Run one at a socket in *folder*."""
+    path = str(folder / "qmp")
+    process = subprocess.Popen(
+        [sys.executable, __file__, path, str(core), *behaviour], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout.readline() == "ready\n"
+        yield Running(process, path)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+if __name__ == "__main__":
+    FakeQemu(sys.argv[2], set(sys.argv[3:])).serve(sys.argv[1])
