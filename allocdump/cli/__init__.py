@@ -24,12 +24,12 @@ _EPILOG = """\b
 Exit codes:
   0    done
   2    wrong usage
-  3    the core cannot be opened: missing, not a dump, flattened, truncated
+  3    the core or guest cannot be opened: missing, not a dump, truncated, not QMP
   4    no types or symbols: no BTF, or a vmlinux of another kernel
   5    the kernel kept no allocation profile
-  6    the dump lacks the memory that the answer would come from
+  6    the dump lacks the memory that the answer would come from, or a kernel changed too fast
   70   a bug in allocdump
-  130  interrupted
+  130  interrupted (watch: 0)
   141  the reader of the output went away
 """
 
@@ -55,7 +55,7 @@ class _Commands(click.Group):
 )
 @click.version_option(__version__, "-V", "--version", prog_name="allocdump")
 def cli() -> None:
-    """Who allocated the memory of a Linux machine, from its vmcore.
+    """Who allocated the memory of a Linux machine, from its vmcore or while it runs.
 
     Reads what CONFIG_MEM_ALLOC_PROFILING (Linux 6.10 and later) left in a dump: every
     allocation call site with its counters, as /proc/allocinfo would have shown them.

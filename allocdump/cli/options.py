@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from functools import wraps
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..analysis.report import Pattern, Report
-from .live import choose_source, held_output, reading
+from .live import choose_source, held_output, hung_up_is_an_error, reading
 
 
 class Size(click.ParamType[int]):
@@ -72,10 +72,15 @@ def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
         core = choose_source(core, live, qemu, pause, rest)
         from .. import open as open_dump
 
-        with held_output() if pause else nullcontext():
+        with ExitStack() as around:
+            if pause:
+                around.enter_context(held_output())
+            if qemu is not None:
+                around.enter_context(hung_up_is_an_error())
             dump = open_dump(core, qemu=qemu, pause=pause, vmlinux=vmlinux, debug_info=debug_info)
-            with dump, reading(dump):
-                return command(dump, **rest)
+            around.enter_context(dump)
+            around.enter_context(reading(dump))
+            return command(dump, **rest)
 
     return with_dump
 

@@ -45,7 +45,7 @@ def command(dump: Dump, depth: int | None, exact: bool, format_: str) -> None:
         root = dump.usage(show)
     warn(report.warnings + [f"{p}." for p in dump.attribution().problems])
     if format_ == "json":
-        click.echo(render.as_json(root, depth), nl=False)
+        click.echo(render.as_json(root, depth, report.origin.state), nl=False)
     else:
         click.echo(
             render.as_tree(report, root, _DEPTH if depth is None else depth, exact), nl=False

@@ -43,7 +43,7 @@ class Dump:
     guest: Guest | None = None
 
     def close(self) -> None:
-        """Let a paused guest run again.
+        """Hang up on a guest, which runs again if it was paused.
 
         :raises DumpError: if that fails
         """
@@ -105,8 +105,11 @@ def _open_guest(guest: Guest, pause: bool, vmlinux: Sequence[str], debug_info: D
         opened = Dump(prog, Core(guest.path, "qemu"), "btf", _vmcoreinfo(prog), guest.warnings())
         opened.guest, opened.state = guest, "running" if guest.is_running() else "paused"
         _load_types(opened, vmlinux, debug_info)
-    except BaseException:
+    except BaseException as e:
+        gone = isinstance(e, Exception) and not guest.is_there()
         guest.close()
+        if gone:
+            raise DumpError(f"{guest.path} went away while it was read ({e}).") from None
         raise
     return opened
 
