@@ -65,7 +65,7 @@ class Dump:
         self.close()
 
     def close(self) -> None:
-        """Let a guest that was paused run again; anything else stays as it is.
+        """Hang up on a guest, which runs again if it was paused; a dump stays open.
 
         :raises DumpError: if that fails
         """
@@ -124,7 +124,7 @@ class Dump:
         )
 
     def report(self) -> Report:
-        """All call sites with their counters.
+        """All call sites with their counters, read once; see :meth:`sampler` for more.
 
         :raises ProfilingError: if the kernel kept none: built without allocation
             profiling, or it was never enabled

@@ -63,6 +63,16 @@ def exclude(prog: Program, address: int, size: int = 1) -> None:
     prog.add_memory_segment(start, (address + size - start + 4095) & ~4095, fault)
 
 
+def overwrite(prog: Program, address: int, data: bytes) -> None:
+    """Change some memory of an opened dump, within one page."""
+    start = address & ~4095
+    page = bytearray(prog.read(start, 4096))
+    page[address & 4095 : (address & 4095) + len(data)] = data
+    prog.add_memory_segment(
+        start, 4096, lambda address, count, offset, physical: bytes(page[offset:][:count])
+    )
+
+
 def run(*args: object, **kwargs) -> subprocess.CompletedProcess:
     """The command line, as a user starts it."""
     command = [sys.executable, "-m", "allocdump", *map(str, args)]

@@ -34,8 +34,8 @@ class FakeQemu:
     """One client at a time, as QEMU.
 
     :param behaviour: ``paused``: not running at first. ``no-vmcoreinfo``: the kernel did not
-        tell where it is. ``no-stop``, ``no-cont``: refuses these. ``ends``: ends once it was
-        paused, while it is being read.
+        tell where it is. ``no-stop``, ``no-cont``: refuses these. ``ends-2``: ends when it
+        has said twice whether it runs.
     """
 
     def __init__(self, core: str, behaviour: set[str]) -> None:
@@ -49,7 +49,7 @@ class FakeQemu:
         ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_ulong(-1))
         self.behaviour = behaviour
         self.running = "paused" not in behaviour
-        self.stopped = False
+        self.asked = 0
         self.fds: list[int] = []
 
     def _fill(self, start: int, end: int, fault: type[Exception]) -> None:
@@ -93,6 +93,8 @@ class FakeQemu:
                 except RefusedError as e:
                     answer["error"] = {"class": "GenericError", "desc": str(e)}
                 self._send(client, answer)
+                if f"ends-{self.asked}" in self.behaviour:
+                    os._exit(0)
 
     def _send(self, client: socket.socket, message: dict) -> None:
         client.sendall(json.dumps(message).encode() + b"\r\n")
@@ -107,11 +109,10 @@ class FakeQemu:
             case "query-target":
                 return {"arch": "x86_64"}
             case "query-status":
-                if self.stopped and "ends" in self.behaviour:
-                    threading.Timer(0, os._exit, [0]).start()
+                self.asked += 1
                 return {"running": self.running, "status": "running" if self.running else "paused"}
             case "stop" | "cont":
-                self.running, self.stopped = command == "cont", command == "stop"
+                self.running = command == "cont"
                 event = "RESUME" if self.running else "STOP"
                 self._send(client, {"event": event, "timestamp": {"seconds": 1, "microseconds": 0}})
             case "dump-guest-memory":
@@ -156,14 +157,17 @@ class Running:
     def __init__(self, process: subprocess.Popen, path: str) -> None:
         self.process, self.path = process, path
 
-    def commands(self) -> list[str]:
-        """What it was told up to the moment that its client went away."""
-        lines = iter(self.process.stdout.readline, "")
+    def commands(self, last: str = "closed") -> list[str]:
+        """What it was told, up to *last*: that is, till its client went away."""
         told = []
-        for line in lines:
-            if line == "closed\n":
-                break
+        # Nothing waits for ever.
+        watchdog = threading.Timer(60, self.process.kill)
+        watchdog.start()
+        for line in iter(self.process.stdout.readline, ""):
             told.append(line.strip())
+            if told[-1] == last:
+                break
+        watchdog.cancel()
         return told
 
 

@@ -24,13 +24,14 @@ Exit codes:
   1    diff --fail-over: something grew by more
   2    wrong usage, or a library is not installed, or the output cannot be
        written there
-  3    the core cannot be opened: missing, not a dump, flattened, truncated;
-       for diff also: no saved /proc/allocinfo or report, or a damaged one
+  3    the core or guest cannot be opened: missing, not a dump, flattened,
+       truncated, not QMP; for diff also: no saved /proc/allocinfo or report,
+       or a damaged one
   4    no types or symbols: no BTF, or a vmlinux of another kernel
   5    the kernel kept no allocation profile
-  6    the dump lacks the memory that the answer would come from
+  6    the dump lacks the memory that the answer would come from, or a kernel changed too fast
   70   a bug in allocdump
-  130  interrupted
+  130  interrupted (watch: 0)
   141  the reader of the output went away
 """
 
@@ -59,7 +60,7 @@ class _Commands(click.Group):
 @click.command(cls=_Commands, epilog=_EPILOG, context_settings=CONTEXT)
 @click.version_option(__version__, "-V", "--version", prog_name="allocdump")
 def cli() -> None:
-    """Who allocated the memory of a Linux machine, from its vmcore.
+    """Who allocated the memory of a Linux machine, from its vmcore or while it runs.
 
     Reads what CONFIG_MEM_ALLOC_PROFILING (Linux 6.10 and later) left in a dump: every
     allocation call site with its counters, as /proc/allocinfo would have shown them.

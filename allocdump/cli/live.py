@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import io
+import os
+import select
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,13 +59,37 @@ def reading(dump: Dump) -> Iterator[None]:
         raise DamagedError(
             f"{dump.path}: the kernel's memory is not readable, or changed too fast ({e}); {hint}."
         ) from None
-    except BrokenPipeError:
-        raise
     except Exception as e:
         # drgn raises OSError and bare Exception for a connection that ended.
         if dump.state == "dead" or not (isinstance(e, OSError) or type(e) is Exception):
             raise
+        if isinstance(e, BrokenPipeError) and _reader_is_gone():
+            _end_by_sigpipe()
         raise DumpError(f"{dump.path} went away while it was read ({e}).") from None
+
+
+def _reader_is_gone() -> bool:
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return bool(poll.poll(0))
+
+
+def _end_by_sigpipe() -> None:
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGPIPE)
+
+
+@contextmanager
+def hung_up_is_an_error() -> Iterator[None]:
+    """Raise OSError when QEMU hangs up, instead of ending by SIGPIPE.
+
+    That is right only for who reads our output, and comes about in :func:`reading` then.
+    """
+    was = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGPIPE, was)
 
 
 class _Held(io.TextIOWrapper):

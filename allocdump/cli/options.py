@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from ..analysis.report import Pattern, Report
 from ..errors import OutputError
 from ..text import printable
-from .live import choose_source, held_output, reading
+from .live import choose_source, held_output, hung_up_is_an_error, reading
 
 if TYPE_CHECKING:
     from ..api import Dump
@@ -89,10 +89,14 @@ def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
         )
         from .. import open as open_dump
 
-        with held_output() if how["pause"] else nullcontext():
-            dump = open_dump(**how)
-            with dump, reading(dump):
-                return command(dump, **options)
+        with ExitStack() as around:
+            if how["pause"]:
+                around.enter_context(held_output())
+            if how["qemu"] is not None:
+                around.enter_context(hung_up_is_an_error())
+            dump = around.enter_context(open_dump(**how))
+            around.enter_context(reading(dump))
+            return command(dump, **options)
 
     return with_dump
 

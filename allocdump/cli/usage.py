@@ -51,7 +51,7 @@ def command(dump: Dump, depth: int | None, exact: bool, format_: str, output: st
         case "tree":
             data = render.as_tree(report, root, _DEPTH if depth is None else depth, exact)
         case "json":
-            data = render.as_json(root, depth)
+            data = render.as_json(root, depth, report.origin.state)
         case "html":
             from ..render.html import usage as html
 

@@ -52,7 +52,7 @@ class Dump:
     guest: Guest | None = None
 
     def close(self) -> None:
-        """Let a paused guest run again.
+        """Hang up on a guest, which runs again if it was paused.
 
         :raises DumpError: if that fails
         """
@@ -124,8 +124,11 @@ def _open_guest(guest: Guest, pause: bool, vmlinux: Sequence[str], debug_info: D
         _load_types(opened, vmlinux, debug_info)
         words = ("--qemu", guest.path, *(("--pause",) if pause else ()))
         opened.arguments = _arguments(words, vmlinux, debug_info)
-    except BaseException:
+    except BaseException as e:
+        gone = isinstance(e, Exception) and not guest.is_there()
         guest.close()
+        if gone:
+            raise DumpError(f"{guest.path} went away while it was read ({e}).") from None
         raise
     return opened
 

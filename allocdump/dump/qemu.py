@@ -13,11 +13,13 @@ import stat
 import struct
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from drgn import Program, ProgramFlags
 
 from ..errors import DumpError
+from ..text import printable
 from . import qmp
 
 _START = "-qmp unix:PATH,server=on,wait=off -device vmcoreinfo"
@@ -90,7 +92,7 @@ class Guest:
         self._execute("stop")
 
     def close(self) -> None:
-        """Let the guest run again if it was paused here.
+        """Let the guest run again if it was paused here, and hang up.
 
         :raises DumpError: if that fails
         """
@@ -98,17 +100,31 @@ class Guest:
         if guard:
             assert guard.stdin
             guard.stdin.close()
-            if guard.wait():
+            if guard.wait() and self.is_there():
                 raise DumpError(
                     f"{self.path}: the guest was paused and could not be resumed;"
                     " type cont in QEMU's monitor."
                 )
+        # drgn's end, which stays open as long as its program, must not keep others waiting.
+        with suppress(OSError):
+            self._connection.socket.shutdown(socket.SHUT_RDWR)
+
+    def is_there(self) -> bool:
+        """Whether QEMU still answers."""
+        try:
+            self.is_running()
+        except DumpError:
+            return False
+        return True
 
     def _execute(self, command: str) -> object:
         try:
             return self._connection.execute(command)
         except (OSError, qmp.QmpError) as e:
-            raise DumpError(f"{self.path}: QEMU does not do as it is told ({command}: {e}).") from e
+            reason = printable(str(e).encode())
+            raise DumpError(
+                f"{self.path}: QEMU does not do as it is told ({command}: {reason})."
+            ) from None
 
 
 def _connect(path: str) -> qmp.Connection:

@@ -85,6 +85,7 @@ def as_json(
     document = {
         "schema": "allocdump.audit",
         "version": 1,
+        "state": report.origin.state,
         "sites": len(sites),
         "agree": int(np.count_nonzero(audit.difference == 0)),
         "matched": audit.matched(),

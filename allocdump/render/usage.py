@@ -54,8 +54,11 @@ def _walk(node: Node, depth: int, level: int = 0) -> Iterator[tuple[int, Node]]:
         yield level + 1, Node(name, sum(child.bytes for child in rest))
 
 
-def as_json(root: Node, depth: int | None) -> str:
-    """Nested objects; sizes in bytes."""
+def as_json(root: Node, depth: int | None, state: str = "dead") -> str:
+    """Nested objects; sizes in bytes.
+
+    :param state: of the kernel while it was read
+    """
 
     def node(n: Node, level: int) -> dict[str, Any]:
         out: dict[str, Any] = {
@@ -70,5 +73,10 @@ def as_json(root: Node, depth: int | None) -> str:
             out["children"] = [node(child, level + 1) for child in n.children]
         return out
 
-    document = {"schema": "allocdump.usage", "version": 1, "memory": node(root, 0)}
+    document = {
+        "schema": "allocdump.usage",
+        "version": 1,
+        "state": state,
+        "memory": node(root, 0),
+    }
     return json.dumps(document, indent=1) + "\n"

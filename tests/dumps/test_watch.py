@@ -21,7 +21,7 @@ from allocdump.cli import cli, watch
 from allocdump.kernel import sampler
 from allocdump.kernel.counters import per_cpu_offsets
 
-from ..dumpdata import core, run
+from ..dumpdata import core, overwrite, run
 from ..fakeqemu import fake_qemu
 
 QUIET = core("7.2-quiet")
@@ -39,12 +39,7 @@ class Living:
         self.place = offsetof(prog.type("struct alloc_tag"), "counters")
 
     def write(self, address, word):
-        prog, start = self.dump.prog, address & ~4095
-        page = bytearray(prog.read(start, 4096))
-        page[address & 4095 : (address & 4095) + 8] = word.to_bytes(8, "little")
-        prog.add_memory_segment(
-            start, 4096, lambda address, count, offset, physical: bytes(page[offset:][:count])
-        )
+        overwrite(self.dump.prog, address, word.to_bytes(8, "little"))
 
     def counter(self, row):
         """Where the first CPU's bytes of a site are."""
