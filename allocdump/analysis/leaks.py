@@ -32,12 +32,10 @@ class Confidence(StrEnum):
 
 
 EXPECTED = {
-    "crash_save_vmcoreinfo_init": "crashing switches vmcoreinfo_data to another copy",
     "__register_sysctl_table": "headers of empty sysctl directories are never unregistered",
 }
 """Functions of the kernel itself whose allocations nothing points at although all is well:
-``crash_save_vmcoreinfo()`` in kernel/vmcore_info.c, ``register_sysctl_mount_point()`` in
-fs/proc/proc_sysctl.c."""
+``register_sysctl_mount_point()`` in fs/proc/proc_sysctl.c."""
 
 
 @dataclass

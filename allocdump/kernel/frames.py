@@ -112,7 +112,7 @@ class FrameReader:
         self.flag_refs: PageFlagRefs | None = page_flag_refs(prog)
         self._flag = {
             name: np.uint64(1 << prog.constant("PG_" + name).value_())
-            for name in ("head", "reserved", "swapbacked")
+            for name in ("head", "reserved", "swapbacked", "lru")
         }
         self._ext_size = self._ext_offset = 0
         if self.flag_refs is None and any(s.page_ext for s in self.sections):
@@ -177,6 +177,12 @@ class FrameReader:
                 skip = first - section.pfn
                 return self._read(self._part(section, skip, min(_WINDOW, section.pages - skip)))
         return None
+
+    def of_users(self, flags: U64) -> Bool:
+        """By page flags: pages on their way to or from page cache and swap have no mapping,
+        but are on the lists of what can be reclaimed, or meant for swap.
+        """
+        return np.asarray(flags & (self._flag["lru"] | self._flag["swapbacked"]) != 0)
 
     @cached_property
     def _pcp(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:

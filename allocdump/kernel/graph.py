@@ -76,6 +76,9 @@ def read_graph(
     hidden.page_tables(scanner, vmcoreinfo)
     hidden.vmalloc_areas(scanner)
     hidden.dead_stacks(scanner, np.flatnonzero(roles == Role.STACK))
+    own = sites.module == ""
+    vmcoreinfo_sites = np.flatnonzero(own & (sites.function == "crash_save_vmcoreinfo_init"))
+    hidden.replaced_vmcoreinfo(scanner, vmcoreinfo_sites)
     loaded = hidden.loaded_module_areas(scanner)
     heap.skip(loaded)
     hidden.unloaded_modules(scanner, sites.address[sites.unloaded], loaded)

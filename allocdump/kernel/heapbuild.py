@@ -206,6 +206,7 @@ class _Builder:
         pfn = frames.section.pfn + starts.astype(np.int64)
         address = self._address(pfn)
         size = lengths.astype(np.int64) * PAGE
+        kind[(kind == Kind.IN_USE) & self.frames.of_users(frames.raw["flags"][starts])] = Kind.CACHE
         judged = (site >= 0) & ((kind == Kind.IN_USE) | (kind == Kind.LARGE_KMALLOC))
         code = np.full(count, self.untagged, np.int32)
         scan = np.ones(count, np.bool_)

@@ -140,6 +140,19 @@ def dead_stacks(scanner: Scanner, stack_sites: npt.NDArray[np.intp]) -> None:
     scanner.links.add(np.repeat(code, len(offsets)), scanner.pointers.targets(words))
 
 
+def replaced_vmcoreinfo(scanner: Scanner, sites: npt.NDArray[np.intp]) -> None:
+    """In the moment of the crash, ``vmcoreinfo_data`` is made to point at a copy.
+
+    Mirrors ``crash_save_vmcoreinfo()`` in ``kernel/vmcore_info.c``.
+
+    :param sites: rows of the sites that allocate it
+    """
+    heap = scanner.heap
+    root = root_code(heap.roots.add("vmcoreinfo_data before the crash", Tier.NAMED, "kernel"))
+    node = np.flatnonzero(np.isin(heap.nodes.site, sites)).astype(np.int32)
+    scanner.links.add(np.full(len(node), root, np.int32), node)
+
+
 def unloaded_modules(scanner: Scanner, tags: U64, loaded: Codes) -> None:
     """Linux 6.10 to 6.12 keeps the data of an unloaded module for the tags in it, while
     memory of theirs is alive. Nothing else in it is in use: what it points at is nobody's.

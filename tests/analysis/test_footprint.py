@@ -39,7 +39,10 @@ def attribution():
     return Attribution(
         pages=Tally.zeros(COUNT), inferred=Tally.zeros(COUNT), objects=Tally.zeros(COUNT),
         percpu=percpu, reserved={}, kinds=kinds, slab=use,
-        caches=[Cache(0, "kmalloc-1k", 1024, 1024, 0), Cache(1, "inode", 1000, 900, 0, reclaimable=True)],
+        caches=[
+            Cache(0, "kmalloc-1k", 1024, 1024, 0),
+            Cache(1, "inode", 1000, 900, 0, reclaimable=True),
+        ],
     )  # fmt: skip
 
 

@@ -238,6 +238,7 @@ RULES = {
     "page_tables": ("7.2-quiet", "spp_getpage"),
     "dead_stacks": ("7.2-reach", "hold_by_rcu"),
     "vmalloc_areas": ("7.2-quiet", "__get_vm_area_node"),
+    "replaced_vmcoreinfo": ("7.2-quiet", "crash_save_vmcoreinfo_init"),
     "mark_untagged": ("7.2-quiet", "kernfs_get_open_node"),
 }
 """Rules for hidden pointers: where, and whose memory is lost without them."""

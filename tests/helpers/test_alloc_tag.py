@@ -113,13 +113,14 @@ def check_recorded(path, prog):
 @whole_dumps
 def test_everything_recorded(path):
     checked = check_recorded(path, open_core(path).prog)
-    if path.parent.name.endswith("-reach"):
+    modules = {row[-1] for row in recorded(path)}
+    if "reach" in modules:
         assert {"kmalloc", "percpu", "vmalloc", "compound", "page"} <= set(checked)
-    elif path.parent.name != "6.12-oom":
+    elif "labmod" in modules:
         assert checked["cache"] > 900
         assert checked["percpu"] > 40
         assert {"vmalloc", "compound", "plain", "large"} <= set(checked)
-    assert checked["kmalloc"] >= 400 or path.parent.name == "6.12-oom"
+        assert checked["kmalloc"] >= 400
 
 
 def test_everything_recorded_with_dwarf():
@@ -137,7 +138,7 @@ def test_pages_as_dump_finds_them(path):
             tag = page_alloc_tag(pfn_to_page(dump.prog, batch.pfn[i]))
             assert tag.value_() == addresses[batch.site[i]] if batch.site[i] >= 0 else not tag
             checked += 1
-    assert checked > 400
+    assert checked > 300
 
 
 def test_only_first_pages_refer_to_a_tag():
