@@ -79,6 +79,7 @@ def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
                 around.enter_context(hung_up_is_an_error())
             dump = open_dump(core, qemu=qemu, pause=pause, vmlinux=vmlinux, debug_info=debug_info)
             around.enter_context(dump)
+            warn(dump.notices)
             around.enter_context(reading(dump))
             return command(dump, **rest)
 

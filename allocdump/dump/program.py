@@ -39,6 +39,8 @@ class Dump:
     vmcoreinfo: str
     warnings: list[str] = field(default_factory=list)
     """Sentences about the dump as a whole that every result should be read with."""
+    notices: list[str] = field(default_factory=list)
+    """Sentences about the reading itself, to be known before it begins."""
     state: State = "dead"
     guest: Guest | None = None
 
@@ -102,8 +104,9 @@ def _open_guest(guest: Guest, pause: bool, vmlinux: Sequence[str], debug_info: D
     try:
         if pause:
             guest.pause()
-        opened = Dump(prog, Core(guest.path, "qemu"), "btf", _vmcoreinfo(prog), guest.warnings())
+        opened = Dump(prog, Core(guest.path, "qemu"), "btf", _vmcoreinfo(prog))
         opened.guest, opened.state = guest, "running" if guest.is_running() else "paused"
+        opened.notices = guest.notices()
         _load_types(opened, vmlinux, debug_info)
     except BaseException as e:
         gone = isinstance(e, Exception) and not guest.is_there()
