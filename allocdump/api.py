@@ -77,6 +77,11 @@ class Dump:
         return self._opened.core.path
 
     @property
+    def notices(self) -> list[str]:
+        """Sentences to be known before anything is read: that it will be slow."""
+        return self._opened.notices
+
+    @property
     def state(self) -> State:
         """Of the kernel: ``dead`` in a dump; ``running`` ones change while they are read."""
         return self._opened.state

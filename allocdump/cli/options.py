@@ -95,6 +95,7 @@ def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
             if how["qemu"] is not None:
                 around.enter_context(hung_up_is_an_error())
             dump = around.enter_context(open_dump(**how))
+            warn(dump.notices)
             around.enter_context(reading(dump))
             return command(dump, **options)
 

@@ -47,7 +47,8 @@ class Dump:
     """Sentences about the dump as a whole that every result should be read with."""
     arguments: tuple[str, ...] = ()
     """What the command line needs to open it again."""
-
+    notices: list[str] = field(default_factory=list)
+    """Sentences about the reading itself, to be known before it begins."""
     state: State = "dead"
     guest: Guest | None = None
 
@@ -119,8 +120,9 @@ def _open_guest(guest: Guest, pause: bool, vmlinux: Sequence[str], debug_info: D
     try:
         if pause:
             guest.pause()
-        opened = Dump(prog, Core(guest.path, "qemu"), "btf", _vmcoreinfo(prog), guest.warnings())
+        opened = Dump(prog, Core(guest.path, "qemu"), "btf", _vmcoreinfo(prog))
         opened.guest, opened.state = guest, "running" if guest.is_running() else "paused"
+        opened.notices = guest.notices()
         _load_types(opened, vmlinux, debug_info)
         words = ("--qemu", guest.path, *(("--pause",) if pause else ()))
         opened.arguments = _arguments(words, vmlinux, debug_info)

@@ -54,7 +54,7 @@ class Guest:
                 " CONFIG_FW_CFG_SYSFS (the module qemu_fw_cfg)."
             )
 
-    def warnings(self) -> list[str]:
+    def notices(self) -> list[str]:
         """What makes reading this guest slower than it could be."""
         cred = self._connection.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         (pid,) = struct.unpack_from("i", cred)
@@ -63,7 +63,8 @@ class Guest:
         except OSError:
             return [
                 "The memory of the QEMU process may not be read, so that all goes through its"
-                " monitor, which is slow; run allocdump as the user that QEMU runs as, or as root."
+                " monitor, which takes minutes; run allocdump as the user that QEMU runs as, or"
+                " as root."
             ]
         return []
 

@@ -12,6 +12,7 @@ from .kernel import Kernel
 GUEST = work.LAB / "guest"
 TOOLS = tomllib.loads((GUEST / "tools.toml").read_text())
 BUSYBOX = Path("/bin/busybox")
+FOLDERS = "bin", "proc", "sys", "dev", "lab", "host"
 # The crash kernel has little memory and one task; its own profile is of no use.
 SAVE_CMDLINE = (
     "console=ttyS0 quiet nr_cpus=1 reset_devices "
@@ -23,19 +24,24 @@ def make(share: Path, kernel: Kernel, script: Path, dumps: list[str]) -> None:
     """Fills a new shared folder for one run."""
     shutil.rmtree(share, ignore_errors=True)
     (share / "out").mkdir(parents=True)
-    shutil.copy(kernel.image, share / "bzImage")
     shutil.copy(script, share / "scenario.sh")
     for name in "crash.sh", "save.sh":
         shutil.copy(GUEST / name, share)
     (share / "dumps").write_text("".join(f"{line}\n" for line in dumps))
     (share / "save.cmdline").write_text(SAVE_CMDLINE)
+    add_kernel(share, kernel)
+    shutil.copytree(_kexec(), share / "kexec")
+    shutil.copytree(_makedumpfile(), share / "makedumpfile")
+
+
+def add_kernel(share: Path, kernel: Kernel) -> None:
+    """Adds what every guest needs: kernel, first file system, modules."""
+    shutil.copy(kernel.image, share / "bzImage")
     (share / "initrd").write_bytes(_initrd())
     modules = share / "modules"
     modules.mkdir()
     for path in kernel.stripped():
         shutil.copy(path, modules)
-    shutil.copytree(_kexec(), share / "kexec")
-    shutil.copytree(_makedumpfile(), share / "makedumpfile")
 
 
 def makedumpfile_version() -> str:
@@ -86,7 +92,7 @@ def _initrd() -> bytes:
     if not BUSYBOX.exists():
         raise work.LabError("busybox is missing: install busybox-static")
     folder, executable = stat.S_IFDIR | 0o755, stat.S_IFREG | 0o755
-    archive = b"".join(_cpio(name, folder) for name in ("bin", "proc", "sys", "dev", "lab"))
+    archive = b"".join(_cpio(name, folder) for name in FOLDERS)
     archive += _cpio("bin/busybox", executable, BUSYBOX.read_bytes())
     archive += _cpio("bin/sh", stat.S_IFLNK | 0o777, b"busybox")
     archive += _cpio("init", executable, (GUEST / "init").read_bytes())

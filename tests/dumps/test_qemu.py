@@ -109,6 +109,23 @@ def test_resumed_before_a_reader_sees_the_output(guest):
     guest.commands()
 
 
+def test_slow_reading_is_said_before(guest):
+    """Before anything is read, that is."""
+    code = (
+        "import allocdump.cli, allocdump.api, os, pathlib\n"
+        "def forbidden(*_): raise PermissionError\n"
+        "pathlib.Path.open = forbidden\n"
+        "allocdump.api.Dump.report = lambda self: os._exit(9)\n"
+        "allocdump.cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "report", "--qemu", guest.path], capture_output=True, text=True
+    )
+    guest.commands()
+    assert done.returncode == 9
+    assert "takes minutes" in done.stderr
+
+
 def test_not_paused(tmp_path):
     with fake_qemu(tmp_path, QUIET, "no-stop") as guest:
         done = run("report", "--qemu", guest.path, "--pause")
