@@ -46,6 +46,7 @@ TYPES = {
     "init_uts_ns": "struct uts_namespace",
     "root_task_group": "struct task_group",
     "panic_cpu": "atomic_t",
+    "crash_notes": "note_buf_t *",
     "crashing_cpu": "int",
     "tainted_mask": "unsigned long",
     "saved_command_line": "char *",

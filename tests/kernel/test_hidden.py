@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Rules for what is no pointer that no bundled dump shows, and names of members."""
 
+import numpy as np
 import pytest
 from drgn import Object, TypeMember
 
+from allocdump.dump.memory import Memory
+from allocdump.kernel.freeobjects import free_objects
 from allocdump.kernel.hidden import kcore_ranges
 from allocdump.kernel.members import cache_type, member_at
+from allocdump.kernel.slab import Cache
 from tests.dumpdata import core, open_core
 from tests.fakekernel import FakeKernel
 
@@ -26,6 +30,33 @@ def test_kcore_ranges_hold_nothing():
     assert len(kcore_ranges(prog).start) == 0  # no such list in this kernel
     kernel.objects["kclist_head"] = Object(prog, head, address=0x1000)
     assert kcore_ranges(prog).start.tolist() == [0x2010, 0x3010]
+
+
+def test_free_lists_with_mixed_pointers():
+    """CONFIG_SLAB_FREELIST_HARDENED: mixed with a number and where they lie."""
+    kernel = FakeKernel()
+    caches = [Cache(0, "plain", 64, 64, 0, free_pointer=8)]
+    caches.append(Cache(1, "mixed", 64, 64, 0, free_pointer=8, random=0x1234_5678_9ABC_DEF0))
+    objects = [0x4000, 0x4080, 0x4040]
+    for here, following in zip(objects, [*objects[1:], 0], strict=True):
+        place = here + 8
+        swapped = int.from_bytes(place.to_bytes(8, "little"), "big")
+        mixed = following ^ caches[1].random ^ swapped if following else 0
+        kernel.write(place, following.to_bytes(8, "little"))
+        kernel.write(place + 0x1000, (mixed and mixed ^ _moved(place)).to_bytes(8, "little"))
+    found = free_objects(
+        Memory(kernel.prog), caches, np.array([0, 1]), np.array([0x4000, 0x5000], np.uint64)
+    )
+    assert sorted(int(a) for batch in found for a in batch) == [
+        0x4000, 0x4040, 0x4080, 0x5000, 0x5040, 0x5080,
+    ]  # fmt: skip
+
+
+def _moved(place: int) -> int:
+    """What changes in a mixed pointer when a list is 0x1000 further on."""
+    moved = place + 0x1000
+    swap = [int.from_bytes(p.to_bytes(8, "little"), "big") for p in (place, moved)]
+    return swap[0] ^ swap[1] ^ 0x1000
 
 
 @pytest.mark.parametrize(

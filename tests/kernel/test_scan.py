@@ -66,3 +66,14 @@ def test_references_to_tags_are_no_pointers():
 def test_small_and_huge_numbers_are_no_pointers(graph):
     words = np.array([0, 1, 4096, (1 << 64) - 1, (1 << 64) - 4095], np.uint64)
     assert (graph.scanner.pointers.targets(words) == NOTHING).all()
+
+
+@pytest.mark.parametrize("folder", ["6.12-oom", "7.2-quiet", "7.3-tiny"])
+def test_registers_of_tasks_that_were_running(folder):
+    dump = open_core(core(folder))
+    roots = dump.graph().roots
+    registers = {root.name for root in roots if root.where == "registers"}
+    assert 1 <= len(registers) <= 2
+    # Of their stacks, only the part above the stack pointer is looked at.
+    stacks = {root.name: root.size for root in roots if root.where == "stack"}
+    assert all(0 < stacks[name] < 8192 for name in registers & set(stacks))
