@@ -6,6 +6,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 from .account import attribution, memory_usage, vmalloc_pages
 from .analysis.audit import audit
@@ -34,6 +35,8 @@ from .kernel.tmpfs import tmpfs_mounts
 from .kernel.vmstat import VmStat
 from .kernel.watermarks import zone_states
 
+T = TypeVar("T")
+
 
 def investigate(
     dump: Dump, log: KernelLog, report: Callable[[], Report], progress: Progress | None = None
@@ -49,7 +52,8 @@ class _Investigation:
     def __init__(self, dump: Dump, log: KernelLog, report: Callable[[], Report]) -> None:
         self.dump, self.prog, self.log = dump, dump.prog, log
         self.missing: list[str] = []
-        self.report = self._report(report)
+        self.report = self._attempt("the report", report)
+        self._miss(*(self.report.warnings if self.report else []))
         self.sites = self.report.sites if self.report else Sites.none()
         self.cpus = len(per_cpu_offsets(self.prog))
 
@@ -69,39 +73,37 @@ class _Investigation:
         )
         case.zones, problems = zone_states(self.prog)
         self._miss(*problems)
-        for name, found in (
-            ("tasks", tasks(Memory(self.prog))),
-            ("cgroups", memory_cgroups(self.prog)),
-            ("tmpfs", tmpfs_mounts(self.prog)),
-        ):
-            listed, problems = vars(found).values()
-            setattr(case, name, listed)
-            self._miss(*problems)
+        processes = tasks(Memory(self.prog))
+        cgroups, mounts = memory_cgroups(self.prog), tmpfs_mounts(self.prog)
+        case.tasks, case.cgroups = processes.tasks, cgroups.cgroups
+        case.tmpfs = mounts.mounts
+        self._miss(*processes.problems, *cgroups.problems, *mounts.problems)
+        found = self._attempt(
+            "what memory is used for", lambda: attribution(self.dump, self.sites, progress)
+        )
+        if found:
+            self._attempt("what sites keep", lambda: self._memory(case, found, progress))
+        return case
+
+    def _attempt(self, what: str, read: Callable[[], T]) -> T | None:
         try:
-            self._memory(case, attribution(self.dump, self.sites, progress), progress)
+            return read()
         except AllocdumpError as e:
             self._miss(str(e))
-        return case
+        except ReadErrors as e:
+            self._miss(f"{what} is unreadable: {e}")
+        return None
 
     def _miss(self, *sentences: str) -> None:
         for sentence in sentences:
             text = sentence.removeprefix(f"{self.dump.core.path}: ").rstrip(".")
             self.missing.append(f"{text[:1].upper()}{text[1:]}.")
 
-    def _report(self, read: Callable[[], Report]) -> Report | None:
-        try:
-            report = read()
-        except AllocdumpError as e:
-            self._miss(str(e))
-            return None
-        self._miss(*report.warnings)
-        return report
-
     def _machine(self) -> Machine:
         try:
             state = profiling(self.prog).describe()
             if self.report is None:
-                state = "never"
+                state = f"{state}, but unreadable" if state.startswith("on") else "never"
         except ProfilingError:
             state = "not built in"
         return Machine(

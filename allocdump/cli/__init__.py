@@ -86,8 +86,8 @@ def _run() -> int:
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
     except Exception as e:
-        if type(e).__name__ == "FaultError":
-            # drgn's: of memory that everything else depends on.
+        if type(e).__name__ in ("FaultError", "BtfError"):
+            # Of memory or types that everything else depends on.
             text = printable(str(e).encode())
             click.echo(
                 f"allocdump: The dump lacks memory that this cannot do without ({text});"

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from drgn import FaultError, Object, Program
+from drgn import FaultError, Object, OutOfBoundsError, Program
 from drgn.helpers.linux.idr import idr_for_each_entry
 from drgn.helpers.linux.list import list_for_each_entry
 
@@ -29,8 +29,18 @@ CODETAG_FLAG_INACCURATE = 1
 # More tags than this in one range are a damaged pointer: the largest kernels have 100,000.
 MAX_TAGS = 1 << 20
 
-# What a walk over damaged lists may meet.
-ReadErrors: tuple[type[Exception], ...] = (FaultError, LookupError, ValueError, OverflowError)
+# What a walk over damaged lists may meet, or one over types that are not what is expected:
+# drgn says AttributeError for a member that there is not, TypeError for another kind of type.
+ReadErrors: tuple[type[Exception], ...] = (
+    FaultError,
+    LookupError,
+    ValueError,
+    OverflowError,
+    AttributeError,
+    TypeError,
+    RecursionError,
+    OutOfBoundsError,
+)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from drgn.helpers.linux.slab import for_each_slab_cache
 
 from ..dump.memory import U64, Bool, Memory
 from ..text import printable
+from .codetag import ReadErrors
 from .frames import PAGE_SHIFT, Frames, Kind
 from .profiling import static_key
 from .tagref import Rows, SiteIndex
@@ -236,7 +237,7 @@ def slab_caches(prog: Program) -> tuple[list[Cache], list[str]]:
             )
             if len(found) > 1 << 16:
                 raise ValueError("it does not end")
-    except (FaultError, LookupError, ValueError) as e:
+    except ReadErrors as e:
         return found, [f"the list of slab caches is damaged: {e}"]
     return found, []
 
