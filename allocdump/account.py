@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from drgn import FaultError, Program, sizeof
+from drgn import Program, sizeof
 
 from .analysis.footprint import Int
 from .analysis.usage import KernelCounters, Node, ProfilerCost, usage
@@ -14,6 +14,7 @@ from .dump.memory import Memory
 from .dump.program import Dump
 from .errors import DamagedError
 from .kernel.attribution import Attribution, Progress, attribute
+from .kernel.codetag import ReadErrors
 from .kernel.counters import per_cpu_offsets
 from .kernel.damage import damage_cause
 from .kernel.frames import Kind
@@ -30,7 +31,7 @@ def attribution(dump: Dump, sites: Sites, progress: Progress | None = None) -> A
     memory = Memory(dump.prog)
     try:
         found = attribute(memory, dump.vmcoreinfo, sites.address, progress)
-    except (LookupError, FaultError) as e:
+    except ReadErrors as e:
         raise no_memory_map(dump, e) from None
     if memory.holes.pages and dump.state != "dead":
         found.problems.append(
@@ -110,6 +111,6 @@ def _cost(prog: Program, sites: Sites) -> ProfilerCost:
     )
     try:
         share = 8 / (prog["page_ext_size"].value_() or 8)
-    except (LookupError, FaultError):
+    except ReadErrors:
         share = 1.0
     return ProfilerCost(own * tag, own * counter * len(per_cpu_offsets(prog)), share)

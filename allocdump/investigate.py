@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -39,6 +39,8 @@ from .kernel.vmstat import VmStat
 from .kernel.walk import ReadErrors
 from .kernel.watermarks import zone_states
 
+T = TypeVar("T")
+
 if TYPE_CHECKING:
     from .analysis.reach import Reach
     from .analysis.retained import Dominators
@@ -67,7 +69,8 @@ class _Investigation:
         self.dump, self.prog, self.log = dump, dump.prog, log
         self.asks = asks
         self.missing: list[str] = []
-        self.report = self._report(asks.report)
+        self.report = self._attempt("the report", asks.report)
+        self._miss(*(self.report.warnings if self.report else []))
         self.sites = self.report.sites if self.report else Sites.none()
         self.cpus = len(per_cpu_offsets(self.prog))
 
@@ -87,21 +90,28 @@ class _Investigation:
         )
         case.zones, problems = zone_states(self.prog)
         self._miss(*problems)
-        for name, found in (
-            ("tasks", tasks(Memory(self.prog))),
-            ("cgroups", memory_cgroups(self.prog)),
-            ("tmpfs", tmpfs_mounts(self.prog)),
-        ):
-            listed, problems = vars(found).values()
-            setattr(case, name, listed)
-            self._miss(*problems)
+        processes = tasks(Memory(self.prog))
+        cgroups, mounts = memory_cgroups(self.prog), tmpfs_mounts(self.prog)
+        case.tasks, case.cgroups = processes.tasks, cgroups.cgroups
+        case.tmpfs = mounts.mounts
+        self._miss(*processes.problems, *cgroups.problems, *mounts.problems)
+        found = self._attempt(
+            "what memory is used for", lambda: attribution(self.dump, self.sites, progress)
+        )
+        if found:
+            self._attempt("what sites keep", lambda: self._memory(case, found, progress))
+        if self.report is not None:
+            self._attempt("who points at what", lambda: self._leaks(case))
+        return case
+
+    def _attempt(self, what: str, read: Callable[[], T]) -> T | None:
         try:
-            self._memory(case, attribution(self.dump, self.sites, progress), progress)
-            if self.report is not None:
-                self._leaks(case)
+            return read()
         except AllocdumpError as e:
             self._miss(str(e))
-        return case
+        except ReadErrors as e:
+            self._miss(f"{what} is unreadable: {e}")
+        return None
 
     def _leaks(self, case: Case) -> None:
         """What is lost, and who holds the rest."""
@@ -146,20 +156,11 @@ class _Investigation:
             text = sentence.removeprefix(f"{self.dump.core.path}: ").rstrip(".")
             self.missing.append(f"{text[:1].upper()}{text[1:]}.")
 
-    def _report(self, read: Callable[[], Report]) -> Report | None:
-        try:
-            report = read()
-        except AllocdumpError as e:
-            self._miss(str(e))
-            return None
-        self._miss(*report.warnings)
-        return report
-
     def _machine(self) -> Machine:
         try:
             state = profiling(self.prog).describe()
             if self.report is None:
-                state = "never"
+                state = f"{state}, but unreadable" if state.startswith("on") else "never"
         except ProfilingError:
             state = "not built in"
         return Machine(

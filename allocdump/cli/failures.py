@@ -7,6 +7,7 @@ import os
 
 from drgn import FaultError
 
+from ..dump.btf import BtfError
 from ..errors import AllocdumpError, DamagedError
 from ..text import printable
 
@@ -20,8 +21,8 @@ def explain(error: Exception) -> tuple[str, int]:
     """
     if isinstance(error, AllocdumpError):
         return str(error), error.exit_code
-    if isinstance(error, FaultError):
-        # Of memory that everything else depends on.
+    if isinstance(error, (FaultError, BtfError)):
+        # Of memory or types that everything else depends on.
         return (
             "The dump lacks memory that this cannot do without"
             f" ({printable(str(error).encode())}); copy it again, or capture with"

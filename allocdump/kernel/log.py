@@ -6,10 +6,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from drgn import FaultError, Program
+from drgn import Program
 from drgn.helpers.linux.printk import get_printk_records
 
 from ..text import printable
+from .codetag import ReadErrors
 
 # lib/alloc_tag.c: alloc_tag_module_unload() in 6.10-6.12, release_module_tags() since.
 _UNLOAD = re.compile(
@@ -85,5 +86,7 @@ def kernel_log(prog: Program) -> KernelLog:
         records = get_printk_records(prog)
         times = (r.timestamp for r in records for _ in range(r.text.count(b"\n") + 1))
         return KernelLog(b"\n".join(r.text for r in records), times=tuple(times))
-    except (LookupError, FaultError, ValueError, OverflowError, MemoryError) as e:
+    except ReadErrors as e:
         return KernelLog(b"", str(e))
+    except MemoryError:
+        return KernelLog(b"", "its size is damaged")

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from drgn import FaultError, Object, Program
+from drgn import Object, Program
 
 from ..errors import ProfilingError
+from .codetag import ReadErrors
 
 State = Literal["on", "off", "never"]
 
@@ -52,7 +53,7 @@ def profiling(prog: Program) -> Profiling:
 def _variable(prog: Program, name: str) -> Object | None:
     try:
         return prog[name].read_()
-    except (LookupError, FaultError):
+    except ReadErrors:
         return None
 
 
@@ -63,7 +64,10 @@ def static_key(prog: Program, name: str) -> bool | None:
         return None
     # struct static_key_true and static_key_false only wrap struct static_key.
     inner = getattr(key, "key", key)
-    return bool(inner.enabled.counter.value_() > 0)
+    try:
+        return bool(inner.enabled.counter.value_() > 0)
+    except ReadErrors:
+        return None
 
 
 def _registered(prog: Program) -> bool | None:

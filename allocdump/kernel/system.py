@@ -7,9 +7,10 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from drgn import FaultError, Program
+from drgn import Program
 
 from ..text import printable
+from .codetag import ReadErrors
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def system(prog: Program, vmcoreinfo: str) -> System:
     try:
         uts = prog["init_uts_ns"].name.read_()
         names = {key: printable(uts.member_(key).string_()) for key in names}
-    except (LookupError, FaultError):
+    except ReadErrors:
         pass
     seconds = vmcoreinfo_value("CRASHTIME")
     return System(

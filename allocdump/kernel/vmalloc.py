@@ -68,7 +68,7 @@ def _area(area: Object) -> VmArea | None:
         vm.addr.value_(),
         vm.size.value_(),
         next((name for bit, name in _KINDS.items() if flags & bit), "area"),
-        vm.nr_pages.value_(),
+        min(vm.nr_pages.value_(), vm.size.value_() // 4096),
         vm.pages.value_(),
         vm.caller.value_(),
         vm.phys_addr.value_(),

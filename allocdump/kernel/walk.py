@@ -6,12 +6,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from drgn import FaultError, Object, Program, ProgramFlags
+from drgn import FaultError, Object, OutOfBoundsError, Program, ProgramFlags
 
 T = TypeVar("T")
 
-# What a walk over damaged lists may meet.
-ReadErrors: tuple[type[Exception], ...] = (FaultError, LookupError, ValueError, OverflowError)
+# What a walk over damaged lists may meet, or one over types that are not what is expected:
+# drgn says AttributeError for a member that there is not, TypeError for another kind of type.
+ReadErrors: tuple[type[Exception], ...] = (
+    FaultError,
+    LookupError,
+    ValueError,
+    OverflowError,
+    AttributeError,
+    TypeError,
+    RecursionError,
+    OutOfBoundsError,
+)
 
 _ATTEMPTS = 100
 

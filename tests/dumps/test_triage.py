@@ -262,6 +262,26 @@ def test_without_tasks_zones_and_cgroups():
         assert words in said.lower()
 
 
+def test_with_types_that_are_not_what_they_should_be():
+    """As a kernel of somebody's own, or damaged type information."""
+    dump = allocdump.open(USER)
+    prog = dump.prog
+    broken = ("mem_cgroup", "shmem_inode_info", "kmem_cache", "alloc_tag")
+    empty = {name: prog.struct_type(name, 8, ()) for name in broken}
+    prog.register_type_finder(
+        "broken", lambda prog, kinds, name, filename: empty.get(name), enable_index=0
+    )
+    page = dump.triage()
+    said = " ".join(page.missing)
+    for words in ("The report is unreadable", "memory cgroups is damaged", "files of tmpfs"):
+        assert words in said
+    assert {table.key for section in page.sections for table in section.tables} >= {
+        "zones",
+        "tasks",
+    }
+    assert page.sections[0].facts[5].value.values["state"] == "on, but unreadable"
+
+
 def test_events_are_those_of_the_log():
     told = document(MEMCG)["died"]["events"]
     events = oom_events(open_core(MEMCG).log)

@@ -29,7 +29,7 @@ _HARMLESS = (Cause.AGREES, Cause.EXCLUDED, Cause.COUNTERS_GONE, Cause.COUNTERS_I
 def unexplained(case: Case) -> list[Suspect]:
     """Pages in use that no site explains."""
     size = case.class_bytes(*_UNEXPLAINED)
-    if case.machine.profiling not in ("on", "off") or case.share(size) < NOTABLE:
+    if not len(case.sites) or case.share(size) < NOTABLE:
         return []
     short = machine_short(case)
     return [
@@ -51,7 +51,7 @@ def unexplained(case: Case) -> list[Suspect]:
             ]
             + [
                 say("profiling was off when the machine died")
-                if case.machine.profiling == "off"
+                if case.machine.profiling.startswith("off")
                 else say("allocated before profiling was ready, or while it was off")
             ],
             commands=[command(case, "usage", "--depth", "2"), command(case, "audit")],
