@@ -14,13 +14,13 @@ from .dump.memory import Memory
 from .dump.program import Dump
 from .errors import DamagedError
 from .kernel.attribution import Attribution, Progress, attribute
-from .kernel.codetag import ReadErrors
 from .kernel.counters import per_cpu_offsets
 from .kernel.damage import damage_cause
 from .kernel.frames import Kind
 from .kernel.listing import VmallocUse
 from .kernel.sites import Sites
 from .kernel.vmstat import VmStat
+from .kernel.walk import ReadErrors
 
 
 def attribution(dump: Dump, sites: Sites, progress: Progress | None = None) -> Attribution:

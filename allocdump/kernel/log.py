@@ -10,7 +10,7 @@ from drgn import Program
 from drgn.helpers.linux.printk import get_printk_records
 
 from ..text import printable
-from .codetag import ReadErrors
+from .walk import ReadErrors
 
 # lib/alloc_tag.c: alloc_tag_module_unload() in 6.10-6.12, release_module_tags() since.
 _UNLOAD = re.compile(

@@ -12,7 +12,7 @@ from typing import Literal
 from drgn import Object, Program
 
 from ..errors import ProfilingError
-from .codetag import ReadErrors
+from .walk import ReadErrors
 
 State = Literal["on", "off", "never"]
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from drgn import Program
 
 from ..text import printable
-from .codetag import ReadErrors
+from .walk import ReadErrors
 
 
 @dataclass(frozen=True)
