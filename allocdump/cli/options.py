@@ -162,7 +162,10 @@ def write(data: str | bytes, output: str | None, *, to_terminal: bool = True) ->
     :raises OutputError: if it cannot be put there
     """
     if output is not None:
-        raw = click.unstyle(data).encode() if isinstance(data, str) else data
+        # Paths need not be UTF-8; as on standard output, they stay the bytes that they are.
+        raw = (
+            click.unstyle(data).encode(errors="surrogateescape") if isinstance(data, str) else data
+        )
         try:
             Path(output).write_bytes(raw)
         except OSError as e:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from ..api import Dump
-from .options import opens_dump, output_width
+from .options import opens_dump, output_option, output_width, write
 from .progress import progress
 
 _TOP = 5
@@ -18,20 +18,21 @@ _TOP = 5
     "-f",
     "--format",
     "format_",
-    type=click.Choice(["text", "json", "markdown"]),
+    type=click.Choice(["text", "json", "markdown", "html"]),
     default="text",
     show_default=True,
-    help="json: everything, exactly. markdown: for bug trackers.",
+    help="json: everything, exactly. markdown: for bug trackers. html: a page to mail.",
 )
 @click.option(
     "-n",
     "--top",
     type=click.IntRange(1),
     metavar="N",
-    help="Rows of each table.  [default: 5, all for json]",
+    help="Rows of each table.  [default: 5, all for json and html]",
 )
 @click.option("-e", "--exact", is_flag=True, help="Sizes in bytes.")
-def command(dump: Dump, format_: str, top: int | None, exact: bool) -> None:
+@output_option
+def command(dump: Dump, format_: str, top: int | None, exact: bool, output: str | None) -> None:
     """One page on a dead machine: what died, where memory was, who is to blame.
 
     Reads the kernel log, the account of all memory, call sites, tasks, memory cgroups,
@@ -42,21 +43,26 @@ def command(dump: Dump, format_: str, top: int | None, exact: bool) -> None:
     Examples:
       allocdump triage vmcore
       allocdump triage vmcore --format markdown > bug.md
+      allocdump triage vmcore --format html --output triage.html
       allocdump triage vmcore --format json | jq '.suspects[0].title.text'
     """
     with progress("Reading memory") as show:
-        page = dump.triage(show, top or (None if format_ == "json" else _TOP))
+        page = dump.triage(show, top or (None if format_ in ("json", "html") else _TOP))
     match format_:
         case "json":
             from ..render import triage_json
 
-            text = triage_json.as_json(page)
+            data = triage_json.as_json(page)
         case "markdown":
             from ..render import triage
 
-            text = triage.as_markdown(page, exact=exact)
+            data = triage.as_markdown(page, exact=exact)
+        case "html":
+            from ..render.html import triage as html
+
+            data = html.as_page(page)
         case _:
             from ..render import triage
 
-            text = triage.as_text(page, exact=exact, width=output_width())
-    click.echo(text, nl=False)
+            data = triage.as_text(page, exact=exact, width=output_width(output))
+    write(data, output, to_terminal=format_ != "html")

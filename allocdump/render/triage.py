@@ -17,7 +17,8 @@ _WIDTH = 100
 """Of sentences that do not go to a terminal."""
 _MIN_CELL = 12
 _NUMERIC = {"bytes", "count", "number", "share", "seconds"}
-_NOTHING = "Nothing stands out."
+NOTHING = "Nothing stands out."
+"""Instead of suspects."""
 
 
 def as_text(page: Triage, *, exact: bool = False, width: int | None = None) -> str:
@@ -33,7 +34,7 @@ def as_text(page: Triage, *, exact: bool = False, width: int | None = None) -> s
     for rank, suspect in enumerate(page.suspects, 1):
         out += _suspect(rank, suspect, exact, width)
     if not page.suspects:
-        out.append(f"   {_NOTHING}")
+        out.append(f"   {NOTHING}")
     out += ["", f"{after + 1}. WHAT NEXT", *(f"   {command}" for command in commands(page))]
     if page.missing:
         out += ["", "MISSING"]
@@ -55,10 +56,10 @@ def as_markdown(page: Triage, *, exact: bool = False) -> str:
     after = len(page.sections) + 1
     out += [f"## {after}. Suspects", ""]
     for rank, suspect in enumerate(page.suspects, 1):
-        out.append(f"{rank}. **{_escape(_title(suspect, exact))}**")
+        out.append(f"{rank}. **{_escape(title(suspect, exact))}**")
         out += [f"    - {_escape(text(sentence, exact))}" for sentence in suspect.evidence]
     if not page.suspects:
-        out.append(_NOTHING)
+        out.append(NOTHING)
     out += ["", f"## {after + 1}. What next", "", "```sh", *commands(page), "```", ""]
     if page.missing:
         out += ["## Missing", "", *(f"- {_escape(sentence)}" for sentence in page.missing), ""]
@@ -76,13 +77,14 @@ def commands(page: Triage) -> list[str]:
     return list(out) or ["# nothing: without a profile, no other command tells more"]
 
 
-def _title(suspect: Suspect, exact: bool) -> str:
+def title(suspect: Suspect, exact: bool = False) -> str:
+    """A suspect in one line, with how sure it is."""
     role = "" if suspect.cause else "; not the cause"
     return f"{text(suspect.title, exact)} ({suspect.confidence.words}{role})"
 
 
 def _suspect(rank: int, suspect: Suspect, exact: bool, width: int | None) -> Iterator[str]:
-    yield from _wrap(_title(suspect, exact), f"   {rank}. ", width)
+    yield from _wrap(title(suspect, exact), f"   {rank}. ", width)
     for sentence in suspect.evidence:
         yield from _wrap(text(sentence, exact), "      - ", width)
 
@@ -110,14 +112,19 @@ def _wrap(sentence: str, first: str, width: int | None) -> list[str]:
     ) or [first.rstrip()]
 
 
-def _cells(table: Table, exact: bool) -> tuple[list[str], list[list[str]], list[str]]:
-    """Headings, rows and alignment of what is not too much for a page."""
-    shown = [
+def for_people(table: Table) -> list[int]:
+    """Which columns people are shown: no details, and none that is empty."""
+    return [
         i
         for i, column in enumerate(table.columns)
         if not column.detail
         and any(row[i] is not None and row[i] is not False for row in table.rows)
     ]
+
+
+def _cells(table: Table, exact: bool) -> tuple[list[str], list[list[str]], list[str]]:
+    """Headings, rows and alignment of what is not too much for a page."""
+    shown = for_people(table)
     columns = [table.columns[i] for i in shown]
     return (
         [column.heading for column in columns],

@@ -318,6 +318,28 @@ def test_diff(browser, tmp_path):
     assert column(browser, 0)[0] == "+4.00 MiB"
 
 
+@pytest.mark.parametrize(
+    ("folder", "suspects"), [("6.12-oom", 2), ("6.12-oom-user", 2), ("tiny-never", 0)]
+)
+def test_triage(browser, tmp_path, folder, suspects):
+    browser.open(page(tmp_path, "triage", core(folder)))
+    document = json.loads(run("triage", core(folder), "--format", "json").stdout)
+    assert find(browser, ".lead").text == document["verdict"]["text"]
+    sections = browser.driver.find_elements(By.CSS_SELECTOR, "section")
+    assert len(document["suspects"]) == suspects
+    for section, suspect in zip(sections, document["suspects"], strict=False):
+        assert section.is_displayed()
+        assert suspect["title"]["text"] in section.text
+        for sentence in suspect["evidence"]:
+            assert sentence["text"] in section.text
+        assert section.find_element(By.TAG_NAME, "pre").text.split("\n") == suspect["commands"]
+    if not suspects:
+        assert "Nothing stands out." in sections[0].text
+    whole = browser.run("return document.querySelector('.chart').data[0].values[0]")
+    assert whole == document["memory"]["usage"][0]["bytes"]
+    assert browser.complaints() == []
+
+
 def test_no_differences(browser, tmp_path):
     browser.open(page(tmp_path, "diff", QUIET, QUIET))
     assert "no differences" in find(browser, "section").text
@@ -335,6 +357,9 @@ def test_numbers_are_the_ones_of_the_command_line(browser, tmp_path):
     shares = [i / 1000 + d for i in range(0, 1001, 7) for d in (0, 0.0005, 0.00025)]
     shown = browser.run("return arguments[0].map(formats.share)", shares)
     assert shown == [units.share(share, 1) for share in shares]
+    times = [0, 0.05, 0.25, 5.349999, 59.94, 59.96, 60, 3599.9, 3600, 3700.5, 86399, 90000, 1e7]
+    shown = browser.run("return arguments[0].map(duration)", times)
+    assert shown == [units.duration(time) for time in times]
     counts = [0, 1, 999, 1000, 1_234_567]
     shown = browser.run("return arguments[0].map(v => [count(v), formats.more(v)])", counts)
     assert shown == [[units.count(v), units.more(v)] for v in counts]

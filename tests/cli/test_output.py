@@ -6,6 +6,8 @@ import pty
 import subprocess
 import sys
 
+import pytest
+
 from ..dumpdata import core, run
 
 QUIET = str(core("7.2-quiet"))
@@ -56,3 +58,26 @@ def test_a_table_is_for_a_terminal_and_without_its_codes_for_a_file(tmp_path):
     done, shown = terminal("report", QUIET, "--top", 3, "--output", path)
     assert (done.returncode, shown) == (0, b"")
     assert "\x1b" not in path.read_text()
+
+
+@pytest.mark.parametrize("format_", ["text", "json", "markdown", "html"])
+def test_triage_to_a_file(tmp_path, format_):
+    path = tmp_path / "triage"
+    done = run("triage", QUIET, "--format", format_, "--output", path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert path.read_text() == run("triage", QUIET, "--format", format_).stdout
+
+
+def test_a_page_is_not_for_a_terminal():
+    done, shown = terminal("triage", QUIET, "--format", "html")
+    assert (done.returncode, shown) == (2, b"")
+    assert "--output" in done.stderr
+
+
+def test_a_path_that_is_no_utf_8_is_written_as_it_is(tmp_path):
+    link = os.fsencode(tmp_path) + b"/\xff"
+    os.symlink(QUIET, link)
+    path = tmp_path / "triage"
+    done = run("triage", os.fsdecode(link), "--output", path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert b"/\xff" in path.read_bytes()

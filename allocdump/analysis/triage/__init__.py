@@ -27,6 +27,7 @@ def triage(case: Case, top: int | None = None) -> Triage:
         suspects=found,
         commands=[] if any(suspect.cause for suspect in found) else _commands(case),
         missing=case.missing,
+        usage=case.usage,
     )
 
 

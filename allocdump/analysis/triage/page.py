@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
 
+from ..usage import Node
 from .sentence import Sentence, Value
 
 Kind = Literal["text", "bytes", "count", "number", "share", "seconds", "flag", "module"]
@@ -131,3 +132,5 @@ class Triage:
     """Commands to go on with when no cause was found."""
     missing: list[str]
     """What could not be told, and why."""
+    usage: Node | None = None
+    """The account of all memory; None if what describes memory is unreadable."""

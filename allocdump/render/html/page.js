@@ -16,6 +16,18 @@ function size(value) {
   return `${value < 0 ? "-" : ""}${rounded(scaled, digits)} ${units[unit]}`;
 }
 
+function duration(value) {
+  if (value < 60) return `${rounded(value, 1)} s`;
+  const parts = [];
+  let left = Math.floor(value);
+  for (const [unit, length] of [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]]) {
+    const number = Math.floor(left / length);
+    left %= length;
+    if (number || parts.length) parts.push(`${number} ${unit}`);
+  }
+  return parts.slice(0, 2).join(" ");
+}
+
 const count = value => value.toLocaleString("en-US");
 const signed = (value, text) => (value > 0 ? "+" : "") + text;
 const formats = {
@@ -26,7 +38,9 @@ const formats = {
   growth: value => signed(value, size(value)),
   count,
   more: value => signed(value, count(value)),
+  number: String,
   share: value => `${rounded(100 * value, 1)}%`,
+  duration,
 };
 const isText = column => ["text", "code", "path"].includes(column.kind);
 const plural = (number, nouns) => `${count(number)} ${nouns[number === 1 ? 0 : 1]}`;

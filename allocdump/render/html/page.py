@@ -23,9 +23,12 @@ from ...analysis.usage import Node
 from .. import units
 from .library import Library, plotly
 
-Kind = Literal["text", "code", "path", "size", "growth", "count", "more", "share"]
+Kind = Literal[
+    "text", "code", "path", "size", "growth", "count", "more", "number", "share", "duration"
+]
 """How a column's values are shown: texts (of a long path the end); or numbers of bytes,
-bytes with a sign, a count, a count with a sign, a part of one."""
+bytes with a sign, a count, a count with a sign, a number that counts nothing (a pid), a part
+of one, seconds."""
 
 _FORMATS: dict[str, Callable[[Any], str]] = {
     "text": str,
@@ -35,7 +38,9 @@ _FORMATS: dict[str, Callable[[Any], str]] = {
     "growth": units.growth,
     "count": units.count,
     "more": units.more,
+    "number": str,
     "share": lambda value: units.share(value, 1),
+    "duration": units.duration,
 }
 Tone = Literal["good", "bad"]
 

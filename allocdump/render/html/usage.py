@@ -11,6 +11,10 @@ from .. import units
 from .page import Column, Page, Section, Table, Tree, render
 from .report import facts, heading
 
+TREE = (
+    "Every page is in exactly one class, and slabs are divided into their objects. Click to go"
+    " closer, and on the bar above to come back."
+)
 _FIGURES = 4
 
 
@@ -30,10 +34,7 @@ def as_page(report: Report, root: Node, problems: list[str]) -> str:
             sections=[
                 Section(
                     "All memory",
-                    [
-                        "Every page is in exactly one class, and slabs are divided into their"
-                        " objects. Click to go closer, and on the bar above to come back."
-                    ],
+                    [TREE],
                     tree=Tree(root),
                 ),
                 Section("Classes of memory and the kernel's own counters", table=_classes(root)),
