@@ -106,7 +106,7 @@ def test_nothing_stands_out():
 
 
 def test_without_an_account_of_memory_there_is_no_chart():
-    made = triage(case(usage=None, footprint=None, zones=[], events=[]))
+    made = triage(case(usage=None, footprint=None, zones=[], events=[], tasks=[task(anon=1)]))
     reader = Reader(as_page(made))
     assert trees(reader) == []
     assert "nothing tells whether memory was short" in reader.text
