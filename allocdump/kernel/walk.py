@@ -10,13 +10,13 @@ from drgn import FaultError, Object, OutOfBoundsError, Program, ProgramFlags
 
 T = TypeVar("T")
 
-# What a walk over damaged lists may meet, or one over types that are not what is expected:
-# drgn says AttributeError for a member that there is not, TypeError for another kind of type.
+# What a walk over damaged lists may meet.
+_Broken: tuple[type[Exception], ...] = (FaultError, LookupError, ValueError, OverflowError)
+
+# And over types that are not what is expected: drgn says AttributeError for a member that
+# there is not, TypeError for another kind of type.
 ReadErrors: tuple[type[Exception], ...] = (
-    FaultError,
-    LookupError,
-    ValueError,
-    OverflowError,
+    *_Broken,
     AttributeError,
     TypeError,
     RecursionError,
@@ -56,6 +56,6 @@ def walk(prog: Program, start: Callable[[], Iterable[T]]) -> tuple[list[T], Exce
             for each in start():
                 found.append(each)
             return found, None
-        except ReadErrors as e:
+        except _Broken as e:
             error = e
     return found, error

@@ -154,8 +154,8 @@ def test_reader_is_gone_before_the_output():
 
 def test_interrupt_is_quiet():
     code = (
-        "import allocdump.cli, allocdump.api, os, signal\n"
-        "allocdump.api.Dump.report = lambda self: os.kill(os.getpid(), signal.SIGINT)\n"
+        "import allocdump.cli, allocdump.api, signal\n"
+        "allocdump.api.Dump.report = lambda self: signal.raise_signal(signal.SIGINT)\n"
         "allocdump.cli.main()"
     )
     done = subprocess.run(
