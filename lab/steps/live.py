@@ -20,12 +20,13 @@ MEMORY, CPUS = "2G", 2
 CMDLINE = "console=ttyS0 lab_script=live init_on_alloc=1"
 BOOT, COMMAND = 180, 300
 """Seconds."""
-GUEST_LAB = "/mnt"
-"""Where the shared folder is for programs of the host."""
 
 
 class Guest:
     """A running guest; a context manager, at whose end it is killed."""
+
+    lab = "/mnt"
+    """Where the shared folder is for programs of the host."""
 
     def __init__(self, kernel: Kernel, accelerator: str = "tcg") -> None:
         self.run_folder = work.folder("runs", f"{kernel.name}-live")

@@ -18,7 +18,6 @@ from ..dumpdata import run
 
 LINE = re.compile(r" *(-?\d+) +(\d+) (\S+:\d+.*? func:\S+)")
 READER = "func:allocinfo_start"
-HOST_LAB = "/mnt"
 
 
 def sites(text):
@@ -88,7 +87,7 @@ def known(guest):
 
 def test_report_live(guest, figure):
     report = guest.run(
-        guest.python(f"{HOST_LAB}/around.py", f"{HOST_LAB}/out", "report", "--live",
+        guest.python(f"{guest.lab}/around.py", f"{guest.lab}/out", "report", "--live",
                      "--format", "allocinfo")
     )  # fmt: skip
     assert report.returncode == 0, report.stderr
@@ -102,7 +101,7 @@ def test_report_live(guest, figure):
 
 @pytest.mark.parametrize("pause", [[], ["--pause"]])
 def test_report_qemu(guest, figure, pause):
-    waiting = guest.start(guest.python(f"{HOST_LAB}/around.py", f"{HOST_LAB}/out"))
+    waiting = guest.start(guest.python(f"{guest.lab}/around.py", f"{guest.lab}/out"))
     guest.hear("waiting\n")
     time.sleep(3)
     report = run("report", "--qemu", guest.qmp, *pause, "--format", "allocinfo")
@@ -200,7 +199,7 @@ def test_audit(guest, figure):
 
 
 def test_without_root(guest):
-    done = guest.run(guest.python(f"{HOST_LAB}/unprivileged.py", "report", "--live"))
+    done = guest.run(guest.python(f"{guest.lab}/unprivileged.py", "report", "--live"))
     assert done.returncode == 3
     assert done.stderr == (
         "allocdump: /proc/kcore may only be read by root; run allocdump as root.\n"
