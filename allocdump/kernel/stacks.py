@@ -7,8 +7,6 @@ Mirrors ``include/linux/sched/task_stack.h`` and, for where a sleeping task's st
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from drgn import Object, Program
 from drgn.helpers.linux.pid import for_each_task
@@ -20,10 +18,8 @@ from .frames import PAGE_SHIFT
 from .heap import root_code
 from .roots import Tier
 from .scan import Scanner
-from .walk import ReadErrors
+from .walk import ReadErrors, once, walk
 
-_MAX_TASKS = 1 << 22
-_MAX_STACK = 1 << 18
 _POINTERS = ("sp", "cpu_context.sp", "ksp")
 """Members of thread_struct that hold the stack pointer of a task that sleeps: of x86,
 arm64, s390 and powerpc."""
@@ -31,40 +27,46 @@ arm64, s390 and powerpc."""
 
 def scan_tasks(scanner: Scanner) -> list[str]:
     """Note each task, what its stack points at, and registers; return what was unreadable."""
-    heap, links = scanner.heap, scanner.links
     prog = scanner.memory.prog
-    missing = 0
-    try:
-        size = _stack_size(prog)
-        for task in _tasks(prog):
-            pid = task.pid.value_()
-            name = f"{printable(task.comm.string_())} [{pid}]"
-            address = np.array([task.value_()], np.uint64)
-            root = root_code(heap.roots.add(name, Tier.NAMED, "task"))
-            links.add(np.array([root]), heap.at(address))
-            base = task.stack.value_()
-            registers = _registers(prog, task)
-            if registers is not None:
-                code = root_code(heap.roots.add(name, Tier.STACK, "registers"))
-                target = scanner.pointers.targets(registers)
-                links.add(np.full(len(registers), code, np.int32), target)
-            start = _stack_pointer(task, base, size, registers)
-            used = base + size - start
-            stack = root_code(heap.roots.add(name, Tier.STACK, "stack", start, used))
-            links.add(np.array([stack]), scanner.pointers.targets(np.array([base], np.uint64)))
-            at, target, ok = scanner.scan(start, used)
-            missing += int(np.count_nonzero(~ok))
-            links.add(np.full(len(at), stack, np.int32), target)
-    except ReadErrors as e:
-        return [f"the list of tasks is damaged: {e}"]
-    return [f"{missing:,} pages of stacks are not in the dump"] if missing else []
+    tasks, error = walk(prog, lambda: once(for_each_task(prog, idle=True)))
+    problems = [f"the list of tasks is damaged: {error}"] if error else []
+    size = _stack_size(prog)
+    missing = unreadable = 0
+    for task in tasks:
+        try:
+            missing += _scan_task(scanner, task, size)
+        except ReadErrors:
+            unreadable += 1
+    if unreadable:
+        problems.append(f"{unreadable:,} tasks are unreadable, and so are their stacks")
+    if missing:
+        problems.append(f"{missing:,} pages of stacks are not in the dump")
+    return problems
 
 
-def _tasks(prog: Program) -> Iterator[Object]:
-    for count, task in enumerate(for_each_task(prog, idle=True)):
-        if count > _MAX_TASKS:
-            raise ValueError("it does not end")
-        yield task
+def _scan_task(scanner: Scanner, task: Object, size: int) -> int:
+    """Note one task; return how many pages of its stack are not in the dump."""
+    heap, links = scanner.heap, scanner.links
+    name = f"{printable(task.comm.string_())} [{task.pid.value_()}]"
+    base = task.stack.value_()
+    address = np.array([task.value_()], np.uint64)
+    root = root_code(heap.roots.add(name, Tier.NAMED, "task"))
+    links.add(np.array([root]), heap.at(address))
+    if not base:
+        # A zombie waits for its parent without one: release_task_stack() in kernel/fork.c.
+        return 0
+    registers = _registers(scanner.memory.prog, task)
+    if registers is not None:
+        code = root_code(heap.roots.add(name, Tier.STACK, "registers"))
+        target = scanner.pointers.targets(registers)
+        links.add(np.full(len(registers), code, np.int32), target)
+    start = _stack_pointer(task, base, size, registers)
+    used = base + size - start
+    stack = root_code(heap.roots.add(name, Tier.STACK, "stack", start, used))
+    links.add(np.array([stack]), scanner.pointers.targets(np.array([base], np.uint64)))
+    at, target, ok = scanner.scan(start, used)
+    links.add(np.full(len(at), stack, np.int32), target)
+    return int(np.count_nonzero(~ok))
 
 
 def _stack_size(prog: Program) -> int:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from contextlib import suppress
 
 import numpy as np
-from drgn import Program
+from drgn import Program, Symbol, SymbolBinding
 from drgn.helpers.linux.kallsyms import module_kallsyms
 
 from ..dump.memory import PAGE, U64
@@ -41,13 +41,14 @@ _INIT_STACK = ("__start_init_stack", "__end_init_stack")
 class Variables:
     """Names addresses in data, as roots.
 
-    :param start: addresses of symbols, ascending
-    :param name: the name of the symbol at one of them
+    A variable is what lies from its symbol up to the next one: kallsyms has no sizes, and
+    drgn tells none for very large variables.
     """
 
-    def __init__(self, start: U64, name: Callable[[int], str], roots: Roots, where: str) -> None:
-        self.start = start
-        self._name = name
+    def __init__(self, symbols: Iterable[Symbol], roots: Roots, where: str) -> None:
+        self._names = _names(symbols)
+        self.start = np.array(sorted(self._names), np.uint64)
+        """Addresses of symbols, ascending."""
         self._roots = roots
         self._where = where
         self._codes: dict[int, int] = {}
@@ -63,23 +64,29 @@ class Variables:
         if i not in self._codes:
             name, start, size = "data", 0, 0
             if i >= 0:
-                name, start = self._name(int(self.start[i])), int(self.start[i])
+                start = int(self.start[i])
+                name = self._names[start]
                 size = int(self.start[i + 1]) - start if i + 1 < len(self.start) else PAGE
             root = self._roots.add(name, Tier.NAMED, self._where, start, size)
             self._codes[i] = root_code(root)
         return self._codes[i]
 
 
+def _names(symbols: Iterable[Symbol]) -> dict[int, str]:
+    """A name for each address that has one; of several, that of the largest thing there.
+
+    Markers and lock class keys without a size lie where variables do.
+    """
+    ranked = sorted(symbols, key=lambda s: (s.size, s.binding == SymbolBinding.GLOBAL))
+    return {s.address: printable(s.name.encode("utf-8", "replace")) for s in ranked}
+
+
 def scan_variables(scanner: Scanner) -> list[str]:
     """Note what all variables point at; return sentences on what was unreadable."""
     prog, roots = scanner.memory.prog, scanner.heap.roots
-    start = np.unique(np.array([s.address for s in prog.symbols()], np.uint64))
-
-    def symbol(address: int) -> str:
-        return printable(prog.symbol(address).name.encode())
-
-    missing = _image(prog, scanner, Variables(start, symbol, roots, "kernel"), start)
-    missing += _per_cpu(prog, scanner, Variables(start, symbol, roots, "per-CPU"))
+    symbols = prog.symbols()
+    missing = _image(prog, scanner, Variables(symbols, roots, "kernel"))
+    missing += _per_cpu(prog, scanner, Variables(symbols, roots, "per-CPU"))
     modules = loaded_modules(prog)
     problems = list(modules.problems)
     for module in modules.modules:
@@ -99,7 +106,7 @@ def _scan(scanner: Scanner, address: int, size: int, names: Variables, less: int
     return int(np.count_nonzero(~ok))
 
 
-def _image(prog: Program, scanner: Scanner, names: Variables, symbols: U64) -> int:
+def _image(prog: Program, scanner: Scanner, names: Variables) -> int:
     """Data of the kernel image: what boot freed of it belongs to others since."""
     try:
         start, first, pages = kernel_image(prog)
@@ -111,7 +118,7 @@ def _image(prog: Program, scanner: Scanner, names: Variables, symbols: U64) -> i
     for first_name, next_name in _TABLES:
         with suppress(LookupError):
             address = prog.symbol(first_name).address
-            after = symbols[symbols > address]
+            after = names.start[names.start > address]
             stop = prog.symbol(next_name).address if next_name else int(after[:1].max(initial=0))
             kept[-(-(address - start) // PAGE) : (stop - start) // PAGE] = False
     with suppress(LookupError):
@@ -145,15 +152,12 @@ def _per_cpu(prog: Program, scanner: Scanner, names: Variables) -> int:
 
 
 def _module(scanner: Scanner, module: LoadedModule) -> int:
-    symbols = {s.address: printable(s.name.encode()) for s in module_kallsyms(module.object)}
-    addresses = np.array(sorted(symbols), np.uint64)
+    symbols = module_kallsyms(module.object)
     missing = 0
     for (start, size), kind in zip(module.regions(), module.region_names(), strict=False):
         if "text" in kind:
             continue
-        names = Variables(
-            addresses, symbols.__getitem__, scanner.heap.roots, f"{module.name} .{kind}"
-        )
+        names = Variables(symbols, scanner.heap.roots, f"{module.name} .{kind}")
         missing += _scan(scanner, start, size, names)
         # Its memory is an allocation, too, and the module's.
         area = scanner.heap.vmalloc.find(np.array([start], np.uint64))

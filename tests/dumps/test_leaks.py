@@ -11,6 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drgn.helpers.linux.cpumask import for_each_online_cpu
+from drgn.helpers.linux.pid import for_each_task
+from drgn.helpers.linux.sched import cpu_curr
 
 import allocdump
 from allocdump.analysis.leaks import EXPECTED, Confidence
@@ -21,7 +24,7 @@ from allocdump.kernel import graph as graph_module
 from allocdump.kernel import hidden
 from allocdump.kernel.freeobjects import Sheaves
 from allocdump.kernel.graph import read_graph
-from tests.dumpdata import CORES_WITH_TRUTH, core, exclude, name, open_core, run
+from tests.dumpdata import CORES_WITH_TRUTH, core, exclude, name, open_core, overwrite, run
 
 REACH = [core(f"{kernel}-reach") for kernel in ("6.12", "7.2", "7.3")]
 UNDAMAGED = [c for c in CORES_WITH_TRUTH if c != core("7.2-quiet", "vmcore.d31")]
@@ -346,3 +349,43 @@ def test_without_the_libraries_one_sentence_says_what_to_install():
     assert done.returncode == 2
     assert "pip install 'allocdump[leaks]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def sleeping_task(prog):
+    """A task of the dump that is on no CPU."""
+    running = {cpu_curr(prog, cpu).value_() for cpu in for_each_online_cpu(prog)}
+    tasks = (t for t in for_each_task(prog) if t.mm and t.value_() not in running)
+    return max(tasks, key=lambda task: task.pid.value_())
+
+
+def test_a_zombie_has_no_stack_and_hides_nothing():
+    """release_task_stack() sets task.stack to NULL; address 0 is not a stack to look at."""
+    dump = allocdump.open(core("7.3-reach"))
+    task = sleeping_task(dump.prog)
+    overwrite(dump.prog, task.member_("stack").address_of_().value_(), bytes(8))
+    reached = dump.reach()
+    assert not reached.reasons
+    lost = {key: n for key, n in lost_calls(dump).items() if key[0] == "reach.c"}
+    assert lost == {
+        key: n for key, n in lost_calls(open_core(core("7.3-reach"))).items() if key[0] == "reach.c"
+    }
+
+
+def lost_calls(dump):
+    """Lost allocations by file and line."""
+    lost, sites = dump.leaks().lost, dump.report().sites
+    return {
+        (sites.file[row], int(sites.line[row])): int(n)
+        for row, n in zip(lost.site.tolist(), lost.allocations.tolist(), strict=True)
+    }
+
+
+def test_an_unreadable_task_costs_itself_only():
+    dump = allocdump.open(core("7.3-reach"))
+    task = sleeping_task(dump.prog)
+    thread = dump.prog.type("struct task_struct").member("stack").offset
+    exclude(dump.prog, task.value_() + thread, 8)
+    (reason,) = (r for r in dump.reach().reasons if "task" in r)
+    assert re.search("1 task is|tasks are", reason)
+    others = [r for r in dump.reach().graph.roots if r.where == "stack"]
+    assert len(others) > 5
