@@ -25,15 +25,15 @@ class CacheRow:
     capacity: int
     """Objects that the slabs have room for."""
     allocated: int
-    """Those that are known to be: with a site, or marked as not counted."""
-    unknown: int
-    """Room of which nothing tells whether it is in use."""
+    """Objects in use: on no free list, in no sheaf."""
+    untagged: int
+    """The part of them that no reference tells a site of."""
     reclaimable: bool
 
     @property
     def free(self) -> int:
         """Room for objects that is not in use."""
-        return self.capacity - self.allocated - self.unknown
+        return self.capacity - self.allocated
 
     @property
     def lost(self) -> int:
@@ -44,8 +44,7 @@ class CacheRow:
 def cache_rows(memory: Attribution) -> list[CacheRow]:
     """All caches that have slabs, largest first."""
     use = memory.slab
-    allocated = use.tagged + use.empty + use.stray
-    unknown = use.untracked + use.unreadable
+    untagged = use.in_use - use.tagged - use.empty - use.stray
     rows = [
         CacheRow(
             name=cache.name,
@@ -54,8 +53,8 @@ def cache_rows(memory: Attribution) -> list[CacheRow]:
             size=cache.size,
             object_size=cache.object_size,
             capacity=int(use.capacity[i]),
-            allocated=int(allocated[i]),
-            unknown=int(unknown[i]),
+            allocated=int(use.in_use[i]),
+            untagged=int(untagged[i]),
             reclaimable=cache.reclaimable,
         )
         for i, cache in enumerate(memory.caches)

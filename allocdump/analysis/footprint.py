@@ -128,15 +128,15 @@ def _percpu(sites: Sites, memory: Attribution, pages: Int, cpus: int) -> Int:
 def _slabs(memory: Attribution, objects: ObjectTotals, count: int) -> tuple[Int, Int]:
     """Divide each cache's slabs evenly among the objects in them, by site.
 
-    Objects that no site holds, or may hold, get their part, too: it stays with nobody.
+    Objects in use that no site holds get their part, too: it stays with nobody.
     """
     use, caches = memory.slab, len(memory.caches)
     of_slab = objects.cache >= 0
     site, cache, held = (
         column[of_slab] for column in (objects.site, objects.cache, objects.objects)
     )
-    others = use.empty + use.stray + use.untracked + use.unreadable
     known = np.bincount(cache, held, caches).astype(np.int64)
+    others = np.maximum(use.in_use - known, 0)
     size = use.pages * PAGE
     share = size[cache] * held // np.maximum(known + others, 1)[cache]
     # What is lost to rounding goes to the first, who has most, if all is theirs.

@@ -261,13 +261,14 @@ class _Usage:
         total = self._pages(Kind.SLAB)
         size = np.array([c.size for c in m.caches], np.int64)
         vectors = np.where(self.roles == Role.SLAB_EXT, m.objects.bytes, 0)
-        taken = use.tagged + use.empty + use.stray
-        free = use.capacity - taken - use.untracked - use.unreadable
+        marked = use.empty + use.stray
+        untagged = use.in_use - use.tagged - marked
+        unreadable = np.minimum(use.unreadable, untagged)
         parts = {
-            "objects marked as not counted": (use.empty + use.stray) * size,
-            "free objects": free * size,
-            "room for objects without extensions": use.untracked * size,
-            "objects whose references are not in the dump": use.unreadable * size,
+            "objects marked as not counted": marked * size,
+            "objects without a site": (untagged - unreadable) * size,
+            "objects whose references are not in the dump": unreadable * size,
+            "free objects": (use.capacity - use.in_use) * size,
         }
         inside = int(use.inside.sum())
         objects = int(m.objects.bytes.sum())

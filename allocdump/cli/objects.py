@@ -27,7 +27,7 @@ PER_CPU = "(per-CPU)"
 
 _LIST = ("address", "bytes", "used", "cache", "site", "function", "module")
 _SUMMARY = ("bytes", "objects", "used", "lost", "cache", "site", "function", "module")
-_CACHES = ("bytes", "slabs", "objects", "free", "untracked", "size", "lost", "cache")
+_CACHES = ("bytes", "slabs", "objects", "free", "untagged", "size", "lost", "cache")
 _VMALLOC = ("address", "bytes", "pages", "kind", "caller", "site", "function", "module")
 
 
@@ -139,7 +139,7 @@ def _by_cache(found: Attribution, glob: str | None) -> Iterator[Row]:
                 "slabs": cache.slabs,
                 "objects": cache.allocated,
                 "free": cache.free,
-                "untracked": cache.unknown,
+                "untagged": cache.untagged,
                 "size": cache.size,
                 "lost": cache.lost,
                 "cache": cache.name,

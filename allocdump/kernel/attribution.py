@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ..dump.memory import Memory
 from .frames import PAGE_SHIFT, FrameReader, Frames, Kind
+from .freeobjects import Sheaves, free_but_in_slabs_use, sheaves
 from .percpu import PerCpuReader
 from .ram import SYSTEM_RAM, Span, memmap_spans, memory_map
 from .slab import Cache, Objects, SlabReader, Slabs
@@ -61,6 +62,8 @@ class CacheUse:
     pages: Int
     capacity: Int
     """Objects that the slabs have room for."""
+    in_use: Int
+    """Objects that are on no free list and in no sheaf."""
     tagged: Int
     """Objects that a site holds."""
     empty: Int
@@ -70,7 +73,7 @@ class CacheUse:
     unreadable: Int
     """Objects whose references are not in the dump."""
     untracked: Int
-    """Room for objects in slabs without extensions: nothing tells which are allocated."""
+    """Room for objects in slabs without extensions: nothing tells whose they are."""
     failed: Int
     """The part of *untracked* whose extension vector could not be allocated."""
     inside: Int
@@ -140,7 +143,7 @@ class _Pass:
             percpu=Tally.zeros(count),
             reserved={},
             kinds=np.zeros((len(Kind), count + 3), np.int64),
-            slab=CacheUse(*np.zeros((10, caches), np.int64)),
+            slab=CacheUse(*np.zeros((11, caches), np.int64)),
             caches=self.slabs.caches,
             problems=self.slabs.problems + problems,
         )
@@ -158,6 +161,7 @@ class _Pass:
             if progress:
                 progress(done + self.frames.free_pages, total)
         self.out.kinds[Kind.FREE, NONE] += self.frames.free_pages
+        self._less_free_objects()
         for chunk in self.percpu:
             self.out.percpu.add(chunk.site, chunk.size)
             self._strays(chunk.site, chunk.refs, chunk.size)
@@ -228,11 +232,27 @@ class _Pass:
         add(use.slabs, known, np.ones(len(slabs), np.int64))
         add(use.pages, known, pages)
         add(use.capacity, known, slabs.objects)
+        add(use.in_use, known, slabs.inuse)
         add(use.untracked, known & (slabs.vector == 0), slabs.objects)
         add(use.failed, known & slabs.failed, slabs.objects)
         inside = slabs.vector - slabs.address < (pages << PAGE_SHIFT).astype(np.uint64)
         step = np.minimum(slabs.stride, slabs.ref_offset + 8)
         add(use.inside, known & inside & (slabs.vector != 0), slabs.objects * step)
+
+    def _less_free_objects(self) -> None:
+        """Slabs count as in use what is free on CPUs' lists and in sheaves."""
+        use, caches = self.out.slab, self.out.caches
+        try:
+            found = sheaves(self.memory, caches)
+        except ReadErrors as e:
+            found = Sheaves.none()
+            self.out.problems.append(
+                "objects in sheaves count as in use, since the sheaves of slab caches are"
+                f" unreadable: {e}"
+            )
+        use.in_use -= free_but_in_slabs_use(self.memory, caches, found)
+        # What carries a reference is in use, whatever damaged lists say.
+        np.clip(use.in_use, use.tagged + use.empty + use.stray, use.capacity, out=use.in_use)
 
     def _objects(self, slabs: Slabs, objects: Objects) -> None:
         cache = slabs.cache[objects.slab]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Slab objects that are free although no reference tells: those on lists and in sheaves.
+"""Slab objects that are free: those on lists and in sheaves.
 
-An object without a reference is free, or was allocated without a tag: while profiling was
-off, or with ``__GFP_NO_OBJ_EXT``, as sheaves are. Mirrors ``mm/slub.c``.
+A reference tells whose an object is; the lists tell whether it is anybody's. An object
+without a reference may be in use: on a kernel without profiling all are. Mirrors
+``mm/slub.c``.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ _MAX_SHEAVES = 1 << 12
 Int = npt.NDArray[np.int64]
 
 
-def free_objects(memory: Memory, caches: list[Cache], cache: Int, freelist: U64) -> Iterator[U64]:
-    """Addresses of objects on free lists, in batches.
+def free_objects(
+    memory: Memory, caches: list[Cache], cache: Int, freelist: U64
+) -> Iterator[tuple[Int, U64]]:
+    """Objects on free lists, in batches: indexes of their caches, and addresses.
 
     :param cache: index in *caches* of each list's cache, shape (n,)
     :param freelist: the first object of each list, shape (n,)
@@ -43,13 +46,25 @@ def free_objects(memory: Memory, caches: list[Cache], cache: Int, freelist: U64)
         cache, freelist = cache[live], freelist[live]
         if not len(freelist):
             return
-        yield freelist
+        yield cache, freelist
         # freelist_ptr_decode(): mixed with where it lies, bytes swapped.
         place = freelist + offset[cache]
         words, _ = memory.words(place)
         freelist = np.where(
             hardened[cache] & (words != 0), words ^ random[cache] ^ place.byteswap(), words
         )
+
+
+def free_but_in_slabs_use(memory: Memory, caches: list[Cache], found: Sheaves) -> Int:
+    """Free objects that their slabs count as in use: on CPUs' lists and in sheaves.
+
+    :return: shape (number of caches,)
+    """
+    free = np.zeros(len(caches), np.int64)
+    for cache, _ in free_objects(memory, caches, *cpu_lists(memory, caches)):
+        free += np.bincount(cache, minlength=len(caches))
+    ready = (found.cache >= 0) & ~found.rcu
+    return free + np.bincount(found.cache[ready], found.size[ready], len(caches)).astype(np.int64)
 
 
 def cpu_lists(memory: Memory, caches: list[Cache]) -> tuple[Int, U64]:
@@ -69,6 +84,8 @@ class Sheaves(Columns):
     """Arrays of objects (``struct slab_sheaf``); columns of shape (number of sheaves,)."""
 
     address: U64
+    cache: Int
+    """Index of its cache; -1 if that is not known."""
     size: Int
     """Objects in it."""
     capacity: Int
@@ -81,7 +98,7 @@ class Sheaves(Columns):
     @classmethod
     def none(cls) -> Sheaves:
         count = np.zeros(0, np.int64)
-        return cls(count.astype(np.uint64), count, count, count.astype(np.bool_), 0)
+        return cls(count.astype(np.uint64), count, count, count, count.astype(np.bool_), 0)
 
     def free_objects(self, memory: Memory) -> U64:
         """Addresses of all objects in sheaves that are free."""
@@ -117,10 +134,14 @@ def sheaves(memory: Memory, caches: list[Cache]) -> Sheaves:
     words, ok = memory.words((address + at) & ~np.uint64(7))
     size = ((words >> (at % np.uint64(8) * np.uint64(8))) & np.uint64(0xFFFF_FFFF)).astype(np.int64)
     owner, _ = memory.words(address + np.uint64(offsetof(type_, "cache")))
-    capacities = {c.address: c.sheaf_capacity for c in caches}
-    capacity = np.array([capacities.get(o, 0) for o in owner.tolist()], np.int64)
+    numbers = {c.address: i for i, c in enumerate(caches)}
+    cache = np.array([numbers.get(o, -1) for o in owner.tolist()], np.int64)
+    capacities = np.array([*(c.sheaf_capacity for c in caches), 0], np.int64)
+    capacity = capacities[cache]
     size = np.where(ok, np.minimum(size, capacity), capacity)
-    return Sheaves(address, size, capacity, np.array(rcu)[first], offsetof(type_, "objects"))
+    return Sheaves(
+        address, cache, size, capacity, np.array(rcu, np.bool_)[first], offsetof(type_, "objects")
+    )
 
 
 def _barns(prog: Program, caches: list[Cache]) -> U64:

@@ -15,6 +15,7 @@ from drgn import Object, Program, offsetof, sizeof
 from drgn.helpers.linux.list import list_for_each_entry
 
 from ..dump.memory import U64, Memory
+from .profiling import built_in
 from .tagref import NONE, Rows, SiteIndex
 from .walk import ReadErrors, once, walk
 
@@ -51,6 +52,7 @@ class PerCpuReader:
         self.memory = memory
         self.index = index
         self.problems: list[str] = []
+        self._has_refs = built_in(memory.prog)
 
     def __iter__(self) -> Iterator[PerCpuObjects]:
         prog = self.memory.prog
@@ -78,11 +80,13 @@ class PerCpuReader:
         inside = starts < bits
         starts, ends = starts[inside], ends[inside]
         starts, ends = starts[alloc[starts]], ends[alloc[starts]]
-        ext = prog.type("struct pcpuobj_ext")
-        vector = chunk.obj_exts.value_()
         refs = np.zeros(len(starts), np.uint64)
+        vector = ext_size = 0
+        if self._has_refs:
+            ext = prog.type("struct pcpuobj_ext")
+            ext_size, vector = sizeof(ext), chunk.obj_exts.value_()
         if vector:
-            refs, _ = memory.words(_addresses(vector + offsetof(ext, "tag"), starts * sizeof(ext)))
+            refs, _ = memory.words(_addresses(vector + offsetof(ext, "tag"), starts * ext_size))
         first = (chunk.base_addr.value_() - base) % (1 << 64)
         return PerCpuObjects(
             first,
@@ -92,7 +96,7 @@ class PerCpuReader:
             self.index.rows(refs) if vector else np.full(len(starts), NONE, np.int32),
             refs,
             bool(vector),
-            bits * sizeof(ext) if vector else 0,
+            bits * ext_size if vector else 0,
             self._bitmap(chunk.populated.address_of_().value_(), pages),
         )
 

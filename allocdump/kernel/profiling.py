@@ -30,19 +30,31 @@ class Profiling:
         return self.state + (", compressed" if self.compressed else "")
 
 
+def built_in(prog: Program) -> bool:
+    """Whether the kernel has code tags: built with CONFIG_MEM_ALLOC_PROFILING.
+
+    Linux 6.10 and later have the types and the section's symbols without it, too, but then
+    the section is empty: ``CODETAG_SECTIONS()`` in ``include/asm-generic/codetag.lds.h``.
+    """
+    try:
+        prog.type("struct alloc_tag")
+        start = prog.symbol("__start_alloc_tags").address
+        stop = prog.symbol("__stop_alloc_tags").address
+    except LookupError:
+        return False
+    return bool(start < stop)
+
+
 def profiling(prog: Program) -> Profiling:
     """Read the state of allocation profiling.
 
     :raises ProfilingError: if the kernel was built without it
     """
-    try:
-        prog.type("struct alloc_tag")
-        prog.symbol("__start_alloc_tags")
-    except LookupError:
+    if not built_in(prog):
         raise ProfilingError(
             "The kernel was built without CONFIG_MEM_ALLOC_PROFILING (Linux 6.10 or later),"
             " so nothing in the dump says who allocated what."
-        ) from None
+        )
     enabled = static_key(prog, "mem_alloc_profiling_key")
     compressed = static_key(prog, "mem_profiling_compressed") or False
     if not enabled and _registered(prog) is False:

@@ -26,7 +26,7 @@ from drgn.helpers.linux.slab import for_each_slab_cache
 from ..dump.memory import U64, Bool, Memory
 from ..text import printable
 from .frames import PAGE_SHIFT, Frames, Kind
-from .profiling import static_key
+from .profiling import built_in, static_key
 from .tagref import Rows, SiteIndex
 from .walk import once, walk
 
@@ -134,13 +134,17 @@ class SlabReader:
             self._mask = prog.constant("__NR_OBJEXTS_FLAGS").value_() - 1
         except LookupError:
             self._mask = _DEFAULT_FLAGS_MASK
-        ext = prog.type("struct slabobj_ext")
-        self._ext_size = sizeof(ext)
-        self._words = not ext.has_member("ref")
-        self._ref_offset = 0 if self._words else offsetof(ext, "ref")
-        self._has_refs = (
-            not self._words or static_key(prog, "slab_obj_ext_has_codetag_key") is not False
-        )
+        self._ext_size = self._ref_offset = 0
+        # Without profiling, extensions are there for memory cgroups alone, or not at all.
+        self._has_refs = built_in(prog)
+        if self._has_refs:
+            ext = prog.type("struct slabobj_ext")
+            self._ext_size = sizeof(ext)
+            self._words = not ext.has_member("ref")
+            if self._words:
+                self._has_refs = static_key(prog, "slab_obj_ext_has_codetag_key") is not False
+            else:
+                self._ref_offset = offsetof(ext, "ref")
 
     def slabs(self, frames: Frames) -> Slabs:
         """The slabs of a section."""
@@ -152,9 +156,10 @@ class SlabReader:
             where = np.minimum(np.searchsorted(self._addresses, pointer), len(self._addresses) - 1)
             known = self._addresses[where] == pointer
             cache[known] = self._order[where[known]]
-        exts = _field(pages, self.type, "obj_exts")
-        vector = exts & ~np.uint64(self._mask)
-        stride, ref_offset = self._layout(pages, cache)
+        exts = stride = ref_offset = np.zeros(len(heads), np.int64)
+        if self._has_refs:
+            exts = _field(pages, self.type, "obj_exts").view(np.int64)
+            stride, ref_offset = self._layout(pages, cache)
         order = frames.order[heads]
         objects = _field(pages, self.type, "objects").astype(np.int64)
         # More objects than there are words in the slab are damage.
@@ -166,13 +171,13 @@ class SlabReader:
             order,
             cache,
             objects,
-            vector if self._has_refs else np.zeros_like(vector),
+            exts.view(np.uint64) & ~np.uint64(self._mask),
             stride,
             ref_offset,
             exts == _OBJEXTS_ALLOC_FAIL,
             frames.site[heads],
             _field(pages, self.type, "freelist"),
-            _field(pages, self.type, "inuse").astype(np.int64),
+            np.minimum(_field(pages, self.type, "inuse").astype(np.int64), objects),
         )
 
     def _layout(

@@ -18,7 +18,7 @@ def mark_untagged(memory: Memory, heap: Heap, found: Sheaves) -> None:
     free = np.zeros(len(heap.slots), np.bool_)
     caches, lists = cpu_lists(memory, heap.caches)
     caches, lists = np.append(slabs.cache, caches), np.append(slabs.freelist, lists)
-    for objects in free_objects(memory, heap.caches, caches, lists):
+    for _, objects in free_objects(memory, heap.caches, caches, lists):
         free[heap.slots_at(objects)] = True
     free[heap.slots_at(found.free_objects(memory))] = True
     first = heap.blocks.slot[slabs.block]

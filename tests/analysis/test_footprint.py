@@ -30,10 +30,9 @@ def attribution():
     kinds[Kind.SLAB, 0] = 8
     kinds[Kind.IN_USE, 2], kinds[Kind.IN_USE, 3], kinds[Kind.IN_USE, NONE] = 5, 6, 3
     kinds[Kind.ANONYMOUS, 4], kinds[Kind.ANONYMOUS, NONE] = 7, 1
-    use = CacheUse(*np.zeros((10, 2), np.int64))
+    use = CacheUse(*np.zeros((11, 2), np.int64))
     use.pages[:], use.capacity[:] = [4, 3], [16, 12]
-    use.tagged[:] = [9, 6]
-    use.untracked[1] = 2
+    use.tagged[:], use.in_use[:] = [9, 6], [9, 8]
     percpu = Tally.zeros(COUNT)
     percpu.bytes[1] = 1000
     return Attribution(

@@ -34,9 +34,9 @@ def attribution(**changes):
     kinds[Kind.IN_USE, [STRAY, EMPTY, NONE]] = [1, 2, 3]
     objects = Tally.zeros(COUNT)
     objects.bytes[[1, 5]] = 6 * 1024, 1024
-    use = CacheUse(*np.zeros((10, 1), np.int64))
+    use = CacheUse(*np.zeros((11, 1), np.int64))
     use.slabs[:], use.pages[:], use.capacity[:] = 1, 4, 15
-    use.tagged[:], use.untracked[:], use.unreadable[:] = 7, 2, 1
+    use.tagged[:], use.in_use[:], use.unreadable[:], use.untracked[:] = 7, 10, 1, 2
     found = Attribution(
         pages=Tally.zeros(COUNT), inferred=Tally.zeros(COUNT), objects=objects,
         percpu=Tally.zeros(COUNT),
@@ -86,8 +86,9 @@ def test_classes():
     assert sizes["other pages with a site"] == (5 + 5 + 3) * 4096
     assert sizes["other pages without a site"] == 3 * 4096
     assert sizes["other pages that refer to no known tag"] == 4096
-    assert sizes["free objects"] == (15 - 7 - 2 - 1) * 1024
-    assert sizes["room for objects without extensions"] == 2 * 1024
+    assert sizes["free objects"] == (15 - 10) * 1024
+    assert sizes["objects without a site"] == (10 - 7 - 1) * 1024
+    assert sizes["objects whose references are not in the dump"] == 1024
     assert sizes["overhead"] == (16 - 15) * 1024
     assert sizes["leaker.c:10 get_rec [leaker]"] in (6 * 1024, 5 * 4096)
 

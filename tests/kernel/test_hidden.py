@@ -47,7 +47,7 @@ def test_free_lists_with_mixed_pointers():
     found = free_objects(
         Memory(kernel.prog), caches, np.array([0, 1]), np.array([0x4000, 0x5000], np.uint64)
     )
-    assert sorted(int(a) for batch in found for a in batch) == [
+    assert sorted(int(a) for _, batch in found for a in batch) == [
         0x4000, 0x4040, 0x4080, 0x5000, 0x5040, 0x5080,
     ]  # fmt: skip
 

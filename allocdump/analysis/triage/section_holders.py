@@ -183,16 +183,15 @@ def _caches(case: Case, top: int | None, least: float) -> Table:
         Column("bytes", "bytes", "SLABS"),
         Column("allocated", "count", "OBJECTS"),
         Column("free", "count"),
-        Column("unknown", "count", detail=True),
+        Column("untagged", "count", detail=True),
         Column("size", "bytes"),
         Column("name", title="CACHE"),
         Column("reclaimable", "flag"),
     ]
-    rows: list[list[Value]] = []
-    for c in case.caches:
-        told = c.unknown < c.capacity
-        used, free = (c.allocated, c.free) if told else (None, None)
-        rows.append([c.bytes, used, free, c.unknown, c.size, c.name, c.reclaimable])
+    rows: Iterator[list[Value]] = (
+        [c.bytes, c.allocated, c.free, c.untagged, c.size, c.name, c.reclaimable]
+        for c in case.caches
+    )
     return Table("caches", "Slab caches", columns).fill(rows, top, least)
 
 
