@@ -299,7 +299,7 @@ def main() -> None:
         "cores",
         nargs="*",
         type=Path,
-        help="larger dumps, as `lab dump 7.2 big` makes, for attribution and leaks",
+        help="larger dumps, as the lab's `dump 7.2 big` makes, for attribution and leaks",
     )
     args = parser.parse_args()
     counters(TESTDATA / "7.3-tiny" / "vmcore", args.rounds)

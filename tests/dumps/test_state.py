@@ -18,9 +18,7 @@ from allocdump.kernel.watermarks import zone_states
 
 from ..dumpdata import CORES, core, made, name, open_core
 
-READABLE = [
-    c for c in CORES if "lab/configs/noprofiling.config" not in made(c)["kernel"]["configs"]
-]
+READABLE = [c for c in CORES if "noprofiling" not in made(c)["kernel"]["configs"]]
 WHOLE = [c for c in READABLE if c.suffix != ".d31"]
 DAMAGED = core("7.2-quiet", "vmcore.d31")
 USER, MEMCG = core("6.12-oom-user"), core("7.2-oom-memcg")

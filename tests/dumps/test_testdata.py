@@ -32,7 +32,7 @@ def test_coverage():
     profiles = [open_core(core).origin.profiling for core in CORES_WITH_TRUTH]
     assert {p.compressed for p in profiles} == {True, False}
     configs = [made(core)["kernel"]["configs"] for core in CORES_WITH_TRUTH]
-    assert any("lab/configs/debug.config" in config for config in configs)
+    assert any("debug" in config for config in configs)
 
 
 @pytest.mark.parametrize("core", CORES, ids=name)

@@ -15,9 +15,7 @@ from allocdump.render.sentence import text
 
 from ..dumpdata import CORES, CORES_WITH_TRUTH, core, exclude, made, name, open_core, run
 
-READABLE = [
-    c for c in CORES if "lab/configs/noprofiling.config" not in made(c)["kernel"]["configs"]
-]
+READABLE = [c for c in CORES if "noprofiling" not in made(c)["kernel"]["configs"]]
 OOM, USER, MEMCG = core("6.12-oom"), core("6.12-oom-user"), core("7.2-oom-memcg")
 OUT_OF_MEMORY = (OOM, USER, MEMCG)
 QUIET = [c for c in READABLE if c not in OUT_OF_MEMORY]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-sys.path.insert(0, str(ROOT / "lab"))
+sys.path.insert(0, str(ROOT / "scripts" / "lab"))
 
 from steps import kernel, live, work  # noqa: E402
 
@@ -36,7 +36,7 @@ def figure(guest):
 
 def pytest_sessionstart(session):
     if not BUILT:
-        pytest.exit(f"No kernel is built: scripts/lab kernel {' '.join(KERNELS)}", 1)
+        pytest.exit(f"No kernel is built: python scripts/lab kernel {' '.join(KERNELS)}", 1)
 
 
 def pytest_terminal_summary(terminalreporter):

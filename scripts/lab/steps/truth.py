@@ -34,9 +34,7 @@ def _read(vmcore: Path, physical: int, size: int) -> bytes:
     try:
         import drgn
     except ImportError:
-        raise work.LabError(
-            "drgn is missing: run scripts/lab with the project's own Python"
-        ) from None
+        raise work.LabError("drgn is missing: run the lab with the project's own Python") from None
     program = drgn.Program()
     program.set_core_dump(str(vmcore))
     page = 4096

@@ -11,6 +11,7 @@ import struct
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from . import work
 from .kernel import Kernel
@@ -137,7 +138,7 @@ def _compact(elf: bytes) -> bytes:
     return bytes(out)
 
 
-def _segments(elf: bytes, header: list) -> bytes:
+def _segments(elf: bytes, header: list[Any]) -> bytes:
     """Returns the program headers; their addresses tell how far a kernel was moved."""
     segments = b""
     for number in range(header[10]):

@@ -47,7 +47,7 @@ class Guest:
             shutil.copy(share.GUEST / name, self.share)
         share.add_kernel(self.share, kernel)
 
-    def _start(self, accelerator: str) -> subprocess.Popen:
+    def _start(self, accelerator: str) -> subprocess.Popen[bytes]:
         command = [
             "qemu-system-x86_64", "-accel", accelerator, "-cpu", "max", "-m", MEMORY,
             "-smp", str(CPUS),
@@ -76,7 +76,7 @@ class Guest:
             raise
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
         self._sockets.cleanup()
@@ -117,13 +117,14 @@ class Guest:
         before, _, self._heard = self._heard.partition(mark.encode())
         return before.decode(errors="replace")
 
-    def run(self, command: str) -> subprocess.CompletedProcess:
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
         """Runs a command of the guest's shell, busybox."""
         return self.start(command).wait()
 
     def release(self) -> str:
         """The version of its kernel."""
-        return self.run("uname -r").stdout.strip()
+        release: str = self.run("uname -r").stdout.strip()
+        return release
 
     def python(self, *words: str) -> str:
         """A command that runs this Python in the guest."""
@@ -144,7 +145,7 @@ class Running:
     def __init__(self, guest: Guest, path: Path, done: str) -> None:
         self._guest, self._path, self._done = guest, path, done
 
-    def wait(self) -> subprocess.CompletedProcess:
+    def wait(self) -> subprocess.CompletedProcess[str]:
         self._guest.hear(f"{self._done} ")
         code = int(self._guest.hear("\n"))
         out, err = (self._path.with_suffix(s).read_text() for s in (".out", ".err"))

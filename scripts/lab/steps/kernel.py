@@ -12,7 +12,7 @@ MODULES = work.LAB / "modules"
 
 @dataclass
 class Kernel:
-    """One kernel of lab/kernels, and where its parts are in the work folder."""
+    """One of kernels/, and where its parts are in the work folder."""
 
     name: str
     package: str
@@ -104,7 +104,7 @@ def _build(kernel: Kernel) -> None:
 
 
 def _build_modules(kernel: Kernel) -> None:
-    """Builds lab/modules in the work folder, again when a source is newer."""
+    """Builds modules/ in the work folder, again when a source is newer."""
     folder = work.folder("modules", kernel.name)
     sources = [path for path in MODULES.iterdir() if path.is_file()]
     newest = max(path.stat().st_mtime for path in sources)

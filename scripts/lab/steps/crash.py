@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from . import apt, share, truth, work
 from .kernel import Kernel
@@ -19,13 +20,13 @@ CMDLINE = "console=ttyS0 crashkernel=80M init_on_alloc=1 init_on_free=1"
 
 @dataclass
 class Scenario:
-    """One scenario of lab/scenarios: a machine and what happens on it."""
+    """One of scenarios/: a machine and what happens on it."""
 
     name: str
     memory: str
     cpus: int
     cmdline: str
-    dumps: list[dict]
+    dumps: list[dict[str, Any]]
     script: str = ""
     qemu: list[str] = field(default_factory=list)
 
@@ -103,7 +104,7 @@ def _plain(console: Path) -> Path:
     return console
 
 
-def _made(kernel: Kernel, scenario: Scenario, command: list[str]) -> dict:
+def _made(kernel: Kernel, scenario: Scenario, command: list[str]) -> dict[str, Any]:
     """Returns how the dump came to be, without a path of this machine."""
     package = apt.deb(kernel.package, kernel.suite, kernel.version)
     return {
@@ -111,7 +112,7 @@ def _made(kernel: Kernel, scenario: Scenario, command: list[str]) -> dict:
             "name": kernel.name,
             "package": kernel.package,
             "version": apt.version(package),
-            "configs": [f"lab/configs/{name}.config" for name in kernel.configs],
+            "configs": kernel.configs,
             "build_id": _build_id(kernel),
         },
         "scenario": scenario.name,

@@ -9,6 +9,7 @@ at its highest level.
 """
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 from . import work
@@ -66,8 +67,8 @@ def _vmcoreinfo(dump: bytes, sub_header: int) -> dict[str, str]:
 
 def _code(vmcoreinfo: dict[str, str], system_map: Path) -> set[int]:
     """Returns the page frames that hold nothing but code and its tables."""
-    symbols = dict(reversed(line.split()[::2]) for line in system_map.read_text().splitlines())
-    at = {name: int(address, 16) for name, address in symbols.items()}
+    symbols = (line.split() for line in system_map.read_text().splitlines())
+    at = {name: int(address, 16) for address, _, name in symbols}
     shift = int(vmcoreinfo["SYMBOL(_stext)"], 16) - at["_stext"]
     shift += int(vmcoreinfo["NUMBER(phys_base)"], 0) - KERNEL_MAP
     # Three bytes for each symbol, which has four in kallsyms_offsets.
@@ -87,13 +88,13 @@ def _code(vmcoreinfo: dict[str, str], system_map: Path) -> set[int]:
     }
 
 
-def _zstd():
+def _zstd() -> Callable[[bytes], bytes]:
     """Returns a function that compresses a page again."""
     try:
         import zstandard
     except ImportError:
         raise work.LabError(
-            "zstandard is missing: run scripts/lab with the project's own Python"
+            "zstandard is missing: run the lab with the project's own Python"
         ) from None
     read, write = zstandard.ZstdDecompressor(), zstandard.ZstdCompressor(level=22)
     return lambda page: write.compress(read.decompress(page, max_output_size=PAGE))

@@ -4,9 +4,10 @@ import os
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 
 LAB = Path(__file__).resolve().parent.parent
-REPO = LAB.parent
+REPO = LAB.parent.parent
 WORK = Path(os.environ.get("ALLOCDUMP_LAB") or REPO / ".lab").absolute()
 
 
@@ -25,7 +26,7 @@ def say(text: str) -> None:
     print(f"lab: {text}", flush=True)
 
 
-def run(*command: str | Path, log: Path | None = None, **options) -> str:
+def run(*command: str | Path, log: Path | None = None, **options: Any) -> str:
     """Runs a command and returns what it printed.
 
     With log, the output goes there instead, and a failure names that file.
@@ -43,11 +44,13 @@ def run(*command: str | Path, log: Path | None = None, **options) -> str:
     return done.stdout or ""
 
 
-def describe(kind: str, name: str) -> dict:
-    """Returns the description lab/KIND/NAME.toml."""
+def describe(kind: str, name: str) -> dict[str, Any]:
+    """Returns the description KIND/NAME.toml."""
     path = LAB / kind / f"{name}.toml"
     if not path.exists():
-        raise LabError(f"there is no {path.name} in lab/{kind}: one of {', '.join(names(kind))}")
+        raise LabError(
+            f"there is no {path.name} in scripts/lab/{kind}: one of {', '.join(names(kind))}"
+        )
     return tomllib.loads(path.read_text())
 
 

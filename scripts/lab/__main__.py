@@ -1,16 +1,13 @@
-#!/usr/bin/env python3
 """Builds kernels and makes real dumps of them, with the truth beside each dump.
 
 Everything is made in the work folder: $ALLOCDUMP_LAB, or .lab in the
 repository. Steps already done are skipped; remove a folder to do it again.
-lab/README.md tells more.
+scripts/lab/README.md tells more.
 """
 
 import argparse
 import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lab"))
 
 from steps import crash, kernel, testdata, work
 
@@ -30,14 +27,14 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(metavar="COMMAND", required=True)
 
     make = commands.add_parser("kernel", help="build a kernel and our modules (about 8 minutes)")
-    make.add_argument("name", metavar="NAME", nargs="+", help="a kernel of lab/kernels")
+    make.add_argument("name", metavar="NAME", nargs="+", help="a kernel of scripts/lab/kernels")
     make.set_defaults(command=build_kernels)
 
     dump = commands.add_parser(
         "dump", help="boot a kernel, let it crash, save the dump (20 seconds)"
     )
-    dump.add_argument("kernel", metavar="KERNEL", help="a kernel of lab/kernels")
-    dump.add_argument("scenario", metavar="SCENARIO", help="a scenario of lab/scenarios")
+    dump.add_argument("kernel", metavar="KERNEL", help="a kernel of scripts/lab/kernels")
+    dump.add_argument("scenario", metavar="SCENARIO", help="a scenario of scripts/lab/scenarios")
     dump.add_argument(
         "-o", "--output", metavar="DIR", type=Path, help="where (default: in the work folder)"
     )
