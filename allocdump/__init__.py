@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from drgn import Program
 
     from .api import Dump
-    from .dump.program import DebugInfo
+    from .source.program import DebugInfo
 
 __version__ = "0.1.0"
 
@@ -34,10 +34,10 @@ def open(
 ) -> Dump:
     """Open a vmcore; with None the running kernel, or the QEMU guest at the socket *qemu*.
 
-    See :func:`allocdump.dump.program.open_dump` for the parameters and errors.
+    See :func:`allocdump.source.program.open_dump` for the parameters and errors.
     """
     from .api import Dump
-    from .dump.program import open_dump
+    from .source.program import open_dump
 
     return Dump(open_dump(core, qemu=qemu, pause=pause, vmlinux=vmlinux, debug_info=debug_info))
 
@@ -46,9 +46,9 @@ def from_program(prog: Program) -> Dump:
     """The same for a program that drgn has opened already, with the types that it has.
 
     What was read once is kept: ask again for what a running kernel has become since. See
-    :func:`allocdump.dump.program.of_program` for errors, and for programs without types.
+    :func:`allocdump.source.program.of_program` for errors, and for programs without types.
     """
     from .api import Dump
-    from .dump.program import of_program
+    from .source.program import of_program
 
     return Dump(of_program(prog))

@@ -10,17 +10,17 @@ from drgn import Program, sizeof
 
 from .analysis.footprint import Int
 from .analysis.usage import KernelCounters, Node, ProfilerCost, usage
-from .dump.memory import Memory
-from .dump.program import Dump
 from .errors import DamagedError
-from .kernel.attribution import Attribution, Progress, attribute
-from .kernel.counters import per_cpu_offsets
 from .kernel.damage import damage_cause
-from .kernel.frames import Kind
-from .kernel.listing import VmallocUse
-from .kernel.sites import Sites
-from .kernel.vmstat import VmStat
+from .kernel.machine.vmstat import VmStat
+from .kernel.mm.allocations import VmallocUse
+from .kernel.mm.attribution import Attribution, Progress, attribute
+from .kernel.mm.pages import Kind
+from .kernel.tags.counters import per_cpu_offsets
+from .kernel.tags.sites import Sites
 from .kernel.walk import ReadErrors
+from .source.memory import Memory
+from .source.program import Dump
 
 
 def attribution(dump: Dump, sites: Sites, progress: Progress | None = None) -> Attribution:

@@ -11,12 +11,12 @@ from drgn import FaultError
 from drgn.helpers.linux.mm import pfn_to_virt
 
 from .analysis.report import Origin, Report
-from .columns import Batches
-from .dump.memory import Memory
+from .arrays import Batches
 from .errors import ProfilingError, extra
-from .kernel.log import KernelLog, UnloadMessage, kernel_log
-from .kernel.profiling import profiling
-from .kernel.system import System, system
+from .kernel.machine.log import KernelLog, UnloadMessage, kernel_log
+from .kernel.machine.system import System, system
+from .kernel.tags.profiling import profiling
+from .source.memory import Memory
 
 # Whatever reads all memory is imported where it is asked for: a session opens a dump, and
 # may never do that.
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from .analysis.audit import Audit
+    from .analysis.dominators import Dominators
     from .analysis.leaks import Leaks
     from .analysis.paths import Paths
     from .analysis.reach import Reach
-    from .analysis.retained import Dominators
-    from .analysis.triage.page import Triage
     from .analysis.usage import Node
-    from .dump.memory import U64
-    from .dump.program import Dump as ProgramDump
-    from .dump.program import State
-    from .kernel.attribution import Attribution, Progress
-    from .kernel.graph import Graph
-    from .kernel.listing import ObjectReader, PageBatch, VmallocUse, Zone
-    from .kernel.locate import Location, Locator
-    from .kernel.sampler import Sampler
-    from .kernel.sites import Sites
+    from .graph.edges import Graph
+    from .kernel.mm.allocations import ObjectReader, PageBatch, VmallocUse, Zone
+    from .kernel.mm.attribution import Attribution, Progress
+    from .kernel.mm.whois import Location, Locator
+    from .kernel.tags.sampler import Sampler
+    from .kernel.tags.sites import Sites
+    from .source.memory import U64
+    from .source.program import Dump as ProgramDump
+    from .source.program import State
+    from .triage.verdict import Triage
 
 
 class Dump:
@@ -140,7 +140,7 @@ class Dump:
 
     def _read_report(self) -> Report:
         from .kernel.damage import damage_cause
-        from .kernel.profile import read_profile
+        from .kernel.tags.profile import read_profile
 
         origin = self.origin
         if origin.profiling.state == "never":
@@ -148,7 +148,7 @@ class Dump:
         if self.state == "dead":
             profile = read_profile(self.prog, self.log.unload_messages())
         else:
-            from .kernel.sampler import settled_profile
+            from .kernel.tags.sampler import settled_profile
 
             profile = settled_profile(self.prog, self._unload_messages)
         done, warnings = profile.completeness, self.warnings
@@ -182,7 +182,7 @@ class Dump:
         )
 
     def _moved(self, sites: Sites) -> npt.NDArray[np.bool_]:
-        from .kernel.sampler import Recounter
+        from .kernel.tags.sampler import Recounter
 
         now = Recounter(self.prog, sites).recount()
         moved: npt.NDArray[np.bool_] = (now.bytes != sites.bytes) | (now.calls != sites.calls)
@@ -198,7 +198,7 @@ class Dump:
         """
         if self.origin.profiling.state == "never":
             raise _never(self.origin)
-        from .kernel.sampler import Sampler
+        from .kernel.tags.sampler import Sampler
 
         return Sampler(self.prog, self._unload_messages)
 
@@ -216,8 +216,8 @@ class Dump:
     def audit(self, progress: Progress | None = None) -> Audit:
         """Counters against memory."""
         from .analysis.audit import audit
-        from .kernel.codetag import describe_tag
-        from .kernel.percpu import cgroup_pointers
+        from .kernel.mm.percpu import cgroup_pointers
+        from .kernel.tags.codetag import describe_tag
 
         report, found = self.report(), self.attribution(progress)
         moved = None
@@ -247,15 +247,15 @@ class Dump:
 
         :param top: rows of each table; None is all
         """
-        from .analysis.triage import triage
         from .investigate import Asks, investigate
+        from .triage import triage
 
         asks = Asks(self.report, lambda: self.reach(progress), self.dominators)
         return triage(investigate(self._opened, self.log, asks, progress), top)
 
     def pages(self, progress: Progress | None = None) -> Batches[PageBatch]:
         """All allocations of pages that have a site, in batches of numpy columns."""
-        from .kernel.listing import page_batches
+        from .kernel.mm.allocations import page_batches
 
         direct_map = pfn_to_virt(self.prog, 0).value_()
         where = (self._opened.vmcoreinfo, self._addresses, direct_map)
@@ -263,13 +263,13 @@ class Dump:
 
     def objects(self) -> ObjectReader:
         """All slab and per-CPU objects that have a site; iterate for batches of columns."""
-        from .kernel.listing import ObjectReader
+        from .kernel.mm.allocations import ObjectReader
 
         return ObjectReader(Memory(self.prog), self._opened.vmcoreinfo, self._addresses)
 
     def vmalloc_areas(self) -> Iterator[VmallocUse]:
         """All vmalloc areas with their sites and callers."""
-        from .kernel.listing import vmalloc_uses
+        from .kernel.mm.allocations import vmalloc_uses
 
         return vmalloc_uses(Memory(self.prog), self._opened.vmcoreinfo, self._addresses)
 
@@ -280,7 +280,7 @@ class Dump:
         """
         if self._graph is None:
             from .account import no_memory_map
-            from .kernel.graph import read_graph
+            from .graph.edges import read_graph
 
             try:
                 self._graph = read_graph(
@@ -319,7 +319,7 @@ class Dump:
         reached = self.reach(progress)
         if self._dominators is None:
             with extra("leaks"):
-                from .analysis.retained import dominators
+                from .analysis.dominators import dominators
             self._dominators = dominators(reached)
         return self._dominators
 
@@ -349,7 +349,7 @@ class Dump:
     @cached_property
     def _locator(self) -> Locator:
         from .account import no_memory_map
-        from .kernel.locate import Locator
+        from .kernel.mm.whois import Locator
 
         try:
             return Locator(Memory(self.prog), self._opened.vmcoreinfo, self._addresses)
@@ -359,7 +359,7 @@ class Dump:
     @property
     def zones(self) -> list[Zone]:
         """All populated zones."""
-        from .kernel.listing import zones
+        from .kernel.mm.allocations import zones
 
         return zones(self.prog)
 
@@ -370,20 +370,20 @@ class Dump:
     @cached_property
     def possible_cpus(self) -> int:
         """Number of possible CPUs."""
-        from .kernel.counters import per_cpu_offsets
+        from .kernel.tags.counters import per_cpu_offsets
 
         return len(per_cpu_offsets(self.prog))
 
     @cached_property
     def first_cpu_offset(self) -> int:
         """What to add to a per-CPU pointer for the first possible CPU's copy."""
-        from .kernel.counters import per_cpu_offsets
+        from .kernel.tags.counters import per_cpu_offsets
 
         return int(per_cpu_offsets(self.prog)[0])
 
     def allocinfo_header(self) -> str | None:
         """The two lines that this kernel prints above /proc/allocinfo, if they are readable."""
-        from .kernel.allocinfo import allocinfo_header
+        from .kernel.tags.header import allocinfo_header
 
         return allocinfo_header(self.prog)
 

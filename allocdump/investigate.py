@@ -15,35 +15,35 @@ from .account import attribution, memory_usage, vmalloc_pages
 from .analysis.audit import audit
 from .analysis.caches import cache_rows
 from .analysis.footprint import footprint
-from .analysis.holdings import object_totals
 from .analysis.report import Report
-from .analysis.triage.case import Case, Holder, LostSite, Machine, Reclaimable
-from .dump.memory import Memory
-from .dump.program import Dump
+from .analysis.totals import object_totals
 from .errors import AllocdumpError, ProfilingError
-from .kernel.attribution import Attribution, Progress
-from .kernel.counters import per_cpu_offsets
-from .kernel.listing import ObjectReader, vmalloc_uses
-from .kernel.log import KernelLog
-from .kernel.memcg import memory_cgroups
-from .kernel.oom import allocation_failures, oom_events
-from .kernel.percpu import cgroup_pointers
-from .kernel.profiling import profiling
-from .kernel.roots import Tier
-from .kernel.sites import Sites
-from .kernel.swap import swap_space
-from .kernel.system import system
-from .kernel.tasks import tasks
-from .kernel.tmpfs import tmpfs_mounts
-from .kernel.vmstat import VmStat
+from .graph.roots import Tier
+from .kernel.machine.cgroups import memory_cgroups
+from .kernel.machine.log import KernelLog
+from .kernel.machine.oom import allocation_failures, oom_events
+from .kernel.machine.swap import swap_space
+from .kernel.machine.system import system
+from .kernel.machine.tasks import tasks
+from .kernel.machine.tmpfs import tmpfs_mounts
+from .kernel.machine.vmstat import VmStat
+from .kernel.machine.zones import zone_states
+from .kernel.mm.allocations import ObjectReader, vmalloc_uses
+from .kernel.mm.attribution import Attribution, Progress
+from .kernel.mm.percpu import cgroup_pointers
+from .kernel.tags.counters import per_cpu_offsets
+from .kernel.tags.profiling import profiling
+from .kernel.tags.sites import Sites
 from .kernel.walk import ReadErrors
-from .kernel.watermarks import zone_states
+from .source.memory import Memory
+from .source.program import Dump
+from .triage.evidence import Case, Holder, LostSite, Machine, Reclaimable
 
 T = TypeVar("T")
 
 if TYPE_CHECKING:
+    from .analysis.dominators import Dominators
     from .analysis.reach import Reach
-    from .analysis.retained import Dominators
 
 _MOST_NODES = 5_000_000
 """With more allocations, telling who holds them takes gigabytes: ``retained`` does it if asked."""
@@ -119,8 +119,8 @@ class _Investigation:
         if reach.reasons:
             self._miss(f"lost memory cannot be told from held: {reach.reasons[0]}")
             return
+        from .analysis.dominators import holdings
         from .analysis.leaks import leaks
-        from .analysis.retained import holdings
 
         lost = leaks(reach, self.sites).lost
         sure = np.isin(lost.confidence, ["high", "medium"])

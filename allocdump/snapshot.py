@@ -9,13 +9,13 @@ from collections.abc import Callable
 import numpy as np
 
 from .analysis.diff import Snapshot
-from .analysis.saved import NotAReportError, parse_report
 from .api import Dump
-from .dump.core import looks_like_core
-from .dump.program import open_dump
 from .errors import DumpError
-from .kernel.allocinfo import KNOWN_VERSIONS, is_listing, parse_listing
-from .kernel.sites import Evidence
+from .formats.saved import NotAReportError, parse_report
+from .kernel.tags.header import KNOWN_VERSIONS, is_listing, parse_listing
+from .kernel.tags.sites import Evidence
+from .source.core import looks_like_core
+from .source.program import open_dump
 from .text import printable
 
 # A hundred thousand sites, as many as the kernel has room for in modules, are 10 MiB of

@@ -26,13 +26,13 @@ from drgn.helpers.linux.slab import for_each_slab_cache, slab_cache_for_each_all
 
 import allocdump
 from allocdump.api import Dump
-from allocdump.dump.memory import U8, U64, Bool, Holes, Memory
-from allocdump.kernel.codetag import read_tags
-from allocdump.kernel.counters import sum_counters
-from allocdump.kernel.frames import FrameReader
-from allocdump.kernel.heap import PAGE
-from allocdump.kernel.scan import runs_of
-from allocdump.kernel.tagref import SiteIndex
+from allocdump.graph.nodes import PAGE
+from allocdump.graph.scan import runs_of
+from allocdump.kernel.mm.pages import FrameReader
+from allocdump.kernel.tags.codetag import read_tags
+from allocdump.kernel.tags.counters import sum_counters
+from allocdump.kernel.tags.references import SiteIndex
+from allocdump.source.memory import U8, U64, Bool, Holes, Memory
 
 TESTDATA = Path(__file__).parent.parent / "testdata"
 

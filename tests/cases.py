@@ -8,14 +8,14 @@ import numpy as np
 from allocdump.analysis.audit import Audit, Cause, PerCpuAccounting
 from allocdump.analysis.caches import CacheRow
 from allocdump.analysis.footprint import Footprint
-from allocdump.analysis.triage.case import Case, Machine, Reclaimable
 from allocdump.analysis.usage import Node
-from allocdump.kernel.memcg import MemoryCgroup
-from allocdump.kernel.oom import LoggedSite, OomEvent
-from allocdump.kernel.swap import Swap
-from allocdump.kernel.system import System
-from allocdump.kernel.tasks import Task
-from allocdump.kernel.watermarks import ZoneState
+from allocdump.kernel.machine.cgroups import MemoryCgroup
+from allocdump.kernel.machine.oom import LoggedSite, OomEvent
+from allocdump.kernel.machine.swap import Swap
+from allocdump.kernel.machine.system import System
+from allocdump.kernel.machine.tasks import Task
+from allocdump.kernel.machine.zones import ZoneState
+from allocdump.triage.evidence import Case, Machine, Reclaimable
 
 from . import samples
 

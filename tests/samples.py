@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 import numpy as np
 
 from allocdump.analysis.report import Origin, Report
-from allocdump.kernel.codetag import CodetagType
-from allocdump.kernel.profile import Completeness
-from allocdump.kernel.profiling import Profiling
-from allocdump.kernel.sites import Evidence, Sites
-from allocdump.kernel.system import System
+from allocdump.kernel.machine.system import System
+from allocdump.kernel.tags.codetag import CodetagType
+from allocdump.kernel.tags.profile import Completeness
+from allocdump.kernel.tags.profiling import Profiling
+from allocdump.kernel.tags.sites import Evidence, Sites
 
 
 def sites(*rows, unloaded=False, inferred=False, inaccurate=False, evidence=Evidence.COUNTER):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from allocdump.columns import Batches, Columns
+from allocdump.arrays import Batches, Columns
 
 
 @dataclass

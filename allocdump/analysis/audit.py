@@ -9,11 +9,11 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from ..columns import Column, Columns
-from ..kernel.attribution import Attribution
-from ..kernel.profile import Completeness
-from ..kernel.profiling import Profiling
-from ..kernel.sites import Evidence, Sites
+from ..arrays import Column, Columns
+from ..kernel.mm.attribution import Attribution
+from ..kernel.tags.profile import Completeness
+from ..kernel.tags.profiling import Profiling
+from ..kernel.tags.sites import Evidence, Sites
 
 Int = npt.NDArray[np.int64]
 

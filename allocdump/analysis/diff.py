@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..kernel.sites import Evidence, Sites
-from ..kernel.system import System
+from ..kernel.machine.system import System
+from ..kernel.tags.sites import Evidence, Sites
 from .report import GroupBy, group_names, site_names
 
 SortBy = Literal["growth", "calls", "after", "name"]

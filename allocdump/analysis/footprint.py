@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ..kernel.attribution import Attribution
-from ..kernel.frames import Kind
-from ..kernel.roles import Role, role
-from ..kernel.sites import Sites
-from .holdings import ObjectTotals
+from ..kernel.mm.attribution import Attribution
+from ..kernel.mm.pages import Kind
+from ..kernel.tags.roles import Role, role
+from ..kernel.tags.sites import Sites
+from .totals import ObjectTotals
 
 PAGE = 4096
 Int = npt.NDArray[np.int64]

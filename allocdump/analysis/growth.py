@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..kernel.sites import Sites
+from ..kernel.tags.sites import Sites
 
 Int = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]

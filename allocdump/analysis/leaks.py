@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-from ..columns import Columns
-from ..kernel.graph import Graph
-from ..kernel.heap import NodeKind
-from ..kernel.sites import Sites
+from ..arrays import Columns
+from ..graph.edges import Graph
+from ..graph.nodes import NodeKind
+from ..kernel.tags.sites import Sites
 from .reach import I32, NEVER, Bool, Int, Reach, ends, rows
 
 _MANY = 16

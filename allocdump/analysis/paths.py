@@ -8,9 +8,9 @@ from itertools import groupby
 
 import numpy as np
 
-from ..kernel.graph import Graph
-from ..kernel.heap import NodeKind
-from ..kernel.trace import Place, cache_of, find_pointer, member_of
+from ..graph.edges import Graph
+from ..graph.nodes import NodeKind
+from ..graph.pointer_search import Place, cache_of, find_pointer, member_of
 from .reach import NEVER, Reach
 
 _ENDS = 12

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order
 
-from ..kernel.graph import Graph
-from ..kernel.heap import PAGE, NodeKind
-from ..kernel.roots import Tier
+from ..graph.edges import Graph
+from ..graph.nodes import PAGE, NodeKind
+from ..graph.roots import Tier
 
 I32 = npt.NDArray[np.int32]
 Int = npt.NDArray[np.int64]

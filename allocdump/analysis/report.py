@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..columns import Column, Columns
-from ..dump.program import State
-from ..kernel.codetag import CodetagType
-from ..kernel.profile import Completeness
-from ..kernel.profiling import Profiling
-from ..kernel.sites import UNKNOWN, Evidence, Sites
-from ..kernel.system import System
+from ..arrays import Column, Columns
+from ..kernel.machine.system import System
+from ..kernel.tags.codetag import CodetagType
+from ..kernel.tags.profile import Completeness
+from ..kernel.tags.profiling import Profiling
+from ..kernel.tags.sites import UNKNOWN, Evidence, Sites
+from ..source.program import State
 
 if TYPE_CHECKING:
     import pandas

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..kernel.sites import Sites
+from ..kernel.tags.sites import Sites
 from .diff import Changes, Int
 from .report import directory
 from .usage import Node

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..columns import Column, data_frame
-from ..kernel.attribution import Attribution
-from ..kernel.frames import Kind
-from ..kernel.ram import SYSTEM_RAM
-from ..kernel.roles import PERCPU_VECTOR_SITE, Role, role
-from ..kernel.sites import Sites
+from ..arrays import Column, data_frame
+from ..kernel.mm.attribution import Attribution
+from ..kernel.mm.boot_memory import SYSTEM_RAM
+from ..kernel.mm.pages import Kind
+from ..kernel.tags.roles import PERCPU_VECTOR_SITE, Role, role
+from ..kernel.tags.sites import Sites
 from .report import site_names
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import click
 import numpy as np
 
 from ..api import Dump
-from ..kernel.codetag import describe_tag
-from ..render import audit as render
+from ..kernel.tags.codetag import describe_tag
+from ..view import audit as render
 from .options import matching, opens_dump, site_filter, warn
 from .progress import progress
 

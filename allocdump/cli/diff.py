@@ -10,9 +10,9 @@ import numpy as np
 
 from ..analysis import diff as analysis
 from ..analysis.report import Pattern
-from ..render import diff as render
-from ..render import units
 from ..snapshot import open_snapshot
+from ..view import diff as render
+from ..view import units
 from .options import Size, output_option, output_width, site_filter, style, warn, write
 
 EXIT_GREW = 1
@@ -115,7 +115,7 @@ def command(
             data = render.as_csv(shown)
         case "html":
             from ..analysis.tree import growth_tree
-            from ..render.html import diff as html
+            from ..view.html import diff as html
 
             data = html.as_page(old, new, shown, chosen, growth_tree(changes))
     write(data, output, to_terminal=format_ != "html")

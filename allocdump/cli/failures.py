@@ -7,8 +7,8 @@ import os
 
 from drgn import FaultError
 
-from ..dump.btf import BtfError
 from ..errors import AllocdumpError, DamagedError
+from ..source.btf import BtfError
 from ..text import printable
 
 EXIT_INTERNAL = 70

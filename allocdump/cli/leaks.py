@@ -12,10 +12,10 @@ import numpy as np
 
 from ..analysis.report import Report
 from ..api import Dump
-from ..kernel.heap import NodeKind
-from ..render import units
-from ..render.header import header
-from ..render.rows import Row, render
+from ..graph.nodes import NodeKind
+from ..view import units
+from ..view.header import header
+from ..view.rows import Row, render
 from .options import Size, listing_options, matching, opens_dump, site_filter, warn
 from .progress import progress
 

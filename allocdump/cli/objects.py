@@ -12,14 +12,14 @@ import numpy as np
 from drgn import FaultError, Object
 
 from ..analysis.caches import cache_rows
-from ..analysis.holdings import ObjectFilter, object_totals
 from ..analysis.report import Report
+from ..analysis.totals import ObjectFilter, object_totals
 from ..api import Dump
-from ..kernel.attribution import Attribution
-from ..kernel.listing import ObjectBatch, ObjectReader
-from ..render.hexdump import hexdump
-from ..render.rows import Row, render, site_fields
+from ..kernel.mm.allocations import ObjectBatch, ObjectReader
+from ..kernel.mm.attribution import Attribution
 from ..text import printable
+from ..view.hexdump import hexdump
+from ..view.rows import Row, render, site_fields
 from .options import listing_options, matching, opens_dump, site_filter, warn
 from .progress import progress
 

@@ -9,12 +9,12 @@ from itertools import islice
 import click
 import numpy as np
 
-from ..analysis.holdings import PageFilter, page_totals
 from ..analysis.report import Report
+from ..analysis.totals import PageFilter, page_totals
 from ..api import Dump
-from ..kernel.frames import Kind
-from ..kernel.listing import PageBatch, Zone
-from ..render.rows import Row, render, site_fields
+from ..kernel.mm.allocations import PageBatch, Zone
+from ..kernel.mm.pages import Kind
+from ..view.rows import Row, render, site_fields
 from .options import listing_options, matching, opens_dump, site_filter, warn
 from .progress import progress
 

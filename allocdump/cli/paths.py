@@ -6,8 +6,8 @@ from __future__ import annotations
 import click
 
 from ..api import Dump
-from ..kernel.locate import AddressError
-from ..render import paths as render
+from ..kernel.mm.whois import AddressError
+from ..view import paths as render
 from .options import opens_dump, warn
 from .progress import progress
 

@@ -112,38 +112,38 @@ def command(
     data: str | bytes
     match format_:
         case "table":
-            from ..render import table
+            from ..view import table
 
             data = table.render(
                 report, rows, shown, whole, exact=exact, width=output_width(output), style=style
             )
         case "allocinfo":
-            from ..render import allocinfo
+            from ..formats import allocinfo
 
             assert rows.sites is not None
             data = "".join(allocinfo.render(_header(dump), rows.sites))
         case "folded":
-            from ..render import folded
+            from ..formats import folded
 
             assert rows.sites is not None
             data = "".join(folded.render(rows.sites))
         case "pprof":
-            from ..render import pprof
+            from ..formats import pprof
 
             assert rows.sites is not None
             data = pprof.render(report, rows.sites)
         case "html":
             from ..analysis.tree import site_tree
-            from ..render.html import report as html
+            from ..view.html import report as html
 
             tree = site_tree(chosen, chosen.bytes, "memory")
             data = html.as_page(report, rows, shown, whole, tree)
         case "json":
-            from ..render import records
+            from ..formats import records
 
             data = records.as_json(report, rows, shown, whole)
         case "csv":
-            from ..render import records
+            from ..formats import records
 
             data = records.as_csv(rows, whole)
     write(data, output, to_terminal=format_ not in ("pprof", "html"))

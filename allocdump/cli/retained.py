@@ -10,9 +10,9 @@ import numpy as np
 
 from ..api import Dump
 from ..errors import extra
-from ..render import retained as tree
-from ..render.header import header
-from ..render.rows import render
+from ..view import retained as tree
+from ..view.header import header
+from ..view.rows import render
 from .options import Size, matching, opens_dump, site_filter, warn
 from .progress import progress
 
@@ -63,7 +63,7 @@ def command(
         dominators = dump.dominators(show)
     warn(report.warnings + [f"{reason}." for reason in dominators.reach.reasons])
     with extra("leaks"):
-        from ..analysis.retained import holders_of, holdings
+        from ..analysis.dominators import holders_of, holdings
     least = min_size or 0
     if format_ == "table":
         click.echo(header(report) + "\n")

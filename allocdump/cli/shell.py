@@ -14,8 +14,8 @@ from drgn.helpers.linux.pid import find_task
 from ..api import Dump
 from ..commands import in_drgn
 from ..errors import ProfilingError
-from ..render import header
-from ..render.banner import banner
+from ..view import header
+from ..view.banner import banner
 from .options import opens_dump, warn
 
 
@@ -37,8 +37,8 @@ def command(dump: Dump) -> None:
 
     import allocdump
 
-    from .. import drgn_plugin, helpers  # noqa: F401 (it may not be installed as a plugin)
-    from .session import keep
+    from ..drgn import helpers, plugin  # noqa: F401 (it may not be installed as a plugin)
+    from ..drgn.session import keep
 
     # A command whose reader goes away must not end the session, nor are warnings unwanted here.
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)

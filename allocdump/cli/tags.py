@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from ..errors import AllocdumpError
-from ..kernel.compiled import compiled_sites
+from ..kernel.tags.compiled import compiled_sites
 
 
 @click.command("tags")

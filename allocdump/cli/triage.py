@@ -50,19 +50,19 @@ def command(dump: Dump, format_: str, top: int | None, exact: bool, output: str 
         page = dump.triage(show, top or (None if format_ in ("json", "html") else _TOP))
     match format_:
         case "json":
-            from ..render import triage_json
+            from ..formats import triage_json
 
             data = triage_json.as_json(page)
         case "markdown":
-            from ..render import triage
+            from ..view import triage
 
             data = triage.as_markdown(page, exact=exact)
         case "html":
-            from ..render.html import triage as html
+            from ..view.html import triage as html
 
             data = html.as_page(page)
         case _:
-            from ..render import triage
+            from ..view import triage
 
             data = triage.as_text(page, exact=exact, width=output_width(output))
     write(data, output, to_terminal=format_ != "html")

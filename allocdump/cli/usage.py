@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from ..api import Dump
-from ..render import usage as render
+from ..view import usage as render
 from .options import opens_dump, output_option, warn, write
 from .progress import progress
 
@@ -53,7 +53,7 @@ def command(dump: Dump, depth: int | None, exact: bool, format_: str, output: st
         case "json":
             data = render.as_json(root, depth, report.origin.state)
         case "html":
-            from ..render.html import usage as html
+            from ..view.html import usage as html
 
             data = html.as_page(report, root, problems)
     write(data, output, to_terminal=format_ != "html")

@@ -17,9 +17,9 @@ import numpy as np
 from ..analysis.growth import Watch, largest
 from ..analysis.report import Pattern
 from ..api import Dump
-from ..dump.memory import U64
-from ..kernel.sites import Sites
-from ..render import watch as render
+from ..kernel.tags.sites import Sites
+from ..source.memory import U64
+from ..view import watch as render
 from .options import opens_dump, site_filter, warn
 
 _HEAD = 5

@@ -12,9 +12,9 @@ import click
 
 from ..analysis.report import Report
 from ..api import Dump
-from ..kernel.locate import AddressError, Layer, Location
-from ..render import units
+from ..kernel.mm.whois import AddressError, Layer, Location
 from ..text import printable
+from ..view import units
 from .options import opens_dump, warn
 
 _EXIT_NO_ADDRESS = 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from drgn import Program
 
-from ..dump.core import Core
+from ..source.core import Core
 
 
 def damage_cause(prog: Program, core: Core) -> str:

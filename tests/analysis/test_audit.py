@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from allocdump.analysis.audit import Cause, PerCpuAccounting, audit, full_size
-from allocdump.kernel.profile import Completeness
-from allocdump.kernel.profiling import Profiling
-from allocdump.kernel.sites import Evidence
+from allocdump.kernel.tags.profile import Completeness
+from allocdump.kernel.tags.profiling import Profiling
+from allocdump.kernel.tags.sites import Evidence
 
 from ..samples import sites
 from .test_usage import attribution

@@ -4,8 +4,8 @@
 import pytest
 
 from allocdump.analysis.diff import Match, Snapshot, compare, group, order, summary
-from allocdump.kernel.sites import Evidence
-from allocdump.kernel.system import System
+from allocdump.kernel.machine.system import System
+from allocdump.kernel.tags.sites import Evidence
 
 from ..samples import sites
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from allocdump.analysis.footprint import footprint
-from allocdump.analysis.holdings import ObjectTotals
-from allocdump.kernel.attribution import Attribution, CacheUse, Tally
-from allocdump.kernel.frames import Kind
-from allocdump.kernel.slab import Cache
+from allocdump.analysis.totals import ObjectTotals
+from allocdump.kernel.mm.attribution import Attribution, CacheUse, Tally
+from allocdump.kernel.mm.pages import Kind
+from allocdump.kernel.mm.slab import Cache
 
 from ..samples import sites
 

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from allocdump.analysis.dominators import TOP, dominators, holders_of, holdings, nearest_root
 from allocdump.analysis.leaks import Confidence, leaks
 from allocdump.analysis.reach import NEVER, Verdict, exact_tails, reach
-from allocdump.analysis.retained import TOP, dominators, holders_of, holdings, nearest_root
-from allocdump.kernel.graph import Graph
-from allocdump.kernel.heap import NodeKind, Nodes
-from allocdump.kernel.roots import Root, Tier
+from allocdump.graph.edges import Graph
+from allocdump.graph.nodes import NodeKind, Nodes
+from allocdump.graph.roots import Root, Tier
 from tests import samples
 
 NAMED = Root("variable", "kernel", Tier.NAMED)

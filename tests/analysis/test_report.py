@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from allocdump.analysis.report import Pattern, choose, group, order, site_names, total
-from allocdump.kernel.sites import Evidence
+from allocdump.kernel.tags.sites import Evidence
 
 from ..samples import sites
 

@@ -4,9 +4,9 @@
 import numpy as np
 
 from allocdump.analysis.usage import KernelCounters, Node, ProfilerCost, usage
-from allocdump.kernel.attribution import Attribution, CacheUse, Tally
-from allocdump.kernel.frames import Kind
-from allocdump.kernel.slab import Cache
+from allocdump.kernel.mm.attribution import Attribution, CacheUse, Tally
+from allocdump.kernel.mm.pages import Kind
+from allocdump.kernel.mm.slab import Cache
 
 from ..samples import sites
 

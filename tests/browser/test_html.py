@@ -13,8 +13,8 @@ from selenium.webdriver.common.by import By
 
 from allocdump.analysis.report import group, order, total
 from allocdump.analysis.tree import site_tree
-from allocdump.render import units
-from allocdump.render.html import report as html
+from allocdump.view import units
+from allocdump.view.html import report as html
 
 from .. import samples
 from ..dumpdata import core, run

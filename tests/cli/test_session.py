@@ -23,8 +23,9 @@ from drgn.commands import (
 )
 
 import allocdump
-from allocdump.cli import cli, session
+from allocdump.cli import cli
 from allocdump.commands import COMMANDS, in_drgn
+from allocdump.drgn import session
 
 from ..dumpdata import core, exclude, truth
 
@@ -305,7 +306,7 @@ def test_damage_is_told():
 
 def test_the_plugin_is_found_by_drgn():
     (found,) = (e for e in entry_points(group="drgn.plugins") if e.name == "allocdump")
-    assert found.value == "allocdump.drgn_plugin"
+    assert found.value == "allocdump.drgn.plugin"
 
 
 def drgn(path, code, *args):
@@ -327,4 +328,9 @@ def test_drgn_loads_next_to_nothing():
     """Whoever does not use a command does not pay for it."""
     done = drgn(TINY, "import sys; print(*sys.modules)")
     ours = {m for m in done.stdout.split() if m.split(".")[0] in ("allocdump", "click", "numpy")}
-    assert ours == {"allocdump", "allocdump.commands", "allocdump.drgn_plugin"}
+    assert ours == {
+        "allocdump",
+        "allocdump.commands",
+        "allocdump.drgn",
+        "allocdump.drgn.plugin",
+    }

@@ -10,9 +10,9 @@ from drgn.helpers.linux.slab import slab_object_info
 
 import allocdump
 from allocdump.analysis.audit import Cause
-from allocdump.analysis.holdings import object_totals, page_totals
-from allocdump.kernel.frames import Kind
-from allocdump.kernel.vmstat import VmStat
+from allocdump.analysis.totals import object_totals, page_totals
+from allocdump.kernel.machine.vmstat import VmStat
+from allocdump.kernel.mm.pages import Kind
 
 from ..dumpdata import CORES_WITH_TRUTH, core, exclude, name, open_core, recorded, run
 
@@ -275,8 +275,8 @@ def test_without_the_list_of_slab_caches():
 
 
 def _sections(dump):
-    from allocdump.dump.memory import Memory
-    from allocdump.kernel.memmap import sections
+    from allocdump.kernel.mm.sections import sections
+    from allocdump.source.memory import Memory
 
     return sections(Memory(dump.prog), dump._opened.vmcoreinfo)
 
@@ -291,7 +291,7 @@ def test_a_stray_reference_is_shown_and_decoded():
     report.sites = report.sites.take(~gone)
     audit = dump.audit()
     assert set(audit.strays) == set(addresses)
-    from allocdump.kernel.codetag import describe_tag
+    from allocdump.kernel.tags.codetag import describe_tag
 
     assert {describe_tag(dump.prog, a) for a in addresses} == {
         "leaked.c:25 [leaked] func:leaked_pages",

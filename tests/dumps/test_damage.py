@@ -6,7 +6,7 @@ from drgn import FaultError
 from drgn.helpers.linux.idr import idr_for_each
 
 import allocdump
-from allocdump.kernel.sites import UNKNOWN
+from allocdump.kernel.tags.sites import UNKNOWN
 
 from ..dumpdata import core, exclude, open_core
 

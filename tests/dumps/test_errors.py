@@ -9,10 +9,10 @@ import sys
 
 import pytest
 
-from allocdump.dump.buildid import inspect
+from allocdump.source.build_id import inspect
 
-from ..dump.test_core import elf_core
 from ..dumpdata import TESTDATA, core, run
+from ..source.test_core import elf_core
 
 QUIET = core("7.2-quiet")
 

@@ -19,11 +19,11 @@ import allocdump
 from allocdump.analysis.leaks import EXPECTED, Confidence
 from allocdump.analysis.paths import node_at
 from allocdump.analysis.reach import Verdict, reach
-from allocdump.dump.memory import Memory
-from allocdump.kernel import graph as graph_module
-from allocdump.kernel import hidden
-from allocdump.kernel.freeobjects import Sheaves
-from allocdump.kernel.graph import read_graph
+from allocdump.graph import disguised as hidden
+from allocdump.graph import edges as graph_module
+from allocdump.graph.edges import read_graph
+from allocdump.kernel.mm.slab_free import Sheaves
+from allocdump.source.memory import Memory
 from tests.dumpdata import CORES_WITH_TRUTH, core, exclude, name, open_core, overwrite, run
 
 REACH = [core(f"{kernel}-reach") for kernel in ("6.12", "7.2", "7.3")]

@@ -11,9 +11,9 @@ import threading
 import pytest
 
 from allocdump.cli.live import held_output
-from allocdump.dump import qmp
-from allocdump.dump.qemu import Guest
 from allocdump.errors import DumpError
+from allocdump.source import qmp
+from allocdump.source.guest import Guest
 
 from ..dumpdata import TESTDATA, core, run, truth
 from ..fakeqemu import fake_qemu

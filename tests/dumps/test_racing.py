@@ -6,9 +6,9 @@ import pytest
 
 import allocdump
 from allocdump.analysis.audit import Cause
-from allocdump.dump.memory import Memory
-from allocdump.kernel.frames import FrameReader, Kind
-from allocdump.kernel.tagref import SiteIndex
+from allocdump.kernel.mm.pages import FrameReader, Kind
+from allocdump.kernel.tags.references import SiteIndex
+from allocdump.source.memory import Memory
 
 from ..dumpdata import core, overwrite
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allocdump.dump.memory import Memory
-from allocdump.kernel.attribution import attribute
-from allocdump.kernel.freeobjects import free_but_in_slabs_use, sheaves
+from allocdump.kernel.mm.attribution import attribute
+from allocdump.kernel.mm.slab_free import free_but_in_slabs_use, sheaves
+from allocdump.source.memory import Memory
 
 from .. import dumpdata
 

@@ -7,14 +7,14 @@ from functools import cache
 
 import pytest
 
-from allocdump.dump.memory import Memory
-from allocdump.kernel.memcg import memory_cgroups
-from allocdump.kernel.oom import oom_events
-from allocdump.kernel.swap import Swap, swap_space
-from allocdump.kernel.tasks import tasks
-from allocdump.kernel.tmpfs import tmpfs_mounts
-from allocdump.kernel.vmstat import VmStat
-from allocdump.kernel.watermarks import zone_states
+from allocdump.kernel.machine.cgroups import memory_cgroups
+from allocdump.kernel.machine.oom import oom_events
+from allocdump.kernel.machine.swap import Swap, swap_space
+from allocdump.kernel.machine.tasks import tasks
+from allocdump.kernel.machine.tmpfs import tmpfs_mounts
+from allocdump.kernel.machine.vmstat import VmStat
+from allocdump.kernel.machine.zones import zone_states
+from allocdump.source.memory import Memory
 
 from ..dumpdata import CORES, core, made, name, open_core
 

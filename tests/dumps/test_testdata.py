@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from allocdump.dump.core import identify
+from allocdump.source.core import identify
 
 from ..dumpdata import CORES, CORES_WITH_TRUTH, FOLDERS, made, name, open_core
 

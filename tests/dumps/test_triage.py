@@ -8,10 +8,10 @@ from functools import cache
 import pytest
 
 import allocdump
-from allocdump.kernel.log import KernelLog
-from allocdump.kernel.oom import oom_events
-from allocdump.kernel.vmstat import VmStat
-from allocdump.render.sentence import text
+from allocdump.kernel.machine.log import KernelLog
+from allocdump.kernel.machine.oom import oom_events
+from allocdump.kernel.machine.vmstat import VmStat
+from allocdump.view.sentence import text
 
 from ..dumpdata import CORES, CORES_WITH_TRUTH, core, exclude, made, name, open_core, run
 

@@ -6,8 +6,8 @@ import re
 import pytest
 
 from allocdump.analysis import report as analysis
-from allocdump.kernel.sites import Evidence
-from allocdump.render import allocinfo
+from allocdump.formats import allocinfo
+from allocdump.kernel.tags.sites import Evidence
 
 from ..dumpdata import CORES_WITH_TRUTH, name, open_core, run, truth
 

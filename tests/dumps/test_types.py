@@ -15,8 +15,8 @@ from drgn.helpers.linux import (
 )
 
 import allocdump
-from allocdump.dump.buildid import inspect
-from allocdump.dump.globals import TYPES
+from allocdump.source.build_id import inspect
+from allocdump.source.globals import TYPES
 
 from ..dumpdata import CORES_WITH_TRUTH, core, name, open_core, run
 

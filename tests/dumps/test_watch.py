@@ -18,8 +18,8 @@ from drgn import offsetof
 
 import allocdump
 from allocdump.cli import cli, watch
-from allocdump.kernel import sampler
-from allocdump.kernel.counters import per_cpu_offsets
+from allocdump.kernel.tags import sampler
+from allocdump.kernel.tags.counters import per_cpu_offsets
 
 from ..dumpdata import core, overwrite, run
 from ..fakeqemu import fake_qemu

@@ -12,8 +12,8 @@ from drgn.helpers.linux.mm import pfn_to_page, virt_to_page
 from drgn.helpers.linux.pid import find_task
 
 import allocdump
-from allocdump import helpers
-from allocdump.helpers import (
+from allocdump.drgn import helpers
+from allocdump.drgn.helpers import (
     address_alloc_tag,
     alloc_tag,
     alloc_tag_counters,

@@ -7,7 +7,7 @@ from drgn import Object
 from drgn.helpers.linux.mm import pfn_to_page
 from drgn.helpers.linux.slab import find_slab_cache
 
-from allocdump.helpers import (
+from allocdump.drgn.helpers import (
     alloc_tag_arrays,
     page_alloc_tag,
     page_alloc_tag_arrays,

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from drgn.cli import _displayhook, default_globals
 
-from allocdump import helpers
-from allocdump.helpers import alloc_tag, arrays
+from allocdump.drgn import helpers
+from allocdump.drgn.helpers import alloc_tag, arrays
 
 from ..dumpdata import core, open_core
 

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Who keeps memory alive: dominators of allocations, from the roots on.
+
+A holder *retains* what would be lost with it: what is reached through it alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import igraph
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import breadth_first_order
+from scipy.sparse.linalg import spsolve_triangular
+
+from ..graph.edges import Graph
+from .reach import I32, NEVER, Int, Reach, ends, rows
+
+TOP = -1
+"""Dominator of roots, and of what is reached from several."""
+
+
+@dataclass
+class Dominators:
+    """The dominator tree over nodes and roots, numbered as in the graph."""
+
+    graph: Graph
+    reach: Reach
+    parent: I32
+    """Immediate dominator, or TOP; -2 for what is not reached. Shape (nodes + roots,)."""
+    bytes: Int
+    """Retained: its own and those of all that it dominates."""
+    allocations: Int
+
+    def holder(self) -> I32:
+        """The root that dominates each node and root; TOP if several reach it."""
+        count = len(self.graph.nodes)
+        # Nodes below the top stand for themselves; follow the others upwards.
+        up = ends(np.where(self.parent < 0, np.arange(len(self.parent)), self.parent))
+        return np.where(up >= count, up, TOP).astype(np.int32)
+
+
+def dominators(reach: Reach) -> Dominators:
+    """The dominator tree of all that is reached.
+
+    What a root of one tier reaches, later tiers do not share (:class:`.roots.Tier`).
+    """
+    graph = reach.graph
+    nodes, size = len(graph.nodes), len(graph.nodes) + len(graph.roots)
+    tier = np.append(reach.tier, np.array([r.tier for r in graph.roots], np.uint8))
+    keep = (tier[graph.source] <= tier[graph.target]) & (tier[graph.source] != NEVER)
+    source, target = graph.source[keep], graph.target[keep]
+    start = np.unique(source[source >= nodes])
+    source = np.append(source, np.full(len(start), size, np.int32))
+    target = np.append(target, start)
+    order, _ = breadth_first_order(rows(source, target, size + 1), size)
+    # Numbered in that order, a dominator comes before what it dominates.
+    place = np.full(size + 1, -1, np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    edges = np.column_stack((place[source], place[target])).astype(np.int64)
+    tree = igraph.Graph(n=len(order), edges=edges, directed=True).dominator(0, mode="out")
+    above = np.array(tree, np.int64)
+    parent = np.full(size, -2, np.int32)
+    parent[order[1:]] = np.where(above[1:] == 0, TOP, order[above[1:]])
+    own = np.zeros((size + 1, 2))
+    own[:nodes, 0], own[:nodes, 1] = graph.nodes.size, graph.nodes.calls
+    total = np.zeros((size, 2), np.int64)
+    total[order[1:]] = _subtree_sums(above, own[order])[1:]
+    return Dominators(graph, reach, parent, total[:, 0], total[:, 1])
+
+
+def _subtree_sums(parent: Int, own: npt.NDArray[np.float64]) -> Int:
+    """Sums over the subtrees of a tree whose parents come before their children.
+
+    As the solution of x - children's x = own, a triangular system.
+    """
+    count = len(parent)
+    child = np.arange(1, count)
+    diagonal = np.arange(count)
+    matrix = csr_array(
+        (
+            np.append(np.ones(count), np.full(count - 1, -1.0)),
+            (np.append(diagonal, parent[1:]), np.append(diagonal, child)),
+        ),
+        shape=(count, count),
+    )
+    sums = spsolve_triangular(matrix, own, lower=False, unit_diagonal=True)
+    return np.asarray(np.rint(sums), np.int64)
+
+
+@dataclass
+class Holding:
+    """A holder, or allocations of one site that it holds, and what is retained by them."""
+
+    root: int | None
+    """Number among the graph's roots; None for a site, or for :attr:`shared`."""
+    site: int | None
+    """Row of the site; None for holders."""
+    bytes: int
+    allocations: int
+    children: list[Holding] = field(default_factory=list)
+
+    @property
+    def shared(self) -> bool:
+        """What several roots hold together."""
+        return self.root is None and self.site is None
+
+
+def holdings(tree: Dominators, depth: int) -> list[Holding]:
+    """Holders, and below them what they hold by site; most first.
+
+    Allocations of one site that hold one another, like the records of a list, are taken
+    together.
+
+    :param depth: levels of sites below the holders
+    """
+    graph, count = tree.graph, len(tree.graph.nodes)
+    roots = count + np.flatnonzero((tree.parent[count:] == TOP) & (tree.bytes[count:] > 0))
+    top = [
+        Holding(r - count, None, int(tree.bytes[r]), int(tree.allocations[r]))
+        for r in roots.tolist()
+    ]
+    # In which holding each node and root is, as far as levels go.
+    group = np.full(len(tree.parent), -1, np.int64)
+    group[roots] = np.arange(len(roots))
+    head = _heads(tree)
+    begins = (head == np.arange(count)) & (tree.parent[:count] > -2)
+    above = tree.parent[:count].astype(np.int64)
+    loose = np.flatnonzero(begins & (above == TOP))
+    top.append(
+        Holding(None, None, int(tree.bytes[loose].sum()), int(tree.allocations[loose].sum()))
+    )
+    found = top.copy()
+    for _ in range(depth):
+        into = np.where(above >= 0, group[above], -1)
+        into[loose] = len(roots)
+        new = np.flatnonzero(begins & (into >= 0) & (group[:count] < 0))
+        pair, which = np.unique(into[new] << 32 | graph.nodes.site[new], return_inverse=True)
+        sums = [
+            np.bincount(which, c[new]).astype(np.int64).tolist()
+            for c in (tree.bytes, tree.allocations)
+        ]
+        first = len(found)
+        for key, size, calls in zip(pair.tolist(), *sums, strict=True):
+            found.append(Holding(None, key & 0xFFFF_FFFF, size, calls))
+            found[key >> 32].children.append(found[-1])
+        group[new] = first + which
+        # Those further down a chain belong to its holding.
+        group[:count] = np.where(group[:count] < 0, group[head], group[:count])
+    for holding in found:
+        holding.children.sort(key=lambda h: -h.bytes)
+    return sorted((h for h in top if h.bytes), key=lambda h: -h.bytes)
+
+
+def _heads(tree: Dominators) -> Int:
+    """For each node, the first of the chain of nodes of one site that dominate one another."""
+    count, site = len(tree.graph.nodes), tree.graph.nodes.site
+    parent = tree.parent[:count].astype(np.int64)
+    inside = (parent >= 0) & (parent < count)
+    up = np.arange(count)
+    same = np.flatnonzero(inside)
+    same = same[site[parent[same]] == site[same]]
+    up[same] = parent[same]
+    return ends(up)
+
+
+def nearest_root(reach: Reach) -> I32:
+    """The root that each node is reached from first; -1 if none. Shape (nodes,)."""
+    count = len(reach.graph.nodes)
+    before = reach.before.astype(np.int64)
+    up = ends(np.where(before < 0, np.arange(len(before)), before))
+    return np.where(up[:count] >= count, up[:count] - count, -1).astype(np.int32)
+
+
+@dataclass
+class Holder:
+    """Who holds memory of a site."""
+
+    site: int
+    """Row of the site."""
+    root: int | None
+    """The only root that reaches it; None if several do, or none."""
+    nearest: int | None
+    """The root that reaches it first; None if none does."""
+    bytes: int
+    """Of the site's allocations themselves."""
+    allocations: int
+
+
+def holders_of(tree: Dominators, sites: npt.NDArray[np.intp]) -> list[Holder]:
+    """Who holds the memory of the given sites (rows), most first."""
+    nodes = tree.graph.nodes
+    count, none = len(nodes), len(tree.graph.roots)
+    node = np.flatnonzero(np.isin(nodes.site, sites))
+    root = tree.holder()[node].astype(np.int64)
+    root = np.where(root >= count, root - count, none)
+    nearest = nearest_root(tree.reach)[node].astype(np.int64)
+    nearest = np.where(nearest >= 0, nearest, none)
+    key = (nodes.site[node].astype(np.int64) * (none + 1) + root) * (none + 1) + nearest
+    keys, which = np.unique(key, return_inverse=True)
+    size, calls = (np.bincount(which, c[node]).astype(np.int64) for c in (nodes.size, nodes.calls))
+    found = []
+    for i, k in enumerate(keys.tolist()):
+        r, n = k // (none + 1) % (none + 1), k % (none + 1)
+        found.append(
+            Holder(
+                k // (none + 1) ** 2,
+                None if r == none else r,
+                None if n == none else n,
+                int(size[i]),
+                int(calls[i]),
+            )
+        )
+    return sorted(found, key=lambda h: -h.bytes)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Pages and objects by site, out of batches of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..kernel.mm.allocations import ObjectBatch, PageBatch, Zone
+
+Int = npt.NDArray[np.int64]
+
+
+@dataclass
+class PageFilter:
+    """Which allocations of pages are wanted; None is any."""
+
+    sites: npt.NDArray[np.bool_]
+    """Shape (number of sites,)."""
+    order: int | None = None
+    zones: list[Zone] | None = None
+
+    def choose(self, batch: PageBatch) -> PageBatch:
+        keep = batch.site >= 0
+        keep &= self.sites[np.where(keep, batch.site, 0)]
+        if self.order is not None:
+            keep &= batch.pages == 1 << self.order
+        if self.zones is not None:
+            inside = np.zeros(len(keep), np.bool_)
+            for zone in self.zones:
+                inside |= (batch.pfn >= zone.pfn) & (batch.pfn < zone.pfn + zone.spanned)
+            keep &= inside
+        return batch.take(keep)
+
+
+@dataclass
+class PageTotals:
+    """Pages by site, largest first; columns of shape (number of rows,)."""
+
+    site: Int
+    pages: Int
+    calls: Int
+    inferred: Int
+    """Pages whose order was inferred."""
+    orders: Int
+    """Number of allocations by order: shape (number of rows, 12)."""
+
+
+def page_totals(batches: Iterable[PageBatch], sites: int) -> PageTotals:
+    """Add up pages by site."""
+    pages, calls, inferred = np.zeros((3, sites), np.int64)
+    orders = np.zeros((sites, 12), np.int64)
+    for batch in batches:
+        pages += _sum(batch.site, batch.pages, sites)
+        calls += np.bincount(batch.site, minlength=sites)
+        inferred += _sum(batch.site, np.where(batch.inferred, batch.pages, 0), sites)
+        order = np.minimum(np.log2(batch.pages), 11).astype(np.int64)
+        orders += np.bincount(batch.site * 12 + order, minlength=12 * sites).reshape(sites, 12)
+    rows = np.flatnonzero(pages)
+    rows = rows[np.argsort(-pages[rows], kind="stable")]
+    return PageTotals(rows, pages[rows], calls[rows], inferred[rows], orders[rows])
+
+
+@dataclass
+class ObjectFilter:
+    """Which objects are wanted; caches None is any, and per-CPU objects, too."""
+
+    sites: npt.NDArray[np.bool_]
+    caches: npt.NDArray[np.bool_] | None = None
+    """Shape (number of caches,)."""
+
+    def choose(self, batch: ObjectBatch) -> ObjectBatch:
+        keep = batch.site >= 0
+        keep &= self.sites[np.where(keep, batch.site, 0)]
+        if self.caches is not None:
+            of_slab = batch.cache >= 0
+            keep &= of_slab & self.caches[np.where(of_slab, batch.cache, 0)]
+        return batch.take(keep)
+
+
+@dataclass
+class ObjectTotals:
+    """Objects by site and cache, largest first; columns of shape (number of rows,)."""
+
+    site: Int
+    cache: Int
+    """-1 for per-CPU objects."""
+    objects: Int
+    bytes: Int
+    used: Int
+    """Bytes that their users can use; the rest is lost to alignment and metadata."""
+
+
+def object_totals(batches: Iterable[ObjectBatch], caches: int) -> ObjectTotals:
+    """Add up objects by site and cache."""
+    # A cell is a site and a cache. Few of all those possible are in use.
+    parts = [np.zeros((4, 0), np.int64)]
+    for batch in batches:
+        cell, where = np.unique(
+            batch.site.astype(np.int64) * (caches + 1) + batch.cache + 1, return_inverse=True
+        )
+        count = np.bincount(where, minlength=len(cell))
+        sums = (_sum(where, values, len(cell)) for values in (batch.size, batch.used))
+        parts.append(np.stack([cell, count, *sums]))
+    cells, *columns = np.concatenate(parts, axis=1)
+    cell, where = np.unique(cells, return_inverse=True)
+    count, size, used = (_sum(where, column, len(cell)) for column in columns)
+    rows = np.argsort(-size, kind="stable")
+    cell = cell[rows]
+    return ObjectTotals(
+        cell // (caches + 1), cell % (caches + 1) - 1, count[rows], size[rows], used[rows]
+    )
+
+
+def _sum(index: npt.NDArray[np.integer], values: Int, length: int) -> Int:
+    # bincount's weights are floats: exact up to 2^53.
+    return np.bincount(index, values, length).astype(np.int64)

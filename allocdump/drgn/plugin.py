@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""drgn plugin: allocdump's commands in any drgn session on a Linux kernel.
+
+drgn imports this whenever it opens something, so nothing else is loaded before a command is used.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from drgn import Program, ProgramFlags
+from drgn.commands import DEFAULT_COMMAND_NAMESPACE, ParsedCommand, parse_shell_command
+
+from ..commands import in_drgn
+
+
+class _Command:
+    """A :class:`drgn.commands.Command` that runs a command of the command line."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def description(self) -> str:
+        from . import session
+
+        return session.description(self._name)
+
+    def format_usage(self) -> str:
+        from . import session
+
+        return session.usage(self._name)
+
+    def format_help(self, *, indent: str = "") -> str:
+        from . import session
+
+        return textwrap.indent(session.help_text(self._name), indent)
+
+    def enabled(self, prog: Program) -> bool:
+        return bool(prog.flags & ProgramFlags.IS_LINUX_KERNEL)
+
+    def parse(self, source: str, /) -> ParsedCommand[Sequence[str]]:
+        return parse_shell_command(source)
+
+    def run(self, prog: Program, name: str, args: Sequence[str], /, **_: Any) -> None:
+        from . import session
+
+        session.run(prog, name, args)
+
+
+for _name in in_drgn():
+    DEFAULT_COMMAND_NAMESPACE.register(_name, _Command(_name))

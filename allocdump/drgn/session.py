@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The commands within a drgn session, where a program is open already.
+
+A command is named as it is there: ``allocinfo``, not ``report``. It has all its options but
+those that tell what to open.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Sequence
+from functools import cache
+
+import click
+from drgn import Program, ProgramFlags
+from drgn.commands import CommandArgumentError, CommandError
+
+from .. import from_program
+from ..api import Dump
+from ..cli import CONTEXT, load
+from ..cli.failures import explain
+from ..cli.options import OPENING
+from ..commands import in_drgn
+
+_CACHED = "allocdump"
+
+
+def run(prog: Program, name: str, args: Sequence[str]) -> None:
+    """Run a command on a program, with output to sys.stdout and warnings to sys.stderr.
+
+    :raises CommandError: with one sentence, if it fails
+    """
+    try:
+        with _context(name, args) as context:
+            context.obj = lambda: dump_of(prog)
+            context.command.invoke(context)
+    except click.exceptions.Exit:
+        pass  # --help
+    except click.UsageError as e:
+        raise CommandArgumentError(f"{name}: {e.format_message()}") from None
+    except BrokenPipeError:
+        raise  # drgn knows: the reader of the pipe went away
+    except Exception as e:
+        raise CommandError(explain(e)[0]) from None
+
+
+def dump_of(prog: Program) -> Dump:
+    """The program as allocdump sees it: kept with it, unless it runs and changes."""
+    dump: Dump | None = prog.cache.get(_CACHED)
+    if dump is None:
+        finders = prog.registered_type_finders()
+        dump = from_program(prog)
+        if prog.registered_type_finders() != finders:
+            click.echo(
+                "allocdump: no debugging information is loaded; types are those of the BTF"
+                " in the kernel's memory.",
+                err=True,
+            )
+        keep(dump)
+    return dump
+
+
+def keep(dump: Dump) -> None:
+    """Let the commands on its program use *dump*."""
+    if not dump.prog.flags & ProgramFlags.IS_LIVE:
+        dump.prog.cache[_CACHED] = dump
+
+
+def description(name: str) -> str:
+    """What the command does, in one line."""
+    return _command(name).get_short_help_str(limit=200)
+
+
+def usage(name: str) -> str:
+    """How to call it, in one line."""
+    command = _command(name)
+    return " ".join([name, *command.collect_usage_pieces(click.Context(command))])
+
+
+def help_text(name: str) -> str:
+    """All that --help says."""
+    command = _command(name)
+    return command.get_help(click.Context(command, info_name=f"%{name}", **CONTEXT))
+
+
+def _context(name: str, args: Sequence[str]) -> click.Context:
+    return _command(name).make_context(f"%{name}", list(args), **CONTEXT)
+
+
+@cache
+def _command(name: str) -> click.Command:
+    command = copy.copy(load(in_drgn()[name]))
+    command.params = [p for p in command.params if p.name not in OPENING]
+    command.help = _reworded(command.help or "")
+    return command
+
+
+def _reworded(text: str) -> str:
+    """Help with commands as they are written here; nothing can be piped into them."""
+    here = {command: name for name, command in in_drgn().items()}
+
+    def rename(found: re.Match[str]) -> str:
+        return f"%{here[found[1]]}" if found[1] in here else found[0]
+
+    text = re.sub(r"\ballocdump (\w+)(?: vmcore)?\b", rename, text)
+    return "".join(line for line in text.splitlines(keepends=True) if "| %" not in line)

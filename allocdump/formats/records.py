@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The report as JSON and CSV: the same records, exact numbers.
+
+The JSON is described in docs/report-json.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from ..analysis.report import Report, Rows, Total
+from ..kernel.tags.sites import Evidence
+from .saved import EVIDENCE, SCHEMA, VERSION
+from .spreadsheet import csv_lines
+
+SITE_FIELDS = (
+    "file", "line", "function", "module", "bytes", "calls", "average", "share",
+    "evidence", "inaccurate", "unloaded", "inferred_name", "address",
+)  # fmt: skip
+GROUP_FIELDS = ("name", "bytes", "calls", "average", "share", "sites")
+
+
+def records(rows: Rows, whole: Total) -> Iterator[dict[str, Any]]:
+    """One dictionary per row, with the fields of a site or a group.
+
+    What nothing in the dump tells is None: the calls of a site whose size is from the
+    kernel log, both numbers of one whose counters are gone.
+    """
+    averages = rows.average().tolist()
+    sites = rows.sites
+    for i in range(len(rows)):
+        size, calls = int(rows.bytes[i]), int(rows.calls[i])
+        numbers: dict[str, Any] = {
+            "bytes": size,
+            "calls": calls,
+            "average": averages[i],
+            "share": size / whole.bytes if whole.bytes > 0 else 0.0,
+        }
+        if sites is None:
+            yield {"name": rows.name[i], **numbers, "sites": int(rows.count[i])}
+            continue
+        if sites.unloaded[i] and sites.evidence[i] != Evidence.COUNTER:
+            numbers["calls"] = numbers["average"] = None
+            if sites.evidence[i] == Evidence.NONE:
+                numbers["bytes"] = numbers["share"] = None
+        yield {
+            "file": sites.file[i],
+            "line": int(sites.line[i]),
+            "function": sites.function[i],
+            "module": sites.module[i] or None,
+            **numbers,
+            "evidence": EVIDENCE[Evidence(sites.evidence[i])],
+            "inaccurate": bool(sites.inaccurate[i]),
+            "unloaded": bool(sites.unloaded[i]),
+            "inferred_name": bool(sites.inferred[i]),
+            "address": f"{int(sites.address[i]):#x}",
+        }
+
+
+def as_json(report: Report, rows: Rows, shown: Total, whole: Total) -> str:
+    """The report as one JSON document."""
+    origin, system, done = report.origin, report.origin.system, report.completeness
+    document = {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "kernel": {
+            "release": system.release,
+            "version": system.version,
+            "machine": system.machine,
+            "hostname": system.hostname,
+            "crash_time": system.crash_time.isoformat() if system.crash_time else None,
+            "crash_reason": origin.reason or None,
+        },
+        "dump": {
+            "path": origin.core,
+            "format": origin.format,
+            "types": origin.types,
+            "state": origin.state,
+        },
+        "profiling": {
+            "state": origin.profiling.state,
+            "compressed": origin.profiling.compressed,
+        },
+        "code_tag_types": [vars(t) for t in report.types],
+        "completeness": {
+            "complete": done.complete,
+            "sites_expected": done.expected,
+            "sites_found": done.found,
+            "sites_without_name": done.unnamed,
+            "sites_without_counters": done.uncounted,
+            "sites_moved": None if report.moved is None else int(report.moved.sum()),
+        },
+        "warnings": report.warnings,
+        "total": vars(whole),
+        "chosen": vars(shown),
+        "group_by": rows.by,
+        "rows": list(records(rows, whole)),
+    }
+    return json.dumps(document, indent=1) + "\n"
+
+
+def as_csv(rows: Rows, whole: Total) -> str:
+    """A header line and one line per row."""
+    fields = GROUP_FIELDS if rows.sites is None else SITE_FIELDS
+    return "".join(csv_lines(records(rows, whole), fields))

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Pointers that are no plain addresses, each kind a rule of its own.
+
+What needs no rule: tag bits in low bits, as in xarrays, maple trees, red-black trees,
+``memcg_data`` and ``page->mapping``, leave an address within the allocation.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+
+import numpy as np
+import numpy.typing as npt
+from drgn import Program, offsetof, sizeof
+from drgn.helpers.linux.list import list_for_each_entry
+
+from ..kernel.machine.modules import loaded_modules
+from ..kernel.mm.page_tables import Level, PageTables
+from ..kernel.mm.pages import PAGE_SHIFT
+from ..kernel.mm.slab_free import Sheaves
+from ..kernel.walk import ReadErrors
+from ..source.memory import PAGE, U64
+from .nodes import NOTHING, Area, Codes, NodeKind, Spans, root_code
+from .roots import Tier
+from .scan import Scanner
+
+_KERNEL_HALF = 1 << 63
+_KERNEL_MAP = 0xFFFF_FFFF_8000_0000
+_FIXMAP = 0xFFFF_FFFF_FF00_0000
+"""Documentation/arch/x86/x86_64/mm.rst: __START_KERNEL_map, and what follows the modules."""
+
+_LARGEST = 512
+"""Page frames of a large page of 2 MiB; larger ones map no single allocation."""
+
+_MAX_RANGES = 1 << 16
+
+
+def page_extensions(scanner: Scanner) -> None:
+    """``mem_section->page_ext`` is biased, so that absolute page frame numbers index it.
+
+    Mirrors ``init_section_page_ext()`` in ``mm/page_ext.c``.
+    """
+    sections = [s for s in scanner.heap.index.sections if s.page_ext]
+    if not sections:
+        return
+    size = scanner.memory.prog["page_ext_size"].value_()
+    starts = [np.arange(s.page_ext & -PAGE, s.page_ext + s.pages * size, PAGE) for s in sections]
+    addresses = np.concatenate(starts).astype(np.uint64)
+    root = root_code(scanner.heap.roots.add("mem_section", Tier.NAMED, "kernel"))
+    target = scanner.pointers.targets(addresses)
+    scanner.links.add(np.full(len(target), root, np.int32), target)
+
+
+def page_tables(scanner: Scanner, vmcoreinfo: str) -> None:
+    """Tables point at tables by physical addresses, and at memory that is mapped.
+
+    The direct map shows all memory, and vmalloc space what areas hold: what is mapped
+    there is not held by that. What is mapped elsewhere is: struct pages, espfix stacks.
+    """
+    heap, memory = scanner.heap, scanner.memory
+    five = re.search(r"^NUMBER\(pgtable_l5_enabled\)=1$", vmcoreinfo, re.MULTILINE)
+    tables = PageTables(memory, heap.direct_map, bool(five))
+    root = root_code(heap.roots.add("page tables", Tier.OTHER))
+    top = np.array([_kernel_top(scanner, vmcoreinfo)], np.uint64)
+    if top[0]:
+        for level in tables.walk(top, _KERNEL_HALF, (1 << 64) - 1, leaves=False):
+            _link_tables(scanner, level, root)
+        memmap, _ = heap.index.memmap_bounds
+        for low, high in ((memmap, _KERNEL_MAP - 1), (_FIXMAP, (1 << 64) - 1)):
+            for level in tables.walk(top, low, high, leaves=True):
+                _link_mapped(scanner, level, root)
+    for level in tables.walk(_user_tops(scanner), 0, _KERNEL_HALF - 1, leaves=False):
+        _link_tables(scanner, level, root)
+
+
+def _kernel_top(scanner: Scanner, vmcoreinfo: str) -> int:
+    found = re.search(r"^SYMBOL\(swapper_pg_dir\)=([0-9a-f]+)$", vmcoreinfo, re.MULTILINE)
+    return int(found[1], 16) if found else 0
+
+
+def _user_tops(scanner: Scanner) -> U64:
+    """Top tables of all address spaces."""
+    offset = offsetof(scanner.memory.prog.type("struct mm_struct"), "pgd")
+    spaces = scanner.heap.objects_of("mm_struct")
+    words, _ = scanner.memory.words(spaces + np.uint64(offset))
+    return np.unique(words[words != 0])
+
+
+def _link_tables(scanner: Scanner, level: Level, root: int) -> None:
+    heap = scanner.heap
+    rows = np.flatnonzero(level.is_table)
+    base = np.uint64(heap.direct_map)
+    source = heap.at(level.table[rows] + base)
+    source = np.where(source == NOTHING, root, source)
+    scanner.links.add(source, heap.at(level.target[rows] + base))
+
+
+def _link_mapped(scanner: Scanner, level: Level, root: int) -> None:
+    mapped = level.target[~level.is_table]
+    # The processor does not look at the low bits of large pages' addresses.
+    pfn = (mapped >> np.uint64(PAGE_SHIFT)).view(np.int64) & -level.pages
+    pfn = (pfn[:, None] + np.arange(min(level.pages, _LARGEST))).ravel()
+    target = scanner.heap.of_pages(pfn)
+    scanner.links.add(np.full(len(target), root, np.int32), target)
+
+
+def vmalloc_areas(scanner: Scanner) -> None:
+    """A ``struct vm_struct`` stands for its area: some keep nothing else of it.
+
+    The allocator's own trees and arrays, which have all areas, hold none of them: see
+    :func:`bookkeeping`. As ``kmemleak_vmalloc()`` has it.
+    """
+    heap = scanner.heap
+    root = root_code(heap.roots.add("vmalloc areas", Tier.OTHER))
+    code = np.array([a.code for a in heap.areas], np.int32)
+    code[code == NOTHING] = root
+    address = np.array([a.vm.vm_struct for a in heap.areas], np.uint64)
+    vm_struct = scanner.pointers.targets(address)
+    scanner.links.add(code, vm_struct)
+    scanner.links.add(vm_struct, code)
+
+
+def dead_stacks(scanner: Scanner, stack_sites: npt.NDArray[np.intp]) -> None:
+    """A dead task's stack waits for a grace period with a callback at its bottom.
+
+    Mirrors ``struct vm_stack`` in ``kernel/fork.c``; a live stack does not reach so far.
+    """
+    heap = scanner.heap
+    try:
+        size = sizeof(scanner.memory.prog.type("struct vm_stack"))
+    except LookupError:
+        return  # stacks are not in vmalloc areas
+    code = np.array([a.code for a in heap.areas], np.int32)
+    start = np.array([a.vm.start for a in heap.areas], np.uint64)
+    stacks = (code >= 0) & np.isin(heap.nodes.site[np.maximum(code, 0)], stack_sites)
+    code, start = code[stacks], start[stacks]
+    offsets = np.arange(0, size, 8, dtype=np.uint64)
+    words, _ = scanner.memory.words((start[:, None] + offsets).ravel())
+    scanner.links.add(np.repeat(code, len(offsets)), scanner.pointers.targets(words))
+
+
+def replaced_vmcoreinfo(scanner: Scanner, sites: npt.NDArray[np.intp]) -> None:
+    """In the moment of the crash, ``vmcoreinfo_data`` is made to point at a copy.
+
+    Mirrors ``crash_save_vmcoreinfo()`` in ``kernel/vmcore_info.c``.
+
+    :param sites: rows of the sites that allocate it
+    """
+    heap = scanner.heap
+    root = root_code(heap.roots.add("vmcoreinfo_data before the crash", Tier.NAMED, "kernel"))
+    node = np.flatnonzero(np.isin(heap.nodes.site, sites)).astype(np.int32)
+    scanner.links.add(np.full(len(node), root, np.int32), node)
+
+
+def unloaded_modules(scanner: Scanner, tags: U64, loaded: Codes) -> None:
+    """Linux 6.10 to 6.12 keeps the data of an unloaded module for the tags in it, while
+    memory of theirs is alive. Nothing else in it is in use: what it points at is nobody's.
+
+    :param tags: addresses of the tags of unloaded modules
+    :param loaded: areas of loaded modules
+    """
+    heap = scanner.heap
+    try:
+        scanner.memory.prog.symbol("module_tags")
+        return  # where tags have lain since Linux 6.13
+    except LookupError:
+        pass
+    code = heap.vmalloc.find(tags)
+    # Its read-only data are areas of their own, by the same call site.
+    site = heap.nodes.site
+    same = np.isin(site, site[code[code >= 0]]) & (heap.nodes.kind == NodeKind.VMALLOC)
+    same[loaded] = False
+    code = np.flatnonzero(same).astype(np.int32)
+    heap.skip(code)
+    root = root_code(heap.roots.add("tags of unloaded modules", Tier.OTHER))
+    scanner.links.add(np.full(len(code), root, np.int32), code)
+
+
+def loaded_module_areas(scanner: Scanner) -> Codes:
+    """The vmalloc areas of loaded modules: what is in them is the modules' variables'."""
+    starts = []
+    for module in loaded_modules(scanner.memory.prog).modules:
+        with suppress(*ReadErrors):
+            starts += [start for start, _ in module.regions()]
+    code = np.unique(scanner.heap.vmalloc.find(np.array(starts, np.uint64)))
+    return code[code >= 0]
+
+
+def bookkeeping(prog: Program, areas: list[Area]) -> Spans:
+    """Words by which the vmalloc allocator knows all areas."""
+    spans = []
+    for struct, member in (
+        ("vmap_area", "va_start"),
+        ("vmap_area", "va_end"),
+        ("vmap_area", "vm"),
+        ("vm_struct", "addr"),
+    ):
+        offset = offsetof(prog.type(f"struct {struct}"), member)
+        spans += [(getattr(a.vm, struct) + offset, 8) for a in areas]
+    spans += [(a.vm.page_array, 8 * a.vm.pages) for a in areas if a.code >= 0]
+    table = np.array(spans, np.uint64).reshape(-1, 2)
+    return Spans.of(table[:, 0], table[:, 0] + table[:, 1], np.zeros(len(table), np.int32))
+
+
+def kcore_ranges(prog: Program) -> Spans:
+    """``struct kcore_list`` tells where ranges of memory begin, not that they are used.
+
+    Mirrors ``fs/proc/kcore.c``.
+    """
+    starts: list[int] = []
+    with suppress(*ReadErrors):
+        offset = offsetof(prog.type("struct kcore_list"), "addr")
+        for entry in list_for_each_entry(
+            "struct kcore_list", prog["kclist_head"].address_of_(), "list"
+        ):
+            starts.append(entry.value_() + offset)
+            if len(starts) > _MAX_RANGES:
+                break
+    start = np.array(starts, np.uint64)
+    return Spans.of(start, start + np.uint64(8), np.zeros(len(start), np.int32))
+
+
+def stale_ends(found: Sheaves) -> Spans:
+    """The unused ends of sheaves, which keep the addresses of what was taken from them."""
+    array = found.address + np.uint64(found.objects)
+    start, end = (array + n.astype(np.uint64) * np.uint64(8) for n in (found.size, found.capacity))
+    return Spans.of(start, end, np.zeros(len(found), np.int32))

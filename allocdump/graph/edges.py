@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The graph of all allocations: who points into whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..kernel.mm.attribution import Progress
+from ..kernel.mm.slab_free import Sheaves, sheaves
+from ..kernel.tags.roles import Role, role
+from ..kernel.tags.sites import Sites
+from ..kernel.walk import ReadErrors
+from ..source.memory import Bool, Memory
+from . import disguised as hidden
+from .build import build_heap
+from .nodes import Heap, Nodes, Spans
+from .roots import Root
+from .scan import Scanner
+from .task_roots import scan_tasks
+from .unreferenced import mark_untagged
+from .variable_roots import scan_variables
+
+
+@dataclass
+class Graph:
+    """Allocations, roots, and the pointers between them.
+
+    Nodes come first in the numbering, the roots follow.
+    """
+
+    nodes: Nodes
+    roots: list[Root]
+    source: npt.NDArray[np.int32]
+    """Node or root that points: shape (links,), ascending, no pair twice."""
+    target: npt.NDArray[np.int32]
+    """Node that it points into."""
+    exact: Bool
+    """Nodes whose first byte is pointed at: shape (nodes,)."""
+    torn: npt.NDArray[np.int32]
+    """Nodes and roots of which a part is not in the dump: who knows what it points at."""
+    blind: list[str]
+    """Sentences on memory that is not in the dump and that no node or root stands for."""
+    scanner: Scanner
+    """Finds pointers again, for those who ask where one is."""
+
+
+def read_graph(
+    memory: Memory,
+    vmcoreinfo: str,
+    sites: Sites,
+    progress: Progress | None = None,
+) -> Graph:
+    """Read all memory that may hold pointers.
+
+    :raises LookupError: if the kernel's types lack what this needs
+    """
+    roles = np.array(
+        [role(f, m) for f, m in zip(sites.function, sites.module, strict=True)], np.object_
+    )
+    heap = build_heap(memory, vmcoreinfo, sites.address, roles, progress)
+    scanner = Scanner(memory, heap, sites.address)
+    blind = heap.problems.copy()
+    if heap.unreadable_frames:
+        blind.append(f"{heap.unreadable_frames:,} struct pages are not in the dump")
+    found = _sheaves(memory, heap, blind)
+    mark_untagged(memory, heap, found)
+    scanner.stale = Spans.join(
+        hidden.stale_ends(found),
+        hidden.bookkeeping(memory.prog, heap.areas),
+        hidden.kcore_ranges(memory.prog),
+    )
+    hidden.page_extensions(scanner)
+    hidden.page_tables(scanner, vmcoreinfo)
+    hidden.vmalloc_areas(scanner)
+    hidden.dead_stacks(scanner, np.flatnonzero(roles == Role.STACK))
+    own = sites.module == ""
+    vmcoreinfo_sites = np.flatnonzero(own & (sites.function == "crash_save_vmcoreinfo_init"))
+    hidden.replaced_vmcoreinfo(scanner, vmcoreinfo_sites)
+    loaded = hidden.loaded_module_areas(scanner)
+    heap.skip(loaded)
+    hidden.unloaded_modules(scanner, sites.address[sites.unloaded], loaded)
+    scanner.contents(progress)
+    scanner.percpu()
+    if scanner.percpu_holes:
+        blind.append(f"{scanner.percpu_holes:,} pages of per-CPU memory are not in the dump")
+    blind += scan_variables(scanner) + scan_tasks(scanner)
+    source, target = scanner.links.pairs()
+    return Graph(
+        heap.nodes, heap.roots.all, source, target, scanner.exact, scanner.torn(), blind, scanner
+    )
+
+
+def _sheaves(memory: Memory, heap: Heap, blind: list[str]) -> Sheaves:
+    try:
+        return sheaves(memory, heap.caches)
+    except ReadErrors as e:
+        blind.append(f"the sheaves of slab caches are unreadable: {e}")
+        return Sheaves.none()

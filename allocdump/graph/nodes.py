@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Every allocation as a node, and which node an address is in.
+
+Nodes are what carries a call site: slab objects, page allocations, vmalloc areas with their
+pages, per-CPU objects. All else that is in use belongs to a root (:mod:`.roots`): it may
+hold pointers, but nobody judges whether it is still needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arrays import Columns
+from ..kernel.mm.pages import PAGE_SHIFT
+from ..kernel.mm.sections import Section
+from ..kernel.mm.slab import Cache
+from ..kernel.mm.vmalloc import VmArea
+from ..kernel.tags.references import Rows
+from ..source.memory import U64, Bool
+from .roots import Roots
+
+Int = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int32]
+"""Numbers of nodes, :data:`NOTHING`, or :func:`root_code` of roots."""
+
+PAGE = 1 << PAGE_SHIFT
+NOTHING = -1
+"""No node: free memory, or none."""
+
+
+def root_code(root: int) -> int:
+    """How a root stands among the numbers of nodes."""
+    return -2 - root
+
+
+class NodeKind(IntEnum):
+    """What an allocation is."""
+
+    OBJECT = 0
+    PAGES = 1
+    VMALLOC = 2
+    PERCPU = 3
+
+
+@dataclass
+class Nodes(Columns):
+    """Allocations with a call site; columns of shape (number of nodes,)."""
+
+    address: U64
+    """In the direct map; of vmalloc areas, in vmalloc space; of per-CPU objects, the
+    per-CPU pointer."""
+    size: Int
+    """Bytes that it takes: of per-CPU objects, all CPUs' copies."""
+    calls: Int
+    """References to the site: one, or the page allocations of a vmalloc area."""
+    site: Rows
+    kind: npt.NDArray[np.uint8]
+    """A :class:`NodeKind`."""
+
+
+class FrameIndex:
+    """Numbers the page frames that exist, without gaps.
+
+    :param page_size: bytes of a ``struct page``
+    """
+
+    def __init__(self, sections: list[Section], page_size: int) -> None:
+        self.sections = sections
+        self.total = sum(s.pages for s in sections)
+        self.page_size = page_size
+        self._page_size = np.uint64(page_size)
+        self._shift = np.int64(max((s.pages for s in sections), default=1).bit_length() - 1)
+        last = max((s.pfn for s in sections), default=0) >> int(self._shift)
+        # The number after the last one stands for frames that do not exist.
+        self._first = np.full(last + 2, self.total, np.int64)
+        self._mask = np.zeros(last + 2, np.int64)
+        at = 0
+        for section in sections:
+            number = section.pfn >> int(self._shift)
+            self._first[number], self._mask[number] = at, section.pages - 1
+            at += section.pages
+        self._memmap = np.array([s.memmap for s in sections], np.uint64)
+        self._order = np.argsort(self._memmap)
+        self._memmap = self._memmap[self._order]
+        self._pages = np.array([s.pages for s in sections], np.uint64)[self._order]
+        self._pfn = np.array([s.pfn for s in sections], np.int64)[self._order]
+
+    def of_pfn(self, pfn: Int) -> Int:
+        """Numbers of page frames; :attr:`total` for those that do not exist."""
+        section = (pfn >> self._shift).view(np.uint64)
+        section = np.minimum(section, len(self._first) - 1)
+        return np.asarray(self._first[section] + (pfn & self._mask[section]))
+
+    def pfn_of_struct_pages(self, addresses: U64) -> Int:
+        """Page frames whose struct pages addresses point into; -1 for none."""
+        if not len(self._memmap):
+            return np.full(len(addresses), -1, np.int64)
+        which = np.maximum(np.searchsorted(self._memmap, addresses, side="right") - 1, 0)
+        index = (addresses - self._memmap[which]) // self._page_size
+        found = index < self._pages[which]
+        return np.where(found, self._pfn[which] + index.view(np.int64), -1)
+
+    @property
+    def memmap_bounds(self) -> tuple[int, int]:
+        """Addresses between which all struct pages lie."""
+        if not len(self._memmap):
+            return 0, 0
+        end = self._memmap[-1] + self._pages[-1] * self._page_size
+        return int(self._memmap[0]), int(end)
+
+
+@dataclass
+class Blocks(Columns):
+    """Runs of page frames with objects in them, one row each; row 0 is none."""
+
+    address: U64
+    """Of the first object, in the direct map."""
+    stride: U64
+    """Bytes from one object to the next."""
+    used: U64
+    """Bytes of an object that are its user's: what the allocator keeps in the rest, such as
+    where the next free object was, holds nothing."""
+    count: U64
+    slot: Int
+    """Where :attr:`Heap.slots` has the node of the first object."""
+    scan: Bool
+    """Whether the contents may hold pointers that count."""
+    slab: Bool
+    cache: Codes
+    """Index of the slab's cache; -1 for other blocks."""
+
+
+@dataclass
+class Spans(Columns):
+    """Intervals of addresses and what they belong to, ascending and disjoint."""
+
+    start: U64
+    end: U64
+    code: Codes
+
+    def find(self, addresses: U64) -> Codes:
+        """Codes of the intervals that addresses lie in."""
+        if not len(self.start):
+            return np.full(len(addresses), NOTHING, np.int32)
+        which = np.maximum(np.searchsorted(self.start, addresses, side="right") - 1, 0)
+        inside = (addresses >= self.start[which]) & (addresses < self.end[which])
+        return np.where(inside, self.code[which], NOTHING).astype(np.int32)
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        return (int(self.start[0]), int(self.end[-1])) if len(self.start) else (0, 0)
+
+    @classmethod
+    def none(cls) -> Spans:
+        return cls(np.zeros(0, np.uint64), np.zeros(0, np.uint64), np.zeros(0, np.int32))
+
+    @classmethod
+    def join(cls, *parts: Spans) -> Spans:
+        return cls.of(**cls.concatenate(parts).to_dict())
+
+    @classmethod
+    def of(cls, start: U64, end: U64, code: Codes) -> Spans:
+        return cls(start, end, code).take(np.argsort(start))
+
+
+@dataclass
+class PerCpuUnits:
+    """The copies of all chunks of per-CPU memory, one row each, ascending."""
+
+    start: U64
+    """Address of the copy."""
+    span: U64
+    offset: U64
+    """``__per_cpu_offset`` of its CPU."""
+    populated: list[Bool]
+    """Which of its pages exist."""
+
+
+@dataclass
+class Area:
+    """A vmalloc area and what it belongs to."""
+
+    vm: VmArea
+    code: int
+
+
+@dataclass
+class DoubtfulSlabs(Columns):
+    """Slabs with more objects in use than have references, one row each."""
+
+    block: Int
+    cache: Int
+    """Index of the slab's cache."""
+    freelist: U64
+    """Its first free object."""
+
+
+@dataclass
+class Heap:
+    """All nodes of a dump; :meth:`at` and its like find them by address."""
+
+    nodes: Nodes
+    roots: Roots
+    index: FrameIndex
+    owner: Codes
+    """Block of each page frame, by its number in :attr:`index`."""
+    blocks: Blocks
+    slots: Codes
+    """What each object of each block is; slot 0 is nothing."""
+    boot: int
+    """Code of the root that is boot memory."""
+    untagged: int
+    """Code of the root that is other memory without a call site."""
+    doubtful: DoubtfulSlabs
+    direct_map: int
+    areas: list[Area]
+    caches: list[Cache]
+    vmalloc: Spans
+    """vmalloc areas by their addresses."""
+    percpu: Spans
+    """Per-CPU objects by per-CPU pointers."""
+    units: PerCpuUnits
+    unreadable_frames: int = 0
+    """Page frames whose struct pages are not in the dump."""
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._direct_map = np.uint64(self.direct_map)
+
+    def at(self, addresses: U64) -> Codes:
+        """What addresses in the direct map are in."""
+        return self.slots[self.slots_at(addresses)]
+
+    def slots_at(self, addresses: U64) -> Int:
+        """Rows of :attr:`slots` of what addresses in the direct map are in."""
+        block = self.owner[self.index.of_pfn(self._pfn(addresses))]
+        index = (addresses - self.blocks.address[block]) // self.blocks.stride[block]
+        inside = index < self.blocks.count[block]
+        return np.where(inside, self.blocks.slot[block] + index.view(np.int64), 0)
+
+    def users_of(self, addresses: U64) -> Codes:
+        """What words in the direct map are part of, less those that are the allocator's."""
+        block = self.owner[self.index.of_pfn(self._pfn(addresses))]
+        offset = (addresses - self.blocks.address[block]) % self.blocks.stride[block]
+        return np.where(offset < self.blocks.used[block], self.at(addresses), NOTHING)
+
+    def _pfn(self, addresses: U64) -> Int:
+        return ((addresses - self._direct_map) >> np.uint64(PAGE_SHIFT)).view(np.int64)
+
+    def caches_at(self, addresses: U64) -> Codes:
+        """Indexes of the slab caches that addresses in the direct map are in; -1 for none."""
+        return self.blocks.cache[self.owner[self.index.of_pfn(self._pfn(addresses))]]
+
+    def objects_of(self, cache: str) -> U64:
+        """Addresses of the tagged objects of a slab cache."""
+        objects = self.nodes.address[self.nodes.kind == NodeKind.OBJECT]
+        wanted = [i for i, c in enumerate(self.caches) if c.name == cache]
+        return np.asarray(objects[np.isin(self.caches_at(objects), wanted)])
+
+    def skip(self, areas: Codes) -> None:
+        """Do not look at the contents of vmalloc areas."""
+        self.blocks.scan[np.isin(self.slots[self.blocks.slot], areas)] = False
+
+    def of_pages(self, pfn: Int) -> Codes:
+        """What page frames are part of as a whole: those of slabs, of nothing."""
+        block = self.owner[self.index.of_pfn(pfn)]
+        slot = np.where(self.blocks.slab[block], 0, self.blocks.slot[block])
+        return self.slots[slot]
+
+    def of_struct_pages(self, addresses: U64) -> Codes:
+        """What the pages are part of whose struct pages addresses point into."""
+        return self.of_pages(self.index.pfn_of_struct_pages(addresses))
+
+    def in_percpu(self, addresses: U64) -> Codes:
+        """The per-CPU objects that addresses lie in some CPU's copy of."""
+        units = self.units
+        out = np.full(len(addresses), NOTHING, np.int32)
+        if len(units.start):
+            which = np.maximum(np.searchsorted(units.start, addresses, side="right") - 1, 0)
+            found = addresses - units.start[which] < units.span[which]
+            out[found] = self.percpu.find(addresses[found] - units.offset[which[found]])
+        return out

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Tasks as roots, and the part of their stacks that is in use.
+
+Mirrors ``include/linux/sched/task_stack.h`` and, for where a sleeping task's stack ends,
+``struct thread_struct`` of the architecture.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from drgn import Object, Program
+from drgn.helpers.linux.pid import for_each_task
+from drgn.helpers.linux.sched import cpu_curr, task_cpu
+
+from ..kernel.mm.pages import PAGE_SHIFT
+from ..kernel.walk import ReadErrors, once, walk
+from ..source.memory import U64
+from ..text import printable
+from .nodes import root_code
+from .roots import Tier
+from .scan import Scanner
+
+_POINTERS = ("sp", "cpu_context.sp", "ksp")
+"""Members of thread_struct that hold the stack pointer of a task that sleeps: of x86,
+arm64, s390 and powerpc."""
+
+
+def scan_tasks(scanner: Scanner) -> list[str]:
+    """Note each task, what its stack points at, and registers; return what was unreadable."""
+    prog = scanner.memory.prog
+    tasks, error = walk(prog, lambda: once(for_each_task(prog, idle=True)))
+    problems = [f"the list of tasks is damaged: {error}"] if error else []
+    size = _stack_size(prog)
+    missing = unreadable = 0
+    for task in tasks:
+        try:
+            missing += _scan_task(scanner, task, size)
+        except ReadErrors:
+            unreadable += 1
+    if unreadable:
+        problems.append(f"{unreadable:,} tasks are unreadable, and so are their stacks")
+    if missing:
+        problems.append(f"{missing:,} pages of stacks are not in the dump")
+    return problems
+
+
+def _scan_task(scanner: Scanner, task: Object, size: int) -> int:
+    """Note one task; return how many pages of its stack are not in the dump."""
+    heap, links = scanner.heap, scanner.links
+    name = f"{printable(task.comm.string_())} [{task.pid.value_()}]"
+    base = task.stack.value_()
+    address = np.array([task.value_()], np.uint64)
+    root = root_code(heap.roots.add(name, Tier.NAMED, "task"))
+    links.add(np.array([root]), heap.at(address))
+    if not base:
+        # A zombie waits for its parent without one: release_task_stack() in kernel/fork.c.
+        return 0
+    registers = _registers(scanner.memory.prog, task)
+    if registers is not None:
+        code = root_code(heap.roots.add(name, Tier.STACK, "registers"))
+        target = scanner.pointers.targets(registers)
+        links.add(np.full(len(registers), code, np.int32), target)
+    start = _stack_pointer(task, base, size, registers)
+    used = base + size - start
+    stack = root_code(heap.roots.add(name, Tier.STACK, "stack", start, used))
+    links.add(np.array([stack]), scanner.pointers.targets(np.array([base], np.uint64)))
+    at, target, ok = scanner.scan(start, used)
+    links.add(np.full(len(at), stack, np.int32), target)
+    return int(np.count_nonzero(~ok))
+
+
+def _stack_size(prog: Program) -> int:
+    """THREAD_SIZE."""
+    try:
+        size = prog.symbol("init_stack").size or prog["init_stack"].type_.size or 0
+    except LookupError:
+        size = 0
+    return size or 1 << PAGE_SHIFT + 2
+
+
+def _stack_pointer(task: Object, base: int, size: int, registers: U64 | None) -> int:
+    """Where the part of a stack begins that is in use; all of it, where nothing tells."""
+    if registers is not None:
+        inside = registers[(registers >= base) & (registers < base + size)]
+        # What an interrupt's stack returns to is not known: all of it then.
+        return int(inside.min()) & -8 if len(inside) else base
+    for path in _POINTERS:
+        try:
+            value = task.thread
+            for member in path.split("."):
+                value = value.member_(member)
+        except LookupError:
+            continue
+        pointer = value.value_()
+        return pointer & -8 if base <= pointer < base + size else base
+    return base
+
+
+def _registers(prog: Program, task: Object) -> U64 | None:
+    """Registers of a task that was on a CPU; None for others, or if they were not saved."""
+    try:
+        if cpu_curr(prog, task_cpu(task)).value_() != task.value_():
+            return None
+        values = prog.stack_trace(task)[0].registers().values()
+    except ReadErrors:
+        return np.zeros(0, np.uint64)
+    return np.array([v for v in values if v < 1 << 64], np.uint64)

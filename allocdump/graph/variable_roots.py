@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Global variables as roots: of the kernel, of modules, of each CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+
+import numpy as np
+from drgn import Program, Symbol, SymbolBinding
+from drgn.helpers.linux.kallsyms import module_kallsyms
+
+from ..kernel.machine.modules import LoadedModule, loaded_modules
+from ..kernel.mm.boot_memory import kernel_image
+from ..kernel.tags.counters import per_cpu_offsets
+from ..kernel.walk import ReadErrors
+from ..source.memory import PAGE, U64
+from ..text import printable
+from .nodes import Codes, root_code
+from .roots import Roots, Tier
+from .scan import Scanner, runs_of
+
+_STACKS = ("irq_stack_backing_store", "exception_stacks")
+"""Per-CPU variables that are stacks: what lies there unused is no pointer."""
+_TABLES = (
+    ("kallsyms_names", None),
+    ("kallsyms_offsets", None),
+    ("kallsyms_seqs_of_names", None),
+    ("__start_BTF", None),
+    ("__start_orc_unwind_ip", None),
+    ("__start_orc_unwind", None),
+    ("orc_lookup", None),
+    ("__start___ksymtab", "__start___param"),
+)
+"""Tables for finding symbols, types and stack frames: megabytes without a pointer to an
+allocation. Where each begins, and what follows it: None is the next symbol."""
+_INIT_STACK = ("__start_init_stack", "__end_init_stack")
+"""The boot task's stack, which is looked at with the tasks."""
+
+
+class Variables:
+    """Names addresses in data, as roots.
+
+    A variable is what lies from its symbol up to the next one: kallsyms has no sizes, and
+    drgn tells none for very large variables.
+    """
+
+    def __init__(self, symbols: Iterable[Symbol], roots: Roots, where: str) -> None:
+        self._names = _names(symbols)
+        self.start = np.array(sorted(self._names), np.uint64)
+        """Addresses of symbols, ascending."""
+        self._roots = roots
+        self._where = where
+        self._codes: dict[int, int] = {}
+
+    def codes(self, addresses: U64) -> Codes:
+        """The root that each address is in, by the symbol before it."""
+        which = np.searchsorted(self.start, addresses, side="right") - 1
+        distinct, inverse = np.unique(which, return_inverse=True)
+        codes = np.array([self._code(i) for i in distinct.tolist()], np.int32)
+        return codes[inverse]
+
+    def _code(self, i: int) -> int:
+        if i not in self._codes:
+            name, start, size = "data", 0, 0
+            if i >= 0:
+                start = int(self.start[i])
+                name = self._names[start]
+                size = int(self.start[i + 1]) - start if i + 1 < len(self.start) else PAGE
+            root = self._roots.add(name, Tier.NAMED, self._where, start, size)
+            self._codes[i] = root_code(root)
+        return self._codes[i]
+
+
+def _names(symbols: Iterable[Symbol]) -> dict[int, str]:
+    """A name for each address that has one; of several, that of the largest thing there.
+
+    Markers and lock class keys without a size lie where variables do.
+    """
+    ranked = sorted(symbols, key=lambda s: (s.size, s.binding == SymbolBinding.GLOBAL))
+    return {s.address: printable(s.name.encode("utf-8", "replace")) for s in ranked}
+
+
+def scan_variables(scanner: Scanner) -> list[str]:
+    """Note what all variables point at; return sentences on what was unreadable."""
+    prog, roots = scanner.memory.prog, scanner.heap.roots
+    symbols = prog.symbols()
+    missing = _image(prog, scanner, Variables(symbols, roots, "kernel"))
+    missing += _per_cpu(prog, scanner, Variables(symbols, roots, "per-CPU"))
+    modules = loaded_modules(prog)
+    problems = list(modules.problems)
+    for module in modules.modules:
+        try:
+            missing += _module(scanner, module)
+        except ReadErrors as e:
+            problems.append(f"the memory of the module {module.name} is unreadable: {e}")
+    if missing:
+        problems.append(f"{missing:,} pages of global variables are not in the dump")
+    return problems
+
+
+def _scan(scanner: Scanner, address: int, size: int, names: Variables, less: int = 0) -> int:
+    """Look at some data; return how many pages were unreadable."""
+    at, target, ok = scanner.scan(address, size)
+    scanner.links.add(names.codes(at - np.uint64(less)), target)
+    return int(np.count_nonzero(~ok))
+
+
+def _image(prog: Program, scanner: Scanner, names: Variables) -> int:
+    """Data of the kernel image: what boot freed of it belongs to others since."""
+    try:
+        start, first, pages = kernel_image(prog)
+        data = (prog.symbol("_etext").address - start) // PAGE
+    except ReadErrors:
+        return 0  # it is boot memory like other
+    kept = scanner.heap.of_pages(np.arange(first, first + pages)) == scanner.heap.boot
+    kept[:data] = False
+    for first_name, next_name in _TABLES:
+        with suppress(LookupError):
+            address = prog.symbol(first_name).address
+            after = names.start[names.start > address]
+            stop = prog.symbol(next_name).address if next_name else int(after[:1].max(initial=0))
+            kept[-(-(address - start) // PAGE) : (stop - start) // PAGE] = False
+    with suppress(LookupError):
+        low, high = ((prog.symbol(name).address - start) // PAGE for name in _INIT_STACK)
+        kept[low:high] = False
+    missing = 0
+    for begin, stop in runs_of(kept):
+        missing += _scan(scanner, start + begin * PAGE, (stop - begin) * PAGE, names)
+    return missing
+
+
+def _per_cpu(prog: Program, scanner: Scanner, names: Variables) -> int:
+    """Every CPU's copy of the kernel's own per-CPU variables, less what is a stack."""
+    try:
+        bounds = [prog.symbol(f"__per_cpu_{n}").address for n in ("start", "end")]
+    except LookupError:
+        return 0
+    for name in _STACKS:
+        try:
+            symbol = prog.symbol(name)
+        except LookupError:
+            continue
+        bounds += [symbol.address, symbol.address + symbol.size]
+    bounds.sort()
+    missing = 0
+    for offset in per_cpu_offsets(prog).tolist():
+        for start, end in zip(bounds[::2], bounds[1::2], strict=True):
+            address = (start + offset) % (1 << 64)
+            missing += _scan(scanner, address, end - start, names, offset)
+    return missing
+
+
+def _module(scanner: Scanner, module: LoadedModule) -> int:
+    symbols = module_kallsyms(module.object)
+    missing = 0
+    for (start, size), kind in zip(module.regions(), module.region_names(), strict=False):
+        if "text" in kind:
+            continue
+        names = Variables(symbols, scanner.heap.roots, f"{module.name} .{kind}")
+        missing += _scan(scanner, start, size, names)
+        # Its memory is an allocation, too, and the module's.
+        area = scanner.heap.vmalloc.find(np.array([start], np.uint64))
+        scanner.links.add(names.codes(np.array([start], np.uint64)), area)
+    return missing

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the kernel log keeps that nothing else in a dump does."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from drgn import Program
+from drgn.helpers.linux.printk import get_printk_records
+
+from ...text import printable
+from ..walk import ReadErrors
+
+# lib/alloc_tag.c: alloc_tag_module_unload() in 6.10-6.12, release_module_tags() since.
+_UNLOAD = re.compile(
+    rb"^(?P<file>\S+):(?P<line>\d+) module (?P<module>\S+) func:(?P<function>\S+)"
+    rb" has (?P<bytes>\d+) allocated at module unload",
+    re.MULTILINE,
+)
+_PANIC = re.compile(rb"Kernel panic - not syncing: .*")
+# What led to "not syncing: Fatal exception": the fault itself says more.
+_FAULT = re.compile(
+    rb"BUG: .*|Unable to handle kernel .*|[Kk]ernel BUG at .*|Oops: .*|"
+    rb"(?:general protection fault|divide error|stack segment)\b.*"
+)
+
+
+@dataclass(frozen=True)
+class UnloadMessage:
+    """ "FILE:LINE module MODULE func:FUNCTION has BYTES allocated at module unload" """
+
+    file: str
+    line: int
+    module: str
+    function: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class KernelLog:
+    """The kernel log buffer as text.
+
+    *text* is empty and *error* says why if it could not be read.
+    """
+
+    text: bytes
+    error: str = ""
+    times: tuple[int, ...] = ()
+    """Nanoseconds since boot of each line of *text*; empty if nothing tells."""
+
+    def time(self, offset: int) -> float | None:
+        """Seconds since boot of what is at an offset in *text*."""
+        line = self.text.count(b"\n", 0, offset)
+        return self.times[line] / 1e9 if line < len(self.times) else None
+
+    def uptime(self) -> float | None:
+        """Seconds from boot to the panic, or to the last line if there was none."""
+        panic = _PANIC.search(self.text)
+        return self.time(panic.start() if panic else len(self.text))
+
+    def panic_message(self) -> str:
+        """Why the kernel died, in its own words; empty if the log does not say."""
+        panic = _PANIC.search(self.text)
+        if panic is None or b"Fatal exception" in panic[0]:
+            panic = _FAULT.search(self.text) or panic
+        return printable(panic[0].strip()) if panic else ""
+
+    def unload_messages(self) -> list[UnloadMessage]:
+        """What modules left behind when they were unloaded, in order."""
+        return [
+            UnloadMessage(
+                printable(m["file"]),
+                int(m["line"]),
+                printable(m["module"]),
+                printable(m["function"]),
+                int(m["bytes"]),
+            )
+            for m in _UNLOAD.finditer(self.text)
+        ]
+
+
+def kernel_log(prog: Program) -> KernelLog:
+    """Read the kernel log; never raises for a damaged one."""
+    try:
+        records = get_printk_records(prog)
+        times = (r.timestamp for r in records for _ in range(r.text.count(b"\n") + 1))
+        return KernelLog(b"\n".join(r.text for r in records), times=tuple(times))
+    except ReadErrors as e:
+        return KernelLog(b"", str(e))
+    except MemoryError:
+        return KernelLog(b"", "its size is damaged")

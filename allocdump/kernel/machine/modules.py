@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Loaded modules: names, memory, the tag sections among their symbols."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from drgn import Object, Program
+from drgn.helpers.linux.kallsyms import module_kallsyms
+from drgn.helpers.linux.module import for_each_module, module_address_regions
+
+from ...text import printable
+from ..walk import once, walk
+
+
+@dataclass(frozen=True)
+class LoadedModule:
+    """A module on the kernel's list."""
+
+    name: str
+    object: Object
+    """``struct module *``"""
+
+    def section(self, name: str) -> tuple[int, int] | None:
+        """The ``__start_``/``__stop_`` symbols of a section; None if it has none.
+
+        :raises drgn.FaultError: if the module's symbols are unreadable
+        """
+        wanted = (f"__start_{name}", f"__stop_{name}")
+        found = {s.name: s.address for s in module_kallsyms(self.object) if s.name in wanted}
+        return (found[wanted[0]], found[wanted[1]]) if len(found) == 2 else None
+
+    def regions(self) -> list[tuple[int, int]]:
+        """(start, size) of the memory the module occupies."""
+        return module_address_regions(self.object)
+
+    def region_names(self) -> list[str]:
+        """What each of :meth:`regions` holds: ``text``, ``data``, ``rodata`` ..."""
+        try:
+            kinds = self.object.prog_.type("enum mod_mem_type").enumerators or ()
+        except LookupError:
+            kinds = ()
+        names = [name.removeprefix("MOD_").lower() for name, _ in kinds]
+        return names + [""] * (len(self.regions()) - len(names))
+
+
+@dataclass
+class LoadedModules:
+    """The module list, newest first, as far as it could be read."""
+
+    modules: list[LoadedModule] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def loaded_modules(prog: Program) -> LoadedModules:
+    """Walk the list ``modules``; a damaged list ends early and says so."""
+    modules, error = walk(
+        prog,
+        lambda: (
+            LoadedModule(printable(module.name.string_()), module)
+            for module in once(for_each_module(prog))
+        ),
+    )
+    return LoadedModules(modules, [f"the module list is damaged: {error}"] if error else [])

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""``struct percpu_counter``, many at once.
+
+Mirrors ``__percpu_counter_sum()`` in ``lib/percpu_counter.c``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from drgn import offsetof
+
+from ...source.memory import U64, Memory
+from ..tags.counters import per_cpu_offsets
+
+Int = npt.NDArray[np.int64]
+
+
+def sum_percpu_counters(memory: Memory, addresses: U64) -> Int:
+    """Sums over all possible CPUs; what cannot be read counts nothing.
+
+    :param addresses: of ``struct percpu_counter``, shape (n,)
+    :return: shape (n,)
+    """
+    type_ = memory.prog.type("struct percpu_counter")
+    count, _ = memory.words(addresses + np.uint64(offsetof(type_, "count")))
+    total = count.view(np.int64).copy()
+    if not type_.has_member("counters"):
+        return total  # without SMP
+    pointers, _ = memory.words(addresses + np.uint64(offsetof(type_, "counters")))
+    live = pointers != 0
+    for offset in per_cpu_offsets(memory.prog):
+        total[live] += _s32(memory, pointers[live] + offset)
+    return total
+
+
+def _s32(memory: Memory, addresses: U64) -> Int:
+    """Signed words of 32 bits, of which two share a word that can be read."""
+    words, _ = memory.words(addresses & ~np.uint64(7))
+    high = (addresses & np.uint64(4)) != 0
+    half = np.where(high, words >> np.uint64(32), words) & np.uint64(0xFFFFFFFF)
+    return half.astype(np.uint32).view(np.int32).astype(np.int64)

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Which kernel this is, and when it died."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from drgn import Program
+
+from ...text import printable
+from ..walk import ReadErrors
+
+
+@dataclass(frozen=True)
+class System:
+    """A kernel: what ``uname`` would say, and the time of its crash."""
+
+    release: str
+    version: str
+    machine: str
+    hostname: str
+    crash_time: datetime | None
+    """None if it did not crash, or VMCOREINFO does not say."""
+
+
+def system(prog: Program, vmcoreinfo: str) -> System:
+    """Read ``init_uts_ns`` and VMCOREINFO; what is unreadable is empty."""
+
+    def vmcoreinfo_value(key: str) -> str:
+        found = re.search(rf"^{key}=(.*)$", vmcoreinfo, re.MULTILINE)
+        return printable(found[1].encode()) if found else ""
+
+    names = {"version": "", "machine": "", "nodename": ""}
+    try:
+        uts = prog["init_uts_ns"].name.read_()
+        names = {key: printable(uts.member_(key).string_()) for key in names}
+    except ReadErrors:
+        pass
+    seconds = vmcoreinfo_value("CRASHTIME")
+    return System(
+        release=vmcoreinfo_value("OSRELEASE"),
+        version=names["version"],
+        machine=names["machine"],
+        hostname=names["nodename"],
+        crash_time=_time(int(seconds)) if seconds.isdecimal() else None,
+    )
+
+
+def _time(seconds: int) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None

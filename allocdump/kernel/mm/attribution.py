@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Whose memory is this: one pass over all page frames, slab objects and per-CPU objects.
+
+Everything is summed up section by section, so that memory use does not grow with the
+dump's. The page and object references that make it up are exact; what has to be inferred
+is kept apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from ...source.memory import Memory
+from ..tags.references import EMPTY, NONE, STRAY, Rows, SiteIndex
+from ..walk import ReadErrors
+from .boot_memory import SYSTEM_RAM, Span, memmap_spans, memory_map
+from .pages import PAGE_SHIFT, FrameReader, Frames, Kind
+from .percpu import PerCpuReader
+from .slab import Cache, Objects, SlabReader, Slabs
+from .slab_free import Sheaves, free_but_in_slabs_use, sheaves
+
+Int = npt.NDArray[np.int64]
+PAGE = 1 << PAGE_SHIFT
+
+Progress = Callable[[int, int], None]
+"""Called with pages done and pages in all."""
+
+_MAX_STRAYS = 1 << 16
+_NO_MEMORY = "no memory"
+
+
+@dataclass
+class Tally:
+    """Bytes and number of allocations by site: two columns of shape (number of sites,)."""
+
+    bytes: Int
+    calls: Int
+
+    @classmethod
+    def zeros(cls, sites: int) -> Tally:
+        return cls(np.zeros(sites, np.int64), np.zeros(sites, np.int64))
+
+    def add(self, rows: Rows, size: Int | int) -> None:
+        """Count an allocation of *size* bytes for each of *rows*; negative rows are no sites."""
+        of_sites = rows >= 0
+        sizes = np.broadcast_to(size, rows.shape)[of_sites]
+        count = len(self.bytes)
+        self.calls += np.bincount(rows[of_sites], minlength=count)
+        # bincount's weights are floats: exact up to 2^53.
+        self.bytes += np.bincount(rows[of_sites], sizes, count).astype(np.int64)
+
+
+@dataclass
+class CacheUse:
+    """What the slabs of each cache hold; columns of shape (number of caches,)."""
+
+    slabs: Int
+    pages: Int
+    capacity: Int
+    """Objects that the slabs have room for."""
+    in_use: Int
+    """Objects that are on no free list and in no sheaf."""
+    tagged: Int
+    """Objects that a site holds."""
+    empty: Int
+    """Objects marked CODETAG_EMPTY: allocated, not counted."""
+    stray: Int
+    """Objects that refer to no known tag."""
+    unreadable: Int
+    """Objects whose references are not in the dump."""
+    untracked: Int
+    """Room for objects in slabs without extensions: nothing tells whose they are."""
+    failed: Int
+    """The part of *untracked* whose extension vector could not be allocated."""
+    inside: Int
+    """Bytes of extensions that lie inside the slabs."""
+
+
+@dataclass
+class Attribution:
+    """Who holds the memory. Rows of sites are those of :class:`kernel.sites.Sites`."""
+
+    pages: Tally
+    """By references from pages; slab pages count for the site of their pages."""
+    inferred: Tally
+    """Tails of higher-order allocations that are not compound, found by what follows."""
+    objects: Tally
+    """By references from slab objects, each with the size its cache accounts it with."""
+    percpu: Tally
+    """By references from per-CPU objects, with the size of one CPU's copy."""
+    reserved: dict[str, int]
+    """Reserved page frames that are memory, by what is known of them; the rest is ``""``."""
+    kinds: Int
+    """Page frames by kind and site: shape (kinds, sites + 3); the last columns are
+    STRAY, EMPTY and NONE. Reserved frames that are no memory are left out."""
+    slab: CacheUse
+    caches: list[Cache]
+    strays: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Addresses of no known tag that references point at: (references, bytes)."""
+    unknown_slabs: int = 0
+    """Slabs whose cache is not known."""
+    percpu_vectors: int = 0
+    """Bytes of the extension vectors of per-CPU chunks."""
+    page_ext: int = 0
+    """Bytes of page extensions, those of the extensions' own pages included."""
+    unreadable_pages: int = 0
+    """Page frames whose struct page is not in the dump."""
+    problems: list[str] = field(default_factory=list)
+
+
+def attribute(
+    memory: Memory,
+    vmcoreinfo: str,
+    addresses: npt.NDArray[np.uint64],
+    progress: Progress | None = None,
+) -> Attribution:
+    """Attribute all memory to the sites at *addresses*.
+
+    :raises LookupError: if the kernel's types lack what this needs
+    """
+    return _Pass(memory, vmcoreinfo, addresses).run(progress)
+
+
+class _Pass:
+    def __init__(self, memory: Memory, vmcoreinfo: str, addresses: npt.NDArray[np.uint64]) -> None:
+        self.memory = memory
+        index = SiteIndex(addresses)
+        self.frames = FrameReader(memory, vmcoreinfo, index)
+        self.slabs = SlabReader(memory, index)
+        self.percpu = PerCpuReader(memory, index)
+        self._labels, self._spans, problems = self._boot_memory()
+        self._reserved = np.zeros(len(self._labels), np.int64)
+        count = self.count = len(addresses)
+        caches = len(self.slabs.caches)
+        self.out = Attribution(
+            pages=Tally.zeros(count),
+            inferred=Tally.zeros(count),
+            objects=Tally.zeros(count),
+            percpu=Tally.zeros(count),
+            reserved={},
+            kinds=np.zeros((len(Kind), count + 3), np.int64),
+            slab=CacheUse(*np.zeros((11, caches), np.int64)),
+            caches=self.slabs.caches,
+            problems=self.slabs.problems + problems,
+        )
+
+    def run(self, progress: Progress | None) -> Attribution:
+        total = sum(s.pages for s in self.frames.sections)
+        done = 0
+        for frames in self.frames:
+            self._pages(frames)
+            slabs = self.slabs.slabs(frames)
+            self._slabs(slabs)
+            for objects in self.slabs.objects(slabs):
+                self._objects(slabs, objects)
+            done += frames.section.pages
+            if progress:
+                progress(done + self.frames.free_pages, total)
+        self.out.kinds[Kind.FREE, NONE] += self.frames.free_pages
+        self._less_free_objects()
+        for chunk in self.percpu:
+            self.out.percpu.add(chunk.site, chunk.size)
+            self._strays(chunk.site, chunk.refs, chunk.size)
+            self.out.percpu_vectors += chunk.vector_bytes
+        self.out.problems += self.percpu.problems
+        self.out.page_ext = self.frames.page_ext_bytes
+        self.out.reserved = {
+            label: int(n)
+            for label, n in zip(self._labels, self._reserved.tolist(), strict=True)
+            if n and label != _NO_MEMORY
+        }
+        return self.out
+
+    def _boot_memory(self) -> tuple[list[str], list[Span], list[str]]:
+        """What reserved page frames are: labels, of which the first is for no memory."""
+        prog = self.memory.prog
+        try:
+            spans = memory_map(prog)
+            spans += memmap_spans(prog, self.frames.sections, self.frames.page_size)
+        except ReadErrors as e:
+            spans = [Span(0, 1 << 52, SYSTEM_RAM)]
+            problem = f"what boot made of memory (iomem_resource) is unreadable: {e}"
+            return [_NO_MEMORY, SYSTEM_RAM], spans, [problem]
+        return list(dict.fromkeys([_NO_MEMORY, SYSTEM_RAM, *(s.label for s in spans)])), spans, []
+
+    def _label_reserved(self, frames: Frames) -> npt.NDArray[np.bool_]:
+        """Count reserved frames by label; return those that are no memory."""
+        first, count = frames.section.pfn, frames.section.pages
+        label = np.zeros(count, np.int64)
+        for span in self._spans:
+            # Inner spans follow outer ones, and what is in no memory stays so.
+            part = label[max(0, span.start - first) : max(0, min(count, span.end - first))]
+            index = self._labels.index(span.label)
+            part[(part > 0) | (span.label == SYSTEM_RAM)] = index
+        reserved = frames.kind == Kind.RESERVED
+        self._reserved += np.bincount(label[reserved], minlength=len(self._labels))
+        return np.asarray(reserved & (label == 0))
+
+    def _pages(self, frames: Frames) -> None:
+        out, count = self.out, self.count
+        starts = np.flatnonzero(frames.is_head & ~frames.is_free & (frames.site != NONE))
+        rows, order = frames.site[starts], frames.order[starts].astype(np.int64)
+        out.pages.add(rows, PAGE << order)
+        self._strays(rows, frames.refs[starts], PAGE << order)
+        # What a page belongs to, its first page knows; loose tails follow below.
+        site = frames.site[frames.head]
+        site[frames.is_free] = NONE
+        tails, inferred = loose_tails(frames)
+        site[tails] = frames.site[inferred]
+        heads, lengths = np.unique(inferred, return_counts=True)
+        out.inferred.add(frames.site[heads], lengths.astype(np.int64) * PAGE)
+        # Negative rows count from the end: NONE, EMPTY, STRAY.
+        column = np.where(site >= 0, site, count + 3 + site)
+        cell = frames.kind.astype(np.int64) * (count + 3) + column
+        cell = cell[~self._label_reserved(frames)]
+        out.kinds += np.bincount(cell, minlength=out.kinds.size).reshape(out.kinds.shape)
+        out.unreadable_pages += int(np.count_nonzero(frames.kind == Kind.UNREADABLE))
+
+    def _slabs(self, slabs: Slabs) -> None:
+        use, known = self.out.slab, slabs.cache >= 0
+        self.out.unknown_slabs += int(np.count_nonzero(~known))
+        caches = len(self.out.caches)
+
+        def add(column: Int, rows: npt.NDArray[np.bool_], values: Int) -> None:
+            column += np.bincount(slabs.cache[rows], values[rows], caches).astype(np.int64)
+
+        pages = np.int64(1) << slabs.order.astype(np.int64)
+        add(use.slabs, known, np.ones(len(slabs), np.int64))
+        add(use.pages, known, pages)
+        add(use.capacity, known, slabs.objects)
+        add(use.in_use, known, slabs.inuse)
+        add(use.untracked, known & (slabs.vector == 0), slabs.objects)
+        add(use.failed, known & slabs.failed, slabs.objects)
+        inside = slabs.vector - slabs.address < (pages << PAGE_SHIFT).astype(np.uint64)
+        step = np.minimum(slabs.stride, slabs.ref_offset + 8)
+        add(use.inside, known & inside & (slabs.vector != 0), slabs.objects * step)
+
+    def _less_free_objects(self) -> None:
+        """Slabs count as in use what is free on CPUs' lists and in sheaves."""
+        use, caches = self.out.slab, self.out.caches
+        try:
+            found = sheaves(self.memory, caches)
+        except ReadErrors as e:
+            found = Sheaves.none()
+            self.out.problems.append(
+                "objects in sheaves count as in use, since the sheaves of slab caches are"
+                f" unreadable: {e}"
+            )
+        use.in_use -= free_but_in_slabs_use(self.memory, caches, found)
+        # What carries a reference is in use, whatever damaged lists say.
+        np.clip(use.in_use, use.tagged + use.empty + use.stray, use.capacity, out=use.in_use)
+
+    def _objects(self, slabs: Slabs, objects: Objects) -> None:
+        cache = slabs.cache[objects.slab]
+        size = self.slabs.sizes[cache]
+        self.out.objects.add(objects.site, size)
+        self._strays(objects.site, objects.refs, size)
+        use, caches = self.out.slab, len(self.out.caches)
+        for column, rows in (
+            (use.tagged, objects.site >= 0),
+            (use.empty, objects.site == EMPTY),
+            (use.stray, objects.site == STRAY),
+            (use.unreadable, ~objects.readable),
+        ):
+            column += np.bincount(cache[rows], minlength=caches)
+
+    def _strays(self, rows: Rows, refs: npt.NDArray[np.uint64], size: Int) -> None:
+        stray = rows == STRAY
+        if not stray.any():
+            return
+        address, where = np.unique(refs[stray], return_inverse=True)
+        count = np.bincount(where)
+        total = np.bincount(where, size[stray])
+        for a, c, t in zip(address.tolist(), count.tolist(), total.tolist(), strict=True):
+            before = self.out.strays.get(a, (0, 0))
+            if a in self.out.strays or len(self.out.strays) < _MAX_STRAYS:
+                self.out.strays[a] = (before[0] + c, before[1] + int(t))
+
+
+def loose_tails(frames: Frames) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Tails of higher-order allocations that are not compound.
+
+    Nothing stores the order of such an allocation. Its first page carries the reference;
+    the others look like nothing: no reference, no type, reference count zero, and on no
+    free list. The first page's alignment and what follows it tell the order: the largest
+    that both allow.
+
+    :return: indexes of the tails, and for each that of the first page
+    """
+    loose = frames.loose & (frames.raw["refcount"] == 0)
+    count = len(loose)
+    # The first page that is not loose, from each page on.
+    index = np.arange(count)
+    stop = np.minimum.accumulate(np.where(loose, count, index)[::-1])[::-1]
+    starts = np.flatnonzero(
+        (frames.site >= 0) & (frames.kind == Kind.IN_USE) & (frames.order == 0) & ~loose
+    )
+    starts = starts[(starts + 1 < count)]
+    starts = starts[(frames.head[starts] == starts) & loose[starts + 1]]
+    room = stop[starts + 1] - starts
+    pfn = frames.section.pfn + starts
+    aligned = np.where(pfn == 0, 1 << 20, pfn & -pfn)
+    order = np.minimum(np.log2(room), np.log2(aligned)).astype(np.int64)
+    lengths = (1 << order) - 1
+    first = np.repeat(starts, lengths)
+    tails = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return tails, first

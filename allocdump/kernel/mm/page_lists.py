@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Free pages on per-CPU lists.
+
+Mirrors ``struct per_cpu_pages`` in ``include/linux/mmzone.h`` and ``pindex_to_order()`` in
+``mm/page_alloc.c``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+from drgn import FaultError, Object, Program, offsetof, sizeof
+
+from ...source.memory import U64, Memory
+from ..tags.counters import per_cpu_offsets
+
+_MIGRATE_PCPTYPES = 3
+_PAGE_ALLOC_COSTLY_ORDER = 3
+_LOW_ORDER_LISTS = _MIGRATE_PCPTYPES * (_PAGE_ALLOC_COSTLY_ORDER + 1)
+
+# Lists longer than this are damaged; pcp->high is far below.
+_MAX_STEPS = 1 << 16
+# So much longer than pcp->count says a list may be that is just being changed.
+_SLACK = 1 << 10
+
+
+def for_each_zone(prog: Program) -> Iterator[Object]:
+    """All populated zones of all nodes, as ``struct zone *``."""
+    try:
+        nodes = [node.read_() for node in prog["node_data"]]
+    except LookupError:
+        nodes = [prog["contig_page_data"].address_of_()]
+    for node in nodes:
+        if node:
+            for zone in node.node_zones:
+                if zone.present_pages.value_():
+                    yield zone.address_of_()
+
+
+def pcp_blocks(
+    memory: Memory, pfn_of: Callable[[U64], npt.NDArray[np.int64]]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+    """Free blocks on all per-CPU lists: page frame numbers and orders.
+
+    All lists are walked at once, one page of each per step. In a running kernel a walk
+    may stray into another list, so that what is found has yet to be checked.
+
+    :param pfn_of: page frame numbers of struct pages, -1 for what is none
+    """
+    prog = memory.prog
+    type_ = prog.type("struct per_cpu_pages")
+    lists = type_.member("lists")
+    count = lists.type.length or 0
+    order_of = np.array([_order(prog, i) for i in range(count)], np.uint8)
+    offsets = per_cpu_offsets(prog)
+    try:
+        pagesets = [zone.per_cpu_pageset.value_() for zone in for_each_zone(prog)]
+    except (FaultError, LookupError):
+        pagesets = []
+    areas = (np.array(pagesets, np.uint64)[:, None] + offsets).ravel()
+    counts, _ = memory.words(areas + np.uint64(offsetof(type_, "count") // 8 * 8))
+    counts = counts >> np.uint64(offsetof(type_, "count") % 8 * 8) & np.uint64(0xFFFF_FFFF)
+    steps = min(int(counts.max(initial=0)) + _SLACK, _MAX_STEPS)
+    step = np.arange(count, dtype=np.uint64) * np.uint64(sizeof(prog.type("struct list_head")))
+    head = (areas[:, None] + np.uint64(lists.offset) + step).ravel()
+    order = np.tile(order_of, len(areas))
+    lru = np.uint64(offsetof(prog.type("struct page"), "lru"))
+    pages: list[U64] = [np.zeros(0, np.uint64)]
+    orders: list[npt.NDArray[np.uint8]] = [np.zeros(0, np.uint8)]
+    at, ok = memory.words(head)
+    for _ in range(steps):
+        go_on = ok & (at != head)
+        if not go_on.any():
+            break
+        at, head, order = at[go_on], head[go_on], order[go_on]
+        pages.append(at)
+        orders.append(order)
+        at, ok = memory.words(at)
+    pfn = pfn_of(np.concatenate(pages) - lru)
+    return pfn[pfn >= 0], np.concatenate(orders)[pfn >= 0]
+
+
+def _order(prog: Program, pindex: int) -> int:
+    if pindex < _LOW_ORDER_LISTS:
+        return pindex // _MIGRATE_PCPTYPES
+    # With transparent huge pages, the last lists are of blocks of that size.
+    try:
+        return int(prog["HPAGE_PMD_ORDER"].value_())
+    except LookupError:
+        return 9

@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Page frames in columns, one section of memory at a time.
+
+Mirrors ``include/linux/page-flags.h``, ``include/linux/mm_types.h`` (``struct page``) and
+``mm/page_ext.c``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from drgn import Program, sizeof
+
+from ...source.dtypes import dtype_of
+from ...source.memory import U64, Bool, Memory, each_whole
+from ..tags.references import PageFlagRefs, Rows, SiteIndex, page_flag_refs
+from .page_lists import pcp_blocks
+from .sections import Section, sections
+
+PAGE_SHIFT = 12
+_WINDOW = 1024
+"""Page frames that are looked at together: the largest block of the buddy allocator, since
+MAX_PAGE_ORDER is 10."""
+_MAX_ORDER = 40
+"""Higher ones are damage."""
+
+
+class Kind(IntEnum):
+    """What a page frame is used for, as its struct page tells."""
+
+    IN_USE = 0
+    """Allocated, and nothing more special than that."""
+    FREE = 1
+    """In the buddy allocator."""
+    FREE_PCP = 2
+    """On a per-CPU free list."""
+    RESERVED = 3
+    """PG_reserved: kept from the allocator since boot, or no memory at all."""
+    SLAB = 4
+    PAGE_TABLE = 5
+    HUGETLB = 6
+    ANONYMOUS = 7
+    CACHE = 8
+    """Page cache of files."""
+    SHMEM = 9
+    """Page cache of tmpfs and shared memory."""
+    OFFLINE = 10
+    """Given back to the hypervisor (balloon), or not accepted yet."""
+    UNREADABLE = 11
+    """Its struct page is not in the dump."""
+    LARGE_KMALLOC = 12
+    """kmalloc() of more than two pages, marked as such since Linux 6.15."""
+
+
+@dataclass
+class Frames:
+    """Page frames next to one another; all columns have shape (number of pages,)."""
+
+    section: Section
+    raw: npt.NDArray[np.void]
+    """Fields of struct page: flags, page_type, refcount, mapping, private ..."""
+    kind: npt.NDArray[np.uint8]
+    """A :class:`Kind`."""
+    head: npt.NDArray[np.int32]
+    """Index of the first page of the allocation or free block that a page is part of."""
+    order: npt.NDArray[np.uint8]
+    """Of the allocation or free block, as far as struct pages tell; at its first page."""
+    site: Rows
+    """Row of the site that a page's own reference points at."""
+    refs: U64
+    """The references themselves: addresses of tags."""
+    loose: Bool
+    """Allocated but counted by no reference of their own or of a compound head: tails of
+    higher-order allocations that are not compound, or memory that was never tagged."""
+
+    @property
+    def is_head(self) -> Bool:
+        """First pages of allocations and free blocks."""
+        return np.asarray(self.head == np.arange(len(self.head), dtype=np.int32))
+
+    @property
+    def is_free(self) -> Bool:
+        return np.asarray((self.kind == Kind.FREE) | (self.kind == Kind.FREE_PCP))
+
+    @property
+    def pfn(self) -> npt.NDArray[np.int64]:
+        return self.section.pfn + np.arange(len(self.raw), dtype=np.int64)
+
+
+class FrameReader:
+    """Reads and classifies page frames.
+
+    :raises LookupError: if the kernel's types lack what this needs
+    """
+
+    def __init__(self, memory: Memory, vmcoreinfo: str, index: SiteIndex) -> None:
+        prog = memory.prog
+        self.memory = memory
+        self.index = index
+        self.free_pages = 0
+        self.sections = sections(memory, vmcoreinfo)
+        self.page_size = sizeof(prog.type("struct page"))
+        self.dtype = page_dtype(prog)
+        assert self.dtype.fields
+        self._flags_offset = self.dtype.fields["flags"][1]
+        self.types = _page_types(prog)
+        self.flag_refs: PageFlagRefs | None = page_flag_refs(prog)
+        self._flag = {
+            name: np.uint64(1 << prog.constant("PG_" + name).value_())
+            for name in ("head", "reserved", "swapbacked", "lru")
+        }
+        self._ext_size = self._ext_offset = 0
+        if self.flag_refs is None and any(s.page_ext for s in self.sections):
+            self._ext_size = prog["page_ext_size"].value_()
+            self._ext_offset = prog["page_alloc_tagging_ops"].offset.value_()
+
+    def __iter__(self) -> Iterator[Frames]:
+        """All page frames but those of free blocks of :data:`_WINDOW` pages, ascending.
+
+        Of these, which :attr:`free_pages` counts, no struct page but the first is read:
+        on a machine with much free memory, that is most of them.
+        """
+        self.free_pages = 0
+        # A gigantic page goes on in the sections after that of its head.
+        gigantic_until, gigantic_kind = 0, Kind.IN_USE
+        for section in self._without_free_blocks():
+            frames = self._read(section)
+            covered = min(max(0, gigantic_until - section.pfn), section.pages)
+            if covered:
+                frames.kind[:covered] = gigantic_kind
+                frames.head[:covered] = 0
+                frames.loose[:covered] = False
+            yield frames
+            large = np.flatnonzero(frames.order > 0)
+            if len(large):
+                last = int(large[-1])
+                gigantic_until = section.pfn + last + (1 << int(frames.order[last]))
+                gigantic_kind = Kind(int(frames.kind[last]))
+
+    def _without_free_blocks(self) -> Iterator[Section]:
+        fields = self.dtype.fields
+        assert fields
+        place = fields["page_type"][1]
+        # The top byte of page_type, and the 64-bit word that it is in.
+        word, shift = np.uint64(place // 8 * 8), np.uint64(place % 8 * 8 + 24)
+        private = np.uint64(fields["private"][1])
+        kinds = [value for value, kind in self.types.items() if kind == Kind.FREE]
+        whole = _WINDOW.bit_length() - 1
+        for section in self.sections:
+            windows = section.pages // _WINDOW
+            step = _WINDOW * self.page_size
+            heads = np.uint64(section.memmap) + np.arange(windows, dtype=np.uint64) * step
+            types, _ = self.memory.words(heads + word)
+            free = np.isin(types >> shift & np.uint64(0xFF), kinds)
+            if free.any():
+                free[free] = self.memory.words(heads[free] + private)[0] == whole
+            self.free_pages += int(np.count_nonzero(free)) * _WINDOW
+            for run in np.split(np.arange(windows), np.flatnonzero(np.diff(free)) + 1):
+                if len(run) and not free[run[0]]:
+                    yield self._part(section, int(run[0]) * _WINDOW, len(run) * _WINDOW)
+
+    def _part(self, section: Section, skip: int, pages: int) -> Section:
+        ext = section.page_ext and section.page_ext + skip * self._ext_size
+        memmap = section.memmap + skip * self.page_size
+        return Section(section.pfn + skip, pages, memmap, ext)
+
+    def around(self, pfn: int) -> Frames | None:
+        """The largest free block or ordinary allocation that *pfn* can be part of."""
+        for section in self.sections:
+            if section.pfn <= pfn < section.pfn + section.pages:
+                first = max(section.pfn, pfn & -_WINDOW)
+                skip = first - section.pfn
+                return self._read(self._part(section, skip, min(_WINDOW, section.pages - skip)))
+        return None
+
+    def of_users(self, flags: U64) -> Bool:
+        """By page flags: pages on their way to or from page cache and swap have no mapping,
+        but are on the lists of what can be reclaimed, or meant for swap.
+        """
+        return np.asarray(flags & (self._flag["lru"] | self._flag["swapbacked"]) != 0)
+
+    @cached_property
+    def _pcp(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+        """Free blocks on per-CPU lists, ascending."""
+        pfn, order = pcp_blocks(self.memory, self.pfn_of)
+        # A damaged list could lead to the same page twice.
+        pfn, first = np.unique(pfn, return_index=True)
+        return pfn, order[first]
+
+    @property
+    def page_ext_bytes(self) -> int:
+        """Bytes of all page extensions."""
+        return sum(s.pages for s in self.sections if s.page_ext) * self._ext_size
+
+    def references(self, section: Section, flags: U64) -> U64:
+        """The reference of each page of a section: an address of a tag, 0 or 1."""
+        if self.flag_refs is not None:
+            return self.flag_refs.addresses(flags)
+        if not section.page_ext or not self._ext_size:
+            return np.zeros(section.pages, np.uint64)
+        data, _ = self.memory.read(section.page_ext, section.pages * self._ext_size)
+        table = data.reshape(section.pages, self._ext_size)
+        at = self._ext_offset
+        return np.ascontiguousarray(table[:, at : at + 8]).view(np.uint64).ravel()
+
+    def _read(self, section: Section) -> Frames:
+        data, ok = self.memory.read(section.memmap, section.pages * self.page_size)
+        raw: npt.NDArray[np.void] = data.view(self.dtype)
+        readable = each_whole(ok, self.page_size)
+        refs = self.references(section, raw["flags"])
+        kind = np.full(section.pages, Kind.IN_USE, np.uint8)
+        for value, kind_of_type in self.types.items():
+            kind[raw["page_type"] >> np.uint32(24) == value] = kind_of_type
+        pcp_pfn, pcp_order = self._pcp
+        first, last = np.searchsorted(pcp_pfn, (section.pfn, section.pfn + section.pages))
+        pcp, pcp_order = pcp_pfn[first:last] - section.pfn, pcp_order[first:last]
+        # Since the lists were read, a running kernel may have handed out some.
+        still = (kind[pcp] == Kind.IN_USE) & (raw["refcount"][pcp] == 0)
+        pcp, pcp_order = pcp[still], pcp_order[still]
+        kind[pcp] = Kind.FREE_PCP
+        order = self._orders(section.pfn, raw, kind)
+        order[pcp] = pcp_order
+        head, tail = _extents(order)
+        mapping, flags = raw["mapping"], raw["flags"]
+        plain = (kind == Kind.IN_USE) & ~tail
+        # Types share their word with the mapping count, and their pages have no mapping.
+        used = plain & (mapping != 0) & (raw["refcount"] > 0)
+        anonymous = used & (mapping & np.uint64(1) != 0)
+        cache = used & ~anonymous & (mapping & np.uint64(2) == 0) & (mapping >> np.uint64(47) != 0)
+        kind[anonymous] = Kind.ANONYMOUS
+        kind[cache] = Kind.CACHE
+        kind[cache & (flags & self._flag["swapbacked"] != 0)] = Kind.SHMEM
+        kind[plain & (flags & self._flag["reserved"] != 0)] = Kind.RESERVED
+        kind[tail] = kind[head[tail]]
+        kind[~readable] = Kind.UNREADABLE
+        site = self.index.rows(refs)
+        loose = (kind == Kind.IN_USE) & (refs == 0) & ~tail
+        return Frames(section, raw, kind, head, order, site, refs, loose)
+
+    def _orders(
+        self, pfn: int, raw: npt.NDArray[np.void], kind: npt.NDArray[np.uint8]
+    ) -> npt.NDArray[np.uint8]:
+        """Orders of free blocks and compound pages at their first pages, 0 elsewhere.
+
+        :param pfn: of the first page
+        """
+        order = np.zeros(len(raw), np.uint8)
+        free = kind == Kind.FREE
+        order[free] = np.minimum(raw["private"][free], _MAX_ORDER)
+        heads = np.flatnonzero(~free & (raw["flags"] & self._flag["head"] != 0))
+        heads = heads[heads + 1 < len(raw)]
+        # folio_large_order(): the low byte of the first tail's flags.
+        order[heads] = np.minimum(raw["flags"][heads + 1] & np.uint64(0xFF), _MAX_ORDER)
+        # All of them are aligned to their size. One that is not is damaged, or was read while
+        # a running kernel was putting it together.
+        large = np.flatnonzero(order)
+        size = np.int64(1) << order[large].astype(np.int64)
+        order[large[(pfn + large) % size != 0]] = 0
+        return order
+
+    def sites_of(self, pages: U64) -> Rows:
+        """Sites of single pages, by the addresses of their struct pages."""
+        return self.index.rows(self.refs_of(pages))
+
+    def refs_of(self, pages: U64) -> U64:
+        """References of single pages, by the addresses of their struct pages; 0 for none."""
+        pfn = self.pfn_of(pages)
+        if self.flag_refs is not None:
+            flags, _ = self.memory.words(pages + np.uint64(self._flags_offset))
+            refs = self.flag_refs.addresses(flags)
+        else:
+            starts = np.array([s.pfn for s in self.sections], np.int64)
+            bases = np.array([s.page_ext for s in self.sections], np.uint64)
+            which = np.maximum(np.searchsorted(starts, pfn, side="right") - 1, 0)
+            index = (pfn - starts[which]) * self._ext_size + self._ext_offset
+            refs, _ = self.memory.words(bases[which] + index.astype(np.uint64))
+        return np.where(pfn >= 0, refs, np.uint64(0))
+
+    @cached_property
+    def _places(self) -> tuple[U64, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Of each section: address of its struct pages, first page frame, number of pages."""
+        return (
+            np.array([s.memmap for s in self.sections], np.uint64),
+            np.array([s.pfn for s in self.sections], np.int64),
+            np.array([s.pages for s in self.sections], np.int64),
+        )
+
+    def pfn_of(self, pages: U64) -> npt.NDArray[np.int64]:
+        """Page frame numbers of struct pages; -1 for addresses of none."""
+        starts, pfns, counts = self._places
+        which = np.searchsorted(starts, pages, side="right") - 1
+        found = which >= 0
+        which[~found] = 0
+        offset = pages - starts[which]
+        index = (offset // np.uint64(self.page_size)).astype(np.int64)
+        found &= (offset % np.uint64(self.page_size) == 0) & (index < counts[which])
+        return np.where(found, pfns[which] + index, -1)
+
+
+def _extents(order: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int32], Bool]:
+    """Which pages belong together: index of each page's first one, and whether it is a tail."""
+    count = len(order)
+    index = np.arange(count, dtype=np.int32)
+    starts = np.flatnonzero(order)
+    # The start at or before each page, and where what starts there ends.
+    owner = np.maximum.accumulate(np.where(order > 0, index, 0))
+    ends = np.arange(1, count + 1, dtype=np.int64)
+    ends[starts] = starts + (np.int64(1) << order[starts].astype(np.int64))
+    tail = (order == 0) & (index < ends[owner]) & (owner != index)
+    return np.where(tail, owner, index).astype(np.int32), tail
+
+
+def page_dtype(prog: Program) -> np.dtype[np.void]:
+    """dtype of ``struct page`` with what allocdump reads of it."""
+    type_ = prog.type("struct page")
+    members = {
+        "flags": "flags",
+        "page_type": "page_type",
+        "refcount": "_refcount.counter",
+        "mapping": "mapping",
+        "private": "private",
+    }
+    if type_.has_member("memcg_data"):
+        members["memcg_data"] = "memcg_data"
+    try:
+        return dtype_of(type_, members)
+    except LookupError:
+        # memdesc_flags_t since Linux 6.18
+        return dtype_of(type_, members | {"flags": "flags.f"})
+
+
+def _page_types(prog: Program) -> dict[int, Kind]:
+    """Page types (since Linux 6.12: the top byte of page_type)."""
+    known = {
+        "PGTY_buddy": Kind.FREE,
+        "PGTY_slab": Kind.SLAB,
+        "PGTY_table": Kind.PAGE_TABLE,
+        "PGTY_large_kmalloc": Kind.LARGE_KMALLOC,
+        "PGTY_hugetlb": Kind.HUGETLB,
+        "PGTY_offline": Kind.OFFLINE,
+        "PGTY_unaccepted": Kind.OFFLINE,
+    }
+    out = {}
+    for name, kind in known.items():
+        try:
+            out[prog.constant(name).value_()] = kind
+        except LookupError:
+            continue
+    return out

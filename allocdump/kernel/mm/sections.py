@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Where the struct pages of all memory are, section by section.
+
+Mirrors ``include/linux/mmzone.h`` (``struct mem_section``, ``__section_mem_map_addr()``)
+and ``mm/page_ext.c`` (``lookup_page_ext()``).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from drgn import Program, sizeof
+
+from ...source.dtypes import dtype_of
+from ...source.memory import U64, Memory, each_whole
+
+_HAS_MEM_MAP = 2
+"""SECTION_HAS_MEM_MAP"""
+_PAGE_EXT_INVALID = 1
+
+_MAX_ROOTS = 1 << 22
+
+
+@dataclass(frozen=True)
+class Section:
+    """A run of page frames whose struct pages, and page extensions, are contiguous."""
+
+    pfn: int
+    pages: int
+    memmap: int
+    """Address of the struct page of *pfn*."""
+    page_ext: int
+    """Address of the page extension of *pfn*; 0 if there are none."""
+
+
+def sections(memory: Memory, vmcoreinfo: str) -> list[Section]:
+    """All sections of memory that have struct pages, ascending.
+
+    Only sparse memory is read, which x86-64, arm64, s390 and ppc64 always have.
+
+    :raises LookupError: if the kernel uses flat memory
+    """
+    prog = memory.prog
+    type_ = prog.type("struct mem_section")
+    members = {"map": "section_mem_map"}
+    if type_.has_member("page_ext"):
+        members["page_ext"] = "page_ext"
+    dtype = dtype_of(type_, members)
+    size = sizeof(type_)
+    page_size = sizeof(prog.type("struct page"))
+    ext_size = _page_ext_size(prog)
+    per_section = 1 << _number(vmcoreinfo, r"NUMBER\(SECTION_SIZE_BITS\)") - 12
+    mask = ~((1 << prog.constant("SECTION_MAP_LAST_BIT").value_()) - 1)
+    out = []
+    for first, address, count in _tables(memory, vmcoreinfo, size):
+        data, ok = memory.read(address, count * size)
+        table: npt.NDArray[np.void] = data.view(dtype)
+        readable = each_whole(ok, size)
+        for i in np.flatnonzero(readable & (table["map"] & _HAS_MEM_MAP != 0)).tolist():
+            pfn = (first + i) * per_section
+            ext = int(table["page_ext"][i]) if "page_ext" in members else 0
+            if ext & _PAGE_EXT_INVALID or not ext_size:
+                ext = 0
+            out.append(
+                Section(
+                    pfn,
+                    per_section,
+                    (int(table["map"][i]) & mask) + pfn * page_size & (1 << 64) - 1,
+                    ext + pfn * ext_size & (1 << 64) - 1 if ext else 0,
+                )
+            )
+    return out
+
+
+def _tables(memory: Memory, vmcoreinfo: str, size: int) -> list[tuple[int, int, int]]:
+    """Where arrays of struct mem_section are: (first section number, address, count)."""
+    prog = memory.prog
+    roots = _number(vmcoreinfo, r"LENGTH\(mem_section\)")
+    per_root = 4096 // size
+    try:
+        highest = prog["__highest_present_section_nr"].value_()
+        roots = min(roots, highest // per_root + 1)
+    except LookupError:
+        pass
+    # SPARSEMEM_EXTREME: an array of pointers, of which most are NULL.
+    base = prog["mem_section"].value_()
+    data, _ = memory.read(base, 8 * min(roots, _MAX_ROOTS))
+    pointers: U64 = data.view(np.uint64)
+    return [(i * per_root, int(pointers[i]), per_root) for i in np.flatnonzero(pointers).tolist()]
+
+
+def _page_ext_size(prog: Program) -> int:
+    try:
+        return int(prog["page_ext_size"].value_())
+    except LookupError:
+        return 0
+
+
+def _number(vmcoreinfo: str, key: str) -> int:
+    found = re.search(rf"^{key}=(\d+)$", vmcoreinfo, re.MULTILINE)
+    if not found:
+        raise LookupError(f"VMCOREINFO has no {key}")
+    return int(found[1])

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Slab objects and the references of each to its call site.
+
+Mirrors ``mm/slab.h`` and ``mm/slub.c``. Where an object's extension lies, all by what
+types and members the dump has:
+
+- Linux 6.10 to 6.19: a vector of ``struct slabobj_ext`` outside of the slab.
+- 7.0 to 7.2: the vector may lie at the end of the slab or in each object;
+  ``slab->stride`` is the step.
+- 7.3: ``struct slabobj_ext`` is one word. Each object has one for its memory cgroup if
+  ``slab->obj_exts_needs_objcg``, then one for its tag; the step is their sum, or the size of
+  an object if ``slab->obj_exts_in_object``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from drgn import FaultError, Object, Program, Type, TypeKind, offsetof, sizeof
+from drgn.helpers.linux.mm import pfn_to_virt
+from drgn.helpers.linux.slab import for_each_slab_cache
+
+from ...source.memory import U64, Bool, Memory
+from ...text import printable
+from ..tags.profiling import built_in, static_key
+from ..tags.references import Rows, SiteIndex
+from ..walk import once, walk
+from .pages import PAGE_SHIFT, Frames, Kind
+
+_DEFAULT_FLAGS_MASK = 7
+_OBJEXTS_ALLOC_FAIL = 1
+
+# Objects are read in batches of at most so many.
+_BATCH = 1 << 20
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A ``struct kmem_cache``."""
+
+    address: int
+    name: str
+    size: int
+    """Bytes from one object to the next: what an object is accounted with."""
+    object_size: int
+    """Bytes that the user of an object asked for."""
+    offset: int
+    """Of the first object in a slab (``red_left_pad``)."""
+    free_pointer: int = 0
+    """Offset in a free object of the pointer to the next one."""
+    random: int | None = None
+    """What such pointers are mixed with (CONFIG_SLAB_FREELIST_HARDENED)."""
+    cpu_slab: int = 0
+    """Per-CPU pointer to its ``struct kmem_cache_cpu`` (until Linux 6.19); or 0."""
+    cpu_sheaves: int = 0
+    """Per-CPU pointer to its ``struct slub_percpu_sheaves`` (since 6.18); or 0."""
+    sheaf_capacity: int = 0
+    """Objects that its sheaves have room for."""
+    reclaimable: bool = False
+    """The kernel can ask for its objects back: SLAB_RECLAIM_ACCOUNT."""
+
+
+@dataclass
+class Slabs:
+    """The slabs of one section, one row each."""
+
+    pfn: npt.NDArray[np.int64]
+    address: U64
+    """Of the slab's memory in the direct map."""
+    order: npt.NDArray[np.uint8]
+    cache: npt.NDArray[np.int32]
+    """Index in :attr:`SlabReader.caches`; -1 if the cache is not known."""
+    objects: npt.NDArray[np.int64]
+    """Number of objects that the slab has room for."""
+    vector: U64
+    """Address of the first object's extension; 0 without one."""
+    stride: npt.NDArray[np.int64]
+    ref_offset: npt.NDArray[np.int64]
+    failed: Bool
+    """The vector could not be allocated: objects are allocated, but carry no tag."""
+    site: Rows
+    """Of the slab's pages themselves."""
+    freelist: U64
+    """Its first free object; 0 if none is on its own list."""
+    inuse: npt.NDArray[np.int64]
+    """Objects that are not on that list: allocated, or on a CPU's list or in a sheaf."""
+
+    def __len__(self) -> int:
+        return len(self.pfn)
+
+
+@dataclass
+class Objects:
+    """Objects of slabs that have extensions; columns of shape (number of objects,)."""
+
+    slab: npt.NDArray[np.int64]
+    """Row of the slab."""
+    index: npt.NDArray[np.int64]
+    """Of the object in its slab."""
+    address: U64
+    site: Rows
+    refs: U64
+    readable: Bool
+    """Whether the reference could be read; if not, the site is NONE."""
+
+
+@dataclass
+class SlabReader:
+    """Reads slabs out of page frames.
+
+    :raises LookupError: if the kernel's types lack what this needs
+    """
+
+    memory: Memory
+    index: SiteIndex
+    caches: list[Cache] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        prog = self.memory.prog
+        self.type = prog.type("struct slab")
+        self.direct_map = pfn_to_virt(prog, 0).value_()
+        self.caches, self.problems = slab_caches(prog)
+        addresses = np.array([c.address for c in self.caches], np.uint64)
+        self._order = np.argsort(addresses)
+        self._addresses = addresses[self._order]
+        # One more, so that row -1, no known cache, has a size, too.
+        self.sizes = np.array([*(c.size for c in self.caches), 0], np.int64)
+        self._offsets = np.array([*(c.offset for c in self.caches), 0], np.int64)
+        try:
+            self._mask = prog.constant("__NR_OBJEXTS_FLAGS").value_() - 1
+        except LookupError:
+            self._mask = _DEFAULT_FLAGS_MASK
+        self._ext_size = self._ref_offset = 0
+        # Without profiling, extensions are there for memory cgroups alone, or not at all.
+        self._has_refs = built_in(prog)
+        if self._has_refs:
+            ext = prog.type("struct slabobj_ext")
+            self._ext_size = sizeof(ext)
+            self._words = not ext.has_member("ref")
+            if self._words:
+                self._has_refs = static_key(prog, "slab_obj_ext_has_codetag_key") is not False
+            else:
+                self._ref_offset = offsetof(ext, "ref")
+
+    def slabs(self, frames: Frames) -> Slabs:
+        """The slabs of a section."""
+        heads = np.flatnonzero((frames.kind == Kind.SLAB) & frames.is_head)
+        pages = frames.raw.view(np.uint8).reshape(len(frames.raw), -1)[heads]
+        pointer = _field(pages, self.type, "slab_cache")
+        cache = np.full(len(heads), -1, np.int32)
+        if len(self._addresses):
+            where = np.minimum(np.searchsorted(self._addresses, pointer), len(self._addresses) - 1)
+            known = self._addresses[where] == pointer
+            cache[known] = self._order[where[known]]
+        exts = stride = ref_offset = np.zeros(len(heads), np.int64)
+        if self._has_refs:
+            exts = _field(pages, self.type, "obj_exts").view(np.int64)
+            stride, ref_offset = self._layout(pages, cache)
+        order = frames.order[heads]
+        objects = _field(pages, self.type, "objects").astype(np.int64)
+        # More objects than there are words in the slab are damage.
+        objects = np.minimum(objects, (1 << (PAGE_SHIFT - 3 + order.astype(np.int64))))
+        pfn = frames.pfn[heads]
+        return Slabs(
+            pfn,
+            (np.uint64(self.direct_map) + (pfn.astype(np.uint64) << np.uint64(PAGE_SHIFT))),
+            order,
+            cache,
+            objects,
+            exts.view(np.uint64) & ~np.uint64(self._mask),
+            stride,
+            ref_offset,
+            exts == _OBJEXTS_ALLOC_FAIL,
+            frames.site[heads],
+            _field(pages, self.type, "freelist"),
+            np.minimum(_field(pages, self.type, "inuse").astype(np.int64), objects),
+        )
+
+    def _layout(
+        self, pages: npt.NDArray[np.uint8], cache: npt.NDArray[np.int32]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Step from one object's extension to the next, and offset of the reference in it."""
+        count = len(pages)
+        if self.type.has_member("stride"):
+            stride = _field(pages, self.type, "stride").astype(np.int64)
+        elif self._words:
+            objcg = np.zeros(count, np.int64)
+            if self.type.has_member("obj_exts_needs_objcg"):
+                objcg = _field(pages, self.type, "obj_exts_needs_objcg").astype(np.int64)
+            in_object = np.zeros(count, np.bool_)
+            if self.type.has_member("obj_exts_in_object"):
+                in_object = _field(pages, self.type, "obj_exts_in_object") != 0
+            stride = np.where(
+                in_object & (cache >= 0), self.sizes[cache], (objcg + 1) * self._ext_size
+            )
+            return stride, objcg * self._ext_size
+        else:
+            stride = np.full(count, self._ext_size, np.int64)
+        return stride, np.full(count, self._ref_offset, np.int64)
+
+    def objects(self, slabs: Slabs) -> Iterator[Objects]:
+        """All objects, allocated or free, of slabs of known caches with extensions."""
+        rows = np.flatnonzero((slabs.cache >= 0) & (slabs.vector != 0))
+        # Neighbouring vectors share reads.
+        rows = rows[np.argsort(slabs.vector[rows], kind="stable")]
+        ends = np.cumsum(slabs.objects[rows])
+        at = 0
+        while at < len(rows):
+            done = ends[at - 1] if at else 0
+            to = max(at + 1, int(np.searchsorted(ends, done + _BATCH, side="right")))
+            yield self._objects(slabs, rows[at:to])
+            at = to
+
+    def _objects(self, slabs: Slabs, rows: npt.NDArray[np.intp]) -> Objects:
+        counts = slabs.objects[rows]
+        slab = np.repeat(rows, counts)
+        index = np.arange(len(slab)) - np.repeat(np.cumsum(counts) - counts, counts)
+        place = slabs.vector.view(np.int64)[slab] + index * slabs.stride[slab]
+        refs, readable = self.memory.words((place + slabs.ref_offset[slab]).view(np.uint64))
+        return Objects(
+            slab,
+            index,
+            self.object_address(slabs, slab, index),
+            self.index.rows(refs),
+            refs,
+            readable,
+        )
+
+    def object_address(
+        self, slabs: Slabs, slab: npt.NDArray[np.int64], index: npt.NDArray[np.int64]
+    ) -> U64:
+        """Addresses of objects by row of their slab and index in it."""
+        cache = slabs.cache[slab]
+        offset = self._offsets[cache] + index * self.sizes[cache]
+        return slabs.address[slab] + offset.astype(np.uint64)
+
+
+def slab_caches(prog: Program) -> tuple[list[Cache], list[str]]:
+    """All caches on the list ``slab_caches``, and sentences on what was unreadable."""
+    try:
+        reclaimable = 1 << prog.constant("_SLAB_RECLAIM_ACCOUNT").value_()
+    except LookupError:
+        reclaimable = 0
+    found, error = walk(
+        prog, lambda: (_cache(c, reclaimable) for c in once(for_each_slab_cache(prog)))
+    )
+    return found, [f"the list of slab caches is damaged: {error}"] if error else []
+
+
+def _cache(cache: Object, reclaimable: int) -> Cache:
+    cache = cache.read_()
+    return Cache(
+        cache.value_(),
+        _name(cache.prog_, cache.name.value_()),
+        cache.size.value_(),
+        cache.object_size.value_(),
+        _member(cache, "red_left_pad") or 0,
+        cache.offset.value_(),
+        _member(cache, "random"),
+        _member(cache, "cpu_slab") or 0,
+        _member(cache, "cpu_sheaves") or 0,
+        _member(cache, "sheaf_capacity") or 0,
+        bool(cache.flags.value_() & reclaimable),
+    )
+
+
+def _member(cache: Object, name: str) -> int | None:
+    return int(cache.member_(name)) if cache.type_.type.has_member(name) else None
+
+
+def _name(prog: Program, address: int) -> str:
+    try:
+        return printable(prog.read_c_string(address, max_size=256))
+    except FaultError:
+        return "?"
+
+
+def _field(rows: npt.NDArray[np.uint8], type_: Type, name: str) -> U64:
+    """A member of many structures at once, bit fields included.
+
+    :param rows: the structures' bytes, shape (n, at least their size)
+    """
+    member = type_.member(name)
+    offset = member.bit_offset // 8 // 8 * 8
+    words = np.ascontiguousarray(rows[:, offset : offset + 8]).view(np.uint64).ravel()
+    bits = member.bit_field_size
+    if bits is None:
+        plain = member.type
+        while plain.kind == TypeKind.TYPEDEF:
+            plain = plain.type
+        bits = 8 * sizeof(plain)
+    shifted = words >> np.uint64(member.bit_offset % 64)
+    return shifted if bits == 64 else shifted & np.uint64((1 << bits) - 1)

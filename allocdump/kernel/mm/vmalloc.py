@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""vmalloc areas.
+
+Mirrors ``struct vm_struct`` in ``include/linux/vmalloc.h`` and ``mm/vmalloc.c``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from drgn import Object, Program
+from drgn.helpers.linux.mm import find_vmap_area, for_each_vmap_area
+
+from ..walk import ReadErrors, once
+
+_KINDS = {0x1: "ioremap", 0x2: "vmalloc", 0x4: "vmap", 0x8: "user mapping"}
+"""VM_IOREMAP, VM_ALLOC, VM_MAP, VM_USERMAP"""
+
+
+@dataclass(frozen=True)
+class VmArea:
+    """A ``struct vm_struct``: a range of vmalloc space."""
+
+    start: int
+    size: int
+    """Guard page included."""
+    kind: str
+    pages: int
+    page_array: int
+    """Address of the array of its ``struct page *``; 0 without."""
+    caller: int
+    """Address in the code that asked for it."""
+    physical: int
+    vm_struct: int
+    """Address of the ``struct vm_struct``."""
+    vmap_area: int
+    """Address of the ``struct vmap_area``."""
+
+
+def vm_areas(prog: Program) -> Iterator[VmArea]:
+    """All areas; a damaged tree ends early.
+
+    :raises drgn.FaultError: where it is damaged
+    """
+    for area in once(for_each_vmap_area(prog)):
+        found = _area(area)
+        if found:
+            yield found
+
+
+def vm_area(prog: Program, address: int) -> VmArea | None:
+    """The area that an address lies in; None if there is none, or it is unreadable."""
+    try:
+        area = find_vmap_area(prog, address)
+        return _area(area) if area else None
+    except ReadErrors:
+        return None
+
+
+def _area(area: Object) -> VmArea | None:
+    pointer = area.vm.read_()
+    if not pointer:
+        return None
+    vm = pointer[0].read_()
+    flags = vm.flags.value_()
+    return VmArea(
+        vm.addr.value_(),
+        vm.size.value_(),
+        next((name for bit, name in _KINDS.items() if flags & bit), "area"),
+        min(vm.nr_pages.value_(), vm.size.value_() // 4096),
+        vm.pages.value_(),
+        vm.caller.value_(),
+        vm.phys_addr.value_(),
+        pointer.value_(),
+        area.value_(),
+    )

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What is at an address, who allocated it, and what it is a part of.
+
+A handful of reads per address: the page frames around it, its slab, its vmalloc area.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from drgn import Object
+from drgn.helpers.linux.cgroup import cgroup_path
+from drgn.helpers.linux.mm import follow_pfn, pfn_to_virt
+from drgn.helpers.linux.slab import slab_object_info
+
+from ...source.memory import Memory
+from ...text import printable
+from ..machine.modules import loaded_modules
+from ..tags.counters import per_cpu_offsets
+from ..tags.references import EMPTY, NONE, STRAY, SiteIndex
+from ..walk import ReadErrors
+from .allocations import symbol, zones
+from .attribution import loose_tails
+from .pages import PAGE_SHIFT, FrameReader, Frames, Kind
+from .percpu import PerCpuObjects, PerCpuReader
+from .slab import SlabReader
+from .vmalloc import vm_area
+
+_PAGE = 1 << PAGE_SHIFT
+_OBJEXTS, _KMEM = 1, 2
+"""MEMCG_DATA_OBJEXTS, MEMCG_DATA_KMEM"""
+
+_HELPER_ERRORS: tuple[type[Exception], ...] = (*ReadErrors, AttributeError, TypeError)
+"""What drgn's helpers raise where this kernel is not as they expect."""
+
+
+class AddressError(ValueError):
+    """The text names no address."""
+
+
+@dataclass
+class Layer:
+    """One thing that an address is in, from the innermost outwards."""
+
+    what: str
+    """In words: ``slab object``, ``free page (buddy allocator)`` ..."""
+    start: int | None = None
+    size: int | None = None
+    """In bytes."""
+    site: int | None = None
+    """Row of its site; None if it has none."""
+    evidence: str = ""
+    """Where the site comes from, or why there is none."""
+    detail: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass
+class Location:
+    """All that is known of an address."""
+
+    query: str
+    address: int
+    layers: list[Layer]
+
+
+class Locator:
+    """Answers for one dump.
+
+    :raises LookupError: if the kernel's types lack what this needs
+    """
+
+    def __init__(self, memory: Memory, vmcoreinfo: str, addresses: np.ndarray) -> None:
+        self.memory = memory
+        self.prog = memory.prog
+        self.index = SiteIndex(addresses)
+        self.frames = FrameReader(memory, vmcoreinfo, self.index)
+        self.slabs = SlabReader(memory, self.index)
+        self.direct_map = pfn_to_virt(self.prog, 0).value_()
+        self._zones = zones(self.prog)
+        self._offsets = per_cpu_offsets(self.prog).tolist()
+        self._chunks: list[PerCpuObjects] | None = None
+
+    def locate(self, query: str) -> Location:
+        """Answer for a number, ``pfn:N``, ``phys:N`` or a symbol, with or without ``+offset``.
+
+        :raises AddressError: if it is none of these
+        """
+        address = self.parse(query)
+        return Location(query, address, list(self._layers(address)))
+
+    def parse(self, query: str) -> int:
+        """The address that a query stands for.
+
+        :raises AddressError: if it stands for none
+        """
+        found = re.fullmatch(r"(?:(pfn|phys):)?(0x[0-9a-fA-F]+|[0-9]+|[0-9a-fA-F]{9,16})", query)
+        if found:
+            text = found[2]
+            base = 10 if text.isdecimal() and len(text) < 16 else 16
+            number = int(text, 0 if text.startswith("0x") else base)
+            if found[1] == "pfn":
+                number = self.direct_map + number * _PAGE
+            elif found[1] == "phys":
+                number += self.direct_map
+            if number < 1 << 64:
+                return number
+            raise AddressError(f"{query} is larger than an address.")
+        name, plus, offset = query.partition("+")
+        try:
+            return int(self.prog.symbol(name).address) + (int(offset, 0) if plus else 0)
+        except (LookupError, ValueError):
+            raise AddressError(
+                f"{query} is no address: write a number, pfn:N, phys:N or a symbol of the kernel."
+            ) from None
+
+    def _layers(self, address: int) -> Iterator[Layer]:
+        chunk = self._in_percpu(address)
+        if chunk:
+            yield chunk
+        pfn = self._struct_page(address)
+        if pfn is not None:
+            yield Layer("struct page", address, self.frames.page_size, detail={"pfn": pfn})
+            yield from self._page(pfn, None)
+            return
+        yield from self._image(address)
+        pfn = (address - self.direct_map) >> PAGE_SHIFT
+        if self._has(pfn):
+            yield from self._page(pfn, address)
+            return
+        area = vm_area(self.prog, address)
+        if area:
+            detail: dict[str, object] = {"kind": area.kind, "pages": area.pages}
+            if area.caller:
+                detail["caller"] = symbol(self.prog, area.caller)
+            yield Layer("vmalloc area", area.start, area.size, detail=detail)
+        try:
+            pfn = int(follow_pfn(self.prog["init_mm"].address_of_(), address).value_())
+        except ReadErrors:
+            pfn = -1
+        if self._has(pfn):
+            yield from self._page(pfn, None)
+        elif area is None and chunk is None:
+            yield Layer("nothing", evidence="no kernel memory is mapped there")
+
+    def _has(self, pfn: int) -> bool:
+        return any(s.pfn <= pfn < s.pfn + s.pages for s in self.frames.sections)
+
+    def _struct_page(self, address: int) -> int | None:
+        size = self.frames.page_size
+        for s in self.frames.sections:
+            if s.memmap <= address < s.memmap + s.pages * size:
+                return int(s.pfn + (address - s.memmap) // size)
+        return None
+
+    def _image(self, address: int) -> Iterator[Layer]:
+        """Kernel image and modules."""
+        try:
+            # Not up to _end: with a vmlinux, drgn does not move that symbol as KASLR did.
+            start, end = (self.prog.symbol(n).address for n in ("_text", "__bss_stop"))
+        except LookupError:
+            start = end = 0
+        if start <= address < end:
+            detail: dict[str, object] = {"symbol": symbol(self.prog, address)}
+            yield Layer("kernel image", start, end - start, detail=detail)
+        for module in loaded_modules(self.prog).modules:
+            try:
+                regions = module.regions()
+            except ReadErrors:
+                continue
+            for (base, size), section in zip(regions, module.region_names(), strict=False):
+                if base <= address < base + size:
+                    detail = {"module": module.name, "section": section}
+                    yield Layer("module memory", base, size, detail=detail)
+
+    def _in_percpu(self, address: int) -> Layer | None:
+        """A per-CPU pointer, or an address in a CPU's copy."""
+        if self._chunks is None:
+            self._chunks = list(PerCpuReader(self.memory, self.index))
+        pointers = [(address, None)] + [
+            ((address - offset) % (1 << 64), cpu) for cpu, offset in enumerate(self._offsets)
+        ]
+        for pointer, cpu in pointers:
+            for chunk in self._chunks:
+                if not chunk.start <= pointer < chunk.start + chunk.span:
+                    continue
+                at = int(np.searchsorted(chunk.pointer, pointer, side="right")) - 1
+                if at < 0 or not 0 <= pointer - int(chunk.pointer[at]) < int(chunk.size[at]):
+                    return Layer("free per-CPU memory", evidence="free memory has no site")
+                start = int(chunk.pointer[at])
+                layer = Layer("per-CPU object", start, int(chunk.size[at]))
+                if cpu is not None:
+                    layer.detail["cpu"] = cpu
+                reason = "the first chunks have no references" if not chunk.has_vector else ""
+                self._site(layer, int(chunk.site[at]), "reference of the per-CPU object", reason)
+                return layer
+        return None
+
+    def _site(self, layer: Layer, row: int, evidence: str, none: str = "") -> None:
+        if row >= 0:
+            layer.site, layer.evidence = row, evidence
+        elif row == EMPTY:
+            layer.evidence = "deliberately not counted (CODETAG_EMPTY)"
+        elif row == STRAY:
+            layer.evidence = f"{evidence} points at no known tag"
+        elif row == NONE:
+            layer.evidence = none or "no reference"
+
+    def _page(self, pfn: int, address: int | None) -> Iterator[Layer]:
+        frames = self.frames.around(pfn)
+        if frames is None:
+            return
+        i = pfn - frames.section.pfn
+        tails, first = loose_tails(frames)
+        where = np.flatnonzero(tails == i)
+        inferred = len(where) > 0
+        head = int(first[where[0]]) if inferred else int(frames.head[i])
+        kind = Kind(int(frames.kind[i]))
+        if kind == Kind.SLAB and address is not None:
+            yield from self._object(frames, head, address)
+        pages = 1 << int(frames.order[head])
+        if inferred or (kind == Kind.IN_USE and pages == 1):
+            pages += int(np.count_nonzero(first == head))
+        start = frames.section.pfn + head
+        detail: dict[str, object] = {"pfn": pfn, "order": pages.bit_length() - 1}
+        if pages > 1 and int(np.count_nonzero(first == head)):
+            detail["order inferred"] = True
+        if start != pfn:
+            detail["first pfn"] = start
+        for zone in self._zones:
+            if zone.pfn <= pfn < zone.pfn + zone.spanned:
+                detail |= {"node": zone.node, "zone": zone.name}
+                break
+        memcg = self._memcg(frames, head) if kind != Kind.SLAB else ""
+        if memcg:
+            detail["memory cgroup"] = memcg
+        layer = Layer(_NAMES[kind], self.direct_map + start * _PAGE, pages * _PAGE, detail=detail)
+        if kind in (Kind.FREE, Kind.FREE_PCP):
+            layer.evidence = "free memory has no site"
+        else:
+            evidence = "reference of the page"
+            if inferred:
+                evidence += " that its allocation starts with; the order is inferred"
+            none = "kept since boot" if kind == Kind.RESERVED else ""
+            self._site(layer, int(frames.site[head]), evidence, none)
+        yield layer
+
+    def _object(self, frames: Frames, head: int, address: int) -> Iterator[Layer]:
+        slabs = self.slabs.slabs(frames)
+        row = int(np.searchsorted(slabs.pfn, frames.section.pfn + head))
+        if row >= len(slabs) or slabs.cache[row] < 0:
+            return
+        cache = self.slabs.caches[int(slabs.cache[row])]
+        offset = address - int(slabs.address[row]) - cache.offset
+        index = offset // cache.size if cache.size else -1
+        if not 0 <= index < int(slabs.objects[row]):
+            yield Layer("end of a slab", detail={"cache": cache.name})
+            return
+        start = int(slabs.address[row]) + cache.offset + index * cache.size
+        layer = Layer("slab object", start, cache.size, detail={"cache": cache.name})
+        layer.detail |= {"object": index, "offset": address - start}
+        if not slabs.vector[row]:
+            layer.detail["state"] = self._state(start)
+            failed = bool(slabs.failed[row])
+            layer.evidence = (
+                "its extension vector could not be allocated"
+                if failed
+                else "its slab has no extension vector"
+            )
+            yield layer
+            return
+        place = int(slabs.vector[row]) + index * int(slabs.stride[row])
+        ref_at = place + int(slabs.ref_offset[row])
+        refs, readable = self.memory.words(np.array([ref_at], np.uint64))
+        if not readable[0]:
+            layer.evidence = "its reference is not in the dump"
+        else:
+            site = int(self.index.rows(refs)[0])
+            layer.detail["state"] = "free" if site == NONE else "allocated"
+            none = "free objects have no reference"
+            self._site(layer, site, "reference of the object", none)
+            if site != NONE and slabs.ref_offset[row]:
+                memcg = self._cgroup(self._word(place), objcg=True)
+                if memcg:
+                    layer.detail["memory cgroup"] = memcg
+        yield layer
+
+    def _state(self, address: int) -> str:
+        """By the slab's free lists; drgn walks them."""
+        try:
+            info = slab_object_info(self.prog, address)
+            return "allocated" if info and info.allocated else "free"
+        except _HELPER_ERRORS:
+            return "unknown"  # drgn's helper needs what the dump may lack
+
+    def _word(self, address: int) -> int:
+        words, _ = self.memory.words(np.array([address], np.uint64))
+        return int(words[0])
+
+    def _memcg(self, frames: Frames, head: int) -> str:
+        if "memcg_data" not in (frames.raw.dtype.names or ()):
+            return ""
+        data = int(frames.raw["memcg_data"][head])
+        if not data or data & _OBJEXTS or frames.kind[head] == Kind.FREE:
+            return ""
+        return self._cgroup(data & ~3, objcg=bool(data & _KMEM))
+
+    def _cgroup(self, pointer: int, objcg: bool) -> str:
+        """Path of the memory cgroup that is charged; empty if none is."""
+        if not pointer:
+            return ""
+        try:
+            if objcg:
+                memcg = Object(self.prog, "struct obj_cgroup *", pointer).memcg
+            else:
+                memcg = Object(self.prog, "struct mem_cgroup *", pointer)
+            return printable(cgroup_path(memcg.css.cgroup))
+        except _HELPER_ERRORS:
+            return "unreadable"
+
+
+_NAMES = {
+    Kind.IN_USE: "page",
+    Kind.FREE: "free page (buddy allocator)",
+    Kind.FREE_PCP: "free page (per-CPU list)",
+    Kind.RESERVED: "boot memory (reserved page)",
+    Kind.SLAB: "slab",
+    Kind.PAGE_TABLE: "page table",
+    Kind.HUGETLB: "huge page",
+    Kind.ANONYMOUS: "anonymous page",
+    Kind.CACHE: "page cache",
+    Kind.SHMEM: "shared memory page",
+    Kind.OFFLINE: "offline page",
+    Kind.UNREADABLE: "page whose struct page is not in the dump",
+    Kind.LARGE_KMALLOC: "large kmalloc",
+}

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Code tags: where they lie and what they say.
+
+Mirrors ``lib/codetag.c`` (``struct codetag_type``, ``struct codetag_module``) and
+``lib/alloc_tag.c`` (``mm/alloc_tag.c`` since 7.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from drgn import Object, Program
+from drgn.helpers.linux.idr import idr_for_each_entry
+from drgn.helpers.linux.list import list_for_each_entry
+
+from ...source.dtypes import dtype_of
+from ...source.memory import Bool, Memory, each_whole
+from ...text import printable
+from ..machine.modules import LoadedModules
+from ..walk import ReadErrors, once, walk
+
+RangeState = Literal["built-in", "loaded", "unloaded"]
+
+CODETAG_FLAG_INACCURATE = 1
+
+# More tags than this in one range are a damaged pointer: the largest kernels have 100,000.
+MAX_TAGS = 1 << 20
+
+
+@dataclass(frozen=True)
+class TagRange:
+    """A contiguous array of ``struct alloc_tag``."""
+
+    start: int
+    stop: int
+    module: str
+    """Empty for the kernel itself; for an unloaded module it may be unknown, too."""
+    state: RangeState
+    source: str
+    """Which of the kernel's structures named it."""
+
+
+@dataclass
+class TagRanges:
+    """All ranges, in the order of /proc/allocinfo, then those of unloaded modules."""
+
+    ranges: list[TagRange]
+    expected: int | None
+    """How many tags the kernel says are registered; None if that is unreadable."""
+    problems: list[str] = field(default_factory=list)
+
+
+def tag_ranges(prog: Program, modules: LoadedModules) -> TagRanges:
+    """Find the ranges that are registered now: the kernel's and those of loaded modules.
+
+    The kernel keeps them in ``alloc_tag_cttype->mod_idr``. A dump may have lost a node
+    of it, so what is missing there is found through symbols and the module list.
+    """
+    found = TagRanges([], None)
+    try:
+        cttype = prog["alloc_tag_cttype"].read_()
+        found.expected = cttype.count.value_()
+        idr = cttype.mod_idr.address_of_()
+        found.ranges, error = walk(
+            prog,
+            lambda: (
+                _registered_range(cmod)
+                for _, cmod in idr_for_each_entry(idr, "struct codetag_module")
+            ),
+        )
+    except ReadErrors as e:
+        error = e
+    if error:
+        found.problems.append(
+            f"the IDR of tag ranges (alloc_tag_cttype->mod_idr) is unreadable: {error}"
+        )
+    if found.problems or not found.ranges:
+        _complete(prog, found, modules)
+    return found
+
+
+def _registered_range(cmod: Object) -> TagRange:
+    module = cmod.mod.read_()
+    name = printable(module.name.string_()) if module else ""
+    return TagRange(
+        cmod.range.start.value_(),
+        cmod.range.stop.value_(),
+        name,
+        "loaded" if module else "built-in",
+        "IDR",
+    )
+
+
+def _complete(prog: Program, found: TagRanges, modules: LoadedModules) -> None:
+    """Add what the IDR did not give, from symbols and the module list.
+
+    The IDR hands out the lowest free number, so unless modules were unloaded in
+    between its order is the order of loading: the module list backwards.
+    """
+    known = {r.start for r in found.ranges}
+    start = prog.symbol("__start_alloc_tags").address
+    stop = prog.symbol("__stop_alloc_tags").address
+    if start not in known:
+        found.ranges.insert(0, TagRange(start, stop, "", "built-in", "symbols"))
+    for module in reversed(modules.modules):
+        try:
+            span = module.section("alloc_tags")
+        except ReadErrors as e:
+            found.problems.append(f"the symbols of module {module.name} are unreadable: {e}")
+            continue
+        if span and span[0] not in known:
+            found.ranges.append(TagRange(*span, module.name, "loaded", "module list"))
+
+
+@dataclass(frozen=True)
+class CodetagType:
+    """A ``struct codetag_type`` as registered with ``codetag_register_type()``."""
+
+    name: str
+    """Name of its section."""
+    tag_size: int
+    count: int
+
+
+def codetag_types(prog: Program) -> Iterator[CodetagType]:
+    """All registered kinds of code tags; allocation tags are ``alloc_tags``.
+
+    :raises drgn.FaultError: if the list is unreadable from some point on
+    """
+    types = prog["codetag_types"].address_of_()
+    for cttype in once(list_for_each_entry("struct codetag_type", types, "link")):
+        yield CodetagType(
+            printable(prog.read_c_string(cttype.desc.section, max_size=256)),
+            cttype.desc.tag_size.value_(),
+            cttype.count.value_(),
+        )
+
+
+@dataclass
+class Tags:
+    """An array of tags, one column per member.
+
+    Strings stay pointers: many tags share them (:meth:`Memory.strings` reads them).
+    """
+
+    address: npt.NDArray[np.uint64]
+    raw: npt.NDArray[np.void]
+    """Fields ``flags``, ``lineno``, ``modname``, ``function``, ``filename``, ``counters``."""
+    readable: Bool
+
+    def __len__(self) -> int:
+        return len(self.address)
+
+
+def tag_dtype(prog: Program) -> np.dtype[np.void]:
+    """dtype of ``struct alloc_tag``."""
+    ct = ("flags", "lineno", "modname", "function", "filename")
+    members = {name: f"ct.{name}" for name in ct} | {"counters": "counters"}
+    return dtype_of(prog.type("struct alloc_tag"), members)
+
+
+def read_tags(memory: Memory, start: int, stop: int) -> Tags:
+    """Read the tags between two addresses in one run."""
+    dtype = tag_dtype(memory.prog)
+    count = min(max(0, stop - start) // dtype.itemsize, MAX_TAGS)
+    data, ok = memory.read(start, count * dtype.itemsize)
+    return Tags(
+        np.uint64(start) + np.arange(count, dtype=np.uint64) * np.uint64(dtype.itemsize),
+        data.view(dtype),
+        each_whole(ok, dtype.itemsize),
+    )
+
+
+def describe_tag(prog: Program, address: int) -> str:
+    """What a struct alloc_tag outside of all known ranges says; empty if it is none.
+
+    It has to prove itself: a possible line number, and three pointers to names.
+    """
+    memory = Memory(prog)
+    tags = read_tags(memory, address, address + tag_dtype(prog).itemsize)
+    raw = tags.raw[0]
+    pointers = np.array([raw[n] for n in ("filename", "modname", "function")], np.uint64)
+    strings = memory.strings(pointers)
+    names = [strings[int(p)] for p in pointers]
+    if not tags.readable[0] or not 0 < raw["lineno"] < MAX_TAGS or not all(names):
+        return ""
+    file, module, function = (printable(n or b"") for n in names)
+    return f"{file}:{raw['lineno']} [{module}] func:{function}"

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The whole allocation profile of a kernel: all call sites, all counters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from drgn import Program
+
+from ...source.memory import Memory
+from ..machine.log import UnloadMessage
+from ..machine.modules import loaded_modules
+from ..walk import ReadErrors
+from .codetag import (
+    CodetagType,
+    TagRange,
+    codetag_types,
+    read_tags,
+    tag_ranges,
+)
+from .counters import sum_counters
+from .sites import UNKNOWN, Evidence, Sites, named_sites
+from .unloaded import unloaded_ranges, unloaded_sites
+
+
+@dataclass
+class Completeness:
+    """What of the profile could be read."""
+
+    expected: int | None = None
+    """Tags that the kernel says are registered; None if that is unreadable."""
+    found: int = 0
+    """Registered tags that were found."""
+    unnamed: int = 0
+    """Tags that are not in the dump, or whose strings are not."""
+    uncounted: int = 0
+    """Tags of which a CPU's counter is not in the dump: their numbers are wrong or zero."""
+    problems: list[str] = field(default_factory=list)
+    """Sentences on what was damaged."""
+
+    @property
+    def lost(self) -> int:
+        """Registered tags that were not found."""
+        return max(0, (self.expected or 0) - self.found)
+
+    @property
+    def complete(self) -> bool:
+        return not (self.lost or self.unnamed or self.uncounted)
+
+
+@dataclass
+class Profile:
+    """Call sites in the order of /proc/allocinfo; those of unloaded modules follow."""
+
+    sites: Sites
+    ranges: list[TagRange]
+    types: list[CodetagType]
+    """All code tag types of the kernel; allocation sites are those of ``alloc_tags``."""
+    completeness: Completeness
+
+
+def read_profile(prog: Program, unload_messages: list[UnloadMessage]) -> Profile:
+    """Read all call sites and counters; what is damaged is left out and counted.
+
+    :param unload_messages: from the kernel log, to name what unloaded modules left
+    """
+    memory = Memory(prog)
+    done = Completeness()
+    modules = loaded_modules(prog)
+    found = tag_ranges(prog, modules)
+    others, problems = unloaded_ranges(memory, found.ranges, modules)
+    ranges = found.ranges + [r for r in others if r.state == "loaded"]
+    gone = [r for r in others if r.state == "unloaded"]
+    done.expected = found.expected
+    done.problems = found.problems + problems + modules.problems
+    parts = [_registered_sites(memory, r, done) for r in ranges]
+    done.found = sum(map(len, parts))
+    parts += [unloaded_sites(memory, r, unload_messages) for r in gone]
+    types: list[CodetagType] = []
+    try:
+        types.extend(codetag_types(prog))
+    except ReadErrors as e:
+        done.problems.append(f"the list of code tag types is damaged: {e}")
+    return Profile(Sites.concatenate(parts), ranges + gone, types, done)
+
+
+def _registered_sites(memory: Memory, span: TagRange, done: Completeness) -> Sites:
+    tags = read_tags(memory, span.start, span.stop)
+    sites = named_sites(memory, tags)
+    sites.module[~tags.readable] = span.module
+    pointers = np.where(tags.readable, tags.raw["counters"], 0)
+    total, calls, counted = sum_counters(memory, pointers)
+    counted &= tags.readable
+    sites.bytes, sites.calls = total.view(np.int64), calls
+    sites.evidence[counted] = Evidence.COUNTER
+    unnamed = (sites.file == UNKNOWN) | (sites.function == UNKNOWN) | (sites.module == UNKNOWN)
+    done.unnamed += int(np.count_nonzero(unnamed))
+    done.uncounted += int(np.count_nonzero(~counted))
+    return sites

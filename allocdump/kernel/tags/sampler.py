@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The counters of a running kernel, again and again, at the price of reading little else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+from drgn import Program, offsetof
+
+from ...source.memory import U64, Memory
+from ..machine.log import UnloadMessage
+from .counters import per_cpu_offsets, sum_counters
+from .profile import Profile, read_profile
+from .sites import Evidence, Sites
+
+_ATTEMPTS = 10
+
+
+def registered(prog: Program) -> tuple[int, ...]:
+    """What is another when a module was loaded or unloaded meanwhile; for nothing else."""
+    cttype, modules = prog["alloc_tag_cttype"].read_(), prog["modules"]
+    out = [cttype.count.value_(), modules.next.value_(), modules.prev.value_()]
+    # Counts modules that were ever registered, since Linux 6.17.
+    with suppress(AttributeError):
+        out.append(cttype.next_mod_seq.value_())
+    return tuple(out)
+
+
+def settled_profile(prog: Program, messages: Callable[[], list[UnloadMessage]]) -> Profile:
+    """:func:`read_profile` while no module comes or goes, or after some attempts anyway.
+
+    :param messages: reads the kernel log
+    """
+    before = registered(prog)
+    for _ in range(_ATTEMPTS):
+        profile = read_profile(prog, messages())
+        before, was = registered(prog), before
+        if before == was:
+            break
+    return profile
+
+
+class Recounter:
+    """Reads the counters of the same sites again."""
+
+    def __init__(self, prog: Program, sites: Sites) -> None:
+        self.memory = Memory(prog)
+        self.sites = sites
+        self._offsets = per_cpu_offsets(prog)
+        place = np.uint64(offsetof(prog.type("struct alloc_tag"), "counters"))
+        self._counted = np.flatnonzero(sites.evidence == Evidence.COUNTER)
+        self._pointers_at: U64 = sites.address[self._counted] + place
+
+    def recount(self) -> Sites:
+        """The sites with what their counters say now; those without counters as they were."""
+        # Counters may move: a module's name and place stay when it is loaded again.
+        pointers, _ = self.memory.words(self._pointers_at)
+        total, calls, ok = sum_counters(self.memory, pointers, self._offsets)
+        sites = replace(self.sites, bytes=self.sites.bytes.copy(), calls=self.sites.calls.copy())
+        rows = self._counted[ok]
+        sites.bytes[rows], sites.calls[rows] = total.view(np.int64)[ok], calls[ok]
+        return sites
+
+
+class Sampler:
+    """All sites of a running kernel, with the modules that come and go.
+
+    :param messages: reads the kernel log, where the names of unloaded modules' sites are
+    """
+
+    def __init__(self, prog: Program, messages: Callable[[], list[UnloadMessage]]) -> None:
+        self.prog = prog
+        self._messages = messages
+        self._registered: tuple[int, ...] | None = None
+
+    def sample(self) -> Sites:
+        """The sites as they are now.
+
+        Rows and names are the same arrays as before unless modules came or went.
+        """
+        for _ in range(_ATTEMPTS):
+            before = registered(self.prog)
+            if before != self._registered:
+                profile = settled_profile(self.prog, self._messages)
+                self._recounter = Recounter(self.prog, profile.sites)
+                self._registered = before
+            sites = self._recounter.recount()
+            if registered(self.prog) == before:
+                break
+        return sites

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Call sites in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ...arrays import Columns
+from ...source.memory import U64, Bool, Memory
+from ...text import printable
+from .codetag import CODETAG_FLAG_INACCURATE, Tags
+
+Strings = npt.NDArray[np.object_]
+
+UNKNOWN = "?"
+"""Stands for a string that could not be read."""
+
+
+class Evidence(IntEnum):
+    """Where the numbers of a site come from."""
+
+    COUNTER = 0
+    """The kernel's own counters, summed over all possible CPUs."""
+    KERNEL_LOG = 1
+    """Inferred: what the kernel logged when the module was unloaded; calls are unknown."""
+    NONE = 2
+    """The counters were freed or are not in the dump, and nothing else tells."""
+
+
+class Site(NamedTuple):
+    """One call site; the fields are those of :class:`Sites`."""
+
+    file: str
+    line: int
+    function: str
+    module: str
+    bytes: int
+    calls: int
+    inaccurate: bool = False
+    unloaded: bool = False
+    inferred: bool = False
+    evidence: Evidence = Evidence.COUNTER
+    address: int = 0
+
+
+@dataclass
+class Sites(Columns):
+    """Call sites, one row each; every column has shape (number of sites,)."""
+
+    address: U64
+    """Address of the ``struct alloc_tag``."""
+    file: Strings
+    line: npt.NDArray[np.uint32]
+    function: Strings
+    module: Strings
+    """Empty for the kernel itself."""
+    unloaded: Bool
+    """The module is gone; /proc/allocinfo does not show the site."""
+    inferred: Bool
+    """The names were recovered from the kernel log, or could not be."""
+    inaccurate: Bool
+    """The kernel says that the counter missed something (``accurate:no``)."""
+    bytes: npt.NDArray[np.int64]
+    calls: U64
+    evidence: npt.NDArray[np.uint8]
+    """An :class:`Evidence`."""
+
+    @classmethod
+    def none(cls) -> Sites:
+        """No sites: of a kernel that kept no profile."""
+        return cls.of([])
+
+    @classmethod
+    def of(cls, rows: Sequence[Site]) -> Sites:
+        """Columns of *rows*, whose numbers must fit in them."""
+        return cls(
+            **{
+                name: np.array([getattr(row, name) for row in rows], dtype)
+                for name, dtype in _DTYPES.items()
+            }
+        )
+
+
+_DTYPES: dict[str, type] = {
+    "address": np.uint64,
+    "file": np.object_,
+    "line": np.uint32,
+    "function": np.object_,
+    "module": np.object_,
+    "unloaded": np.bool_,
+    "inferred": np.bool_,
+    "inaccurate": np.bool_,
+    "bytes": np.int64,
+    "calls": np.uint64,
+    "evidence": np.uint8,
+}
+
+
+def fits(*, line: int, bytes: int, calls: int) -> bool:
+    """Whether numbers that were read from a text can be those of a site."""
+    return 0 <= line < 1 << 32 and -(1 << 63) <= bytes < 1 << 63 and 0 <= calls < 1 << 64
+
+
+def named_sites(memory: Memory, tags: Tags) -> Sites:
+    """Sites of *tags* with their names; numbers are zero, their evidence still none."""
+    columns = {}
+    for name in ("filename", "function", "modname"):
+        pointers = np.where(tags.readable, tags.raw[name], 0)
+        raw = memory.strings(pointers[pointers != 0])
+        text = {p: UNKNOWN if s is None else printable(s) for p, s in raw.items()}
+        # Only modname may be NULL: in the kernel itself.
+        text[0] = "" if name == "modname" else UNKNOWN
+        columns[name] = np.array([text[p] for p in pointers.tolist()], np.object_)
+    count = len(tags)
+    no = np.zeros(count, np.bool_)
+    return Sites(
+        address=tags.address,
+        file=columns["filename"],
+        line=tags.raw["lineno"].astype(np.uint32),
+        function=columns["function"],
+        module=columns["modname"],
+        unloaded=no.copy(),
+        inferred=no.copy(),
+        inaccurate=(tags.raw["flags"] & CODETAG_FLAG_INACCURATE) != 0,
+        bytes=np.zeros(count, np.int64),
+        calls=np.zeros(count, np.uint64),
+        evidence=np.full(count, Evidence.NONE, np.uint8),
+    )

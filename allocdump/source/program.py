@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Opening: from a path to a drgn program with types and symbols."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from drgn import FaultError, MissingDebugInfoError, Program, ProgramFlags
+from drgn.helpers.linux.kallsyms import load_vmlinux_kallsyms
+
+from ..errors import AllocdumpError, DumpError, TypesError
+from . import build_id as buildid
+from .btf import Btf, BtfError
+from .btf_types import BtfTypes
+from .core import Core, identify
+from .globals import Globals
+from .guest import Guest
+
+DebugInfo = Literal["auto", "btf", "dwarf"]
+
+# What to do without types; a session of drgn has no options of ours.
+_NAME_VMLINUX = "name the kernel's vmlinux with --vmlinux"
+_LOAD_VMLINUX = "load the kernel's vmlinux with drgn -s FILE or prog.load_debug_info([FILE])"
+
+_FINDERS = "allocdump-btf"
+
+State = Literal["dead", "running", "paused"]
+"""Of the kernel while it is read: a dump's is dead."""
+
+# BTF grows with the kernel's types: distribution kernels have 5 to 10 MiB.
+_MAX_BTF = 256 << 20
+
+
+@dataclass
+class Dump:
+    """An opened core or guest: a drgn program, and what is known about where it is from."""
+
+    prog: Program
+    core: Core
+    types: Literal["btf", "dwarf"]
+    """Where types come from."""
+    vmcoreinfo: str
+    warnings: list[str] = field(default_factory=list)
+    """Sentences about the dump as a whole that every result should be read with."""
+    arguments: tuple[str, ...] = ()
+    """What the command line needs to open it again."""
+    notices: list[str] = field(default_factory=list)
+    """Sentences about the reading itself, to be known before it begins."""
+    state: State = "dead"
+    guest: Guest | None = None
+
+    def close(self) -> None:
+        """Hang up on a guest, which runs again if it was paused.
+
+        :raises DumpError: if that fails
+        """
+        if self.guest:
+            self.guest.close()
+
+
+def open_dump(
+    core: str | os.PathLike[str] | None,
+    *,
+    qemu: str | os.PathLike[str] | None = None,
+    pause: bool = False,
+    vmlinux: Sequence[str] = (),
+    debug_info: DebugInfo = "auto",
+) -> Dump:
+    """Open a vmcore, the running kernel, or a QEMU guest's.
+
+    :param core: path of a vmcore or ``/proc/kcore``; None is the running kernel
+    :param qemu: the QMP socket of a guest to read instead
+    :param pause: stop the guest until the dump is closed or this process ends
+    :param vmlinux: kernel image and modules with DWARF, in any order
+    :param debug_info: ``btf``: the BTF in the dump. ``dwarf``: *vmlinux*, or without
+        one drgn's usual places. ``auto``: *vmlinux* if given, else BTF, else the
+        usual places.
+    :raises DumpError: if there is no such dump, or it cannot be read
+    :raises TypesError: if there are no types or symbols for it
+    """
+    if qemu is not None:
+        return _open_guest(Guest(qemu), pause, vmlinux, debug_info)
+    info = identify(core if core is not None else "/proc/kcore")
+    prog = Program()
+    _set_program(prog, info)
+    if not prog.flags & ProgramFlags.IS_LINUX_KERNEL:
+        raise DumpError(
+            f"{info.path} is no Linux kernel dump: it has no VMCOREINFO note. For QEMU,"
+            " start the guest with -device vmcoreinfo; for others, use kdump."
+        )
+    opened = Dump(prog, info, "btf", _vmcoreinfo(prog), _completeness(info))
+    opened.state = "running" if info.format == "live" else "dead"
+    try:
+        _load_types(opened, vmlinux, debug_info)
+    except AllocdumpError as e:
+        if not info.missing_bytes:
+            raise
+        # The missing end is why: say that first.
+        raise DumpError(
+            f"{info.path} is truncated: {info.missing_bytes:,} bytes are missing at its"
+            f" end, and what is left is too little ({e}) Copy the dump again."
+        ) from None
+    opened.arguments = _arguments(("--live" if core is None else info.path,), vmlinux, debug_info)
+    return opened
+
+
+def _arguments(
+    what: tuple[str, ...], vmlinux: Sequence[str], debug_info: DebugInfo
+) -> tuple[str, ...]:
+    words = [*what, *(word for path in vmlinux for word in ("--vmlinux", path))]
+    return (*words, "--debug-info", debug_info) if debug_info != "auto" else tuple(words)
+
+
+def _open_guest(guest: Guest, pause: bool, vmlinux: Sequence[str], debug_info: DebugInfo) -> Dump:
+    prog = Program()
+    guest.set_program(prog)
+    try:
+        if pause:
+            guest.pause()
+        opened = Dump(prog, Core(guest.path, "qemu"), "btf", _vmcoreinfo(prog))
+        opened.guest, opened.state = guest, "running" if guest.is_running() else "paused"
+        opened.notices = guest.notices()
+        _load_types(opened, vmlinux, debug_info)
+        words = ("--qemu", guest.path, *(("--pause",) if pause else ()))
+        opened.arguments = _arguments(words, vmlinux, debug_info)
+    except BaseException as e:
+        gone = isinstance(e, Exception) and not guest.is_there()
+        guest.close()
+        if gone:
+            raise DumpError(f"{guest.path} went away while it was read ({e}).") from None
+        raise
+    return opened
+
+
+def _vmcoreinfo(prog: Program) -> str:
+    return str(prog["VMCOREINFO"].string_(), "utf-8", "replace")
+
+
+def of_program(prog: Program) -> Dump:
+    """Describe a program that somebody else opened.
+
+    Types are those the program has; one without any is given the BTF in its memory.
+
+    :raises DumpError: if it is no Linux kernel
+    :raises TypesError: if it has no types, and its memory no BTF
+    """
+    if not prog.flags & ProgramFlags.IS_LINUX_KERNEL:
+        raise DumpError("The program is no Linux kernel; open a vmcore, or the running kernel.")
+    info = _core_of(prog)
+    if not _has_types(prog):
+        _load_btf(prog, _LOAD_VMLINUX)
+    return Dump(
+        prog,
+        info,
+        "btf" if _FINDERS in prog.registered_type_finders() else "dwarf",
+        _vmcoreinfo(prog),
+        _completeness(info),
+        state="running" if prog.flags & ProgramFlags.IS_LIVE else "dead",
+    )
+
+
+def _core_of(prog: Program) -> Core:
+    path = prog.core_dump_path
+    if prog.flags & ProgramFlags.IS_LIVE:
+        return Core(path or "The running kernel", "live")
+    try:
+        return identify(path or "")
+    except DumpError:
+        # Moved since, or opened through a descriptor; drgn reads it all the same.
+        return Core(path or "The dump", "core")
+
+
+def _has_types(prog: Program) -> bool:
+    """DWARF of modules alone, without the kernel's globals, is not enough."""
+    try:
+        prog.type("struct page")
+        prog.variable("init_task")
+    except LookupError:
+        return False
+    return True
+
+
+def _completeness(info: Core) -> list[str]:
+    if info.missing_bytes:
+        return [
+            f"The dump is truncated: {info.missing_bytes:,} bytes are missing at its end;"
+            " copy it again if you can."
+        ]
+    if info.incomplete:
+        return ["makedumpfile marked the dump as incomplete: it ran out of space."]
+    return []
+
+
+def _set_program(prog: Program, info: Core) -> None:
+    try:
+        if info.format == "live":
+            prog.set_kernel()
+        else:
+            prog.set_core_dump(info.path)
+    except PermissionError:
+        raise DumpError(f"{info.path} {_refused(info)}.") from None
+    except FileNotFoundError:
+        raise DumpError(
+            f"{info.path} does not exist; the running kernel needs CONFIG_PROC_KCORE."
+        ) from None
+    except Exception as e:  # drgn and libkdumpfile raise bare Exception
+        raise DumpError(f"{info.path} cannot be opened as a core dump ({e}).") from None
+
+
+def _refused(info: Core) -> str:
+    if info.format == "live" and os.geteuid() == 0:
+        return (
+            "may not be read here even by root: it takes CAP_SYS_RAWIO, which containers do"
+            " not give, and a kernel that is not locked down"
+        )
+    return "may only be read by root; run allocdump as root"
+
+
+def _load_types(dump: Dump, vmlinux: Sequence[str], debug_info: DebugInfo) -> None:
+    if vmlinux and debug_info == "btf":
+        raise TypesError("--vmlinux brings DWARF; leave it out, or --debug-info btf.")
+    if vmlinux or debug_info == "dwarf":
+        _load_dwarf(dump, vmlinux)
+        return
+    try:
+        _load_btf(dump.prog, _NAME_VMLINUX)
+    except TypesError as no_btf:
+        if debug_info == "btf":
+            raise
+        try:
+            _load_dwarf(dump, [])
+        except TypesError:
+            raise no_btf from None
+
+
+def _load_btf(prog: Program, advice: str) -> None:
+    """Register finders of symbols, types and globals; none if one cannot be had.
+
+    They come after those that there are: DWARF that is loaded later has precedence.
+    """
+    try:
+        symbols = load_vmlinux_kallsyms(prog)
+    except FaultError:
+        raise TypesError(
+            f"The kernel's symbol table (kallsyms) is not readable in this dump; {advice}."
+        ) from None
+    except Exception as e:  # the C helper raises bare Exception, too
+        raise TypesError(
+            f"The kernel's symbol table (kallsyms) cannot be used ({e}); {advice}."
+        ) from None
+    try:
+        start, stop = (
+            symbols(prog, name, None, True)[0].address for name in ("__start_BTF", "__stop_BTF")
+        )
+        size = stop - start
+        if not start:
+            raise TypesError(
+                "The kernel hides its symbols even from root (kernel.kptr_restrict is 2);"
+                " run: sysctl kernel.kptr_restrict=1"
+            )
+    except IndexError:
+        raise TypesError(
+            "The kernel has no type information of its own (CONFIG_DEBUG_INFO_BTF is off);"
+            f" {advice}."
+        ) from None
+    try:
+        if not 0 < size <= _MAX_BTF:
+            raise BtfError(f"its size is {size}")
+        btf = Btf(prog.read(start, size))
+    except (FaultError, BtfError) as e:
+        raise TypesError(
+            f"The type information (BTF) in the dump cannot be used ({e}); {advice}."
+        ) from None
+    types = BtfTypes(prog, btf)
+    prog.register_symbol_finder(_FINDERS, symbols, enable_index=-1)
+    prog.register_type_finder(_FINDERS, types.find, enable_index=-1)
+    prog.register_object_finder(_FINDERS, Globals(types).find, enable_index=-1)
+
+
+def _load_dwarf(dump: Dump, vmlinux: Sequence[str]) -> None:
+    prog = dump.prog
+    dump.types = "dwarf"
+    files = [buildid.inspect(path) for path in vmlinux]
+    buildid.check(files, buildid.kernel_build_id(dump.vmcoreinfo))
+    try:
+        if files:
+            prog.load_debug_info([f.path for f in files])
+        else:
+            prog.load_debug_info(main=True)
+    except MissingDebugInfoError:
+        pass  # of modules; of the kernel is noticed just below
+    try:
+        prog.type("struct page")
+    except LookupError:
+        raise TypesError(
+            "No vmlinux with DWARF was found for the dump"
+            f" (build ID {buildid.kernel_build_id(dump.vmcoreinfo) or 'unknown'});"
+            " name it with --vmlinux, or use the BTF in the dump with --debug-info btf."
+        ) from None
+    used = {module.build_id for module in prog.modules() if module.build_id}
+    for file in files:
+        if file.is_module and bytes.fromhex(file.build_id or "") not in used:
+            dump.warnings.append(
+                f"--vmlinux {file.path} is of no module loaded in the dump"
+                f" (build ID {file.build_id or 'missing'}); it was ignored."
+            )

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Command lines that look deeper: complete, to be pasted into a shell."""
+
+from __future__ import annotations
+
+import glob
+import shlex
+
+from .evidence import Case
+
+_FEW = ("--list", "--limit", "10")
+
+
+def command(case: Case, name: str, *options: str) -> str:
+    """``allocdump NAME CORE OPTIONS``"""
+    return " ".join(["allocdump", name, case.machine.arguments, *map(shlex.quote, options)])
+
+
+def more(case: Case) -> list[str]:
+    """The same page with more rows: tasks and cgroups have no command of their own."""
+    return [command(case, "triage", "--top", "30")]
+
+
+def of_site(case: Case, row: int) -> list[str]:
+    """What to run about one site."""
+    place = glob.escape(case.place(row))
+    found = case.footprint
+    out = [command(case, "audit", "--all", "--site", place)]
+    if found is None:
+        return out
+    if found.pages[row] >= found.slab[row] + found.percpu[row]:
+        out.append(command(case, "pages", "--site", place, *_FEW))
+    else:
+        out.append(command(case, "objects", "--site", place, *_FEW, "--hexdump", "64"))
+    return out
+
+
+def leaks_of(case: Case, row: int) -> str:
+    """What to run about memory that a site has lost."""
+    return command(case, "leaks", "--site", glob.escape(case.place(row)), *_FEW)
+
+
+def retained_of(case: Case, row: int) -> str:
+    """What to run about who holds a site's memory."""
+    return command(case, "retained", "--site", glob.escape(case.place(row)))
+
+
+def of_module(case: Case, module: str) -> list[str]:
+    """What to run about one module."""
+    pattern = "module=" + glob.escape(module)
+    return [
+        command(case, "report", "--filter", pattern),
+        command(case, "pages", "--site", pattern),
+        command(case, "objects", "--site", pattern),
+    ]

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Section 1: what died."""
+
+from __future__ import annotations
+
+from ..analysis.footprint import PAGE
+from ..kernel.machine.oom import OomEvent
+from .cgroups import cgroup_table
+from .evidence import Case
+from .sentence import Value
+from .verdict import Column, Section, Table
+
+
+def died(case: Case, top: int | None) -> Section:
+    """Kernel, machine, reason, and every time that memory ran out."""
+    section = Section("died", "What died")
+    m = case.machine
+    section.say(
+        "kernel",
+        "kernel",
+        "Linux {release} {machine}, {version}",
+        release=m.system.release,
+        machine=m.system.machine,
+        version=m.system.version,
+    )
+    host = m.system.hostname
+    section.say(
+        "machine",
+        "machine",
+        "{host}{cpus:count possible CPU}, {managed:bytes} managed of {present:bytes}",
+        host=f"{host}, " if host and host != "(none)" else "",
+        cpus=m.cpus,
+        managed=case.managed,
+        present=sum(zone.present for zone in case.zones) * PAGE,
+    )
+    if m.uptime is not None:
+        section.say("uptime", "uptime", "{uptime:seconds}", uptime=m.uptime)
+    if m.system.crash_time:
+        when = f"{m.system.crash_time:%Y-%m-%d %H:%M:%S} UTC"
+        section.say("time", "time", "{time}", time=when)
+    section.say("reason", "reason", "{reason}", reason=m.reason or "not in the kernel log")
+    section.say("profiling", "profiling", "{state}", state=m.profiling)
+    _out_of_memory(section, case)
+    hit = [group for group in case.cgroups if group.max is not None and group.hits]
+    if case.cgroups:
+        section.say(
+            "cgroups",
+            "cgroups",
+            "{hit:number} of {n:count memory cgroup} hit a limit",
+            hit=len(hit),
+            n=len(case.cgroups),
+        )
+    limits = cgroup_table("limits", "Memory cgroups that hit their limits", hit, top)
+    section.show(_events(case, top), limits)
+    return section
+
+
+def _out_of_memory(section: Section, case: Case) -> None:
+    event = case.fatal_event
+    if event:
+        section.say(
+            "wanted",
+            "wanted",
+            "{task} asked for {size:bytes} (order {order:number}), {gfp}",
+            task=event.task,
+            size=PAGE << max(event.order, 0),
+            order=event.order,
+            gfp=event.gfp_mask,
+        )
+        _outcome(section, event)
+    elif case.events:
+        section.say(
+            "events",
+            "out of memory",
+            "{n:count time} before, never fatal",
+            n=len(case.events),
+        )
+    else:
+        section.say("events", "out of memory", "no event in the kernel log")
+    if case.failures:
+        section.say(
+            "failures",
+            "failures",
+            "{n:count page allocation failure} in the kernel log, of up to order {order:number}",
+            n=len(case.failures),
+            order=max(failure.order for failure in case.failures),
+        )
+
+
+def _outcome(section: Section, event: OomEvent) -> None:
+    if event.cgroup:
+        section.say(
+            "outcome",
+            "outcome",
+            "the kernel panicked at the limit of memory cgroup {path}",
+            path=event.cgroup,
+        )
+    elif event.constraint or event.nodes:
+        section.say(
+            "outcome",
+            "outcome",
+            "the kernel panicked; constraint: {constraint}, nodes allowed: {nodes}",
+            constraint=str(event.constraint or "not told"),
+            nodes=event.nodes or "any",
+        )
+    else:
+        section.say("outcome", "outcome", "the kernel panicked instead of killing a task")
+
+
+def _events(case: Case, top: int | None) -> Table:
+    table = Table(
+        "events",
+        "Out-of-memory events in the kernel log, latest last",
+        [
+            Column("time", "seconds"),
+            Column("task"),
+            Column("order", "number"),
+            Column("gfp_mask"),
+            Column("constraint"),
+            Column("nodes", detail=True),
+            Column("cgroup"),
+            Column("usage", "bytes", detail=True),
+            Column("limit", "bytes", detail=True),
+            Column("victim", title="KILLED"),
+            Column("victim_pid", "number", "PID"),
+            Column("victim_rss", "bytes", "RSS"),
+            Column("fatal", "flag"),
+        ],
+    )
+    rows: list[list[Value]] = []
+    for e in case.events:
+        v = e.victim
+        rows.append(
+            [
+                e.time,
+                e.task,
+                e.order,
+                e.gfp_mask,
+                str(e.constraint) if e.constraint else None,
+                e.nodes or None,
+                e.cgroup or None,
+                e.usage,
+                e.limit,
+                v.comm if v else None,
+                v.pid if v else None,
+                v.anon + v.file + v.shmem if v else None,
+                e.fatal,
+            ]
+        )
+    # The last ones matter most; a single fatal one has been told already.
+    told = top is not None and len(rows) == 1 and case.fatal_event is not None
+    table.rows = [] if told else rows if top is None else rows[-top:]
+    table.left_out = len(rows) - len(table.rows)
+    return table

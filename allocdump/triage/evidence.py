@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The case: all that is known of a dead machine, for the rules to look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from ..analysis.audit import Audit
+from ..analysis.caches import CacheRow
+from ..analysis.footprint import PAGE, Footprint, Int
+from ..analysis.usage import Node
+from ..kernel.machine.cgroups import MemoryCgroup
+from ..kernel.machine.oom import AllocationFailure, LoggedSite, OomEvent
+from ..kernel.machine.swap import Swap
+from ..kernel.machine.system import System
+from ..kernel.machine.tasks import Task
+from ..kernel.machine.tmpfs import Tmpfs
+from ..kernel.machine.zones import ZoneState
+from ..kernel.mm.allocations import VmallocUse
+from ..kernel.tags.roles import Role, role
+from ..kernel.tags.sites import Sites
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine and its death."""
+
+    core: str
+    """Path of the dump, as it was opened."""
+    arguments: str
+    """What the command line needs to open it again: the path, quoted, and options."""
+    system: System
+    cpus: int
+    """Possible ones."""
+    reason: str
+    """Why the kernel died; empty if it did not, or its log does not say."""
+    uptime: float | None
+    """Seconds from boot to the end."""
+    profiling: str
+    """``on``, ``off``, ``never`` ...; with the reason if there is no profile."""
+
+
+@dataclass(frozen=True)
+class Reclaimable:
+    """Memory that the kernel could have got back, by its own counters; bytes."""
+
+    file: int
+    """Page cache that can be dropped or written back."""
+    slab: int
+    """Slab caches that can shrink."""
+    other: int
+    """Of the kernel, other than slabs."""
+
+
+@dataclass(frozen=True)
+class LostSite:
+    """Memory of a site that nothing points at any more: from the analysis of leaks."""
+
+    site: int
+    """Row of the site."""
+    lost_bytes: int
+    lost_allocations: int
+    held_bytes: int
+    """What is still reachable."""
+    confidence: str = ""
+    """The analysis's own words."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """What keeps memory alive: from the tree of dominators."""
+
+    name: str
+    """``recs``"""
+    what: str
+    """``leaker .data``, ``task 42 sh``"""
+    bytes: int
+    allocations: int
+    site: int | None = None
+    """Row of the site that most of it comes from."""
+
+
+@dataclass
+class Case:
+    """None, or an empty list, is what is not known; ``missing`` says why."""
+
+    machine: Machine
+    sites: Sites
+    """Empty without a profile."""
+    events: list[OomEvent] = field(default_factory=list)
+    failures: list[AllocationFailure] = field(default_factory=list)
+    usage: Node | None = None
+    zones: list[ZoneState] = field(default_factory=list)
+    swap: Swap | None = None
+    reclaimable: Reclaimable | None = None
+    footprint: Footprint | None = None
+    audit: Audit | None = None
+    tasks: list[Task] = field(default_factory=list)
+    cgroups: list[MemoryCgroup] = field(default_factory=list)
+    caches: list[CacheRow] = field(default_factory=list)
+    areas: list[VmallocUse] = field(default_factory=list)
+    tmpfs: list[Tmpfs] = field(default_factory=list)
+    lost: list[LostSite] | None = None
+    holders: list[Holder] | None = None
+    missing: list[str] = field(default_factory=list)
+
+    @cached_property
+    def managed(self) -> int:
+        """Bytes that the kernel could hand out: what boot kept is not among them."""
+        pages = sum(zone.managed for zone in self.zones)
+        if pages or self.usage is None:
+            return pages * PAGE
+        return self.usage.bytes - self.class_bytes("boot")
+
+    @cached_property
+    def free(self) -> int:
+        """Bytes free in all zones, by the kernel's counters."""
+        return sum(zone.free for zone in self.zones) * PAGE
+
+    @property
+    def last_event(self) -> OomEvent | None:
+        return self.events[-1] if self.events else None
+
+    @property
+    def fatal_event(self) -> OomEvent | None:
+        """The out-of-memory event that the machine died of."""
+        return self.events[-1] if self.events and self.events[-1].fatal else None
+
+    def share(self, size: int) -> float:
+        """Part of the managed memory, 0 to 1."""
+        return size / self.managed if self.managed else 0.0
+
+    def class_bytes(self, *names: str) -> int:
+        """What some classes of usage hold."""
+        if self.usage is None:
+            return 0
+        return sum(node.bytes for node in self.usage.children if node.name in names)
+
+    def site_name(self, row: int) -> str:
+        """``leaker.c:44 leaker_get_page [leaker]``"""
+        s = self.sites
+        module = f" [{s.module[row]}]" if s.module[row] else ""
+        return f"{self.place(row)} {s.function[row]}{module}"
+
+    def place(self, row: int) -> str:
+        """``leaker.c:44``"""
+        return f"{self.sites.file[row]}:{self.sites.line[row]}"
+
+    def find(self, logged: LoggedSite) -> int | None:
+        """Row of a site that the kernel logged."""
+        return self._rows.get((logged.file, logged.line, logged.function, logged.module))
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, int, str, str], int]:
+        s = self.sites
+        names = zip(s.file, s.line.tolist(), s.function, s.module, strict=True)
+        return {name: row for row, name in enumerate(names)}
+
+    @cached_property
+    def suspicious(self) -> Int:
+        """What each site keeps for the kernel, but for those that work for others: bytes.
+
+        The pages of slabs and of per-CPU chunks have been given to who uses them, and what
+        profiling itself costs is known.
+        """
+        if self.footprint is None:
+            return np.zeros(len(self.sites), np.int64)
+        pairs = zip(self.sites.function, self.sites.module, strict=True)
+        known = np.array([role(f, m) not in (Role.NONE, Role.STACK) for f, m in pairs], np.bool_)
+        return np.where(known, 0, self.footprint.kernel)

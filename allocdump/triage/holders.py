@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Section 3: who holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..analysis.footprint import PAGE, Footprint
+from ..kernel.tags.sites import Evidence, Sites
+from .cgroups import cgroup_table
+from .evidence import Case
+from .sentence import Value
+from .verdict import Column, Section, Table
+
+_WORTH = 0.001
+"""A page for people leaves out sites of less than a thousandth of managed memory."""
+
+_WORTH_MORE = 0.01
+"""And of everything else what is less than a hundredth."""
+
+_PART = 0.1
+"""What a site's memory is made of is told from a tenth on."""
+
+_PARTS = ("pages", "vmalloc", "slab", "reclaimable", "percpu", "user")
+"""Columns of the footprint."""
+
+
+def holders(case: Case, top: int | None) -> Section:
+    """Sites by what they really keep, tasks, cgroups, caches, vmalloc areas, tmpfs."""
+    section = Section("holders", "Who holds it")
+    if case.footprint:
+        _sums(section, case.footprint)
+    least = _WORTH_MORE * case.managed
+    cgroups = cgroup_table("cgroups", "Memory cgroups", case.cgroups, top, least)
+    section.show(
+        _sites().fill(_site_rows(case), top, _WORTH * case.managed),
+        _top_ten(section, case),
+        _tasks(case, top, least),
+        cgroups,
+        _caches(case, top, least),
+        _areas().fill(_area_rows(case), top, least),
+        _tmpfs(case, top, least),
+    )
+    return section
+
+
+def _sums(section: Section, found: Footprint) -> None:
+    section.say(
+        "at_sites",
+        "at call sites",
+        "{size:bytes}: {kernel:bytes} the kernel's, {user:bytes} of user tasks",
+        size=int(found.total.sum()),
+        kernel=int(found.kernel.sum()),
+        user=int(found.user.sum()),
+    )
+    parts = sorted(found.without.items(), key=lambda item: -item[1])
+    values: dict[str, Value] = {}
+    for i, (name, size) in enumerate(parts):
+        values |= {f"name{i}": name, f"size{i}": size}
+    text = ", ".join(f"{{name{i}}} {{size{i}:bytes}}" for i in range(len(parts)))
+    whole = sum(found.without.values())
+    section.say("elsewhere", "without a site", "{size:bytes}: " + text, size=whole, **values)
+
+
+def _sites() -> Table:
+    return Table(
+        "sites",
+        "Call sites by the memory that they really keep",
+        [
+            Column("keeps", "bytes"),
+            Column("share", "share"),
+            Column("counter", "bytes"),
+            Column("calls", "count"),
+            *(Column(part, "bytes", detail=True) for part in _PARTS),
+            Column("as"),
+            Column("site"),
+            Column("function"),
+            Column("module", "module"),
+            Column("unloaded", "flag"),
+        ],
+    )
+
+
+def _site_rows(case: Case) -> Iterator[list[Value]]:
+    found, sites = case.footprint, case.sites
+    if found is None:
+        return
+    total = found.total
+    for i in np.argsort(-total, kind="stable").tolist():
+        if total[i]:
+            yield [
+                int(total[i]),
+                case.share(int(total[i])),
+                *_counted(sites, i),
+                *(int(getattr(found, part)[i]) for part in _PARTS),
+                _made_of(found, i),
+                case.place(i),
+                sites.function[i],
+                sites.module[i] or None,
+                bool(sites.unloaded[i]),
+            ]
+
+
+def _counted(sites: Sites, i: int) -> tuple[int | None, int | None]:
+    """Bytes and calls, as far as something tells: as in the report."""
+    evidence = sites.evidence[i]
+    return (
+        int(sites.bytes[i]) if evidence != Evidence.NONE else None,
+        int(sites.calls[i]) if evidence == Evidence.COUNTER else None,
+    )
+
+
+def _made_of(found: Footprint, i: int) -> str:
+    parts = {
+        "pages": int(found.pages[i] - found.vmalloc[i]),
+        "vmalloc": int(found.vmalloc[i]),
+        "slab": int(found.slab[i]),
+        "per-CPU": int(found.percpu[i]),
+        "user memory": int(found.user[i]),
+    }
+    least = _PART * float(found.total[i])
+    names = [name for name, size in parts.items() if size >= least]
+    return ", ".join(sorted(names, key=lambda name: -parts[name]))
+
+
+def _top_ten(section: Section, case: Case) -> Table:
+    """The kernel's own list, which counts what was asked for, beside the dump's counters."""
+    table = Table(
+        "kernel_top_ten",
+        "The kernel's own top ten, as it was logged",
+        [
+            Column("logged", "bytes"),
+            Column("logged_calls", "count", "CALLS"),
+            Column("counter", "bytes", "IN THE DUMP"),
+            Column("calls", "count"),
+            Column("site"),
+            Column("function"),
+            Column("module", "module"),
+        ],
+        detail=True,
+    )
+    event = case.last_event
+    if event is None or not event.top_sites or not len(case.sites):
+        return table
+    same = 0
+    for one in event.top_sites:
+        row = case.find(one)
+        counted = (None, None) if row is None else _counted(case.sites, row)
+        same += counted[0] is not None and abs(counted[0] - one.bytes) <= one.precision
+        name = [f"{one.file}:{one.line}", one.function, one.module or None]
+        table.rows.append([one.bytes, one.calls, *counted, *name])
+    section.say(
+        "kernel_top_ten",
+        "kernel's own list",
+        "{same:number} of {n:count site} in the kernel log have the same size in the dump",
+        same=same,
+        n=len(event.top_sites),
+    )
+    return table
+
+
+def _tasks(case: Case, top: int | None, least: float) -> Table:
+    columns = [
+        Column("rss", "bytes"),
+        Column("anon", "bytes", detail=True),
+        Column("file", "bytes", detail=True),
+        Column("shmem", "bytes", detail=True),
+        Column("swap", "bytes"),
+        Column("page_tables", "bytes"),
+        Column("oom_score_adj", "number", "ADJ"),
+        Column("pid", "number"),
+        Column("comm", title="TASK"),
+        Column("cgroup"),
+    ]
+    rows = ([getattr(task, column.key) for column in columns] for task in case.tasks)
+    return Table("tasks", "Tasks", columns).fill(rows, top, least)
+
+
+def _caches(case: Case, top: int | None, least: float) -> Table:
+    columns = [
+        Column("bytes", "bytes", "SLABS"),
+        Column("allocated", "count", "OBJECTS"),
+        Column("free", "count"),
+        Column("untagged", "count", detail=True),
+        Column("size", "bytes"),
+        Column("name", title="CACHE"),
+        Column("reclaimable", "flag"),
+    ]
+    rows: Iterator[list[Value]] = (
+        [c.bytes, c.allocated, c.free, c.untagged, c.size, c.name, c.reclaimable]
+        for c in case.caches
+    )
+    return Table("caches", "Slab caches", columns).fill(rows, top, least)
+
+
+def _areas() -> Table:
+    return Table(
+        "vmalloc",
+        "Largest vmalloc areas",
+        [
+            Column("bytes", "bytes", "MEMORY"),
+            Column("address"),
+            Column("caller"),
+            Column("site"),
+        ],
+    )
+
+
+def _area_rows(case: Case) -> Iterator[list[Value]]:
+    for use in sorted(case.areas, key=lambda use: -use.area.pages):
+        if use.area.pages:
+            yield [
+                use.area.pages * PAGE,
+                f"{use.area.start:#x}",
+                use.caller,
+                case.site_name(use.site) if use.site >= 0 else None,
+            ]
+
+
+def _tmpfs(case: Case, top: int | None, least: float) -> Table:
+    columns = [
+        Column("bytes", "bytes", "SIZE"),
+        Column("swapped", "bytes", "SWAP"),
+        Column("files", "count"),
+        Column("mount"),
+    ]
+    rows = ([getattr(mount, column.key) for column in columns] for mount in case.tmpfs)
+    return Table("tmpfs", "Files in memory (tmpfs)", columns).fill(rows, top, least)

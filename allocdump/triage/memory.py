@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Section 2: where memory was."""
+
+from __future__ import annotations
+
+from ..analysis.footprint import PAGE
+from .evidence import Case
+from .shortage import exhausted, reserve
+from .verdict import Column, Section, Table
+
+_WORTH = 0.001
+"""A page for people leaves out classes of less than a thousandth of all memory."""
+
+
+def memory(case: Case, top: int | None) -> Section:
+    """The account of all memory, zones against their watermarks, swap, what could be had back."""
+    section = Section("memory", "Where memory was")
+    if case.swap is None:
+        section.say("swap", "swap", "unreadable")
+    elif case.swap.total:
+        section.say(
+            "swap",
+            "swap",
+            "{used:bytes} of {total:bytes} used",
+            used=case.swap.used,
+            total=case.swap.total,
+        )
+    else:
+        section.say("swap", "swap", "none")
+    _reclaimable(section, case)
+    section.show(_usage(case, top is not None), _zones(case), _blocks(case))
+    return section
+
+
+def _reclaimable(section: Section, case: Case) -> None:
+    could = case.reclaimable
+    if could is None:
+        return
+    size = could.file + could.slab + could.other
+    section.say(
+        "reclaimable",
+        "reclaimable",
+        "{size:bytes}, {share:share} of managed memory: page cache {file:bytes},"
+        " slab {slab:bytes}, other {other:bytes}",
+        size=size,
+        share=case.share(size),
+        file=could.file,
+        slab=could.slab,
+        other=could.other,
+    )
+    rest = max(case.managed - case.free - size, 0)
+    section.say(
+        "unreclaimable",
+        "not reclaimable",
+        "{size:bytes}, {share:share} of managed memory",
+        size=rest,
+        share=case.share(rest),
+    )
+
+
+def _usage(case: Case, short: bool) -> Table:
+    table = Table(
+        "usage",
+        "All memory, as in usage",
+        [
+            Column("bytes", "bytes", "SIZE"),
+            Column("share", "share"),
+            Column("kernel_counter", "bytes", "KERNEL'S COUNTER"),
+            Column("name", title="MEMORY"),
+        ],
+    )
+    if case.usage:
+        whole = case.usage
+        for node in [whole, *whole.children]:
+            share = node.bytes / whole.bytes if whole.bytes else 0.0
+            if short and share < _WORTH:
+                table.left_out += 1
+            else:
+                table.rows.append([node.bytes, share, node.counter, node.name])
+    return table
+
+
+def _zones(case: Case) -> Table:
+    table = Table(
+        "zones",
+        "Zones against their watermarks",
+        [
+            Column("node", "number"),
+            Column("zone"),
+            Column("present", "bytes", detail=True),
+            Column("managed", "bytes"),
+            Column("free", "bytes"),
+            Column("min", "bytes"),
+            Column("low", "bytes"),
+            Column("high", "bytes"),
+            Column("boost", "bytes", detail=True),
+            Column("reserve", "bytes", detail=True),
+            Column("state"),
+        ],
+    )
+    for z in case.zones:
+        pages = [z.present, z.managed, z.free, z.min, z.low, z.high, z.boost, reserve(z)]
+        state = "exhausted" if exhausted([z]) else "enough"
+        if state == "enough" and z.free <= z.low + reserve(z):
+            state = "low"
+        table.rows.append([z.node, z.name, *(n * PAGE for n in pages), state])
+    return table
+
+
+def _blocks(case: Case) -> Table:
+    """Fragmentation, when more than one page was wanted."""
+    orders = max((len(zone.free_blocks) for zone in case.zones), default=0)
+    counts = [Column(f"order_{n}", "count", str(n)) for n in range(orders)]
+    table = Table(
+        "blocks", "Free blocks by order", [Column("node", "number"), Column("zone"), *counts]
+    )
+    event = case.fatal_event
+    wanted = [failure.order for failure in case.failures] + ([event.order] if event else [])
+    if any(order > 0 for order in wanted):
+        table.rows = [[z.node, z.name, *z.free_blocks] for z in case.zones]
+    return table

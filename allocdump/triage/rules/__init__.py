@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The rules: each looks for one thing in a case, and says why it thinks so.
+
+A rule that finds nothing returns nothing; no rule guesses. What they have in common is
+in :mod:`.thresholds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..commands import more
+from ..evidence import Case
+from ..verdict import Suspect
+from .limits import cgroup_kills, cgroup_limit, elsewhere, fragmentation
+from .proof import held_memory, lost_memory, unloaded_modules
+from .sites import large_sites, modules_together
+from .trust import disagreement, empty_slabs, kernel_top_ten, unexplained
+from .user import user_memory
+
+Rule = Callable[[Case], list[Suspect]]
+
+RULES: list[Rule] = [
+    lost_memory,
+    cgroup_limit,
+    elsewhere,
+    fragmentation,
+    user_memory,
+    held_memory,
+    large_sites,
+    modules_together,
+    unloaded_modules,
+    empty_slabs,
+    unexplained,
+    cgroup_kills,
+    kernel_top_ten,
+    disagreement,
+]
+"""Where two find equally much, the first comes first."""
+
+
+def suspects(case: Case, rules: list[Rule] | None = None) -> list[Suspect]:
+    """What all rules find, strongest first; what is about the same thing is one suspect."""
+    found: dict[str, Suspect] = {}
+    for rule in RULES if rules is None else rules:
+        for suspect in rule(case):
+            known = found.get(suspect.subject)
+            found[suspect.subject] = suspect if known is None else _merge(known, suspect)
+    if not len(case.sites):
+        # Other commands have nothing to say without a profile.
+        for suspect in found.values():
+            suspect.commands = more(case)
+    return sorted(found.values(), key=lambda s: (not s.cause, -s.confidence, -(s.bytes or 0)))
+
+
+def _merge(one: Suspect, other: Suspect) -> Suspect:
+    """The stronger one, with the evidence of both."""
+    first, second = one, other
+    if (other.cause, other.confidence) > (one.cause, one.confidence):
+        first, second = other, one
+    # What the second claims is evidence for the first.
+    for sentence in [second.title, *second.evidence]:
+        if sentence not in first.evidence:
+            first.evidence.append(sentence)
+    first.commands += [c for c in second.commands if c not in first.commands]
+    return first

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Rules for machines that had memory, but not there, not in one piece, or not for this task."""
+
+from __future__ import annotations
+
+from ...analysis.footprint import PAGE
+from ...kernel.machine.cgroups import MemoryCgroup
+from ...kernel.machine.oom import OomEvent
+from ...kernel.machine.zones import ZoneState
+from ..commands import command, more
+from ..evidence import Case
+from ..sentence import Sentence, say
+from ..shortage import Shortage, exhausted, in_list, shortage, too_fragmented, with_room
+from ..verdict import Confidence, Suspect
+
+
+def cgroup_limit(case: Case) -> list[Suspect]:
+    """The machine died of a memory cgroup's limit, not of a lack of memory."""
+    event = case.fatal_event
+    if event is None or shortage(case) != Shortage.CGROUP:
+        return []
+    now = next((c for c in case.cgroups if c.path == event.cgroup), None)
+    limit = event.limit if event.limit is not None else now.max if now else None
+    usage = event.usage if event.usage is not None else now.usage if now else None
+    title = say("memory cgroup {path} was at its limit, not the machine", path=event.cgroup)
+    if limit is not None and usage is not None:
+        title = say(
+            "memory cgroup {path} was at its limit, not the machine: {usage:bytes} of"
+            " {limit:bytes}",
+            path=event.cgroup,
+            usage=usage,
+            limit=limit,
+        )
+    return [
+        Suspect(
+            rule="cgroup_limit",
+            subject=f"cgroup:{event.cgroup}",
+            title=title,
+            confidence=Confidence.CERTAIN,
+            bytes=usage,
+            evidence=[*_in_cgroup(case, event.cgroup, now), _free(case)],
+            commands=more(case),
+        )
+    ]
+
+
+def _in_cgroup(case: Case, path: str, now: MemoryCgroup | None) -> list[Sentence]:
+    out = []
+    if now:
+        out.append(
+            say(
+                "it hit its limit {hits:count time}; the out-of-memory killer was called"
+                " {oom:count time} and killed {kills:count task}",
+                hits=now.hits,
+                oom=now.oom,
+                kills=now.oom_kill,
+            )
+        )
+    task = next(
+        (t for t in case.tasks if t.cgroup == path or t.cgroup.startswith(path + "/")), None
+    )
+    if task:
+        out.append(
+            say(
+                "largest task in it: {comm} (pid {pid:number}), {rss:bytes} resident",
+                comm=task.comm,
+                pid=task.pid,
+                rss=task.rss,
+            )
+        )
+    return out
+
+
+def _free(case: Case) -> Sentence:
+    return say(
+        "the machine still had {free:bytes} free, {share:share} of managed memory",
+        free=case.free,
+        share=case.share(case.free),
+    )
+
+
+def cgroup_kills(case: Case) -> list[Suspect]:
+    """Tasks were killed at the limits of memory cgroups before."""
+    fatal = case.fatal_event
+    out = []
+    for group in case.cgroups:
+        below = any(c.path.startswith(group.path + "/") and c.oom_kill for c in case.cgroups)
+        if not group.oom_kill or group.max is None or below:
+            continue
+        if fatal and fatal.cgroup == group.path:
+            continue
+        out.append(
+            Suspect(
+                rule="cgroup_kills",
+                subject=f"cgroup:{group.path}",
+                title=say(
+                    "memory cgroup {path}, limited to {max:bytes}, has killed {kills:count task}",
+                    path=group.path,
+                    max=group.max,
+                    kills=group.oom_kill,
+                ),
+                confidence=Confidence.CERTAIN,
+                bytes=None,
+                cause=False,
+                evidence=_in_cgroup(case, group.path, group),
+                commands=more(case),
+            )
+        )
+    return out
+
+
+def elsewhere(case: Case) -> list[Suspect]:
+    """Memory was free, but in zones or on nodes that were not allowed."""
+    event = case.fatal_event
+    if event is None or shortage(case) != Shortage.ELSEWHERE:
+        return []
+    rich = [z for z in with_room(case.zones, event.order) if not _allowed(event, z)]
+    if not rich:
+        return []
+    free = sum(zone.free for zone in rich) * PAGE
+    poor = [zone for zone in case.zones if exhausted([zone])]
+    evidence = [_zone(zone) for zone in [*rich, *poor]]
+    if event.constraint:
+        evidence.append(
+            say(
+                "the kernel says that a {constraint} allowed only node {nodes}",
+                constraint=str(event.constraint),
+                nodes=event.nodes or "?",
+            )
+        )
+    return [
+        Suspect(
+            rule="elsewhere",
+            subject="elsewhere",
+            title=say(
+                "memory was free, but not where {task} could get it: {free:bytes} in {zones}",
+                task=event.task,
+                free=free,
+                zones=", ".join(f"node {zone.node} {zone.name}" for zone in rich),
+            ),
+            confidence=Confidence.CERTAIN if event.constraint else Confidence.LIKELY,
+            bytes=free,
+            evidence=evidence,
+            commands=[
+                command(case, "pages", "--node", str(node))
+                for node in sorted({zone.node for zone in poor})
+            ],
+        )
+    ]
+
+
+def _allowed(event: OomEvent, zone: ZoneState) -> bool:
+    """Does the log say so? If it says nothing, the memory that was left was not."""
+    return bool(event.nodes) and in_list(zone.node, event.nodes)
+
+
+def _zone(zone: ZoneState) -> Sentence:
+    return say(
+        "node {node:number} {zone}: {free:bytes} free, watermarks {min:bytes} to {high:bytes}",
+        node=zone.node,
+        zone=zone.name,
+        free=zone.free * PAGE,
+        min=zone.min * PAGE,
+        high=zone.high * PAGE,
+    )
+
+
+def fragmentation(case: Case) -> list[Suspect]:
+    """Memory was free, but not in pieces as large as was asked for."""
+    event = case.fatal_event
+    failed = [event.order] if event else [f.order for f in case.failures]
+    orders = sorted({order for order in failed if order > 0 and too_fragmented(case.zones, order)})
+    if not orders:
+        return []
+    order = orders[0]
+    return [
+        Suspect(
+            rule="fragmentation",
+            subject="fragmentation",
+            title=say(
+                "free memory is fragmented: {free:bytes} free, but no piece of order {order:number}"
+                " ({piece:bytes})",
+                free=case.free,
+                order=order,
+                piece=PAGE << order,
+            ),
+            confidence=Confidence.VERY_LIKELY if event else Confidence.POSSIBLE,
+            bytes=case.free,
+            cause=event is not None,
+            evidence=[_zone(zone) for zone in case.zones],
+            commands=[command(case, "pages", "--order", "0")],
+        )
+    ]

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The rule for memory of user tasks: it is not the kernel's fault."""
+
+from __future__ import annotations
+
+from ..commands import more
+from ..evidence import Case
+from ..sentence import Sentence, say
+from ..shortage import machine_short
+from ..thresholds import MOST, WHOLE
+from ..verdict import Confidence, Suspect
+
+_CLASSES = ("anonymous memory", "shared memory and tmpfs", "huge pages (hugetlb)")
+"""Of usage: user memory that cannot simply be dropped, as page cache can."""
+
+
+def user_memory(case: Case) -> list[Suspect]:
+    """User memory rather than kernel memory filled the machine."""
+    size = case.class_bytes(*_CLASSES)
+    if not machine_short(case) or case.share(size) < MOST:
+        return []
+    evidence = [
+        say("{name}: {size:bytes}", name=name, size=case.class_bytes(name))
+        for name in _CLASSES
+        if case.class_bytes(name)
+    ]
+    kernel = int(case.suspicious.sum())
+    if kernel:
+        evidence.append(
+            say(
+                "all call sites of the kernel together keep {size:bytes}, {share:share}",
+                size=kernel,
+                share=case.share(kernel),
+            )
+        )
+    if case.swap and case.swap.total:
+        evidence.append(
+            say(
+                "swap: {used:bytes} of {total:bytes} used",
+                used=case.swap.used,
+                total=case.swap.total,
+            )
+        )
+    return [
+        Suspect(
+            rule="user_memory",
+            subject="user memory",
+            title=_title(case, size, evidence),
+            confidence=Confidence.VERY_LIKELY,
+            bytes=size,
+            evidence=evidence,
+            commands=more(case),
+        )
+    ]
+
+
+def _title(case: Case, size: int, evidence: list[Sentence]) -> Sentence:
+    """Names the task, or the tmpfs, that most of it is."""
+    values = {"size": size, "share": case.share(size)}
+    text = (
+        "user memory, not the kernel's, filled the machine: {size:bytes}, {share:share} of"
+        " managed memory"
+    )
+    if case.tasks:
+        top = case.tasks[0]
+        evidence.insert(
+            0,
+            say(
+                "largest task: {comm} (pid {pid:number}), {rss:bytes} resident, {swap:bytes} in"
+                " swap, oom_score_adj {adj:number}",
+                comm=top.comm,
+                pid=top.pid,
+                rss=top.rss,
+                swap=top.swap,
+                adj=top.oom_score_adj,
+            ),
+        )
+        if top.anon >= MOST * size:
+            return say(
+                text + "; most of it is the task {comm} (pid {pid:number}) with {rss:bytes}",
+                **values, comm=top.comm, pid=top.pid, rss=top.rss,
+            )  # fmt: skip
+    shmem = case.class_bytes("shared memory and tmpfs")
+    if case.tmpfs and shmem >= MOST * size:
+        files = case.tmpfs[0]
+        evidence.insert(
+            0,
+            say(
+                "largest tmpfs: {mount}, {n:count file} with {size:bytes}",
+                mount=files.mount, n=files.files, size=files.bytes,
+            ),
+        )  # fmt: skip
+        if files.bytes >= WHOLE * shmem:
+            return say(
+                text + "; most of it are files in tmpfs {mount} with {files:bytes}",
+                **values, mount=files.mount, files=files.bytes,
+            )  # fmt: skip
+    return say(text, **values)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What kind of memory was short when the machine died, if any."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from ..kernel.machine.oom import Constraint
+from ..kernel.machine.zones import ZoneState
+from .evidence import Case
+
+
+class Shortage(StrEnum):
+    """What ran out."""
+
+    NONE = ""
+    MACHINE = "the machine was out of memory"
+    ELSEWHERE = "there was memory, but not where it was allowed"
+    CGROUP = "a memory cgroup was at its limit"
+    FRAGMENTED = "free memory was too fragmented"
+
+
+def shortage(case: Case) -> Shortage:
+    """Judge by the fatal event in the kernel log, else by the zones."""
+    event = case.fatal_event
+    if event is None:
+        return Shortage.MACHINE if exhausted(case.zones) else Shortage.NONE
+    if event.constraint == Constraint.MEMCG:
+        return Shortage.CGROUP
+    if event.order > 0 and too_fragmented(case.zones, event.order):
+        return Shortage.FRAGMENTED
+    limited = event.constraint in (Constraint.CPUSET, Constraint.MEMORY_POLICY)
+    if limited or with_room(case.zones, event.order):
+        return Shortage.ELSEWHERE
+    return Shortage.MACHINE
+
+
+def machine_short(case: Case) -> bool:
+    """Would more memory have helped? Not if a cgroup's limit or fragmentation was the matter."""
+    return shortage(case) in (Shortage.MACHINE, Shortage.ELSEWHERE)
+
+
+def reserve(zone: ZoneState) -> int:
+    """Pages of a zone that ordinary allocations leave alone: ``__zone_watermark_ok()``."""
+    return max(zone.lowmem_reserve, default=0) + zone.highatomic
+
+
+def exhausted(zones: list[ZoneState]) -> bool:
+    """No zone has as much free as must remain for an ordinary allocation."""
+    return bool(zones) and all(zone.free <= zone.min + reserve(zone) for zone in zones)
+
+
+def with_room(zones: list[ZoneState], order: int = 0) -> list[ZoneState]:
+    """Zones that had memory to spare, in pieces of an order."""
+    return [z for z in zones if z.free > z.high + reserve(z) and z.blocks_of(max(order, 0))]
+
+
+def too_fragmented(zones: list[ZoneState], order: int) -> bool:
+    """Memory was there for an allocation of an order, but not in one piece."""
+    enough = [z for z in zones if z.free - (1 << order) > z.min + reserve(z)]
+    return bool(enough) and not any(zone.blocks_of(order) for zone in enough)
+
+
+def in_list(node: int, nodes: str) -> bool:
+    """Is a node in a list as the kernel prints it, ``0-1,3``? Empty is any."""
+    if not nodes:
+        return True
+    for part in nodes.split(","):
+        first, _, last = part.partition("-")
+        if first.isdecimal() and int(first) <= node <= int(last if last.isdecimal() else first):
+            return True
+    return False

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The result of triage: sections of facts and tables, and suspects. Renderers only need this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Literal
+
+from ..analysis.usage import Node
+from .sentence import Sentence, Value
+
+Kind = Literal["text", "bytes", "count", "number", "share", "seconds", "flag", "module"]
+"""What a cell is: ``number`` is a count without separators, as a pid; of a ``module`` None is
+the kernel itself."""
+
+
+class Confidence(IntEnum):
+    """How sure a suspect is; in words, since nobody can say it in percent."""
+
+    POSSIBLE = 1
+    """It may have to do with it."""
+    LIKELY = 2
+    """It explains much of what was seen, and nothing else does."""
+    VERY_LIKELY = 3
+    """It explains most of what was seen."""
+    CERTAIN = 4
+    """The kernel itself said so, or memory leaves no other way."""
+
+    @property
+    def words(self) -> str:
+        return self.name.lower().replace("_", " ")
+
+
+@dataclass(frozen=True)
+class Column:
+    key: str
+    """For programs."""
+    kind: Kind = "text"
+    title: str = ""
+    """For people; empty: the key."""
+    detail: bool = False
+    """Too much for a page of text."""
+
+    @property
+    def heading(self) -> str:
+        return self.title or self.key.upper().replace("_", " ")
+
+
+@dataclass
+class Table:
+    key: str
+    title: str
+    columns: list[Column]
+    rows: list[list[Value]] = field(default_factory=list)
+    """None where nothing tells."""
+    left_out: int = 0
+    """Rows that there are beside those shown."""
+    detail: bool = False
+    """Too much for a page of text."""
+
+    def fill(self, rows: Iterable[list[Value]], top: int | None, least: float = 0) -> Table:
+        """Take the first *top* of *rows*; returns self.
+
+        :param top: None is all
+        :param least: for people, rows whose first number is smaller are left out
+        """
+        every = list(rows)
+        self.rows = every[:top]
+        if top is not None and least:
+            self.rows = [r for r in self.rows if isinstance(r[0], int) and r[0] >= least]
+        self.left_out = len(every) - len(self.rows)
+        return self
+
+
+@dataclass(frozen=True)
+class Fact:
+    key: str
+    label: str
+    value: Sentence
+
+
+@dataclass
+class Section:
+    key: str
+    title: str
+    facts: list[Fact] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+
+    def say(self, key: str, label: str, template: str, **values: Value) -> None:
+        """Add a fact."""
+        self.facts.append(Fact(key, label, Sentence(template, values)))
+
+    def show(self, *tables: Table) -> None:
+        """Add those tables that have rows."""
+        self.tables += [table for table in tables if table.rows]
+
+
+@dataclass
+class Suspect:
+    """What may be to blame, why, and what to look at next."""
+
+    rule: str
+    """Name of the rule that found it."""
+    subject: str
+    """What it is about: rules that find the same say one thing together."""
+    title: Sentence
+    confidence: Confidence
+    bytes: int | None
+    """Memory that it explains; None if it is not about an amount."""
+    cause: bool = True
+    """It can be why memory ran out; if not, it is merely wrong."""
+    evidence: list[Sentence] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+    """Commands of allocdump, complete."""
+
+
+@dataclass
+class Triage:
+    """One page about a dead machine."""
+
+    core: str
+    """Path of the dump."""
+    verdict: Sentence
+    """The one sentence to read."""
+    sections: list[Section]
+    """What died, where memory was, who held it."""
+    suspects: list[Suspect]
+    """Strongest first; empty if nothing stands out."""
+    commands: list[str]
+    """Commands to go on with when no cause was found."""
+    missing: list[str]
+    """What could not be told, and why."""
+    usage: Node | None = None
+    """The account of all memory; None if what describes memory is unreadable."""

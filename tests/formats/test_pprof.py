@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The profile, read back by the official definition of its format."""
+
+import gzip
+import shutil
+import subprocess
+
+import pytest
+from flamegraph_textual.pprof_parser.profile_pb2 import Profile
+
+from allocdump.formats import pprof
+
+from .. import samples
+from ..dumpdata import CORES_WITH_TRUTH, name, run, truth
+
+HOSTILE = samples.sites(
+    ("mm/slub.c", 9, "alloc_slab_page", "", 8192, 2),
+    ("<script>alert(1)</script>", 10, "=cmd", "módulo", 2**62, 2**63 - 1),
+    ("x.c", 2**32 - 1, "f", "m", -50, 2**64 - 1),
+    ("x.c", 1, "f", "m", 0, 0),
+)
+
+
+def read(raw):
+    """Sites with their values, as any reader of the format would put them together."""
+    profile = Profile.FromString(gzip.decompress(raw))
+    text = profile.string_table
+    assert text[0] == ""
+    mappings = {m.id: m for m in profile.mapping}
+    functions = {f.id: f for f in profile.function}
+    locations = {at.id: at for at in profile.location}
+    assert 0 not in {*mappings, *functions, *locations}
+    sites = []
+    for sample in profile.sample:
+        (at,) = (locations[i] for i in sample.location_id)
+        (line,) = at.line
+        function, mapping = functions[line.function_id], mappings[at.mapping_id]
+        assert mapping.has_functions
+        assert mapping.has_filenames
+        assert mapping.has_line_numbers
+        assert function.system_name == function.name
+        module = text[mapping.filename]
+        labels = {text[label.key]: text[label.str] for label in sample.label}
+        assert labels.get("module", pprof.KERNEL) == module
+        sites.append(
+            (
+                text[function.filename],
+                line.line,
+                text[function.name],
+                "" if module == pprof.KERNEL else module,
+                *sample.value,
+            )
+        )
+    return profile, sites
+
+
+def test_every_site_is_a_sample():
+    profile, sites = read(pprof.render(samples.report(HOSTILE, warnings=["careful"]), HOSTILE))
+    text = profile.string_table
+    kinds = [(text[kind.type], text[kind.unit]) for kind in profile.sample_type]
+    assert kinds == [("inuse_space", "bytes"), ("inuse_objects", "count")]
+    assert text[profile.default_sample_type] == "inuse_space"
+    assert text[profile.mapping[0].filename] == pprof.KERNEL
+    assert [s[:5] for s in sites] == [
+        ("mm/slub.c", 9, "alloc_slab_page", "", 8192),
+        ("<script>alert(1)</script>", 10, "=cmd", "módulo", 2**62),
+        ("x.c", 2**32 - 1, "f", "m", -50),
+        ("x.c", 1, "f", "m", 0),
+    ]
+    assert [s[5] for s in sites] == [2, 2**63 - 1, -1, 0]  # the format has no uint64 values
+    comments = [text[i] for i in profile.comment]
+    assert "Linux 6.12.0" in comments[0]
+    assert comments[1:] == ["careful"]
+    assert (
+        profile.time_nanos == samples.report(HOSTILE).origin.system.crash_time.timestamp() * 10**9
+    )
+
+
+def test_the_same_report_is_the_same_file():
+    report = samples.report(HOSTILE)
+    assert pprof.render(report, HOSTILE) == pprof.render(report, HOSTILE)
+
+
+@pytest.mark.parametrize("core", CORES_WITH_TRUTH, ids=name)
+def test_profile_of_a_dump_is_what_the_kernel_counted(core):
+    done = run("report", core, "--format", "pprof", "--no-unloaded", text=False)
+    assert done.returncode == 0
+    held = {}
+    for line in truth(core).splitlines()[2:]:
+        size, calls, where, *module, function = line.replace(" accurate:no", "").split()
+        file, _, number = where.rpartition(":")
+        site = (file, int(number), function.removeprefix("func:"), "".join(module).strip("[]"))
+        if (size, calls) != ("0", "0"):
+            held.setdefault(site, []).append((int(size), int(calls)))
+    _, sites = read(done.stdout)
+    found = {}
+    for *site, size, calls in sites:
+        found.setdefault(tuple(site), []).append((size, calls))
+    assert found == held
+
+
+@pytest.mark.skipif(not shutil.which("go"), reason="Go is not installed")
+def test_go_tool_pprof_reads_it(tmp_path):
+    path = tmp_path / "memory.pb.gz"
+    done = run("report", CORES_WITH_TRUTH[0], "--format", "pprof", "--output", path)
+    assert (done.returncode, done.stdout) == (0, "")
+    shown = subprocess.run(
+        ["go", "tool", "pprof", "-raw", path], capture_output=True, text=True, check=True
+    ).stdout
+    assert "inuse_space/bytes[dflt] inuse_objects/count" in shown

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A report read back from its JSON."""
+
+import json
+
+import numpy as np
+import pytest
+
+from allocdump.analysis.report import group, total
+from allocdump.formats import records
+from allocdump.formats.saved import NotAReportError, parse_report
+from allocdump.kernel.tags.sites import Evidence
+
+from .. import samples
+
+SITES = samples.sites(
+    ("mm/slub.c", 9, "alloc_slab_page", "", 8192, 2),
+    ("leaker.c", 10, "get_rec", "leaker", -50, 2**64 - 1),
+)
+
+
+def document(sites=SITES, by="site"):
+    report = samples.report(sites, warnings=["careful"])
+    rows = group(sites, by)
+    return json.loads(records.as_json(report, rows, total(sites), total(sites)))
+
+
+def read(document):
+    return parse_report(json.dumps(document).encode())
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"inaccurate": True}, {"unloaded": True, "inferred": True}, {"unloaded": True,
+     "evidence": Evidence.KERNEL_LOG}],
+)  # fmt: skip
+def test_what_is_written_is_read_back(how):
+    sites = samples.sites(("a.c", 1, "f", "m", 5, 0), ("b.c", 2, "g", "", 6, 0), **how)
+    saved = read(document(sites))
+    for name, column in vars(sites).items():
+        if name != "address":
+            assert np.array_equal(getattr(saved.sites, name), column), name
+    assert saved.system == samples.report(sites).origin.system
+    assert saved.reason == "Kernel panic"
+    assert saved.warnings == ["careful"]
+    assert (saved.total, saved.held, saved.unreadable) == (2, 11, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"schema": "allocdump.usage"}, "allocdump.usage"),
+        ({"schema": None}, "something else"),
+        ({"version": 2}, "version 2"),
+        ({"group_by": "module"}, "by module"),
+        ({"rows": None}, "damaged"),
+        ({"rows": [{}, 1, None]}, "damaged"),
+    ],
+)
+def test_what_is_no_report_by_site(change, words):
+    with pytest.raises(NotAReportError, match=words):
+        read(document() | change)
+
+
+@pytest.mark.parametrize("text", [b"{", b"[1, 2]", b"\xff", b"[" * 100_000, b'{"schema": 1e999}'])
+def test_what_is_no_json_of_ours(text):
+    with pytest.raises(NotAReportError):
+        parse_report(text)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"file": None}, {"function": 5}, {"line": -1}, {"line": 1.5}, {"bytes": "5"},
+        {"bytes": 2**63}, {"calls": -1}, {"calls": True}, {"calls": 10**400},
+        {"evidence": "guess"}, {"evidence": []},
+    ],
+)  # fmt: skip
+def test_damaged_rows_are_counted(change):
+    whole = document()
+    whole["rows"][0] |= change
+    saved = read(whole)
+    assert (len(saved.sites), saved.unreadable) == (1, 1)
+
+
+def test_strings_are_made_safe():
+    whole = document()
+    whole["rows"][0]["file"] = "\x1b[2J\ud800.c"
+    whole["kernel"]["crash_time"] = "yesterday"
+    whole["total"] = whole["warnings"] = 5
+    saved = read(whole)
+    assert saved.sites.file[0] == r"\x1b[2J\ud800.c"
+    assert (saved.system.crash_time, saved.total, saved.warnings) == (None, None, [])

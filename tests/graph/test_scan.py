@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Which words count as pointers into allocations, on real dumps."""
+
+import numpy as np
+import pytest
+
+from allocdump.graph.nodes import NOTHING, NodeKind
+from tests.dumpdata import core, open_core
+
+
+@pytest.fixture(params=["6.12-reach", "7.2-reach", "7.3-reach"])
+def graph(request):
+    return open_core(core(request.param)).graph()
+
+
+def nodes_of(graph, kind):
+    return np.flatnonzero(graph.nodes.kind == kind)
+
+
+def test_every_kind_of_allocation_is_found_by_any_address_in_it(graph):
+    pointers, nodes = graph.scanner.pointers, graph.nodes
+    for kind in NodeKind:
+        rows = nodes_of(graph, kind)
+        assert len(rows) > 10
+        addresses = nodes.address[rows]
+        if kind != NodeKind.VMALLOC:  # the areas of tags begin with one
+            assert (pointers.targets(addresses) == rows).all()
+        assert (pointers.targets(addresses + np.uint64(3)) == rows).all()
+        assert (pointers.targets(addresses - np.uint64(1)) != rows).all()
+
+
+def test_a_cpus_copy_of_a_percpu_object(graph):
+    pointers, units = graph.scanner.pointers, graph.scanner.heap.units
+    rows = nodes_of(graph, NodeKind.PERCPU)
+    for offset in np.unique(units.offset):
+        copies = graph.nodes.address[rows] + offset
+        assert (pointers.targets(copies) == rows).all()
+
+
+def test_a_page_of_a_vmalloc_area_does_not_hold_the_area(graph):
+    pointers, heap = graph.scanner.pointers, graph.scanner.heap
+    rows = nodes_of(graph, NodeKind.VMALLOC)
+    code = heap.slots[heap.blocks.slot]
+    pages = heap.blocks.address[np.isin(code, rows)]
+    assert len(pages) >= len(rows)
+    assert (pointers.targets(pages) == NOTHING).all()
+    assert np.isin(pointers.whole(pages), rows).all()
+    pfn = ((pages - np.uint64(heap.direct_map)) >> np.uint64(12)).astype(np.int64)
+    section = heap.index.sections[0]
+    offset = pfn[pfn < section.pages].astype(np.uint64) * np.uint64(heap.index.page_size)
+    structs = np.uint64(section.memmap) + offset
+    assert (heap.index.pfn_of_struct_pages(structs) == pfn[pfn < section.pages]).all()
+    assert (pointers.targets(structs) == NOTHING).all()
+
+
+def test_references_to_tags_are_no_pointers():
+    dump = open_core(core("6.12-oom"))
+    pointers, sites = dump.graph().scanner.pointers, dump.report().sites
+    tags = sites.address[sites.module == "leaker"]
+    assert len(tags) > 0
+    assert (pointers.targets(tags) == NOTHING).all()
+    # The rest of the module's data is an allocation like any other.
+    assert (pointers.targets(tags + np.uint64(8)) != NOTHING).all()
+
+
+def test_small_and_huge_numbers_are_no_pointers(graph):
+    words = np.array([0, 1, 4096, (1 << 64) - 1, (1 << 64) - 4095], np.uint64)
+    assert (graph.scanner.pointers.targets(words) == NOTHING).all()
+
+
+@pytest.mark.parametrize("folder", ["6.12-oom", "7.2-quiet", "7.3-tiny"])
+def test_registers_of_tasks_that_were_running(folder):
+    dump = open_core(core(folder))
+    roots = dump.graph().roots
+    registers = {root.name for root in roots if root.where == "registers"}
+    assert 1 <= len(registers) <= 2
+    # Of their stacks, only the part above the stack pointer is looked at.
+    stacks = {root.name: root.size for root in roots if root.where == "stack"}
+    assert all(0 < stacks[name] < 8192 for name in registers & set(stacks))

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Free blocks, compound pages, and tails of what is not compound."""
+
+import numpy as np
+import pytest
+
+from allocdump.kernel.mm.attribution import loose_tails
+from allocdump.kernel.mm.pages import Frames, Kind, _extents
+from allocdump.kernel.mm.sections import Section
+from allocdump.kernel.tags.references import EMPTY, NONE, STRAY, PageFlagRefs, SiteIndex
+
+
+def frames(layout, pfn=0):
+    """From one character a page: H tagged head, . loose tail, U untagged in use, F free."""
+    count = len(layout)
+    raw = np.zeros(count, [("refcount", "i4")])
+    raw["refcount"] = [c in "HU" for c in layout]
+    kind = np.array([Kind.FREE if c == "F" else Kind.IN_USE for c in layout], np.uint8)
+    site = np.array([0 if c == "H" else NONE for c in layout], np.int32)
+    index = np.arange(count, dtype=np.int32)
+    loose = np.array([c in ".U" for c in layout])
+    zeros = np.zeros(count, np.uint8)
+    return Frames(
+        Section(pfn, count, 0, 0), raw, kind, index, zeros, site, np.zeros(count, np.uint64), loose
+    )
+
+
+@pytest.mark.parametrize(
+    ("layout", "pfn", "tails"),
+    [
+        ("H.......", 0, 7),
+        ("H...H...", 0, 6),
+        ("H.......", 4, 3),
+        ("H.......", 1, 0),
+        ("H.....", 0, 3),
+        ("H..F", 0, 1),
+        ("H..U....", 0, 1),
+        ("U...", 0, 0),
+        ("HHHH", 0, 0),
+        ("H", 0, 0),
+    ],
+)
+def test_loose_tails(layout, pfn, tails):
+    """Alignment and what follows tell the order."""
+    found, first = loose_tails(frames(layout, pfn))
+    assert len(found) == tails
+    assert all(layout[i] == "." for i in found)
+    assert all(layout[i] == "H" for i in first)
+
+
+def test_extents():
+    order = np.zeros(16, np.uint8)
+    order[[0, 8]] = 2, 1
+    head, tail = _extents(order)
+    assert head.tolist() == [0, 0, 0, 0, 4, 5, 6, 7, 8, 8, 10, 11, 12, 13, 14, 15]
+    assert np.flatnonzero(tail).tolist() == [1, 2, 3, 9]
+
+
+def test_an_extent_that_reaches_beyond_the_end():
+    order = np.array([0, 0, 30, 0], np.uint8)
+    head, tail = _extents(order)
+    assert head.tolist() == [0, 1, 2, 2]
+    assert tail.tolist() == [False, False, False, True]
+
+
+def test_site_index():
+    index = SiteIndex(np.array([400, 100, 300], np.uint64))
+    refs = np.array([100, 300, 400, 0, 1, 200, 2**64 - 1], np.uint64)
+    assert index.rows(refs).tolist() == [1, 2, 0, NONE, EMPTY, STRAY, STRAY]
+    assert SiteIndex(np.zeros(0, np.uint64)).rows(refs[3:5]).tolist() == [NONE, NONE]
+
+
+def test_page_flag_references():
+    """Index 2 is the kernel's first tag; past the kernel's, modules follow."""
+    kernel, module = -0x7E000000, -0x3FFF0000
+    refs = PageFlagRefs(20, 0xFFF, kernel, 10, module, 40)
+    flags = np.array([0, 1, 2, 11, 12, 14], np.uint64) << np.uint64(20) | np.uint64(0x55)
+    assert refs.addresses(flags).tolist() == [
+        0, 1, kernel + 2**64, kernel + 360 + 2**64, module + 2**64, module + 80 + 2**64,
+    ]  # fmt: skip

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Whether a kernel was built with allocation profiling."""
+
+import pytest
+from drgn import Symbol, SymbolBinding, SymbolKind
+
+from allocdump.errors import ProfilingError
+from allocdump.kernel.tags.profiling import built_in, profiling
+
+from ...fakekernel import FakeKernel
+
+
+def kernel(start, stop):
+    """A kernel whose section of code tags lies between two addresses."""
+    symbols = {"__start_alloc_tags": start, "__stop_alloc_tags": stop}
+
+    def find(prog, name, address, one):
+        return [
+            Symbol(n, a, 0, SymbolBinding.GLOBAL, SymbolKind.UNKNOWN)
+            for n, a in symbols.items()
+            if name in (None, n)
+        ]
+
+    fake = FakeKernel()
+    fake.prog.register_symbol_finder("fake", find, enable_index=0)
+    return fake.prog
+
+
+def test_built_in_means_that_there_are_tags():
+    assert built_in(kernel(0x1000, 0x1028))
+
+
+def test_an_empty_section_is_none():
+    """Since 6.10 the linker script makes it in any case, as in Debian's own 6.12."""
+    prog = kernel(0x1000, 0x1000)
+    assert not built_in(prog)
+    with pytest.raises(ProfilingError, match="without CONFIG_MEM_ALLOC_PROFILING"):
+        profiling(prog)
+
+
+def test_a_kernel_without_the_section():
+    assert not built_in(FakeKernel().prog)

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The BTF reader on hand-made BTF: what no one kernel has, and what is damaged."""
+
+import struct
+
+import pytest
+from drgn import Architecture, Object, Platform, PlatformFlags, Program, Qualifiers, TypeKind
+
+from allocdump.source.btf import Btf, BtfError, Kind
+from allocdump.source.btf_types import BtfTypes
+
+
+class Builder:
+    """Writes BTF, as pahole does; type IDs count from 1."""
+
+    def __init__(self, order="<", header_size=24):
+        self.order, self.header_size = order, header_size
+        self.types, self.strings, self.count = b"", b"\0", 0
+
+    def string(self, text):
+        if not text:
+            return 0
+        offset = len(self.strings)
+        self.strings += text.encode() + b"\0"
+        return offset
+
+    def words(self, *words):
+        return struct.pack(f"{self.order}{len(words)}I", *(w & 0xFFFFFFFF for w in words))
+
+    def add(self, kind, name="", size_or_type=0, entries=(), kind_flag=False, trailer=()):
+        vlen = len(entries)
+        info = kind_flag << 31 | kind << 24 | vlen
+        self.types += self.words(self.string(name), info, size_or_type)
+        self.types += self.words(*trailer)
+        for first, *rest in entries:
+            self.types += self.words(self.string(first), *rest)
+        self.count += 1
+        return self.count
+
+    def int(self, name="int", size=4, signed=True, boolean=False, bits=None, offset=0):
+        encoding = (signed | boolean << 2) << 24 | offset << 16 | (bits or 8 * size)
+        return self.add(Kind.INT, name, size, trailer=[encoding])
+
+    def data(self):
+        header = struct.pack(
+            self.order + "HBB5I", 0xEB9F, 1, 0, self.header_size,
+            0, len(self.types), len(self.types), len(self.strings),
+        )  # fmt: skip
+        return header.ljust(self.header_size, b"\0") + self.types + self.strings
+
+
+def types_of(builder):
+    flags = PlatformFlags.IS_64_BIT
+    if builder.order == "<":
+        flags |= PlatformFlags.IS_LITTLE_ENDIAN
+    prog = Program(Platform(Architecture.UNKNOWN, flags))
+    types = BtfTypes(prog, Btf(builder.data()))
+    prog.register_type_finder("btf", types.find, enable_index=0)
+    return prog, types
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_struct_in_either_byte_order(order):
+    b = Builder(order)
+    i = b.int()
+    u = b.int("unsigned char", 1, signed=False)
+    b.add(Kind.STRUCT, "pair", 8, [("a", i, 0), ("b", u, 32)])
+    prog, _ = types_of(b)
+    pair = prog.type("struct pair")
+    assert pair.size == 8
+    assert [(m.name, m.type.type_name(), m.offset) for m in pair.members] == [
+        ("a", "int", 0),
+        ("b", "unsigned char", 4),
+    ]
+    assert pair.member("a").type.byteorder == ("little" if order == "<" else "big")
+    raw = struct.pack(order + "iB3x", -7, 200)
+    assert Object.from_bytes_(prog, pair, raw).a.value_() == -7
+
+
+def test_a_longer_header_is_skipped():
+    b = Builder(header_size=32)
+    b.int()
+    assert types_of(b)[0].type("int").size == 4
+
+
+def test_bit_fields_of_both_encodings():
+    b = Builder()
+    i = b.int()
+    narrow = b.int("int", 4, bits=3, offset=2)
+    b.add(Kind.STRUCT, "new", 4, [("x", i, 5 | 3 << 24), ("y", i, 0)], kind_flag=True)
+    b.add(Kind.STRUCT, "old", 4, [("x", narrow, 3), ("y", i, 0)])
+    prog, _ = types_of(b)
+    for name in ("struct new", "struct old"):
+        x = prog.type(name).member("x")
+        assert (x.bit_offset, x.bit_field_size) == (5, 3)
+        assert prog.type(name).member("y").bit_field_size is None
+        value = Object.from_bytes_(prog, prog.type(name), struct.pack("<I", 0b101 << 5))
+        assert value.x.value_() == -3
+
+
+def test_anonymous_members():
+    b = Builder()
+    i = b.int()
+    inner = b.add(Kind.UNION, "", 4, [("a", i, 0), ("b", i, 0)])
+    b.add(Kind.STRUCT, "outer", 8, [("first", i, 0), ("", inner, 32)])
+    prog, _ = types_of(b)
+    outer = prog.type("struct outer")
+    assert outer.member("b").offset == 4
+    assert outer.members[1].name is None
+    assert outer.members[1].type.kind == TypeKind.UNION
+
+
+def test_enums():
+    b = Builder()
+    b.add(Kind.ENUM, "plain", 4, [("ZERO", 0), ("MAX", 0xFFFFFFFF)])
+    b.add(Kind.ENUM, "negative", 4, [("MINUS", -1)], kind_flag=True)
+    b.add(Kind.ENUM64, "large", 8, [("BIG", 1, 2), ("NEG", -1, -1)], kind_flag=True)
+    b.add(Kind.ENUM, "declared", 4)
+    prog, types = types_of(b)
+    assert dict(prog.type("enum plain").enumerators) == {"ZERO": 0, "MAX": 0xFFFFFFFF}
+    assert dict(prog.type("enum negative").enumerators) == {"MINUS": -1}
+    assert dict(prog.type("enum large").enumerators) == {"BIG": 1 | 2 << 32, "NEG": -1}
+    assert not prog.type("enum declared").is_complete()
+    assert types.enumerator("BIG").value_() == 1 | 2 << 32
+    assert types.enumerator("large") is None
+
+
+def test_arrays_pointers_qualifiers_tags():
+    b = Builder()
+    i = b.int()
+    const = b.add(Kind.CONST, "", i)
+    volatile = b.add(Kind.VOLATILE, "", const)
+    tag = b.add(Kind.TYPE_TAG, "percpu", volatile)
+    pointer = b.add(Kind.PTR, "", tag)
+    array = b.add(Kind.ARRAY, "", trailer=[pointer, i, 5])
+    flexible = b.add(Kind.ARRAY, "", trailer=[i, i, 0])
+    b.add(Kind.STRUCT, "s", 40, [("array", array, 0), ("rest", flexible, 320)])
+    b.add(Kind.TYPEDEF, "s_t", 8)
+    prog, _ = types_of(b)
+    member = prog.type("struct s").member("array").type
+    assert member.length == 5
+    assert member.type.kind == TypeKind.POINTER
+    assert member.type.type.qualifiers == Qualifiers.CONST | Qualifiers.VOLATILE
+    assert prog.type("struct s").member("rest").type.length is None
+    assert prog.type("s_t").type.tag == "s"
+
+
+def test_functions_floats_and_booleans():
+    b = Builder()
+    i = b.int()
+    b.int("_Bool", 1, signed=False, boolean=True)
+    b.add(Kind.FLOAT, "double", 8)
+    proto = b.add(Kind.FUNC_PROTO, "", i, [("x", i), ("", 0)])
+    pointer = b.add(Kind.PTR, "", proto)
+    b.add(Kind.STRUCT, "ops", 8, [("call", pointer, 0)])
+    b.add(Kind.FUNC, "function", proto)
+    prog, _ = types_of(b)
+    call = prog.type("struct ops").member("call").type.type
+    assert call.is_variadic
+    assert [p.name for p in call.parameters] == ["x"]
+    assert prog.type("double").kind == TypeKind.FLOAT
+    assert prog.type("_Bool").kind == TypeKind.BOOL
+
+
+def test_forward_declarations_find_their_definition():
+    b = Builder()
+    forward = b.add(Kind.FWD, "later")
+    pointer = b.add(Kind.PTR, "", forward)
+    unknown = b.add(Kind.FWD, "unknown", kind_flag=True)
+    other = b.add(Kind.PTR, "", unknown)
+    b.add(Kind.STRUCT, "s", 16, [("p", pointer, 0), ("q", other, 64)])
+    i = b.int()
+    b.add(Kind.STRUCT, "later", 4, [("x", i, 0)])
+    prog, _ = types_of(b)
+    s = prog.type("struct s")
+    assert s.member("p").type.type.size == 4
+    assert s.member("q").type.type.kind == TypeKind.UNION
+    assert not s.member("q").type.type.is_complete()
+
+
+def test_variables_and_datasec():
+    b = Builder()
+    i = b.int()
+    v = b.add(Kind.VAR, "counter", i, trailer=[1])
+    b.add(Kind.DATASEC, ".data..percpu", 4, [("", 0, 4)])
+    b.add(Kind.DECL_TAG, "tag", v, trailer=[0xFFFFFFFF])
+    _, types = types_of(b)
+    assert types.variable("counter").type_name() == "int"
+    assert types.variable("int") is None
+
+
+def test_a_linked_list_is_no_endless_type():
+    b = Builder()
+    pointer = b.add(Kind.PTR, "", 2)
+    b.add(Kind.STRUCT, "node", 8, [("next", pointer, 0)])
+    prog, _ = types_of(b)
+    node = prog.type("struct node")
+    assert node.member("next").type.type.member("next").type.type.tag == "node"
+
+
+def test_types_are_decoded_when_asked_for():
+    b = Builder()
+    i = b.int()
+    broken = b.add(Kind.CONST, "", 99)
+    b.add(Kind.STRUCT, "s", 8, [("fine", i, 0), ("broken", broken, 32)])
+    prog, _ = types_of(b)
+    s = prog.type("struct s")
+    assert s.member("fine").type.size == 4
+    with pytest.raises(BtfError, match="99"):
+        _ = s.member("broken").type
+
+
+@pytest.mark.parametrize("kind", [Kind.PTR, Kind.CONST, Kind.TYPEDEF])
+def test_a_type_of_itself_is_refused(kind):
+    b = Builder()
+    b.add(kind, "loop" if kind is Kind.TYPEDEF else "", 1)
+    _, types = types_of(b)
+    with pytest.raises(BtfError, match="without end"):
+        types.type(1)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: d[:10], "shorter"),
+        (lambda d: b"\x12\x34" + d[2:], "magic"),
+        (lambda d: d[:2] + b"\x07" + d[3:], "version 7"),
+        (lambda d: d[:-2], "outside"),
+        (lambda d: d[:12] + struct.pack("<I", 8) + d[16:], "whole type"),
+        (lambda d: d[:28] + struct.pack("<I", 31 << 24) + d[32:], "whole type|unknown"),
+    ],
+)
+def test_damaged(damage, message):
+    b = Builder()
+    b.int()
+    with pytest.raises(BtfError, match=message):
+        Btf(damage(b.data()))
+
+
+def test_names_that_share_a_tail_are_told_apart():
+    b = Builder()
+    i = b.int()
+    b.add(Kind.TYPEDEF, "my_type", i)
+    # A string offset into the middle of "my_type".
+    b.types += b.words(b.strings.index(b"my_type") + 3, Kind.TYPEDEF << 24, i)
+    btf = Btf(b.data())
+    assert btf.find("type", Kind.TYPEDEF) == [3]
+    assert btf.find("my_type", Kind.TYPEDEF) == [2]
+    assert btf.find("e", Kind.TYPEDEF) == []

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+import csv
+import io
+import json
+import re
+
+import pytest
+
+from allocdump.analysis.report import group, order, total
+from allocdump.formats import allocinfo, folded, records
+from allocdump.kernel.tags.sites import Evidence
+from allocdump.view.rows import render as render_rows
+
+from .. import samples
+from ..dumpdata import TESTDATA
+
+SITES = samples.sites(
+    ("mm/slub.c", 9, "alloc_slab_page", "", 8192, 2),
+    ("leaker.c", 10, "get;rec", "leaker", 2**40, 2**33),
+    ("x.c", 1, "f", "m", -50, 2**64 - 1),
+)
+
+
+def test_allocinfo_lines():
+    marked = samples.sites(("a.c", 1, "f", "", 5, 1), inaccurate=True)
+    assert list(allocinfo.render("header\n", SITES)) == [
+        "header\n",
+        "        8192        2 mm/slub.c:9 func:alloc_slab_page \n",
+        "1099511627776 8589934592 leaker.c:10 [leaker] func:get;rec \n",
+        "         -50 18446744073709551615 x.c:1 [m] func:f \n",
+    ]
+    assert list(allocinfo.render("", marked))[1] == (
+        "           5        1 a.c:1 func:f accurate:no \n"
+    )
+
+
+def test_folded():
+    assert list(folded.render(SITES)) == [
+        "mm;slub.c:9;alloc_slab_page 8192\n",
+        "[leaker];leaker.c:10;get:rec 1099511627776\n",
+    ]
+
+
+def as_json(sites, by="site"):
+    report = samples.report(sites, warnings=["careful"])
+    rows = order(group(sites, by))
+    return json.loads(records.as_json(report, rows, total(sites), total(sites)))
+
+
+def test_json():
+    document = as_json(SITES)
+    assert (document["schema"], document["version"]) == ("allocdump.report", 1)
+    assert document["kernel"]["crash_time"] == "2026-01-02T03:04:05+00:00"
+    assert document["completeness"]["complete"] is True
+    assert document["warnings"] == ["careful"]
+    assert document["total"]["sites"] == 3
+    first = document["rows"][0]
+    assert first["bytes"] == 2**40
+    assert first["module"] == "leaker"
+    assert first["evidence"] == "counter"
+    assert document["rows"][1]["module"] is None
+
+
+@pytest.mark.parametrize(
+    ("evidence", "size", "calls"),
+    [(Evidence.KERNEL_LOG, 5, None), (Evidence.NONE, None, None), (Evidence.COUNTER, 5, 1)],
+)
+def test_json_has_null_for_what_nothing_tells(evidence, size, calls):
+    row = as_json(samples.sites(("a", 1, "f", "m", 5, 1), unloaded=True, evidence=evidence))["rows"]
+    assert (row[0]["bytes"], row[0]["calls"]) == (size, calls)
+
+
+def test_every_json_field_is_documented():
+    text = (TESTDATA.parent / "docs" / "report-json.md").read_text()
+    documented = set(re.findall(r"^\| `([a-z_.]+)` \|", text, re.MULTILINE))
+
+    def paths(value, prefix=""):
+        for key, inner in value.items():
+            if isinstance(inner, list) and inner and isinstance(inner[0], dict):
+                inner = inner[0]
+            if isinstance(inner, dict):
+                yield from paths(inner, f"{prefix}{key}.")
+            else:
+                yield prefix + key
+
+    for by in ("site", "module"):
+        assert set(paths(as_json(SITES, by))) <= documented
+
+
+@pytest.mark.parametrize("by", ["site", "file"])
+def test_csv(by):
+    rows = order(group(SITES, by))
+    read = list(csv.DictReader(io.StringIO(records.as_csv(rows, total(SITES)))))
+    assert [int(r["bytes"]) for r in read] == rows.bytes.tolist()
+    assert [int(r["calls"]) for r in read] == rows.calls.tolist()
+
+
+def test_csv_cells_are_no_formulas():
+    """Names come from an untrusted dump; a spreadsheet would run them."""
+    names = ("=cmd()", "+1", "-1", "@SUM(A1)", "\tx", "a=b")
+    hostile = samples.sites(*((f"{n}.c", 1, n, n, -5, 1) for n in names))
+    rows = order(group(hostile), "kernel")
+    read = list(csv.DictReader(io.StringIO(records.as_csv(rows, total(hostile)), newline="")))
+    assert [r["function"] for r in read] == [*("'" + n for n in names[:-1]), "a=b"]
+    assert read[0]["file"] == "'=cmd().c"
+    assert {r["bytes"] for r in read} == {"-5"}
+    each = [{"site": text, "bytes": -5} for text in ("=1+1", "\rx")]
+    listed = "".join(render_rows(each, ("site", "bytes"), "csv", False))
+    assert listed == "site,bytes\n'=1+1,-5\n'\rx,-5\n"

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a page is made of; tests/browser shows it to a browser."""
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from allocdump.analysis.report import group, total
+from allocdump.analysis.tree import growth_tree, site_tree
+from allocdump.analysis.usage import Node
+from allocdump.errors import OutputError
+from allocdump.view.html import library, page
+from allocdump.view.html import report as html
+from allocdump.view.html.page import Column, Page, Section, Table, Tree
+
+from .. import samples
+from ..dumpdata import core
+
+EVIL = "</script><script>alert(1)</script><img src=x onerror='alert(1)'>\u2028&\""
+
+
+class Reader(HTMLParser):
+    """Elements with their attributes, and the text outside of scripts and styles."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.text, self.scripts = [], "", []
+        self._inside = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self._inside = tag
+
+    def handle_endtag(self, tag):
+        self._inside = ""
+
+    def handle_data(self, data):
+        if self._inside == "script":
+            self.scripts.append((self.elements[-1][1].get("type"), data))
+        elif self._inside != "style":
+            self.text += data
+
+
+def evil_page():
+    table = Table([Column(EVIL, "code", [EVIL, None]), Column("Size", "size", [5, None])])
+    tree = Tree(Node(EVIL).add(Node(EVIL, 5, note=EVIL)))
+    section = Section(EVIL, [EVIL], [EVIL], tree, table)
+    return page.render(Page(EVIL, EVIL, EVIL, [(EVIL, EVIL)], [(EVIL, EVIL)], [EVIL], [section]))
+
+
+def test_everything_is_escaped():
+    reader = Reader(evil_page())
+    kinds = [kind for kind, _ in reader.scripts]
+    assert kinds == ["application/json", "application/json", "text/plain", None]
+    assert not any(tag in ("img", "a", "link", "iframe") for tag, _ in reader.elements)
+    assert not any(name in ("src", "href") or name.startswith("on")
+                   for _, attributes in reader.elements for name in attributes)  # fmt: skip
+    assert reader.text.count(EVIL) >= 10
+    tree, table = (json.loads(data) for kind, data in reader.scripts[:2])
+    assert tree["root"] == [EVIL, 5, "", [[EVIL, 5, EVIL, []]]]
+    assert table["columns"][0]["values"] == [EVIL, None]
+    for _, data in reader.scripts[:2]:
+        assert "<" not in data
+        assert data.isascii()
+
+
+def test_only_the_pages_own_scripts_may_run():
+    reader = Reader(evil_page())
+    policy = next(a["content"] for _, a in reader.elements if "http-equiv" in a)
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    allowed = set(re.findall(r"'sha256-([^']+)'", policy))
+    packed, own = (data for kind, data in reader.scripts if kind in ("text/plain", None))
+    scripts = [gzip.decompress(base64.b64decode(packed)), own.encode()]
+    assert allowed == {base64.b64encode(hashlib.sha256(s).digest()).decode() for s in scripts}
+    assert "unsafe" not in policy.partition("script-src")[2].partition(";")[0]
+
+
+def test_without_a_chart_the_library_is_neither_needed_nor_in_the_page(monkeypatch):
+    monkeypatch.setattr(page, "plotly", lambda: 1 / 0)
+    text = page.render(Page("Triage", "Linux 6.12", sections=[Section("Suspects", ["None."])]))
+    assert len(text) < 40_000
+    assert "None." in Reader(text).text
+
+
+def test_without_the_library_one_sentence_says_how_to_get_it(monkeypatch):
+    def missing(package):
+        raise ModuleNotFoundError(package)
+
+    monkeypatch.setattr(library, "files", missing)
+    library.plotly.cache_clear()
+    with pytest.raises(OutputError, match=r"pip install 'allocdump\[html\]'"):
+        page.render(Page("Report", "Linux", sections=[Section("x", tree=Tree(Node("all", 1)))]))
+    monkeypatch.undo()
+    library.plotly.cache_clear()
+
+
+def test_without_the_library_the_command_ends_in_that_sentence():
+    code = "import sys; sys.modules['plotly'] = None\nimport allocdump.cli; allocdump.cli.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "report", str(core("7.3-tiny")), "--format", "html"],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("allocdump: HTML needs")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_viewer_without_scripts_shows_the_first_rows():
+    table = Table([Column("Size", "size", list(range(1000, 0, -1)))], noun="site")
+    reader = Reader(page.render(Page("Report", "Linux", sections=[Section("Sites", table=table)])))
+    assert "0.98 KiB" in reader.text
+    assert "1,000 sites" in reader.text
+    assert sum(tag == "td" for tag, _ in reader.elements) == 20
+
+
+def test_what_cannot_be_an_area_is_left_out_of_the_tree():
+    root = Node("all").add(Node("much", 10), Node("less than nothing", -4), Node("none", 0))
+    text = page.render(Page("Usage", "Linux", sections=[Section("x", tree=Tree(root))]))
+    ((_, data),) = [s for s in Reader(text).scripts if s[0] == "application/json"]
+    assert json.loads(data)["root"] == ["all", 10, "", [["much", 10, "", []]]]
+
+
+ROWS = [
+    ("drivers/net/a/b/x.c", 1, "f", "drv", 4096, 1),
+    ("drivers/net/a/b/y.c", 2, "g", "drv", 1024, 1),
+    ("drivers/net/a/b/y.c", 3, "g", "drv", 1025, 1),
+    ("drivers/usb/z.c", 4, "h", "", 1, 1),
+    ("leaker.c", 5, "i", "leaker", 7, 1),
+    ("mm/negative.c", 6, "j", "", -7, 1),
+    ("init/nothing.c", 7, "k", "", 0, 0),
+]
+
+
+def outline(node):
+    if not node.children:
+        return f"{node.name}={node.bytes}"
+    return f"{node.name}({' '.join(map(outline, node.children))})"
+
+
+def test_tree_of_sites():
+    sites = samples.sites(*ROWS)
+    tree = site_tree(sites, sites.bytes, "memory")
+    assert outline(tree) == (
+        "memory(drivers(net/a/b(x.c(f=4096) y.c(g=1025 g=1024)) usb(z.c(h=1)))"
+        " [leaker](leaker.c(i=7)))"
+    )
+    leaf = tree.children[0].children[0].children[0].children[0]
+    assert leaf.note == "drivers/net/a/b/x.c:1 [drv]"
+    empty = sites.take([])
+    assert site_tree(empty, empty.bytes, "memory").children == []
+
+
+def test_a_path_without_end_is_no_tree_without_end():
+    rows = [("d/" * n + f"{n}.c", 1, "f", "", 1, 1) for n in range(1, 3000)]
+    sites = samples.sites(*rows)
+    assert site_tree(sites, sites.bytes, "memory").bytes == len(rows)
+
+
+def test_report_page():
+    sites = samples.sites(*ROWS)
+    report = samples.report(sites, warnings=["careful"])
+    rows, everything = group(sites), total(sites)
+    text = html.as_page(report, rows, everything, everything, site_tree(sites, sites.bytes, "x"))
+    shown = Reader(text).text
+    for words in ("Linux 6.12.0", "2026-01-02 03:04:05 UTC", "Kernel panic", "db1", "careful",
+                  "complete", "kdump, zstd, -d 31", "6.00 KiB"):  # fmt: skip
+        assert words in shown
+    groups = html.as_page(report, group(sites, "module"), everything, everything, Node("x"))
+    assert "By module" in Reader(groups).text
+
+
+def test_tree_of_growth_has_two_sides():
+    from allocdump.analysis.diff import Snapshot, compare
+
+    before = samples.sites(("mm/x.c", 1, "f", "", 10, 1), ("mm/y.c", 2, "g", "", 9, 1))
+    after = samples.sites(("mm/x.c", 1, "f", "", 25, 1), ("mm/z.c", 3, "h", "", 1, 1))
+    changes = compare(*(Snapshot("", "report", sites) for sites in (before, after)))
+    assert outline(growth_tree(changes)) == (
+        "changes(grew(mm(x.c(f=15) z.c(h=1))) shrank(mm(y.c(g=9))))"
+    )

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+import re
+
+import pytest
+
+from allocdump.analysis.report import choose, group, order, total
+from allocdump.kernel.tags.profile import Completeness
+from allocdump.kernel.tags.sites import Evidence
+from allocdump.view import header, table, units
+
+from .. import samples
+
+ROWS = [
+    ("drivers/net/ethernet/vendor/some_driver/some_main.c", 123, "probe", "drv", 3 << 20, 3),
+    ("mm/slub.c", 9, "alloc_slab_page", "", 1 << 20, 256),
+]
+
+
+def shown(sites, by="site", top=None, **options):
+    report = samples.report(sites)
+    chosen = choose(sites)
+    rows = order(group(chosen, by), top=top)
+    return table.render(report, rows, total(chosen), total(sites), **options)
+
+
+def test_the_header_says_what_this_is():
+    first = shown(samples.sites(*ROWS)).splitlines()[0]
+    assert first == (
+        "Linux 6.12.0 | db1 | crashed 2026-01-02 03:04:05 UTC | Kernel panic"
+        " | profiling on | 2 sites | complete"
+    )
+
+
+def test_what_is_missing_is_counted_in_the_header():
+    done = Completeness(expected=10, found=7, unnamed=1, uncounted=2)
+    report = samples.report(samples.sites(*ROWS), done)
+    assert header.completeness(report) == (
+        "INCOMPLETE: 3 sites not found, 1 without its name, 2 without whole counters"
+    )
+
+
+def test_rows_and_totals():
+    lines = shown(samples.sites(*ROWS)).splitlines()
+    assert lines[2].split() == [
+        "SIZE", "CALLS", "AVERAGE", "SHARE", "SITE", "FUNCTION", "MODULE",
+    ]  # fmt: skip
+    assert lines[3].split()[:7] == ["3.00", "MiB", "3", "1.00", "MiB", "75.0%", f"{ROWS[0][0]}:123"]
+    assert lines[4].split()[-1] == "(built-in)"
+    assert lines[-1] == "2 sites shown: 4.00 MiB; all 2 sites: 4.00 MiB in 259 allocations"
+
+
+def test_top_says_what_was_left_out():
+    last = shown(samples.sites(*ROWS), top=1).splitlines()[-1]
+    assert last.startswith("1 site shown: 3.00 MiB; 2 sites chosen: 4.00 MiB;")
+
+
+def test_exact_sizes():
+    assert "3,145,728" in shown(samples.sites(*ROWS), exact=True)
+
+
+@pytest.mark.parametrize("width", [80, 100, 200, None])
+def test_lines_fit_the_terminal(width):
+    out = shown(samples.sites(*ROWS), width=width)
+    body = out.splitlines()[2:-2]
+    assert width is None or max(map(len, body)) <= width
+    if width == 80:
+        assert "…" in out
+        assert re.search(r"…\S*main\.c:123", out)
+    elif width != 100:
+        assert ROWS[0][0] in out
+
+
+@pytest.mark.parametrize(
+    ("how", "note"),
+    [
+        ({"unloaded": True, "inferred": True}, "module unloaded, name inferred"),
+        ({"unloaded": True, "evidence": Evidence.KERNEL_LOG},
+         "module unloaded, size from kernel log"),
+        ({"unloaded": True, "evidence": Evidence.NONE}, "module unloaded, size unknown"),
+        ({"evidence": Evidence.NONE}, "counters incomplete"),
+        ({"inaccurate": True}, "inaccurate"),
+    ],
+)  # fmt: skip
+def test_notes(how, note):
+    out = shown(samples.sites(*ROWS, **how))
+    assert "NOTE" in out
+    assert out.splitlines()[3].endswith(note)
+
+
+def test_calls_that_nothing_tells_are_not_shown_as_zero():
+    row = shown(samples.sites(*ROWS, unloaded=True, evidence=Evidence.KERNEL_LOG)).splitlines()[3]
+    assert row.split()[2:4] == ["-", "-"]
+
+
+@pytest.mark.parametrize("by", ["function", "file", "directory", "module"])
+def test_groups(by):
+    lines = shown(samples.sites(*ROWS), by).splitlines()
+    assert lines[2].split()[2:] == ["SITES", "AVERAGE", "SHARE", by.upper()]
+    assert lines[-1].startswith("2 groups shown")
+
+
+def test_nothing_to_show():
+    nothing = samples.sites(*ROWS).take([])
+    lines = shown(nothing).splitlines()
+    assert lines[2].startswith("SIZE")
+    assert lines[-1].startswith("0 sites shown: 0 B")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "0.98 KiB"),
+        (1023, "1.00 KiB"),
+        (1024, "1.00 KiB"),
+        (10239, "10.0 KiB"),
+        (102400, "100 KiB"),
+        (1023 * 1024, "1.00 MiB"),
+        (-4096, "-4.00 KiB"),
+        (2**63 - 1, "8.00 EiB"),
+        (2**70, "1024 EiB"),
+    ],
+)
+def test_sizes(value, text):
+    assert units.size(value) == text
