@@ -6,8 +6,8 @@ from __future__ import annotations
 import click
 import numpy as np
 
-from ..api import Dump
 from ..kernel.tags.codetag import describe_tag
+from ..session import Session
 from ..view import audit as render
 from .options import matching, opens_dump, site_filter, warn
 from .progress import progress
@@ -20,7 +20,7 @@ from .progress import progress
 @click.option("-e", "--exact", is_flag=True, help="Sizes in bytes.")
 @click.option("-f", "--format", "format_", type=click.Choice(["table", "json"]), default="table")
 def command(
-    dump: Dump, filters: tuple[str, ...], everything: bool, exact: bool, format_: str
+    dump: Session, filters: tuple[str, ...], everything: bool, exact: bool, format_: str
 ) -> None:
     """Counters against memory: does what was counted exist, and the other way round?
 

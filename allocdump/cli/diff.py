@@ -10,7 +10,7 @@ import numpy as np
 
 from ..analysis import diff as analysis
 from ..analysis.report import Pattern
-from ..snapshot import open_snapshot
+from ..session.snapshot import open_snapshot
 from ..view import diff as render
 from ..view import units
 from .options import Size, output_option, output_width, site_filter, style, warn, write

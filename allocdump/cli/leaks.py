@@ -11,8 +11,8 @@ import click
 import numpy as np
 
 from ..analysis.report import Report
-from ..api import Dump
 from ..graph.nodes import NodeKind
+from ..session import Session
 from ..view import units
 from ..view.header import header
 from ..view.rows import Row, render
@@ -33,7 +33,7 @@ _LIST = ("address", "bytes", "kind", "head", "site", "function", "module")
 @click.option("--min-size", type=Size(), metavar="SIZE", help="Only sites that lost SIZE: 64K, 1M.")
 @listing_options
 def command(
-    dump: Dump,
+    dump: Session,
     filters: tuple[str, ...],
     min_size: int | None,
     as_list: bool,

@@ -11,12 +11,12 @@ import click
 import numpy as np
 from drgn import FaultError, Object
 
+from ..analysis.attribution import Attribution
 from ..analysis.caches import cache_rows
 from ..analysis.report import Report
 from ..analysis.totals import ObjectFilter, object_totals
-from ..api import Dump
 from ..kernel.mm.allocations import ObjectBatch, ObjectReader
-from ..kernel.mm.attribution import Attribution
+from ..session import Session
 from ..text import printable
 from ..view.hexdump import hexdump
 from ..view.rows import Row, render, site_fields
@@ -47,7 +47,7 @@ _VMALLOC = ("address", "bytes", "pages", "kind", "caller", "site", "function", "
               help="With --list: the first N bytes of each.")  # fmt: skip
 @click.option("--type", "type_name", metavar="TYPE", help="With --list: decode as this type.")
 def command(
-    dump: Dump,
+    dump: Session,
     filters: tuple[str, ...],
     cache: str | None,
     by: str,
@@ -146,7 +146,7 @@ def _by_cache(found: Attribution, glob: str | None) -> Iterator[Row]:
             }
 
 
-def _vmalloc(dump: Dump, report: Report, sites: np.ndarray, filtered: bool) -> Iterator[Row]:
+def _vmalloc(dump: Session, report: Report, sites: np.ndarray, filtered: bool) -> Iterator[Row]:
     uses = sorted(dump.vmalloc_areas(), key=lambda use: -use.area.pages)
     for use in uses:
         if filtered and (use.site < 0 or not sites[use.site]):
@@ -162,7 +162,7 @@ def _vmalloc(dump: Dump, report: Report, sites: np.ndarray, filtered: bool) -> I
 
 
 def _print_list(
-    dump: Dump,
+    dump: Session,
     rows: Iterator[Row],
     format_: str,
     exact: bool,

@@ -11,9 +11,9 @@ import numpy as np
 
 from ..analysis.report import Report
 from ..analysis.totals import PageFilter, page_totals
-from ..api import Dump
 from ..kernel.mm.allocations import PageBatch, Zone
-from ..kernel.mm.pages import Kind
+from ..kernel.mm.page_types import Kind
+from ..session import Session
 from ..view.rows import Row, render, site_fields
 from .options import listing_options, matching, opens_dump, site_filter, warn
 from .progress import progress
@@ -32,7 +32,7 @@ _SUMMARY = ("bytes", "pages", "allocations", "inferred_pages", "orders", "site",
 @click.option("--order", type=click.IntRange(0, 40), metavar="N", help="Only of this order.")
 @listing_options
 def command(
-    dump: Dump,
+    dump: Session,
     filters: tuple[str, ...],
     node: int | None,
     zone: str | None,

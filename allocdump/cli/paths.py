@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import click
 
-from ..api import Dump
 from ..kernel.mm.whois import AddressError
+from ..session import Session
 from ..view import paths as render
 from .options import opens_dump, warn
 from .progress import progress
@@ -23,7 +23,7 @@ from .progress import progress
     "-f", "--format", "format_", type=click.Choice(["text", "json"]), default="text",
     show_default=True,
 )  # fmt: skip
-def command(dump: Dump, address: str | None, limit: int, format_: str) -> None:
+def command(dump: Session, address: str | None, limit: int, format_: str) -> None:
     """How an allocation is reached: the shortest ways from a root to an address.
 
     ADDRESS is as for allocdump whois: a number, pfn:N, phys:N or a symbol. Each step shows

@@ -9,8 +9,8 @@ import click
 import numpy as np
 
 from ..analysis import report as analysis
-from ..api import Dump
 from ..errors import DamagedError
+from ..session import Session
 from .options import (
     Size,
     opens_dump,
@@ -64,7 +64,7 @@ from .options import (
 )
 @output_option
 def command(
-    dump: Dump,
+    dump: Session,
     format_: str,
     top: int | None,
     sort: Any,
@@ -149,7 +149,7 @@ def command(
     write(data, output, to_terminal=format_ not in ("pprof", "html"))
 
 
-def _header(dump: Dump) -> str:
+def _header(dump: Session) -> str:
     header = dump.allocinfo_header()
     if header is None:
         warn(["The kernel's own header is not in the dump; that of version 1.0 is shown."])

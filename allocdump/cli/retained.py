@@ -8,8 +8,8 @@ from itertools import islice
 import click
 import numpy as np
 
-from ..api import Dump
 from ..errors import extra
+from ..session import Session
 from ..view import retained as tree
 from ..view.header import header
 from ..view.rows import render
@@ -35,7 +35,7 @@ from .progress import progress
     show_default=True, help="json: one object per line.",
 )  # fmt: skip
 def command(
-    dump: Dump,
+    dump: Session,
     filters: tuple[str, ...],
     min_size: int | None,
     depth: int,

@@ -11,9 +11,9 @@ import numpy as np
 from drgn import FaultError, ProgramFlags
 from drgn.helpers.linux.pid import find_task
 
-from ..api import Dump
 from ..commands import in_drgn
 from ..errors import ProfilingError
+from ..session import Session
 from ..view import header
 from ..view.banner import banner
 from .options import opens_dump, warn
@@ -21,7 +21,7 @@ from .options import opens_dump, warn
 
 @click.command("shell")
 @opens_dump
-def command(dump: Dump) -> None:
+def command(dump: Session) -> None:
     """An interactive session of drgn on a dump.
 
     The commands of allocdump are there as %allocinfo, %whois and so on, with drgn's pipes and
@@ -52,7 +52,7 @@ def command(dump: Dump) -> None:
     run_interactive(dump.prog, lambda _: text, lambda drgns: drgns | known)
 
 
-def _what(dump: Dump) -> tuple[list[str], list[tuple[str, str]]]:
+def _what(dump: Session) -> tuple[list[str], list[tuple[str, str]]]:
     """What the dump is, and what to try on it."""
     try:
         origin = dump.origin
@@ -76,7 +76,7 @@ def _what(dump: Dump) -> tuple[list[str], list[tuple[str, str]]]:
     ]
 
 
-def _task(dump: Dump) -> tuple[int, str]:
+def _task(dump: Session) -> tuple[int, str]:
     """The address of a task, and which one that is."""
     prog = dump.prog
     try:

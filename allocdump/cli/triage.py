@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import click
 
-from ..api import Dump
+from ..session import Session
 from .options import opens_dump, output_option, output_width, write
 from .progress import progress
 
@@ -32,7 +32,7 @@ _TOP = 5
 )
 @click.option("-e", "--exact", is_flag=True, help="Sizes in bytes.")
 @output_option
-def command(dump: Dump, format_: str, top: int | None, exact: bool, output: str | None) -> None:
+def command(dump: Session, format_: str, top: int | None, exact: bool, output: str | None) -> None:
     """One page on a dead machine: what died, where memory was, who is to blame.
 
     Reads the kernel log, the account of all memory, call sites, tasks, memory cgroups,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import click
 
-from ..api import Dump
+from ..session import Session
 from ..view import usage as render
 from .options import opens_dump, output_option, warn, write
 from .progress import progress
@@ -28,7 +28,9 @@ _DEPTH = 2
     show_default=True, help="html: a page to mail.",
 )  # fmt: skip
 @output_option
-def command(dump: Dump, depth: int | None, exact: bool, format_: str, output: str | None) -> None:
+def command(
+    dump: Session, depth: int | None, exact: bool, format_: str, output: str | None
+) -> None:
     """Where all memory went: every page in exactly one class, down to the call sites.
 
     Classes add up to all memory. Slabs are divided into the objects in them, so that

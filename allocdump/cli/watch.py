@@ -16,8 +16,8 @@ import numpy as np
 
 from ..analysis.growth import Watch, largest
 from ..analysis.report import Pattern
-from ..api import Dump
 from ..kernel.tags.sites import Sites
+from ..session import Session
 from ..source.memory import U64
 from ..view import watch as render
 from .options import opens_dump, site_filter, warn
@@ -42,7 +42,7 @@ _HEAD = 5
 )  # fmt: skip
 @click.option("-e", "--exact", is_flag=True, help="Sizes in bytes.")
 def command(
-    dump: Dump,
+    dump: Session,
     filters: tuple[str, ...],
     interval: float,
     rounds: int | None,

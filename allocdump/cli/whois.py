@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from ..analysis.report import Report
-from ..api import Dump
 from ..kernel.mm.whois import AddressError, Layer, Location
+from ..session import Session
 from ..text import printable
 from ..view import units
 from .options import opens_dump, warn
@@ -27,7 +27,7 @@ _EXIT_NO_ADDRESS = 2
     "-f", "--format", "format_", type=click.Choice(["text", "json"]), default="text",
     show_default=True, help="json: one object per line.",
 )  # fmt: skip
-def command(dump: Dump, addresses: tuple[str, ...], format_: str) -> int:
+def command(dump: Session, addresses: tuple[str, ...], format_: str) -> int:
     """What is at an address, who allocated it, and what it is a part of.
 
     ADDRESS is a number (direct map, vmalloc, module, kernel image, struct page, per-CPU
