@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from drgn import Program, sizeof
@@ -18,7 +19,8 @@ from .kernel.mm.attribution import Attribution, Progress, attribute
 from .kernel.mm.pages import Kind
 from .kernel.tags.counters import per_cpu_offsets
 from .kernel.tags.sites import Sites
-from .kernel.walk import ReadErrors
+from .kernel.walk import ReadErrors, is_damage
+from .problems import Code, Problem
 from .source.memory import Memory
 from .source.program import Dump
 
@@ -29,22 +31,33 @@ def attribution(dump: Dump, sites: Sites, progress: Progress | None = None) -> A
     :raises DamagedError: if the dump lacks what describes its memory
     """
     memory = Memory(dump.prog)
-    try:
+    with memory_described(dump):
         found = attribute(memory, dump.vmcoreinfo, sites.address, progress)
-    except ReadErrors as e:
-        raise no_memory_map(dump, e) from None
+    pages = f"{memory.holes.pages:,} pages that describe memory"
     if memory.holes.pages and dump.state != "dead":
-        found.problems.append(
-            f"{memory.holes.pages:,} pages that describe memory could not be read, or what"
-            f" points at them changed meanwhile ({memory.holes.reason})"
-        )
+        subject = f"{pages} could not be read, or what points at them changed meanwhile"
+        found.problems.append(Problem(Code.LIMITED, f"{subject} ({memory.holes.reason})"))
     elif memory.holes.pages:
         cause = damage_cause(dump.prog, dump.core)
-        found.problems.append(
-            f"{memory.holes.pages:,} pages that describe memory are not in the dump"
-            + (f": {cause}" if cause else f" ({memory.holes.reason})")
-        )
+        missing = Problem(Code.MISSING, pages, cause, many=True)
+        if not cause:
+            missing = Problem(Code.LIMITED, f"{missing} ({memory.holes.reason})")
+        found.problems.append(missing)
     return found
+
+
+@contextmanager
+def memory_described(dump: Dump) -> Iterator[None]:
+    """Turn damage within to what describes memory into a sentence.
+
+    :raises DamagedError: if there is such damage
+    """
+    try:
+        yield
+    except Exception as e:
+        if not is_damage(e):
+            raise
+        raise no_memory_map(dump, e) from None
 
 
 def no_memory_map(dump: Dump, error: Exception) -> DamagedError:

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from drgn import FaultError
 from drgn.helpers.linux.mm import pfn_to_virt
 
 from .analysis.report import Origin, Report
 from .arrays import Batches
-from .errors import ProfilingError, extra
+from .errors import DamagedError, ProfilingError, extra
 from .kernel.machine.log import KernelLog, UnloadMessage, kernel_log
 from .kernel.machine.system import System, system
 from .kernel.tags.profiling import profiling
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from .kernel.mm.whois import Location, Locator
     from .kernel.tags.sampler import Sampler
     from .kernel.tags.sites import Sites
+    from .kernel.walk import Walked
     from .source.memory import U64
     from .source.program import Dump as ProgramDump
     from .source.program import State
@@ -239,8 +239,9 @@ class Dump:
         """Where all memory went: a tree that adds up to every page."""
         from .account import memory_usage
 
-        sites, found = self.report().sites, self.attribution(progress)
-        return memory_usage(self._opened, sites, found, self.vmalloc_areas())
+        sites, found, areas = self.report().sites, self.attribution(progress), self.vmalloc_areas()
+        found.problems += [p for p in areas.problems if p not in found.problems]
+        return memory_usage(self._opened, sites, found, areas)
 
     def triage(self, progress: Progress | None = None, top: int | None = None) -> Triage:
         """From a dead machine to the suspect; goes on where something is missing.
@@ -250,28 +251,44 @@ class Dump:
         from .investigate import Asks, investigate
         from .triage import triage
 
-        asks = Asks(self.report, lambda: self.reach(progress), self.dominators)
+        moved = self._moved if self.state == "running" else None
+        asks = Asks(self.report, lambda: self.reach(progress), self.dominators, moved)
         return triage(investigate(self._opened, self.log, asks, progress), top)
 
     def pages(self, progress: Progress | None = None) -> Batches[PageBatch]:
         """All allocations of pages that have a site, in batches of numpy columns."""
+        from .account import memory_described
         from .kernel.mm.allocations import page_batches
 
         direct_map = pfn_to_virt(self.prog, 0).value_()
         where = (self._opened.vmcoreinfo, self._addresses, direct_map)
-        return Batches(lambda: page_batches(Memory(self.prog), *where, progress))
+
+        def batches() -> Iterator[PageBatch]:
+            with memory_described(self._opened):
+                yield from page_batches(Memory(self.prog), *where, progress)
+
+        return Batches(batches)
 
     def objects(self) -> ObjectReader:
         """All slab and per-CPU objects that have a site; iterate for batches of columns."""
+        from .account import memory_described
         from .kernel.mm.allocations import ObjectReader
 
-        return ObjectReader(Memory(self.prog), self._opened.vmcoreinfo, self._addresses)
+        addresses = self._addresses
+        with memory_described(self._opened):
+            return ObjectReader(Memory(self.prog), self._opened.vmcoreinfo, addresses)
 
-    def vmalloc_areas(self) -> Iterator[VmallocUse]:
-        """All vmalloc areas with their sites and callers."""
+    def vmalloc_areas(self) -> Walked[VmallocUse]:
+        """All vmalloc areas with their sites and callers, and what was unreadable.
+
+        :raises DamagedError: if the dump lacks what describes its memory
+        """
+        from .account import memory_described
         from .kernel.mm.allocations import vmalloc_uses
 
-        return vmalloc_uses(Memory(self.prog), self._opened.vmcoreinfo, self._addresses)
+        addresses = self._addresses
+        with memory_described(self._opened):
+            return vmalloc_uses(Memory(self.prog), self._opened.vmcoreinfo, addresses)
 
     def graph(self, progress: Progress | None = None) -> Graph:
         """All allocations and who points at whom: what leaks, retained and paths use.
@@ -279,15 +296,14 @@ class Dump:
         :raises DamagedError: if the dump lacks what describes its memory
         """
         if self._graph is None:
-            from .account import no_memory_map
+            from .account import memory_described
             from .graph.edges import read_graph
 
-            try:
+            sites = self.report().sites
+            with memory_described(self._opened):
                 self._graph = read_graph(
-                    Memory(self.prog), self._opened.vmcoreinfo, self.report().sites, progress
+                    Memory(self.prog), self._opened.vmcoreinfo, sites, progress
                 )
-            except (LookupError, FaultError) as e:
-                raise no_memory_map(self._opened, e) from None
         return self._graph
 
     def reach(self, progress: Progress | None = None) -> Reach:
@@ -348,20 +364,25 @@ class Dump:
 
     @cached_property
     def _locator(self) -> Locator:
-        from .account import no_memory_map
+        from .account import memory_described
         from .kernel.mm.whois import Locator
 
-        try:
-            return Locator(Memory(self.prog), self._opened.vmcoreinfo, self._addresses)
-        except (LookupError, FaultError) as e:
-            raise no_memory_map(self._opened, e) from None
+        addresses = self._addresses
+        with memory_described(self._opened):
+            return Locator(Memory(self.prog), self._opened.vmcoreinfo, addresses)
 
-    @property
-    def zones(self) -> list[Zone]:
-        """All populated zones."""
+    @cached_property
+    def zones(self) -> Walked[Zone]:
+        """All populated zones, and what was unreadable.
+
+        :raises DamagedError: if none can be read
+        """
         from .kernel.mm.allocations import zones
 
-        return zones(self.prog)
+        found = zones(self.prog)
+        if found.problems and not found.found:
+            raise DamagedError(f"{self.path}: {found.problems[0]}.")
+        return found
 
     @property
     def _addresses(self) -> U64:

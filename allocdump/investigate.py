@@ -5,18 +5,18 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from .account import attribution, memory_usage, vmalloc_pages
 from .analysis.audit import audit
 from .analysis.caches import cache_rows
 from .analysis.footprint import footprint
 from .analysis.report import Report
-from .analysis.totals import object_totals
+from .analysis.totals import ObjectTotals, object_totals
 from .errors import AllocdumpError, ProfilingError
 from .graph.roots import Tier
 from .kernel.machine.cgroups import memory_cgroups
@@ -34,7 +34,7 @@ from .kernel.mm.percpu import cgroup_pointers
 from .kernel.tags.counters import per_cpu_offsets
 from .kernel.tags.profiling import profiling
 from .kernel.tags.sites import Sites
-from .kernel.walk import ReadErrors
+from .kernel.walk import is_damage
 from .source.memory import Memory
 from .source.program import Dump
 from .triage.evidence import Case, Holder, LostSite, Machine, Reclaimable
@@ -57,6 +57,8 @@ class Asks:
     report: Callable[[], Report]
     reach: Callable[[], Reach]
     dominators: Callable[[], Dominators]
+    moved: Callable[[Sites], npt.NDArray[np.bool_]] | None = None
+    """Which sites have moved since the report; None if the kernel does not run."""
 
 
 def investigate(dump: Dump, log: KernelLog, asks: Asks, progress: Progress | None = None) -> Case:
@@ -69,10 +71,20 @@ class _Investigation:
         self.dump, self.prog, self.log = dump, dump.prog, log
         self.asks = asks
         self.missing: list[str] = []
-        self.report = self._attempt("the report", asks.report)
+        self.never = False
+        self.report = self._attempt("the report", self._read_report)
         self._miss(*(self.report.warnings if self.report else []))
         self.sites = self.report.sites if self.report else Sites.none()
-        self.cpus = len(per_cpu_offsets(self.prog))
+        offsets = self._attempt("what CPUs there are", lambda: per_cpu_offsets(self.prog))
+        self.cpus = 0 if offsets is None else len(offsets)
+
+    def _read_report(self) -> Report | None:
+        try:
+            return self.asks.report()
+        except ProfilingError as e:
+            self.never = True
+            self._miss(str(e))
+            return None
 
     def run(self, progress: Progress | None) -> Case:
         if self.log.error:
@@ -95,27 +107,35 @@ class _Investigation:
         case.tasks, case.cgroups = processes.tasks, cgroups.cgroups
         case.tmpfs = mounts.mounts
         self._miss(*processes.problems, *cgroups.problems, *mounts.problems)
+        self._miss(*(case.swap.problems if case.swap else []))
         found = self._attempt(
             "what memory is used for", lambda: attribution(self.dump, self.sites, progress)
         )
         if found:
-            self._attempt("what sites keep", lambda: self._memory(case, found, progress))
+            self._memory(case, found, progress)
         if self.report is not None:
-            self._attempt("who points at what", lambda: self._leaks(case))
+            self._leaks(case)
         return case
 
     def _attempt(self, what: str, read: Callable[[], T]) -> T | None:
+        """What *read* reads; None if it is unreadable, which is noted. Bugs are not."""
         try:
             return read()
         except AllocdumpError as e:
-            self._miss(str(e))
-        except ReadErrors as e:
+            self._miss(e)
+        except Exception as e:
+            if not is_damage(e):
+                raise
             self._miss(f"{what} is unreadable: {e}")
         return None
 
     def _leaks(self, case: Case) -> None:
         """What is lost, and who holds the rest."""
-        reach = self.asks.reach()
+        try:
+            reach = self.asks.reach()
+        except AllocdumpError as e:
+            self._miss(e)
+            return
         if reach.reasons:
             self._miss(f"lost memory cannot be told from held: {reach.reasons[0]}")
             return
@@ -151,16 +171,16 @@ class _Investigation:
             if h.root is not None and graph.roots[h.root].tier != Tier.OTHER
         ]
 
-    def _miss(self, *sentences: str) -> None:
+    def _miss(self, *sentences: object) -> None:
         for sentence in sentences:
-            text = sentence.removeprefix(f"{self.dump.core.path}: ").rstrip(".")
+            text = str(sentence).removeprefix(f"{self.dump.core.path}: ").rstrip(".")
             self.missing.append(f"{text[:1].upper()}{text[1:]}.")
 
     def _machine(self) -> Machine:
         try:
             state = profiling(self.prog).describe()
             if self.report is None:
-                state = f"{state}, but unreadable" if state.startswith("on") else "never"
+                state = "never" if self.never else f"{state}, but unreadable"
         except ProfilingError:
             state = "not built in"
         return Machine(
@@ -177,15 +197,22 @@ class _Investigation:
         """What the pass over all memory tells."""
         memory, vmcoreinfo = Memory(self.prog), self.dump.vmcoreinfo
         self._miss(*found.problems)
-        with suppress(*ReadErrors):
-            case.areas = list(vmalloc_uses(memory, vmcoreinfo, self.sites.address))
-        case.usage = memory_usage(self.dump, self.sites, found, case.areas)
+        areas = self._attempt(
+            "vmalloc memory", lambda: vmalloc_uses(memory, vmcoreinfo, self.sites.address)
+        )
+        if areas is not None:
+            case.areas = areas.found
+            self._miss(*areas.problems)
+        case.usage = self._attempt(
+            "the kernel's own account of memory",
+            lambda: memory_usage(self.dump, self.sites, found, case.areas),
+        )
         case.caches = cache_rows(found)
         if self.report is None:
             return
-        reader = ObjectReader(memory, vmcoreinfo, self.sites.address)
-        with_site = (batch.take(batch.site >= 0) for batch in reader.batches(progress))
-        objects = object_totals(with_site, len(reader.caches))
+        objects = self._attempt("what objects there are", lambda: self._objects(memory, progress))
+        if objects is None:
+            return
         pages = vmalloc_pages(case.areas, len(self.sites))
         case.footprint = footprint(self.sites, found, objects, pages, self.cpus)
         case.audit = audit(
@@ -195,7 +222,14 @@ class _Investigation:
             cgroup_pointers=cgroup_pointers(self.prog),
             profiling=self.report.origin.profiling,
             completeness=self.report.completeness,
+            moved=self.asks.moved(self.sites) if self.asks.moved else None,
         )
+
+    def _objects(self, memory: Memory, progress: Progress | None) -> ObjectTotals:
+        """Objects by site and cache."""
+        reader = ObjectReader(memory, self.dump.vmcoreinfo, self.sites.address)
+        with_site = (batch.take(batch.site >= 0) for batch in reader.batches(progress))
+        return object_totals(with_site, len(reader.caches))
 
 
 def _reclaimable(stat: VmStat) -> Reclaimable | None:

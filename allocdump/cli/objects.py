@@ -83,6 +83,7 @@ def command(
         rows, fields = _by_cache(found, cache), _CACHES
     else:
         reader = dump.objects()
+        warn([f"{p}." for p in reader.slabs.problems])
         wanted = ObjectFilter(sites, _caches(reader, cache))
         with progress("Reading objects") as show:
             batches = map(wanted.choose, reader.batches(show))
@@ -147,7 +148,9 @@ def _by_cache(found: Attribution, glob: str | None) -> Iterator[Row]:
 
 
 def _vmalloc(dump: Dump, report: Report, sites: np.ndarray, filtered: bool) -> Iterator[Row]:
-    uses = sorted(dump.vmalloc_areas(), key=lambda use: -use.area.pages)
+    areas = dump.vmalloc_areas()
+    warn([f"{p}." for p in areas.problems])
+    uses = sorted(areas, key=lambda use: -use.area.pages)
     for use in uses:
         if filtered and (use.site < 0 or not sites[use.site]):
             continue

@@ -12,6 +12,7 @@ import numpy as np
 from ..analysis.report import Report
 from ..analysis.totals import PageFilter, page_totals
 from ..api import Dump
+from ..errors import DamagedError
 from ..kernel.mm.allocations import PageBatch, Zone
 from ..kernel.mm.pages import Kind
 from ..view.rows import Row, render, site_fields
@@ -56,15 +57,17 @@ def command(
     """
     report = dump.report()
     zones = [z for z in dump.zones if node in (None, z.node) and zone in (None, z.name)]
+    if not zones and dump.zones.problems:
+        raise DamagedError(f"{dump.path}: {dump.zones.problems[0]}.")
     if not zones:
         known = ", ".join(f"node {z.node} {z.name}" for z in dump.zones)
         raise click.UsageError(f"There is no such node and zone; there are: {known}.")
-    warn(report.warnings)
+    warn(report.warnings + [f"{p}." for p in dump.zones.problems])
     anywhere = node is None and zone is None
     wanted = PageFilter(matching(report, filters), order, None if anywhere else zones)
     with progress("Reading pages") as show:
         batches = map(wanted.choose, dump.pages(show))
-        rows = _each(report, dump.zones, batches) if as_list else _sums(report, batches)
+        rows = _each(report, dump.zones.found, batches) if as_list else _sums(report, batches)
         fields = _LIST if as_list else _SUMMARY
         for text in render(islice(rows, limit), fields, format_, exact):
             click.echo(text, nl=False)

@@ -9,14 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..kernel.mm.attribution import Progress
-from ..kernel.mm.slab_free import Sheaves, sheaves
+from ..kernel.mm.slab_free import sheaves
 from ..kernel.tags.roles import Role, role
 from ..kernel.tags.sites import Sites
-from ..kernel.walk import ReadErrors
 from ..source.memory import Bool, Memory
 from . import disguised as hidden
 from .build import build_heap
-from .nodes import Heap, Nodes, Spans
+from .nodes import Nodes, Spans
 from .roots import Root
 from .scan import Scanner
 from .task_roots import scan_tasks
@@ -65,12 +64,12 @@ def read_graph(
     blind = heap.problems.copy()
     if heap.unreadable_frames:
         blind.append(f"{heap.unreadable_frames:,} struct pages are not in the dump")
-    found = _sheaves(memory, heap, blind)
-    mark_untagged(memory, heap, found)
+    found = sheaves(memory, heap.caches)
+    kcore, problems = hidden.kcore_ranges(memory.prog)
+    problems += found.problems + mark_untagged(memory, heap, found)
+    blind += map(str, problems)
     scanner.stale = Spans.join(
-        hidden.stale_ends(found),
-        hidden.bookkeeping(memory.prog, heap.areas),
-        hidden.kcore_ranges(memory.prog),
+        hidden.stale_ends(found), hidden.bookkeeping(memory.prog, heap.areas), kcore
     )
     hidden.page_extensions(scanner)
     hidden.page_tables(scanner, vmcoreinfo)
@@ -91,11 +90,3 @@ def read_graph(
     return Graph(
         heap.nodes, heap.roots.all, source, target, scanner.exact, scanner.torn(), blind, scanner
     )
-
-
-def _sheaves(memory: Memory, heap: Heap, blind: list[str]) -> Sheaves:
-    try:
-        return sheaves(memory, heap.caches)
-    except ReadErrors as e:
-        blind.append(f"the sheaves of slab caches are unreadable: {e}")
-        return Sheaves.none()

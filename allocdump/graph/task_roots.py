@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 from drgn import Object, Program
-from drgn.helpers.linux.pid import for_each_task
 from drgn.helpers.linux.sched import cpu_curr, task_cpu
 
+from ..kernel.machine.tasks import every_task
 from ..kernel.mm.pages import PAGE_SHIFT
-from ..kernel.walk import ReadErrors, once, walk
+from ..kernel.walk import ReadErrors, is_damage
 from ..source.memory import U64
 from ..text import printable
 from .nodes import root_code
@@ -28,14 +28,16 @@ arm64, s390 and powerpc."""
 def scan_tasks(scanner: Scanner) -> list[str]:
     """Note each task, what its stack points at, and registers; return what was unreadable."""
     prog = scanner.memory.prog
-    tasks, error = walk(prog, lambda: once(for_each_task(prog, idle=True)))
-    problems = [f"the list of tasks is damaged: {error}"] if error else []
+    tasks = every_task(prog)
+    problems = [str(problem) for problem in tasks.problems]
     size = _stack_size(prog)
     missing = unreadable = 0
     for task in tasks:
         try:
             missing += _scan_task(scanner, task, size)
-        except ReadErrors:
+        except Exception as e:
+            if not is_damage(e):
+                raise
             unreadable += 1
     if unreadable:
         problems.append(f"{unreadable:,} tasks are unreadable, and so are their stacks")

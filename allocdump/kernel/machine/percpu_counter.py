@@ -30,13 +30,5 @@ def sum_percpu_counters(memory: Memory, addresses: U64) -> Int:
     pointers, _ = memory.words(addresses + np.uint64(offsetof(type_, "counters")))
     live = pointers != 0
     for offset in per_cpu_offsets(memory.prog):
-        total[live] += _s32(memory, pointers[live] + offset)
+        total[live] += memory.u32(pointers[live] + offset)[0].view(np.int32)
     return total
-
-
-def _s32(memory: Memory, addresses: U64) -> Int:
-    """Signed words of 32 bits, of which two share a word that can be read."""
-    words, _ = memory.words(addresses & ~np.uint64(7))
-    high = (addresses & np.uint64(4)) != 0
-    half = np.where(high, words >> np.uint64(32), words) & np.uint64(0xFFFFFFFF)
-    return half.astype(np.uint32).view(np.int32).astype(np.int64)

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 from drgn import Object, Program
 
-from ...source.memory import Memory
-from ..mm.page_lists import for_each_zone
+from ...source.memory import U64, Memory
+from ..mm.page_lists import populated_zones
 from ..tags.counters import per_cpu_offsets
-from ..walk import ReadErrors
+from ..walk import ReadErrors, as_found
 
 
 class VmStat:
@@ -23,11 +23,15 @@ class VmStat:
     def __init__(self, prog: Program) -> None:
         self.prog = prog
         self._memory = Memory(prog)
+        self._zones: list[Object] = populated_zones(prog, as_found).found
+        self._offsets = self._per_cpu_offsets()
+
+    def _per_cpu_offsets(self) -> U64 | None:
+        """None if they are unreadable: then nothing tells what CPUs have counted themselves."""
         try:
-            self._zones = list(for_each_zone(prog))
+            return per_cpu_offsets(self.prog)
         except ReadErrors:
-            self._zones = []
-        self._offsets = per_cpu_offsets(prog)
+            return None
 
     def zone(self, item: str) -> int | None:
         """A ``zone_stat_item``: ``NR_FREE_PAGES`` ..."""
@@ -89,6 +93,8 @@ class VmStat:
             return None
 
     def _per_cpu(self, pointer: Object) -> Iterator[Object]:
+        if self._offsets is None:
+            raise LookupError("per-CPU memory is not to be found")
         base = np.uint64(pointer.value_())
         for address in (base + self._offsets).tolist():
             yield Object(self.prog, pointer.type_.type, address=address)

@@ -14,9 +14,9 @@ from ...arrays import Batches, Columns
 from ...source.memory import U64, Memory
 from ...text import printable
 from ..tags.references import NONE, Rows, SiteIndex
-from ..walk import ReadErrors, walk
+from ..walk import Walked
 from .attribution import Progress, loose_tails
-from .page_lists import for_each_zone
+from .page_lists import populated_zones
 from .pages import PAGE_SHIFT, FrameReader, Frames
 from .percpu import PerCpuReader
 from .slab import SlabReader
@@ -35,22 +35,17 @@ class Zone:
     spanned: int
 
 
-def zones(prog: Program) -> list[Zone]:
-    """All populated zones, as far as they can be read."""
-    found = []
-    try:
-        for zone in for_each_zone(prog):
-            found.append(
-                Zone(
-                    zone.zone_pgdat.node_id.value_(),
-                    printable(prog.read_c_string(zone.name, max_size=32)),
-                    zone.zone_start_pfn.value_(),
-                    zone.spanned_pages.value_(),
-                )
-            )
-    except ReadErrors:
-        pass
-    return found
+def zones(prog: Program) -> Walked[Zone]:
+    """All populated zones."""
+    return populated_zones(
+        prog,
+        lambda zone: Zone(
+            zone.zone_pgdat.node_id.value_(),
+            printable(prog.read_c_string(zone.name, max_size=32)),
+            zone.zone_start_pfn.value_(),
+            zone.spanned_pages.value_(),
+        ),
+    )
 
 
 @dataclass
@@ -163,16 +158,16 @@ class VmallocUse:
     """Function that asked for the area."""
 
 
-def vmalloc_uses(memory: Memory, vmcoreinfo: str, addresses: U64) -> Iterator[VmallocUse]:
-    """All vmalloc areas; a damaged tree ends early."""
+def vmalloc_uses(memory: Memory, vmcoreinfo: str, addresses: U64) -> Walked[VmallocUse]:
+    """All vmalloc areas, and what was unreadable."""
     prog = memory.prog
     reader = FrameReader(memory, vmcoreinfo, SiteIndex(addresses))
-    areas, _ = walk(prog, lambda: vm_areas(prog))
+    areas = vm_areas(prog)
     with_pages = [a for a in areas if a.page_array and a.pages]
     first, _ = memory.words(np.array([a.page_array for a in with_pages], np.uint64))
     sites = dict(zip((a.start for a in with_pages), reader.sites_of(first).tolist(), strict=True))
-    for area in areas:
-        yield VmallocUse(area, sites.get(area.start, NONE), symbol(prog, area.caller))
+    uses = [VmallocUse(a, sites.get(a.start, NONE), symbol(prog, a.caller)) for a in areas]
+    return Walked(uses, areas.problems)
 
 
 def symbol(prog: Program, address: int) -> str:

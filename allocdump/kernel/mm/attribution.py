@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from ...problems import Problem
 from ...source.memory import Memory
 from ..tags.references import EMPTY, NONE, STRAY, Rows, SiteIndex
-from ..walk import ReadErrors
 from .boot_memory import SYSTEM_RAM, Span, memmap_spans, memory_map
 from .pages import PAGE_SHIFT, FrameReader, Frames, Kind
 from .percpu import PerCpuReader
 from .slab import Cache, Objects, SlabReader, Slabs
-from .slab_free import Sheaves, free_but_in_slabs_use, sheaves
+from .slab_free import free_but_in_slabs_use, sheaves
 
 Int = npt.NDArray[np.int64]
 PAGE = 1 << PAGE_SHIFT
@@ -109,7 +109,7 @@ class Attribution:
     """Bytes of page extensions, those of the extensions' own pages included."""
     unreadable_pages: int = 0
     """Page frames whose struct page is not in the dump."""
-    problems: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
 
 def attribute(
@@ -166,7 +166,7 @@ class _Pass:
             self.out.percpu.add(chunk.site, chunk.size)
             self._strays(chunk.site, chunk.refs, chunk.size)
             self.out.percpu_vectors += chunk.vector_bytes
-        self.out.problems += self.percpu.problems
+        self.out.problems += self.percpu.problems + self.frames.problems
         self.out.page_ext = self.frames.page_ext_bytes
         self.out.reserved = {
             label: int(n)
@@ -175,17 +175,16 @@ class _Pass:
         }
         return self.out
 
-    def _boot_memory(self) -> tuple[list[str], list[Span], list[str]]:
+    def _boot_memory(self) -> tuple[list[str], list[Span], list[Problem]]:
         """What reserved page frames are: labels, of which the first is for no memory."""
         prog = self.memory.prog
-        try:
-            spans = memory_map(prog)
-            spans += memmap_spans(prog, self.frames.sections, self.frames.page_size)
-        except ReadErrors as e:
-            spans = [Span(0, 1 << 52, SYSTEM_RAM)]
-            problem = f"what boot made of memory (iomem_resource) is unreadable: {e}"
-            return [_NO_MEMORY, SYSTEM_RAM], spans, [problem]
-        return list(dict.fromkeys([_NO_MEMORY, SYSTEM_RAM, *(s.label for s in spans)])), spans, []
+        found = memory_map(prog)
+        spans = found.found + memmap_spans(prog, self.frames.sections, self.frames.page_size)
+        if found.problems:
+            # Which frames are memory is not known then: all that are reserved.
+            spans.insert(0, Span(0, 1 << 52, SYSTEM_RAM))
+        labels = [_NO_MEMORY, SYSTEM_RAM, *(s.label for s in spans)]
+        return list(dict.fromkeys(labels)), spans, found.problems
 
     def _label_reserved(self, frames: Frames) -> npt.NDArray[np.bool_]:
         """Count reserved frames by label; return those that are no memory."""
@@ -242,15 +241,9 @@ class _Pass:
     def _less_free_objects(self) -> None:
         """Slabs count as in use what is free on CPUs' lists and in sheaves."""
         use, caches = self.out.slab, self.out.caches
-        try:
-            found = sheaves(self.memory, caches)
-        except ReadErrors as e:
-            found = Sheaves.none()
-            self.out.problems.append(
-                "objects in sheaves count as in use, since the sheaves of slab caches are"
-                f" unreadable: {e}"
-            )
-        use.in_use -= free_but_in_slabs_use(self.memory, caches, found)
+        found = sheaves(self.memory, caches)
+        self.out.problems += found.problems
+        use.in_use -= free_but_in_slabs_use(self.memory, caches, found, self.out.problems)
         # What carries a reference is in use, whatever damaged lists say.
         np.clip(use.in_use, use.tagged + use.empty + use.stray, use.capacity, out=use.in_use)
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from drgn import Program, sizeof
 
+from ...problems import Problem
 from ...source.dtypes import dtype_of
 from ...source.memory import U64, Bool, Memory, each_whole
 from ..tags.references import PageFlagRefs, Rows, SiteIndex, page_flag_refs
@@ -103,6 +104,7 @@ class FrameReader:
         self.memory = memory
         self.index = index
         self.free_pages = 0
+        self.problems: list[Problem] = []
         self.sections = sections(memory, vmcoreinfo)
         self.page_size = sizeof(prog.type("struct page"))
         self.dtype = page_dtype(prog)
@@ -187,7 +189,8 @@ class FrameReader:
     @cached_property
     def _pcp(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
         """Free blocks on per-CPU lists, ascending."""
-        pfn, order = pcp_blocks(self.memory, self.pfn_of)
+        pfn, order, problems = pcp_blocks(self.memory, self.pfn_of)
+        self.problems += problems
         # A damaged list could lead to the same page twice.
         pfn, first = np.unique(pfn, return_index=True)
         return pfn, order[first]

@@ -21,13 +21,13 @@ import numpy as np
 import numpy.typing as npt
 from drgn import FaultError, Object, Program, Type, TypeKind, offsetof, sizeof
 from drgn.helpers.linux.mm import pfn_to_virt
-from drgn.helpers.linux.slab import for_each_slab_cache
 
+from ...problems import Problem
 from ...source.memory import U64, Bool, Memory
 from ...text import printable
 from ..tags.profiling import built_in, static_key
 from ..tags.references import Rows, SiteIndex
-from ..walk import once, walk
+from ..walk import list_entries, structure, walk
 from .pages import PAGE_SHIFT, Frames, Kind
 
 _DEFAULT_FLAGS_MASK = 7
@@ -35,6 +35,8 @@ _OBJEXTS_ALLOC_FAIL = 1
 
 # Objects are read in batches of at most so many.
 _BATCH = 1 << 20
+
+_CACHES = structure("the list of slab caches", "slab cache")
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class SlabReader:
     memory: Memory
     index: SiteIndex
     caches: list[Cache] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         prog = self.memory.prog
@@ -239,16 +241,19 @@ class SlabReader:
         return slabs.address[slab] + offset.astype(np.uint64)
 
 
-def slab_caches(prog: Program) -> tuple[list[Cache], list[str]]:
-    """All caches on the list ``slab_caches``, and sentences on what was unreadable."""
+def slab_caches(prog: Program) -> tuple[list[Cache], list[Problem]]:
+    """All caches on the list ``slab_caches``, and what was unreadable."""
     try:
         reclaimable = 1 << prog.constant("_SLAB_RECLAIM_ACCOUNT").value_()
     except LookupError:
         reclaimable = 0
-    found, error = walk(
-        prog, lambda: (_cache(c, reclaimable) for c in once(for_each_slab_cache(prog)))
+    walked = walk(
+        prog,
+        _CACHES,
+        lambda: list_entries("struct kmem_cache", prog["slab_caches"].address_of_(), "list"),
+        lambda cache: _cache(cache, reclaimable),
     )
-    return found, [f"the list of slab caches is damaged: {error}"] if error else []
+    return walked.found, walked.problems
 
 
 def _cache(cache: Object, reclaimable: int) -> Cache:

@@ -79,7 +79,7 @@ class Locator:
         self.frames = FrameReader(memory, vmcoreinfo, self.index)
         self.slabs = SlabReader(memory, self.index)
         self.direct_map = pfn_to_virt(self.prog, 0).value_()
-        self._zones = zones(self.prog)
+        self._zones = zones(self.prog).found
         self._offsets = per_cpu_offsets(self.prog).tolist()
         self._chunks: list[PerCpuObjects] | None = None
 

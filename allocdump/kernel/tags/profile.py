@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from drgn import Program
 
+from ...problems import Problem
 from ...source.memory import Memory
 from ..machine.log import UnloadMessage
 from ..machine.modules import loaded_modules
-from ..walk import ReadErrors
 from .codetag import (
     CodetagType,
     TagRange,
@@ -36,8 +36,8 @@ class Completeness:
     """Tags that are not in the dump, or whose strings are not."""
     uncounted: int = 0
     """Tags of which a CPU's counter is not in the dump: their numbers are wrong or zero."""
-    problems: list[str] = field(default_factory=list)
-    """Sentences on what was damaged."""
+    problems: list[Problem] = field(default_factory=list)
+    """What was damaged."""
 
     @property
     def lost(self) -> int:
@@ -73,16 +73,12 @@ def read_profile(prog: Program, unload_messages: list[UnloadMessage]) -> Profile
     ranges = found.ranges + [r for r in others if r.state == "loaded"]
     gone = [r for r in others if r.state == "unloaded"]
     done.expected = found.expected
-    done.problems = found.problems + problems + modules.problems
+    types = codetag_types(prog)
+    done.problems = found.problems + problems + modules.problems + types.problems
     parts = [_registered_sites(memory, r, done) for r in ranges]
     done.found = sum(map(len, parts))
     parts += [unloaded_sites(memory, r, unload_messages) for r in gone]
-    types: list[CodetagType] = []
-    try:
-        types.extend(codetag_types(prog))
-    except ReadErrors as e:
-        done.problems.append(f"the list of code tag types is damaged: {e}")
-    return Profile(Sites.concatenate(parts), ranges + gone, types, done)
+    return Profile(Sites.concatenate(parts), ranges + gone, types.found, done)
 
 
 def _registered_sites(memory: Memory, span: TagRange, done: Completeness) -> Sites:
