@@ -123,7 +123,7 @@ class Dump:
             format=opened.core.describe(),
             types=opened.types,
             system=self.system,
-            reason=self.log.panic_message(),
+            reason=self.log.panic_message(alive=self.state != "dead"),
             profiling=profiling(self.prog),
             state=self.state,
         )
@@ -162,6 +162,7 @@ class Dump:
             )
         if self.log.error:
             warnings.append(f"The kernel log is unreadable: {self.log.error}.")
+        warnings += [f"Damaged kernel log: {problem}." for problem in self.log.problems]
         if done.problems:
             cause = damage_cause(self.prog, self._opened.core)
             damaged = "Damaged dump" if self.state == "dead" else "Not all could be read"

@@ -91,6 +91,8 @@ class _Investigation:
             self._miss(f"the kernel log is unreadable: {self.log.error}")
         elif not self.log.text:
             self._miss("the kernel log is empty")
+        if self.report is None:
+            self._miss(*self.log.problems)
         case = Case(
             machine=self._machine(),
             sites=self.sites,
@@ -188,7 +190,7 @@ class _Investigation:
             arguments=shlex.join(self.dump.arguments),
             system=system(self.prog, self.dump.vmcoreinfo),
             cpus=self.cpus,
-            reason=self.log.panic_message(),
+            reason=self.log.panic_message(alive=self.dump.state != "dead"),
             uptime=self.log.uptime(),
             profiling=state,
         )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from drgn import Program, ProgramFlags
 
 from ..problems import Problem
-from ..source.memory import U64, Bool
+from ..source.memory import U64, Bool, Memory
 from .walk import Structure
 
 Rows = npt.NDArray[np.intp]
@@ -20,7 +20,7 @@ Step = Callable[[Rows, U64], tuple[U64, Bool]]
 
 
 class Chains:
-    """Follows chains; :attr:`broken` counts those that could not be followed to their ends.
+    """Follows chains, and knows afterwards which could not be followed to their ends.
 
     :param most: a chain with more links goes in circles
     """
@@ -28,7 +28,17 @@ class Chains:
     def __init__(self, step: Step, most: int) -> None:
         self.step = step
         self.most = most
-        self.broken = 0
+        self._broken: list[Rows] = []
+
+    @property
+    def broken(self) -> int:
+        """Number of chains that could not be followed to their ends."""
+        return sum(map(len, self._broken))
+
+    @property
+    def broken_rows(self) -> Rows:
+        """Rows of the chains that could not be followed to their ends, ascending."""
+        return np.sort(np.concatenate([np.zeros(0, np.intp), *self._broken]))
 
     def follow(self, at: U64, ends: U64) -> Iterator[tuple[Rows, U64]]:
         """Rows of chains and their next links, until each chain is at its end.
@@ -50,12 +60,41 @@ class Chains:
             at, ok = self.step(rows, at)
             ended = ok & (at == ends[rows])
             going = ok & ~ended & (at != before)
-            self.broken += int(np.count_nonzero(~going & ~ended))
+            self._broken.append(rows[~going & ~ended])
             rows, at, before = rows[going], at[going], before[going]
-        self.broken += len(rows)
+        self._broken.append(rows)
 
     def problems(self, prog: Program, what: Structure) -> list[Problem]:
         """What to say of broken chains; in a running kernel they change under the walk."""
         if not self.broken or prog.flags & ProgramFlags.IS_LIVE:
             return []
         return [what.unreadable(self.broken)]
+
+
+_LIST_PREV = np.uint64(8)
+"""Offset of ``prev`` in ``struct list_head``."""
+
+
+def list_links(
+    memory: Memory, heads: U64, most: int, what: Structure, problems: list[Problem]
+) -> Iterator[tuple[Rows, U64]]:
+    """Rows of lists and the next of their links, of many ``struct list_head`` at once.
+
+    Where a link is broken, those behind it are found from the end; some come twice then.
+
+    :param heads: addresses of the heads, shape (n,)
+    :param problems: takes what was unreadable
+    """
+    at, ok = memory.words(heads)
+    rows = np.flatnonzero(ok)
+    forth = Chains(lambda _, links: memory.words(links), most)
+    for some, links in forth.follow(at[rows], heads[rows]):
+        yield rows[some], links
+    broken = rows[forth.broken_rows]
+    back = Chains(lambda _, links: memory.words(links + _LIST_PREV), most)
+    at, ok_back = memory.words(heads[broken] + _LIST_PREV)
+    for some, links in back.follow(np.where(ok_back, at, heads[broken]), heads[broken]):
+        yield broken[some], links
+    count = len(heads) - len(rows) + len(broken)
+    if count and not memory.prog.flags & ProgramFlags.IS_LIVE:
+        problems.append(what.unreadable(count))

@@ -285,7 +285,7 @@ def idr_entries(idr: Object, type_: str) -> Iterator[Object | Cut]:
                 if entry in seen:
                     raise ValueError("it goes in circles")
                 seen.add(entry)
-                todo += [slot.value_() for slot in reversed(list(node.slots.read_()))]
+                todo += [slot.value_() for slot in reversed(list(node[0].read_().slots))]
             except Exception as e:
                 if not is_damage(e):
                     raise

@@ -128,10 +128,11 @@ def every_task(prog: Program) -> Walked[Object]:
     if not by_pid.problems:
         return Walked(idle.found + by_pid.found, problems)
     leaders = _on_list(prog)
-    threads = walk(prog, _PROCESSES, lambda: leaders, _threads)
-    problems += leaders.problems + threads.problems
-    every = [thread for group in threads for thread in group]
-    return Walked(_joined(idle, by_pid, leaders, Walked(every, [])), problems)
+    groups = walk(prog, _PROCESSES, lambda: leaders, _threads)
+    problems += leaders.problems + groups.problems
+    for threads in groups:
+        problems += threads.problems
+    return Walked(_joined(idle, by_pid, leaders, *groups), problems)
 
 
 def _joined(*parts: Walked[Object]) -> list[Object]:
@@ -158,18 +159,12 @@ def _by_pid(prog: Program, kind: str) -> Walked[Object]:
     return walk(prog, _PIDS, lambda: idr_entries(prog["init_pid_ns"].idr, "struct pid"), task)
 
 
-def _threads(leader: Object) -> list[Object]:
-    """All threads of a process that can be found.
-
-    :raises drgn.FaultError: if their list is damaged and nothing is on it
-    """
+def _threads(leader: Object) -> Walked[Object]:
+    """All threads of a process."""
     prog, head = leader.prog_, leader.signal.thread_head.address_of_()
-    found = walk(
+    return walk(
         prog, _THREADS, lambda: list_entries("struct task_struct", head, "thread_node"), as_found
     )
-    if found.problems and not found.found:
-        raise FaultError(str(found.problems[0]), head.value_())
-    return found.found
 
 
 def _process(leader: Object, paths: dict[int, str]) -> _Found | None:
@@ -179,7 +174,10 @@ def _process(leader: Object, paths: dict[int, str]) -> _Found | None:
     mm = leader.mm.read_()
     if not mm:
         # The leader has exited, others may live: find_lock_task_mm().
-        mm = next((mm for thread in _threads(leader) if (mm := thread.mm.read_())), None)
+        threads = _threads(leader)
+        mm = next((mm for thread in threads if (mm := thread.mm.read_())), None)
+        if threads.problems and not mm:
+            raise FaultError(str(threads.problems[0]), leader.value_())
         if not mm:
             return None
     return _Found(

@@ -16,7 +16,7 @@ from drgn import Object, Program, offsetof, sizeof
 
 from ...problems import Code, Problem
 from ...source.memory import U64, Memory
-from ..chains import Chains
+from ..chains import list_links
 from ..tags.counters import per_cpu_offsets
 from ..walk import Walked, structure, walk
 
@@ -91,14 +91,11 @@ def pcp_blocks(
     lru = np.uint64(offsetof(prog.type("struct page"), "lru"))
     pages: list[U64] = [np.zeros(0, np.uint64)]
     orders: list[npt.NDArray[np.uint8]] = [np.zeros(0, np.uint8)]
-    chains = Chains(lambda _, at: memory.words(at), steps)
-    at, ok = memory.words(head)
-    chains.broken = int(np.count_nonzero(~ok))
-    for rows, links in chains.follow(at[ok], head[ok]):
+    problems = pagesets.problems
+    for rows, links in list_links(memory, head, steps, _PCP_LISTS, problems):
         pages.append(links)
-        orders.append(order[ok][rows])
+        orders.append(order[rows])
     pfn = pfn_of(np.concatenate(pages) - lru)
-    problems = pagesets.problems + chains.problems(prog, _PCP_LISTS)
     return pfn[pfn >= 0], np.concatenate(orders)[pfn >= 0], problems
 
 

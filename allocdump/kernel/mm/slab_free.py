@@ -19,7 +19,7 @@ from drgn.helpers.linux.nodemask import for_each_online_node
 from ...arrays import Columns
 from ...problems import Problem
 from ...source.memory import U64, Bool, Memory
-from ..chains import Chains, Rows
+from ..chains import Chains, Rows, list_links
 from ..tags.counters import per_cpu_offsets
 from ..walk import structure, walk
 from .slab import Cache
@@ -211,9 +211,5 @@ def _in_barns(memory: Memory, barns: list[int], problems: list[Problem]) -> Iter
         [barn + offsetof(type_, n) for barn in barns for n in ("sheaves_full", "sheaves_empty")],
         np.uint64,
     )
-    chains = Chains(lambda _, at: memory.words(at), _MAX_SHEAVES)
-    at, ok = memory.words(heads)
-    chains.broken = int(np.count_nonzero(~ok))
-    for _, links in chains.follow(at[ok], heads[ok]):
+    for _, links in list_links(memory, heads, _MAX_SHEAVES, _SHEAVES, problems):
         yield links
-    problems += chains.problems(memory.prog, _SHEAVES)
