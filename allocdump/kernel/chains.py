@@ -91,8 +91,9 @@ def list_links(
     for some, links in forth.follow(at[rows], heads[rows]):
         yield rows[some], links
     broken = rows[forth.broken_rows]
-    back = Chains(lambda _, links: memory.words(links + _LIST_PREV), most)
-    at, ok_back = memory.words(heads[broken] + _LIST_PREV)
+    again = Memory(memory.prog)  # what is missing has been counted
+    back = Chains(lambda _, links: again.words(links + _LIST_PREV), most)
+    at, ok_back = again.words(heads[broken] + _LIST_PREV)
     for some, links in back.follow(np.where(ok_back, at, heads[broken]), heads[broken]):
         yield broken[some], links
     count = len(heads) - len(rows) + len(broken)

@@ -36,6 +36,7 @@ _BROKEN: tuple[type[Exception], ...] = (
     OverflowError,
     RecursionError,
     OutOfBoundsError,
+    NotImplementedError,
 )
 
 # And over types that are not what is expected: drgn says AttributeError for a member that
@@ -191,16 +192,25 @@ def _walk(
 def _bounded(
     entries: Callable[[], Iterable[Entry | Cut]], key: Callable[[Entry], Hashable], most: int
 ) -> Iterator[Entry | Cut]:
-    """Each entry once; a :class:`Cut` at the end if there is no way on."""
+    """Each entry once; a :class:`Cut` where one comes again, or there is no way on."""
     seen: set[Hashable] = set()
+    again = 0
     try:
         for entry in entries():
-            if not isinstance(entry, Cut):
-                which = key(entry)
-                if which in seen or len(seen) >= most:
-                    raise ValueError("it goes in circles")
+            if isinstance(entry, Cut):
+                yield entry
+                continue
+            which = key(entry)
+            if which not in seen and len(seen) < most:
                 seen.add(which)
-            yield entry
+                yield entry
+                continue
+            # Other lists may follow this one; if none does, there is no end.
+            again += 1
+            if again == 1:
+                yield Cut(ValueError("it goes in circles"))
+            if again > len(seen):
+                return
     except Exception as e:
         if not is_damage(e):
             raise
@@ -258,10 +268,32 @@ def _links(head: Object, direction: str, seen: set[int]) -> Iterator[int | Cut]:
         yield Cut(e)
 
 
-def array_entries(array: Object, count: int) -> Iterator[Object]:
-    """Pointers to the elements of an array, by an array or pointer object."""
-    for i in range(count):
-        yield array[i].address_of_()
+def tree_entries(type_: str, root: Object, member: str) -> Iterator[Object | Cut]:
+    """Entries of a ``struct rb_root``, parents before children, each once.
+
+    A node that cannot be read costs what is below it.
+
+    :param root: ``struct rb_root *``
+    """
+    prog, offset = root.prog_, _offset(root.prog_, type_, member)
+    pointer = prog.pointer_type(prog.type(type_))
+    todo, seen = [root.rb_node], set()
+    while todo:
+        try:
+            node = todo.pop().read_()
+            if node.value_() in seen:
+                raise ValueError("it goes in circles")
+            if node:
+                seen.add(node.value_())
+                children = node[0].read_()
+                todo += [children.rb_right, children.rb_left]
+        except Exception as e:
+            if not is_damage(e):
+                raise
+            yield Cut(e)
+        else:
+            if node:
+                yield Object(prog, pointer, node.value_() - offset)
 
 
 _XA_INTERNAL, _XA_KINDS, _XA_SMALLEST_NODE = 2, 3, 4096

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from drgn import FaultError, Object, Program, container_of
+from drgn import Object, Program, container_of
 from drgn.helpers.linux.fs import super_block_for_each_mount
 
 from ...problems import Code, Problem
@@ -70,7 +70,7 @@ def tmpfs_mounts(prog: Program) -> TmpfsMounts:
 
 
 def _mount(sb: Object, problems: list[Problem]) -> Tmpfs:
-    name, inodes = _name(sb), sb.s_inodes.address_of_()
+    name, inodes = _name(sb, problems), sb.s_inodes.address_of_()
     files = walk(
         sb.prog_,
         replace(_FILES, name=f"the list of files of tmpfs {name}"),
@@ -92,29 +92,24 @@ def _size(inode: Object) -> tuple[int, int]:
     return inode.i_data.nrpages.value_(), info.swapped.value_()
 
 
-def _name(sb: Object) -> str:
+def _name(sb: Object, problems: list[Problem]) -> str:
     if sb.s_flags.value_() & _SB_KERNMOUNT:
         return INTERNAL
-    with suppress(*ReadErrors):
+    with suppress(StopIteration, *ReadErrors):
         # The initramfs has several mounts, and all are the root.
-        for mount in super_block_for_each_mount(sb):
-            return _path(mount)
+        mount = next(iter(super_block_for_each_mount(sb)))
+        names = walk(sb.prog_, _PATH, lambda: _upwards(mount), _path_name)
+        if not names.problems:
+            return printable(b"/" + b"/".join(reversed(names.found)))
+        problems += names.problems
     return printable(sb.s_id.string_())
 
 
-def _path(mount: Object) -> str:
-    """Where a ``struct mount *`` is mounted; mirrors ``prepend_path()`` in ``fs/d_path.c``.
-
-    :raises drgn.FaultError: if a part of it is unreadable
-    """
-    names = walk(mount.prog_, _PATH, lambda: _upwards(mount), _path_name)
-    if names.problems:
-        raise FaultError(str(names.problems[0]), mount.value_())
-    return printable(b"/" + b"/".join(reversed(names.found)))
-
-
 def _upwards(mount: Object) -> Iterator[Object]:
-    """Steps through mounts and the directories that they are mounted below."""
+    """Steps through mounts and the directories that they are mounted below.
+
+    Mirrors ``prepend_path()`` in ``fs/d_path.c``.
+    """
     while True:
         yield mount
         parent, dentry = mount.mnt_parent.read_(), mount.mnt_mountpoint.read_()

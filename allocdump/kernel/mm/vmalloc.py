@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from drgn import Object, ObjectAbsentError, Program
 from drgn.helpers.linux.mm import find_vmap_area
 
-from ..walk import Cut, ReadErrors, Walked, list_entries, structure, walk
+from ..walk import Cut, ReadErrors, Walked, list_entries, structure, tree_entries, walk
 
 _KINDS = {0x1: "ioremap", 0x2: "vmalloc", 0x4: "vmap", 0x8: "user mapping"}
 """VM_IOREMAP, VM_ALLOC, VM_MAP, VM_USERMAP"""
@@ -45,14 +45,24 @@ def vm_areas(prog: Program) -> Walked[VmArea]:
 
 
 def _vmap_areas(prog: Program) -> Iterator[Object | Cut]:
-    """Steps through all ``struct vmap_area``, each on the list of its ``struct vmap_node``."""
+    """Steps through all ``struct vmap_area``, each on the list of its ``struct vmap_node``.
+
+    Many lie on one page. Where it is missing, the tree has ways round it.
+    """
     try:
         nodes, count = prog["vmap_nodes"].read_(), prog["nr_vmap_nodes"].value_()
     except ObjectAbsentError:
         # Kernels for one CPU have a single node, of which compilers leave no more than that.
         nodes, count = prog.variable("single", "mm/vmalloc.c").address_of_(), 1
     for i in range(count):
-        yield from list_entries("struct vmap_area", nodes[i].busy.head.address_of_(), "list")
+        busy, seen = nodes[i].busy, set()
+        for area in list_entries("struct vmap_area", busy.head.address_of_(), "list"):
+            yield area
+            seen.add(None if isinstance(area, Cut) else area.value_())
+        if None in seen:
+            for area in tree_entries("struct vmap_area", busy.root.address_of_(), "rb_node"):
+                if isinstance(area, Cut) or area.value_() not in seen:
+                    yield area
 
 
 def vm_area(prog: Program, address: int) -> VmArea | None:
