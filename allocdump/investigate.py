@@ -42,7 +42,7 @@ from .triage.evidence import Case, Holder, LostSite, Machine, Reclaimable
 T = TypeVar("T")
 
 if TYPE_CHECKING:
-    from .analysis.dominators import Dominators
+    from .analysis.dominators import Dominators, Holding
     from .analysis.reach import Reach
 
 _MOST_NODES = 5_000_000
@@ -167,7 +167,7 @@ class _Investigation:
                 graph.roots[h.root].where,
                 h.bytes,
                 h.allocations,
-                h.children[0].site if h.children else None,
+                _most_of(h),
             )
             for h in holdings(self.asks.dominators(), 1)[:_MOST_HOLDERS]
             if h.root is not None and graph.roots[h.root].tier != Tier.OTHER
@@ -232,6 +232,12 @@ class _Investigation:
         reader = ObjectReader(memory, self.dump.vmcoreinfo, self.sites.address)
         with_site = (batch.take(batch.site >= 0) for batch in reader.batches(progress))
         return object_totals(with_site, len(reader.caches))
+
+
+def _most_of(holding: Holding) -> int | None:
+    """Row of the site that more than half of what is held comes from; None if there is none."""
+    first = holding.children[0] if holding.children else None
+    return first.site if first and 2 * first.bytes > holding.bytes else None
 
 
 def _reclaimable(stat: VmStat) -> Reclaimable | None:

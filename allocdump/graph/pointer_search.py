@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from drgn import Program, Type
 
-from ..kernel.tags.counters import per_cpu_offsets
+from ..kernel.tags.counters import per_cpu_offsets, possible_cpus
 from ..kernel.walk import ReadErrors
 from ..text import printable
 from .edges import Graph
@@ -50,17 +50,18 @@ def _memory_of(graph: Graph, holder: int) -> Iterator[tuple[int, int, int | None
     """(address, bytes, CPU) of the memory of a node or root."""
     nodes, prog = graph.nodes, graph.scanner.memory.prog
     offsets = per_cpu_offsets(prog).tolist()
+    copies = list(zip(possible_cpus(prog), offsets, strict=True))
     if holder >= len(nodes):
         root = graph.roots[holder - len(nodes)]
         if root.where == "per-CPU":
-            for cpu, offset in enumerate(offsets):
+            for cpu, offset in copies:
                 yield (root.start + offset) % (1 << 64), root.size, cpu
         elif root.start:
             yield root.start, root.size, None
         return
     address, size = int(nodes.address[holder]), int(nodes.size[holder])
     if nodes.kind[holder] == NodeKind.PERCPU:
-        for cpu, offset in enumerate(offsets):
+        for cpu, offset in copies:
             yield (address + offset) % (1 << 64), size // len(offsets), cpu
     else:
         yield address, size, None

@@ -116,8 +116,8 @@ def _arguments(
 
 def _open_guest(guest: Guest, pause: bool, vmlinux: Sequence[str], debug_info: DebugInfo) -> Dump:
     prog = Program()
-    guest.set_program(prog)
     try:
+        guest.set_program(prog)
         if pause:
             guest.pause()
         opened = Dump(prog, Core(guest.path, "qemu"), "btf", _vmcoreinfo(prog))

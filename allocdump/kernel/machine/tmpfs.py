@@ -73,7 +73,12 @@ def _mount(sb: Object, problems: list[Problem]) -> Tmpfs:
     name, inodes = _name(sb, problems), sb.s_inodes.address_of_()
     files = walk(
         sb.prog_,
-        replace(_FILES, name=f"the list of files of tmpfs {name}"),
+        replace(
+            _FILES,
+            name=f"the list of files of tmpfs {name}",
+            entry=f"file of tmpfs {name}",
+            entries=f"files of tmpfs {name}",
+        ),
         lambda: islice(list_entries("struct inode", inodes, "i_sb_list"), _MAX_INODES + 1),
         _size,
     )

@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from drgn import Program, sizeof
+from drgn import Program, offsetof, sizeof
 
 from ...problems import Problem
 from ...source.dtypes import dtype_of
@@ -110,6 +110,9 @@ class FrameReader:
         self.dtype = page_dtype(prog)
         assert self.dtype.fields
         self._flags_offset = self.dtype.fields["flags"][1]
+        page = prog.type("struct page")
+        renamed = page.has_member("compound_info")
+        self._compound_offset = offsetof(page, "compound_info" if renamed else "compound_head")
         self.types = _page_types(prog)
         self.flag_refs: PageFlagRefs | None = page_flag_refs(prog)
         self._flag = {
@@ -179,6 +182,25 @@ class FrameReader:
                 skip = first - section.pfn
                 return self._read(self._part(section, skip, min(_WINDOW, section.pages - skip)))
         return None
+
+    def compound_head(self, pfn: int) -> int:
+        """The first page frame of the compound page that one is part of, however far away.
+
+        Mirrors ``_compound_head()`` in ``include/linux/page-flags.h``. In Linux 7.1 and later,
+        ``compound_info`` may be a mask for the address of the struct page.
+        """
+        section = next((s for s in self.sections if s.pfn <= pfn < s.pfn + s.pages), None)
+        if section is None:
+            return pfn
+        page = section.memmap + (pfn - section.pfn) * self.page_size
+        words, _ = self.memory.words(np.array([page + self._compound_offset], np.uint64))
+        info = int(words[0])
+        if not info & 1:
+            return pfn
+        clears = (1 << 64) - (info - 1)
+        head = page & info if clears & (clears - 1) == 0 else info - 1
+        found = int(self.pfn_of(np.array([head], np.uint64))[0])
+        return found if 0 <= found < pfn else pfn
 
     def of_users(self, flags: U64) -> Bool:
         """By page flags: pages on their way to or from page cache and swap have no mapping,

@@ -83,8 +83,6 @@ class Slabs:
     ref_offset: npt.NDArray[np.int64]
     failed: Bool
     """The vector could not be allocated: objects are allocated, but carry no tag."""
-    site: Rows
-    """Of the slab's pages themselves."""
     freelist: U64
     """Its first free object; 0 if none is on its own list."""
     inuse: npt.NDArray[np.int64]
@@ -177,7 +175,6 @@ class SlabReader:
             stride,
             ref_offset,
             exts == _OBJEXTS_ALLOC_FAIL,
-            frames.site[heads],
             _field(pages, self.type, "freelist"),
             np.minimum(_field(pages, self.type, "inuse").astype(np.int64), objects),
         )

@@ -16,10 +16,11 @@ from drgn.helpers.linux.cgroup import cgroup_path
 from drgn.helpers.linux.mm import follow_pfn, pfn_to_virt
 from drgn.helpers.linux.slab import slab_object_info
 
+from ...problems import Problem
 from ...source.memory import Memory
 from ...text import printable
 from ..machine.modules import loaded_modules
-from ..tags.counters import per_cpu_offsets
+from ..tags.counters import per_cpu_offsets, possible_cpus
 from ..tags.references import EMPTY, NONE, STRAY, SiteIndex
 from ..walk import ReadErrors
 from .allocations import symbol, zones
@@ -32,9 +33,6 @@ from .vmalloc import vm_area
 _PAGE = 1 << PAGE_SHIFT
 _OBJEXTS, _KMEM = 1, 2
 """MEMCG_DATA_OBJEXTS, MEMCG_DATA_KMEM"""
-
-_HELPER_ERRORS: tuple[type[Exception], ...] = (*ReadErrors, AttributeError, TypeError)
-"""What drgn's helpers raise where this kernel is not as they expect."""
 
 
 class AddressError(ValueError):
@@ -64,6 +62,8 @@ class Location:
     query: str
     address: int
     layers: list[Layer]
+    problems: list[Problem] = field(default_factory=list)
+    """What could not be read, so that layers may be missing."""
 
 
 class Locator:
@@ -79,9 +79,19 @@ class Locator:
         self.frames = FrameReader(memory, vmcoreinfo, self.index)
         self.slabs = SlabReader(memory, self.index)
         self.direct_map = pfn_to_virt(self.prog, 0).value_()
-        self._zones = zones(self.prog).found
-        self._offsets = per_cpu_offsets(self.prog).tolist()
-        self._chunks: list[PerCpuObjects] | None = None
+        found = zones(self.prog)
+        self._zones = found.found
+        self._copies = list(
+            zip(possible_cpus(self.prog), per_cpu_offsets(self.prog).tolist(), strict=True)
+        )
+        self._percpu = PerCpuReader(self.memory, self.index)
+        self._chunks: list[PerCpuObjects] = list(self._percpu)
+        self.problems: list[Problem] = [
+            *self.slabs.problems,
+            *self._percpu.problems,
+            *found.problems,
+        ]
+        """What is missing in all answers."""
 
     def locate(self, query: str) -> Location:
         """Answer for a number, ``pfn:N``, ``phys:N`` or a symbol, with or without ``+offset``.
@@ -89,7 +99,7 @@ class Locator:
         :raises AddressError: if it is none of these
         """
         address = self.parse(query)
-        return Location(query, address, list(self._layers(address)))
+        return Location(query, address, list(self._layers(address)), self.problems)
 
     def parse(self, query: str) -> int:
         """The address that a query stands for.
@@ -164,7 +174,9 @@ class Locator:
             start = end = 0
         if start <= address < end:
             detail: dict[str, object] = {"symbol": symbol(self.prog, address)}
-            yield Layer("kernel image", start, end - start, detail=detail)
+            unless = [f"unless it is a per-CPU pointer: {p}" for p in self._percpu.problems]
+            evidence = unless[0] if unless else ""
+            yield Layer("kernel image", start, end - start, evidence=evidence, detail=detail)
         for module in loaded_modules(self.prog).modules:
             try:
                 regions = module.regions()
@@ -177,10 +189,8 @@ class Locator:
 
     def _in_percpu(self, address: int) -> Layer | None:
         """A per-CPU pointer, or an address in a CPU's copy."""
-        if self._chunks is None:
-            self._chunks = list(PerCpuReader(self.memory, self.index))
         pointers = [(address, None)] + [
-            ((address - offset) % (1 << 64), cpu) for cpu, offset in enumerate(self._offsets)
+            ((address - offset) % (1 << 64), cpu) for cpu, offset in self._copies
         ]
         for pointer, cpu in pointers:
             for chunk in self._chunks:
@@ -209,10 +219,12 @@ class Locator:
             layer.evidence = none or "no reference"
 
     def _page(self, pfn: int, address: int | None) -> Iterator[Layer]:
-        frames = self.frames.around(pfn)
+        # The head of a gigantic page may be far away.
+        first_pfn = self.frames.compound_head(pfn)
+        frames = self.frames.around(first_pfn)
         if frames is None:
             return
-        i = pfn - frames.section.pfn
+        i = first_pfn - frames.section.pfn
         tails, first = loose_tails(frames)
         where = np.flatnonzero(tails == i)
         inferred = len(where) > 0
@@ -292,7 +304,7 @@ class Locator:
         try:
             info = slab_object_info(self.prog, address)
             return "allocated" if info and info.allocated else "free"
-        except _HELPER_ERRORS:
+        except ReadErrors:
             return "unknown"  # drgn's helper needs what the dump may lack
 
     def _word(self, address: int) -> int:
@@ -317,7 +329,7 @@ class Locator:
             else:
                 memcg = Object(self.prog, "struct mem_cgroup *", pointer)
             return printable(cgroup_path(memcg.css.cgroup))
-        except _HELPER_ERRORS:
+        except ReadErrors:
             return "unreadable"
 
 

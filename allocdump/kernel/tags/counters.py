@@ -26,6 +26,14 @@ def per_cpu_offsets(prog: Program) -> U64:
     return np.array([offsets[cpu].value_() for cpu in for_each_possible_cpu(prog)], np.uint64)
 
 
+def possible_cpus(prog: Program) -> list[int]:
+    """Numbers of the possible CPUs, in the order of :func:`per_cpu_offsets`: there may be gaps."""
+    try:
+        return list(for_each_possible_cpu(prog))
+    except LookupError:
+        return [0]  # without SMP
+
+
 def sum_counters(
     memory: Memory, pointers: U64, offsets: U64 | None = None
 ) -> tuple[U64, U64, Bool]:
