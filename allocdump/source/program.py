@@ -15,7 +15,7 @@ from ..errors import AllocdumpError, DumpError, TypesError
 from . import build_id as buildid
 from .btf import Btf, BtfError
 from .btf_types import BtfTypes
-from .core import Core, identify
+from .core import Core, identify, reassemble
 from .globals import Globals
 from .guest import Guest
 
@@ -93,6 +93,11 @@ def open_dump(
         )
     opened = Dump(prog, info, "btf", _vmcoreinfo(prog), _completeness(info))
     opened.state = "running" if info.format == "live" else "dead"
+    if info.flattened:
+        opened.notices.append(
+            f"{info.path} is a flattened dump, which takes longer to read than one that is"
+            f" reassembled with: {reassemble(info.path)}"
+        )
     try:
         _load_types(opened, vmlinux, debug_info)
     except AllocdumpError as e:
