@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .kernel.tags.sampler import Sampler
     from .kernel.tags.sites import Sites
     from .kernel.walk import Walked
+    from .problems import Problem
     from .source.memory import U64
     from .source.program import Dump as ProgramDump
     from .source.program import State
@@ -266,9 +267,10 @@ class Dump:
 
         def batches() -> Iterator[PageBatch]:
             with memory_described(self._opened):
-                yield from page_batches(Memory(self.prog), *where, progress)
+                yield from page_batches(Memory(self.prog), *where, progress, problems)
 
-        return Batches(batches)
+        problems: list[Problem] = []
+        return Batches(batches, problems)
 
     def objects(self) -> ObjectReader:
         """All slab and per-CPU objects that have a site; iterate for batches of columns."""

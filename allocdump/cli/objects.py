@@ -80,18 +80,20 @@ def command(
     elif by == "cache":
         with progress("Reading slabs") as show:
             found = dump.attribution(show)
+        warn([f"{problem}." for problem in found.problems])
         rows, fields = _by_cache(found, cache), _CACHES
     else:
         reader = dump.objects()
-        warn([f"{p}." for p in reader.slabs.problems])
         wanted = ObjectFilter(sites, _caches(reader, cache))
         with progress("Reading objects") as show:
             batches = map(wanted.choose, reader.batches(show))
             if as_list:
                 each = islice(_each(report, reader, batches), limit)
                 _print_list(dump, each, format_, exact, dump_bytes, type_name)
+                warn([f"{problem}." for problem in reader.problems])
                 return
             rows, fields = iter(list(_sums(report, reader, batches))), _SUMMARY
+        warn([f"{problem}." for problem in reader.problems])
     for text in render(islice(rows, limit), fields, format_, exact):
         click.echo(text, nl=False)
 

@@ -66,11 +66,13 @@ def command(
     anywhere = node is None and zone is None
     wanted = PageFilter(matching(report, filters), order, None if anywhere else zones)
     with progress("Reading pages") as show:
-        batches = map(wanted.choose, dump.pages(show))
+        pages = dump.pages(show)
+        batches = map(wanted.choose, pages)
         rows = _each(report, dump.zones.found, batches) if as_list else _sums(report, batches)
         fields = _LIST if as_list else _SUMMARY
         for text in render(islice(rows, limit), fields, format_, exact):
             click.echo(text, nl=False)
+    warn([f"{problem}." for problem in pages.problems])
 
 
 def _each(report: Report, zones: list[Zone], batches: Iterator[PageBatch]) -> Iterator[Row]:

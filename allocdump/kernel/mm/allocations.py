@@ -11,6 +11,7 @@ import numpy.typing as npt
 from drgn import Program
 
 from ...arrays import Batches, Columns
+from ...problems import Problem
 from ...source.memory import U64, Memory
 from ...text import printable
 from ..tags.references import NONE, Rows, SiteIndex
@@ -70,8 +71,12 @@ def page_batches(
     addresses: U64,
     direct_map: int,
     progress: Progress | None = None,
+    problems: list[Problem] | None = None,
 ) -> Iterator[PageBatch]:
-    """All tagged allocations of pages, a section at a time, ascending."""
+    """All tagged allocations of pages, a section at a time, ascending.
+
+    :param problems: takes what was unreadable
+    """
     reader = FrameReader(memory, vmcoreinfo, SiteIndex(addresses))
     total = sum(s.pages for s in reader.sections)
     done = 0
@@ -80,6 +85,8 @@ def page_batches(
         done += frames.section.pages
         if progress:
             progress(done + reader.free_pages, total)
+    if problems is not None:
+        problems[:] = reader.problems
 
 
 def _pages(frames: Frames, direct_map: int) -> PageBatch:
@@ -121,6 +128,7 @@ class ObjectReader(Batches[ObjectBatch]):
         self.frames = FrameReader(memory, vmcoreinfo, index)
         self.slabs = SlabReader(memory, index)
         self.percpu = PerCpuReader(memory, index)
+        self.problems += self.slabs.problems
         self.caches = self.slabs.caches
         self._object_sizes = np.array([c.object_size for c in self.caches], np.int64)
 
@@ -145,6 +153,9 @@ class ObjectReader(Batches[ObjectBatch]):
             none = np.full(len(chunk.size), -1, np.int32)
             batch = ObjectBatch(chunk.pointer, chunk.size, chunk.size, none, chunk.site)
             yield batch.take(chunk.site != NONE)
+        for problem in self.percpu.problems + self.frames.problems:
+            if problem not in self.problems:
+                self.problems.append(problem)
 
 
 @dataclass(frozen=True)

@@ -118,3 +118,18 @@ def test_sections_that_are_not_online(dump):
     overwrite(dump.prog, at, (flags & ~4).to_bytes(8, "little"))
     del dump.__dict__["_locator"]
     assert dump._locator.frames.sections == before[1:]
+
+
+@pytest.mark.parametrize("command", ["pages", "objects"])
+def test_listings_tell_what_is_missing(dump, command):
+    """When all has been read."""
+    dump.report()
+    chunk = percpu_chunks(dump.prog)[0]
+    overwrite(dump.prog, chunk.alloc_map.address_, POISON.to_bytes(8, "little"))
+    pageset = next(z for z in dump.prog["node_data"][0].node_zones if z.present_pages)
+    overwrite(dump.prog, pageset.per_cpu_pageset.address_, POISON.to_bytes(8, "little"))
+    found = getattr(dump, command)()
+    assert not found.problems
+    said = [str(problem) for _ in [list(found)] for problem in found.problems]
+    assert ("1 per-CPU chunk is unreadable" in said) == (command == "objects")
+    assert any("per-CPU lists of free pages are unreadable" in text for text in said)
