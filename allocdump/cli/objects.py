@@ -80,6 +80,7 @@ def command(
     elif by == "cache":
         with progress("Reading slabs") as show:
             found = dump.attribution(show)
+        warn([f"{problem}." for problem in found.problems])
         rows, fields = _by_cache(found, cache), _CACHES
     else:
         reader = dump.objects()
@@ -89,8 +90,10 @@ def command(
             if as_list:
                 each = islice(_each(report, reader, batches), limit)
                 _print_list(dump, each, format_, exact, dump_bytes, type_name)
+                warn([f"{problem}." for problem in reader.problems])
                 return
             rows, fields = iter(list(_sums(report, reader, batches))), _SUMMARY
+        warn([f"{problem}." for problem in reader.problems])
     for text in render(islice(rows, limit), fields, format_, exact):
         click.echo(text, nl=False)
 
@@ -147,7 +150,9 @@ def _by_cache(found: Attribution, glob: str | None) -> Iterator[Row]:
 
 
 def _vmalloc(dump: Session, report: Report, sites: np.ndarray, filtered: bool) -> Iterator[Row]:
-    uses = sorted(dump.vmalloc_areas(), key=lambda use: -use.area.pages)
+    areas = dump.vmalloc_areas()
+    warn([f"{p}." for p in areas.problems])
+    uses = sorted(areas, key=lambda use: -use.area.pages)
     for use in uses:
         if filtered and (use.site < 0 or not sites[use.site]):
             continue

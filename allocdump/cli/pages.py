@@ -11,6 +11,7 @@ import numpy as np
 
 from ..analysis.report import Report
 from ..analysis.totals import PageFilter, page_totals
+from ..errors import DamagedError
 from ..kernel.mm.allocations import PageBatch, Zone
 from ..kernel.mm.page_types import Kind
 from ..session import Session
@@ -56,18 +57,22 @@ def command(
     """
     report = dump.report()
     zones = [z for z in dump.zones if node in (None, z.node) and zone in (None, z.name)]
+    if not zones and dump.zones.problems:
+        raise DamagedError(f"{dump.path}: {dump.zones.problems[0]}.")
     if not zones:
         known = ", ".join(f"node {z.node} {z.name}" for z in dump.zones)
         raise click.UsageError(f"There is no such node and zone; there are: {known}.")
-    warn(report.warnings)
+    warn(report.warnings + [f"{p}." for p in dump.zones.problems])
     anywhere = node is None and zone is None
     wanted = PageFilter(matching(report, filters), order, None if anywhere else zones)
     with progress("Reading pages") as show:
-        batches = map(wanted.choose, dump.pages(show))
-        rows = _each(report, dump.zones, batches) if as_list else _sums(report, batches)
+        pages = dump.pages(show)
+        batches = map(wanted.choose, pages)
+        rows = _each(report, dump.zones.found, batches) if as_list else _sums(report, batches)
         fields = _LIST if as_list else _SUMMARY
         for text in render(islice(rows, limit), fields, format_, exact):
             click.echo(text, nl=False)
+    warn([f"{problem}." for problem in pages.problems])
 
 
 def _each(report: Report, zones: list[Zone], batches: Iterator[PageBatch]) -> Iterator[Row]:

@@ -42,7 +42,7 @@ def command(dump: Session, addresses: tuple[str, ...], format_: str) -> int:
     """
     report = dump.report()
     warn(report.warnings)
-    exit_code = 0
+    exit_code, told = 0, False
     for query in addresses or _from_stdin():
         try:
             found = dump.whois(query)
@@ -50,6 +50,9 @@ def command(dump: Session, addresses: tuple[str, ...], format_: str) -> int:
             click.echo(f"allocdump: {printable(str(e).encode())}", err=True)
             exit_code = _EXIT_NO_ADDRESS
             continue
+        if not told:
+            warn([f"{problem}." for problem in found.problems])
+            told = True
         text = _json(report, found) if format_ == "json" else _text(report, found)
         click.echo(text, nl=False)
     return exit_code

@@ -12,6 +12,7 @@ from ..kernel.tags.sites import Evidence, Sites
 from .cgroups import cgroup_table
 from .evidence import Case
 from .sentence import Value
+from .trust import trust
 from .verdict import Column, Section, Table
 
 _WORTH = 0.001
@@ -32,6 +33,7 @@ def holders(case: Case, top: int | None) -> Section:
     section = Section("holders", "Who holds it")
     if case.footprint:
         _sums(section, case.footprint)
+    trust(section, case)
     least = _WORTH_MORE * case.managed
     cgroups = cgroup_table("cgroups", "Memory cgroups", case.cgroups, top, least)
     section.show(
