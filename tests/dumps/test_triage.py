@@ -348,3 +348,10 @@ def test_a_running_kernels_audit_knows_what_moved(monkeypatch):
     )
     dump.triage()
     assert cases[0].tolist() == [row == 3 for row in range(len(sites))]
+
+
+@pytest.mark.parametrize(("sizes", "site"), [((51, 49), 7), ((50, 50), None), ((40, 30, 30), None)])
+def test_a_holder_names_the_site_of_more_than_half_only(sizes, site):
+    below = [Holding(None, 7 + i, size, 1) for i, size in enumerate(sizes)]
+    assert investigate._most_of(Holding(0, None, sum(sizes), len(sizes), below)) == site
+    assert investigate._most_of(Holding(0, None, 1, 1)) is None

@@ -53,11 +53,10 @@ class TmpfsMounts:
 
 def tmpfs_mounts(prog: Program) -> TmpfsMounts:
     """Read all file systems whose operations are those of tmpfs."""
-    problems: list[Problem] = []
 
-    def mount(sb: Object) -> Tmpfs | None:
+    def mount(sb: Object) -> tuple[Tmpfs, list[Problem]] | None:
         is_tmpfs = sb.s_op.value_() == prog.symbol("shmem_ops").address
-        return _mount(sb, problems) if is_tmpfs else None
+        return _mount(sb) if is_tmpfs else None
 
     walked = walk(
         prog,
@@ -65,11 +64,14 @@ def tmpfs_mounts(prog: Program) -> TmpfsMounts:
         lambda: list_entries("struct super_block", prog["super_blocks"].address_of_(), "s_list"),
         mount,
     )
-    walked.found.sort(key=lambda mount: -(mount.bytes + mount.swapped))
-    return TmpfsMounts(walked.found, problems + walked.problems)
+    mounts = sorted((m for m, _ in walked), key=lambda mount: -(mount.bytes + mount.swapped))
+    problems = [problem for _, some in walked for problem in some]
+    return TmpfsMounts(mounts, problems + walked.problems)
 
 
-def _mount(sb: Object, problems: list[Problem]) -> Tmpfs:
+def _mount(sb: Object) -> tuple[Tmpfs, list[Problem]]:
+    """A tmpfs, and what of it was unreadable."""
+    problems: list[Problem] = []
     name, inodes = _name(sb, problems), sb.s_inodes.address_of_()
     files = walk(
         sb.prog_,
@@ -88,7 +90,7 @@ def _mount(sb: Object, problems: list[Problem]) -> Tmpfs:
         subject = f"only the first {_MAX_INODES:,} files of tmpfs {name} are counted"
         problems.append(Problem(Code.LIMITED, subject))
     pages, swapped = (sum(size[i] for size in sizes) * _PAGE for i in range(2))
-    return Tmpfs(name, len(sizes), pages, swapped)
+    return Tmpfs(name, len(sizes), pages, swapped), problems
 
 
 def _size(inode: Object) -> tuple[int, int]:

@@ -92,7 +92,8 @@ class Locator:
         :raises AddressError: if it is none of these
         """
         address = self.parse(query)
-        return Location(query, address, list(self._layers(address)), self.problems)
+        layers = list(self._layers(address))
+        return Location(query, address, layers, self.problems + self.frames.problems)
 
     def parse(self, query: str) -> int:
         """The address that a query stands for.
