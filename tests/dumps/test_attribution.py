@@ -364,7 +364,8 @@ def test_listings(args, least, format_):
 def test_pages_of_nodes_add_up():
     def pages(*args):
         done = run("pages", core("7.2-quiet"), "--format", "json", *args)
-        return Counter({r["site"]: r["pages"] for r in map(json.loads, done.stdout.splitlines())})
+        rows = map(json.loads, done.stdout.splitlines())
+        return Counter({(r["file"], r["line"], r["function"]): r["pages"] for r in rows})
 
     assert pages("--node", "0") + pages("--node", "1") == pages()
 

@@ -313,8 +313,10 @@ def test_retained_command():
     assert rows[0]["holder"] == "recs (leaker .data)"
     assert rows[0]["allocations"] == rows[1]["allocations"] == 4499
     assert rows[1]["level"] == 1
+    assert (rows[1]["holder"], rows[1]["file"], rows[1]["line"]) == (None, "leaker.c", 33)
+    assert "tree" not in rows[0]
     by_site = run("retained", path, "--site", "leaker.c:33", "-f", "csv").stdout.splitlines()
-    assert by_site[1:] == ["4606976,4499,leaker.c:33,leaker_get_rec,leaker,recs (leaker .data)"]
+    assert by_site[1:] == ["4606976,4499,leaker.c,33,leaker_get_rec,leaker,recs (leaker .data)"]
     lost = run("retained", path, "--site", "leaked.c:25").stdout
     assert "(nobody: lost)" in lost
 

@@ -123,7 +123,7 @@ def test_numbers_are_those_of_usage_and_report(path):
         (r["bytes"], r["calls"]) for r in report
     }  # fmt: skip
     for row in page["holders"]["sites"]:
-        key = (row["site"], row["function"], row["module"])
+        key = (f"{row['file']}:{row['line']}", row["function"], row["module"])
         # Sites whose counters hold nothing may keep memory that is just being freed.
         assert (row["counter"], row["calls"]) == held.get(key, (0, 0))
     assert len(page["holders"]["sites"]) > 300
@@ -150,11 +150,12 @@ def test_footprints_are_no_less_than_references(path):
     """Pages as they are; objects with their share of slabs, which is more than they are."""
     found = open_core(path).attribution()
     sites = open_core(path).report().sites
-    rows = {(r["site"], r["function"], r["module"]): r for r in document(path)["holders"]["sites"]}
+    names = ("file", "line", "function", "module")
+    rows = {tuple(r[n] for n in names): r for r in document(path)["holders"]["sites"]}
     compared = 0
     for i in range(len(sites)):
-        name = f"{sites.file[i]}:{sites.line[i]}"
-        row = rows.get((name, sites.function[i], sites.module[i] or None))
+        file, line, function, module = sites.name(i)
+        row = rows.get((file, line, function, module or None))
         if row and sites.module[i] in ("labmod", "leaker", "leaked", "labtruth"):
             assert row["pages"] == found.pages.bytes[i] + found.inferred.bytes[i]
             if path != DAMAGED:

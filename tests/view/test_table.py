@@ -6,7 +6,10 @@ import pytest
 from allocdump.analysis.report import choose, group, order, total
 from allocdump.kernel.tags.profile import Completeness
 from allocdump.kernel.tags.sites import Evidence
-from allocdump.view import header, table, units
+from allocdump.view import header, units
+from allocdump.view.renderer import How
+from allocdump.view.report import document
+from allocdump.view.text import render
 
 from .. import samples
 
@@ -20,7 +23,7 @@ def shown(sites, by="site", top=None, **options):
     report = samples.report(sites)
     chosen = choose(sites)
     rows = order(group(chosen, by), top=top)
-    return table.render(report, rows, total(chosen), total(sites), **options)
+    return render(document(report, rows, total(chosen), total(sites)), How(**options))
 
 
 def test_the_header_says_what_this_is():

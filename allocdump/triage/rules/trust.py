@@ -8,9 +8,9 @@ import glob
 import numpy as np
 
 from ...analysis.audit import Cause
+from ...sentence import say
 from ..commands import command, of_site
 from ..evidence import Case
-from ..sentence import say
 from ..shortage import machine_short
 from ..thresholds import LARGE, MOST, NOTABLE
 from ..verdict import Confidence, Suspect
