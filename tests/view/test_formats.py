@@ -37,8 +37,8 @@ def test_allocinfo_lines():
 
 def test_folded():
     assert list(folded.render(SITES)) == [
-        "mm;slub.c:9;alloc_slab_page 8192\n",
-        "[leaker];leaker.c:10;get:rec 1099511627776\n",
+        "[kernel];mm;slub.c;alloc_slab_page:9 8192\n",
+        "leaker;leaker.c;get:rec:10 1099511627776\n",
     ]
 
 
