@@ -74,6 +74,22 @@ def test_lines_fit_the_terminal(width):
 
 
 @pytest.mark.parametrize(
+    ("by", "start", "end"),
+    [("function", "a_long_name_of_a_fu", "…"), ("module", "a_long_name_of_a_mo", "…"),
+     ("file", "…", "name.c"), ("directory", "…", "directory")],
+)  # fmt: skip
+def test_names_keep_their_start_and_paths_their_end(by, start, end):
+    long = "a_long_name_of_a_{}" + "x" * 60
+    file = f"a/{'long/' * 12}directory/name.c"
+    row = (file, 1, long.format("function"), long.format("module"), 4096, 1)
+    line = shown(samples.sites(row), by, width=70).splitlines()[3]
+    name = line.split()[7]
+    assert name.startswith(start)
+    assert line.endswith(end)
+    assert len(line) <= 70
+
+
+@pytest.mark.parametrize(
     ("how", "note"),
     [
         ({"unloaded": True, "inferred": True}, "module unloaded, name inferred"),
