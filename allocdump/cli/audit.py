@@ -33,7 +33,8 @@ def command(
     report = dump.report()
     with progress("Reading memory") as show_progress:
         audit = dump.audit(show_progress)
-    warn(report.warnings + [f"{p}." for p in dump.attribution().problems])
+    problems = [f"{p}." for p in dump.attribution().problems]
+    warn(report.warnings + problems)
     chosen = matching(report, filters)
     if not everything:
         chosen &= (audit.difference != 0) | (audit.inferred != 0)
@@ -43,4 +44,4 @@ def command(
     if format_ == "json":
         write(records.as_json(report, audit, rows, strays))
     else:
-        show(projection.document(report, audit, rows, strays), exact=exact)
+        show(projection.document(report, audit, rows, strays, problems), exact=exact)

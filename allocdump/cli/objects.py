@@ -95,9 +95,16 @@ def command(
                     contents.show(islice(each, limit), exact)
                 else:
                     Listing(each, records.EACH, projection.each).show(format_, exact, limit)
+                _warn_of(reader)
                 return
             listing = Listing(list(records.sums(*where)), records.SUMS, projection.sums)
+        _warn_of(reader)
     listing.show(format_, exact, limit)
+
+
+def _warn_of(reader: ObjectReader) -> None:
+    """What was damaged is known once all was read."""
+    warn(f"{problem}." for problem in (*reader.slabs.problems, *reader.percpu.problems))
 
 
 def _caches(reader: ObjectReader, glob: str | None) -> np.ndarray | None:

@@ -59,7 +59,8 @@ def command(
     report = dump.report()
     with progress("Reading memory") as show_progress:
         dominators = dump.dominators(show_progress)
-    warn(report.warnings + [f"{reason}." for reason in dominators.reach.reasons])
+    problems = [f"{reason}." for reason in dominators.reach.reasons]
+    warn(report.warnings + problems)
     with extra("leaks"):
         from ..analysis.dominators import holders_of, holdings
     least, roots = min_size or 0, dominators.graph.roots
@@ -67,9 +68,9 @@ def command(
         rows = np.flatnonzero(matching(report, filters))
         of_sites = [h for h in holders_of(dominators, rows) if h.bytes >= least][:limit]
         holders = records.holders(report.sites, roots, of_sites)
-        listing = Listing(holders, records.HOLDERS, partial(projection.holders, report))
+        listing = Listing(holders, records.HOLDERS, partial(projection.holders, report, problems))
     else:
         top = [h for h in holdings(dominators, depth) if h.bytes >= least][:limit]
         levels = records.levels(report.sites, roots, top, limit, least)
-        listing = Listing(levels, records.LEVELS, partial(projection.levels, report))
+        listing = Listing(levels, records.LEVELS, partial(projection.levels, report, problems))
     listing.show(format_, exact)

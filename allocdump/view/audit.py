@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..analysis.audit import Audit
 from ..analysis.report import Report
 from ..sentence import Sentence, say
-from .header import facts, header, kernel
+from .header import about
 from .model import Cell, Column, Document, Section, Table
 from .site import SITE, site_cells
 
@@ -19,23 +19,22 @@ _BYTES = ("counter", "pages", "inferred", "objects", "percpu", "difference")
 
 
 def document(
-    report: Report, audit: Audit, rows: npt.NDArray[np.intp], strays: dict[int, str]
+    report: Report,
+    audit: Audit,
+    rows: npt.NDArray[np.intp],
+    strays: dict[int, str],
+    problems: list[str],
 ) -> Document:
     """The given rows, references to no known tag, and a summary.
 
     :param strays: description of the tag at each stray reference's address, if it is one
+    :param problems: sentences on how memory was read, besides the report's warnings
     """
-    return Document(
-        "Audit",
-        kernel(report.origin.system),
-        head=[header(report)],
-        facts=facts(report),
-        problems=report.warnings,
-        sections=[Section("Counters against memory", [_table(report, audit, rows)])]
-        if len(rows)
-        else [],
-        summary=[*_strays(audit, strays), _sums(report, audit)],
-    )
+    out = about(report, "Audit", problems)
+    if len(rows):
+        out.sections = [Section("Counters against memory", [_table(report, audit, rows)])]
+    out.summary = [*_strays(audit, strays), _sums(report, audit)]
+    return out
 
 
 def _table(report: Report, audit: Audit, rows: npt.NDArray[np.intp]) -> Table:

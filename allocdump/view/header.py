@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from ..analysis.report import Origin, Report
 from ..kernel.machine.system import System
 from ..kernel.tags.sites import UNKNOWN
 from ..text import host_name, printable
 from . import units
-from .model import Fact
+from .model import Document, Fact
 
 
 def header(report: Report) -> str:
@@ -57,6 +58,20 @@ def facts(report: Report) -> list[Fact]:
         Fact("Completeness", completeness(report)),
         Fact("Dump", f"{printable(os.fsencode(origin.core))} ({origin.format})"),
     ]
+
+
+def about(report: Report, title: str, problems: Iterable[str] = ()) -> Document:
+    """A document on a dump, with nothing in it yet but which dump it is.
+
+    :param problems: of the stages that were used, besides the report itself
+    """
+    return Document(
+        title,
+        kernel(report.origin.system),
+        head=[header(report)],
+        facts=facts(report),
+        problems=[*report.warnings, *problems],
+    )
 
 
 def completeness(report: Report) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..analysis.report import Report
 from ..sentence import Sentence, say
-from .header import facts, header, kernel
+from .header import about
 from .listing import SITE, Record, column, table
 from .model import Document, Section, Table
 
@@ -49,15 +49,10 @@ def each(report: Report, found: Leaks, records: Iterable[Record]) -> Document:
 
 
 def _document(report: Report, found: Leaks, heading: str, rows: Table) -> Document:
-    return Document(
-        "Leaks",
-        kernel(report.origin.system),
-        head=[header(report)],
-        facts=facts(report),
-        problems=[*report.warnings, *(f"{reason}." for reason in found.reasons)],
-        sections=[Section(heading, [rows])],
-        summary=[_total(found)],
-    )
+    out = about(report, "Leaks", (f"{reason}." for reason in found.reasons))
+    out.sections = [Section(heading, [rows])]
+    out.summary = [_total(found)]
+    return out
 
 
 def _total(found: Leaks) -> Sentence:

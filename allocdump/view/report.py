@@ -10,7 +10,7 @@ from ..analysis.usage import Node
 from ..kernel.tags.sites import Evidence, Sites
 from ..sentence import say
 from . import units
-from .header import facts, header, kernel
+from .header import about
 from .model import UNKNOWN, Absent, Cell, Column, Document, Fact, Line, Section, Table, Treemap
 from .site import NOTE, name_columns, notes, site_cells
 
@@ -36,22 +36,17 @@ def document(
         heading = "Memory by directory, file and function"
         sections.append(Section(heading, [Treemap(tree, _CAPTION)]))
     sections.append(Section(_heading(rows, shown), [_table(rows, whole)]))
-    return Document(
-        "Allocation report",
-        kernel(report.origin.system),
-        Fact("reason", report.origin.reason),
-        head=[header(report)],
-        figures=[
-            Fact("Memory with a call site", say("{n:bytes}", n=whole.bytes)),
-            Fact("Allocations", units.count(whole.calls)),
-            Fact("Call sites", units.count(whole.sites)),
-            Fact("Shown here", units.count(shown.sites)),
-        ],
-        facts=facts(report),
-        problems=report.warnings,
-        sections=sections,
-        summary=list(_summary(report, rows, shown, whole)),
-    )
+    out = about(report, "Allocation report")
+    out.lead = Fact("reason", report.origin.reason)
+    out.figures = [
+        Fact("Memory with a call site", say("{n:bytes}", n=whole.bytes)),
+        Fact("Allocations", units.count(whole.calls)),
+        Fact("Call sites", units.count(whole.sites)),
+        Fact("Shown here", units.count(shown.sites)),
+    ]
+    out.sections = sections
+    out.summary = list(_summary(report, rows, shown, whole))
+    return out
 
 
 def _heading(rows: Rows, shown: Total) -> str:

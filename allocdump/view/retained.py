@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ..analysis.report import Report
 from ..kernel.tags.sites import SiteName
-from .header import facts, header, kernel
+from .header import about
 from .listing import SITE, Record, column, table
 from .model import Document, Section, Table, Tree
 
@@ -24,12 +24,12 @@ _HOLDERS = (
 )
 
 
-def levels(report: Report, records: Iterable[Record]) -> Document:
+def levels(report: Report, problems: list[str], records: Iterable[Record]) -> Document:
     """A tree: holders, and the sites of what they hold."""
     found = list(records)
     rows = [[r["retained"], r["allocations"], r["holder"] or _label(r)] for r in found]
     tree = Tree(_LEVELS, rows, levels=[r["level"] for r in found], indent=". ")
-    return _document(report, "Holders and what they hold", tree)
+    return _document(report, problems, "Holders and what they hold", tree)
 
 
 def _label(record: Record) -> str:
@@ -37,17 +37,12 @@ def _label(record: Record) -> str:
     return SiteName(file, line, function, module or "").label
 
 
-def holders(report: Report, records: Iterable[Record]) -> Document:
+def holders(report: Report, problems: list[str], records: Iterable[Record]) -> Document:
     """One row for each pair of site and holder."""
-    return _document(report, "Holders of call sites", table(_HOLDERS, records))
+    return _document(report, problems, "Holders of call sites", table(_HOLDERS, records))
 
 
-def _document(report: Report, heading: str, rows: Table) -> Document:
-    return Document(
-        "Retained memory",
-        kernel(report.origin.system),
-        head=[header(report)],
-        facts=facts(report),
-        problems=report.warnings,
-        sections=[Section(heading, [rows])],
-    )
+def _document(report: Report, problems: list[str], heading: str, rows: Table) -> Document:
+    out = about(report, "Retained memory", problems)
+    out.sections = [Section(heading, [rows])]
+    return out

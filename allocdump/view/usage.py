@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ..analysis.report import Report
 from ..analysis.usage import Node
 from ..sentence import say
-from .header import facts, header, kernel
+from .header import about
 from .model import NOT_APPLICABLE, Absent, Cell, Column, Document, Fact, Section, Table, Tree
 from .treemap import all_memory
 
@@ -28,20 +28,15 @@ def document(report: Report, root: Node, depth: int, problems: list[str]) -> Doc
     :param problems: sentences on how it was counted, besides the report's warnings
     """
     largest = [root, *root.children[:_FIGURES]]
-    return Document(
-        "Where memory went",
-        kernel(report.origin.system),
-        Fact("reason", report.origin.reason),
-        head=[header(report)],
-        figures=[Fact(n.name.capitalize(), say("{n:bytes}", n=n.bytes)) for n in largest],
-        facts=facts(report),
-        problems=[*report.warnings, *problems],
-        sections=[
-            Section("All memory", [all_memory(root), _tree(root, depth)]),
-            Section("Classes of memory and the kernel's own counters", [_classes(root)]),
-            Section("All parts, down to call sites", [_leaves(root)]),
-        ],
-    )
+    out = about(report, "Where memory went", problems)
+    out.lead = Fact("reason", report.origin.reason)
+    out.figures = [Fact(n.name.capitalize(), say("{n:bytes}", n=n.bytes)) for n in largest]
+    out.sections = [
+        Section("All memory", [all_memory(root), _tree(root, depth)]),
+        Section("Classes of memory and the kernel's own counters", [_classes(root)]),
+        Section("All parts, down to call sites", [_leaves(root)]),
+    ]
+    return out
 
 
 def _share(node: Node, root: Node) -> Cell:
