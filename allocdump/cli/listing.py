@@ -14,7 +14,7 @@ from .output import show, write_all
 
 @dataclass
 class Listing:
-    """Records, and what to make of them."""
+    """Records, the columns of their CSV, and their projection."""
 
     records: Iterable[Record]
     fields: Sequence[str]

@@ -103,7 +103,7 @@ def command(
 
 
 def _warn_of(reader: ObjectReader) -> None:
-    """What was damaged is known once all was read."""
+    """Print a reader's problems; it knows all of them once it has read everything."""
     warn(f"{problem}." for problem in (*reader.slabs.problems, *reader.percpu.problems))
 
 

@@ -10,7 +10,7 @@ KERNEL = "[kernel]"
 
 
 def callers(name: SiteName) -> tuple[str, ...]:
-    """What a site's function is in, the outermost first.
+    """Frames around a site's function, the outermost first.
 
     Files of modules that were built elsewhere often have no directory, or none of use.
     """

@@ -41,7 +41,7 @@ class Confidence(IntEnum):
 
 @dataclass(frozen=True)
 class Field:
-    """What a value of a record is."""
+    """Meaning of a value of a record."""
 
     key: str
     """For programs."""

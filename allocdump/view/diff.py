@@ -129,7 +129,7 @@ def notes(rows: Changes) -> list[str]:
 
 
 def _totals(held: list[int], rows: Changes, chosen: Summary) -> Sentence:
-    """How much changed, in one sentence."""
+    """Amount of change in one sentence."""
     whole = "all sites: {before:bytes} before, {after:bytes} after"
     values: dict[str, Value] = {"before": held[0], "after": held[1]}
     if not chosen.rows:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .model import Column, Table, Tree
+from .model import Cell, Column, Table, Tree
 from .sentence import cell
 
 _GAP = 2
@@ -62,10 +62,10 @@ class Grid:
             yield (" " * _GAP).join(cells).rstrip()
 
 
-def _cell(value: object, column: Column, exact: bool) -> str:
+def _cell(value: Cell, column: Column, exact: bool) -> str:
     if column.zero and value == 0:
         return column.zero
-    return cell(value, column.kind, exact)  # type: ignore[arg-type]
+    return cell(value, column.kind, exact)
 
 
 def _least(column: Column) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Which dump this is: as the line above what is shown of it, and as facts."""
+"""Identity of a dump: as the line above its contents, and as facts."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def facts(report: Report) -> list[Fact]:
 
 
 def about(report: Report, title: str, problems: Iterable[str] = ()) -> Document:
-    """A document on a dump, with nothing in it yet but which dump it is.
+    """Document that holds nothing yet but the identity of its dump.
 
     :param problems: of the stages that were used, besides the report itself
     """

@@ -10,12 +10,12 @@ from tabulate import tabulate
 
 from . import units
 from .grid import Grid
-from .model import Block, Code, Document, Facts, Items, Table, Text
-from .renderer import How
+from .model import Block, Code, Document, Facts, Items, Line, Table, Text
+from .renderer import PLAIN, How
 from .sentence import text
 
 
-def render(document: Document, how: How = How()) -> str:  # noqa: B008 (it is frozen)
+def render(document: Document, how: How = PLAIN) -> str:
     """All of a document as Markdown."""
     return "\n".join(_lines(document, how))
 
@@ -41,8 +41,8 @@ def _lines(document: Document, how: How) -> Iterator[str]:
 
 
 def _block(block: Block, how: How) -> Iterator[str]:
-    def escaped(line: object) -> str:
-        return _escape(text(line, how.exact))  # type: ignore[arg-type]
+    def escaped(line: Line) -> str:
+        return _escape(text(line, how.exact))
 
     match block:
         case Table():

@@ -29,6 +29,10 @@ class How:
     """Like :func:`click.style`."""
 
 
+PLAIN = How()
+"""Without wishes."""
+
+
 class Renderer(Protocol):
     """Shows a document."""
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from . import units
 from .grid import Grid
 from .model import Block, Code, Document, Facts, Items, Section, Table, Text
-from .renderer import How
+from .renderer import PLAIN, How
 from .sentence import text
 
 _WIDTH = 100
@@ -18,12 +18,12 @@ _INDENT = "   "
 """Of what is in a chapter."""
 
 
-def render(document: Document, how: How = How()) -> str:  # noqa: B008 (it is frozen)
+def render(document: Document, how: How = PLAIN) -> str:
     """All of a document as text, each line with its end."""
     return "".join(f"{line}\n" for line in lines(document, how))
 
 
-def lines(document: Document, how: How = How()) -> Iterator[str]:  # noqa: B008
+def lines(document: Document, how: How = PLAIN) -> Iterator[str]:
     """The lines of a document."""
     yield from _chapters(document, how) if document.chapters else _parts(document, how)
 
@@ -79,7 +79,10 @@ def _block(block: Block, how: How, indent: str) -> Iterator[str]:
                 yield from _wrap(text(item.title, how.exact), indent + bullet, how)
                 for line in item.details:
                     yield from _wrap(text(line, how.exact), f"{indent}{_INDENT}- ", how)
-        case Text() | Code():
+        case Text():
+            for line in block.lines:
+                yield from _wrap(text(line, how.exact), indent, how)
+        case Code():
             yield from (indent + text(line, how.exact) for line in block.lines)
 
 

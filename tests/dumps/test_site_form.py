@@ -16,7 +16,8 @@ OOM = str(core("6.12-oom"))
 FORM = ["file", "line", "function", "module"]
 LINES = [
     ["pages"], ["pages", "--list"], ["objects"], ["objects", "--list"],
-    ["objects", "--by", "vmalloc"], ["leaks"], ["leaks", "--list"], ["retained"], ["retained", "--site", "leaker.c:*"],
+    ["objects", "--by", "vmalloc"], ["leaks"], ["leaks", "--list"],
+    ["retained"], ["retained", "--site", "leaker.c:*"],
 ]  # fmt: skip
 DOCUMENTS = [["report"], ["audit", "--all"], ["triage"]]
 

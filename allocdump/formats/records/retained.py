@@ -48,7 +48,7 @@ def levels(
 
 
 def holders(sites: Sites, roots: list[Root], found: Iterable[Holder]) -> Iterator[Record]:
-    """What holds the memory of sites: one record for each pair of site and holder."""
+    """Holders of the memory of sites: one record for each pair of site and holder."""
     for holder in found:
         yield {
             "bytes": holder.bytes,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What is at an address as a record."""
+"""Layers at an address as a record."""
 
 from __future__ import annotations
 

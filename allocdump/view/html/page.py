@@ -36,7 +36,7 @@ from ..model import (
     Text,
     Treemap,
 )
-from ..renderer import How
+from ..renderer import PLAIN, How
 from ..sentence import cell, text
 from .library import Library, plotly
 
@@ -53,7 +53,7 @@ _KINDS: dict[Kind, str] = {
 _WITHOUT_SCRIPT = 20
 
 
-def render(document: Document, how: How = How()) -> str:  # noqa: B008 (it is frozen)
+def render(document: Document, how: How = PLAIN) -> str:
     """A document as a page; its numbers are exact in it, however they are shown.
 
     :raises ExtraError: if it has a treemap, and the charting library is not installed
