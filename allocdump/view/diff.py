@@ -17,7 +17,7 @@ _CAPTION = "Areas are changes in size. Click to go closer, and on the bar above 
 def document(
     before: Snapshot, after: Snapshot, rows: Changes, chosen: Summary, tree: Node | None = None
 ) -> Document:
-    """What was compared, a treemap of what grew and shrank, a table of the given rows, totals.
+    """Both snapshots, a treemap of growth and shrinkage, a table of the given rows, totals.
 
     :param chosen: of all rows that changed, of which *rows* may be the top
     :param tree: all changes by directory and file

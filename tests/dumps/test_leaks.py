@@ -292,7 +292,7 @@ def test_leaks_command():
     assert sum(row["lost"] for row in rows) == int(answers(path).lost.bytes.sum())
     listed = run("leaks", path, "--list", "--site", "leaked.c:35", "--format", "csv").stdout
     lines = listed.splitlines()
-    assert lines[0] == "address,bytes,kind,head,site,function,module"
+    assert lines[0] == "address,bytes,kind,head,file,line,function,module"
     assert len(lines) == 1 + 500
     noted = {row[1] for row in truth(path) if row[4] == "leaked"}
     assert {int(line.split(",")[0], 16) for line in lines[1:]} <= noted
