@@ -2,8 +2,8 @@
 """Who allocated the memory of a dead Linux kernel, down to the line of code.
 
 >>> import allocdump
->>> dump = allocdump.open("vmcore")
->>> report = dump.report()
+>>> session = allocdump.open("vmcore")
+>>> report = session.report()
 >>> report.sites.bytes.sum()
 """
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from drgn import Program
 
-    from .api import Dump
+    from .session import Session
     from .source.program import DebugInfo
 
 __version__ = "0.1.0"
@@ -31,24 +31,24 @@ def open(
     pause: bool = False,
     vmlinux: Sequence[str] = (),
     debug_info: DebugInfo = "auto",
-) -> Dump:
+) -> Session:
     """Open a vmcore; with None the running kernel, or the QEMU guest at the socket *qemu*.
 
     See :func:`allocdump.source.program.open_dump` for the parameters and errors.
     """
-    from .api import Dump
+    from .session import Session
     from .source.program import open_dump
 
-    return Dump(open_dump(core, qemu=qemu, pause=pause, vmlinux=vmlinux, debug_info=debug_info))
+    return Session(open_dump(core, qemu=qemu, pause=pause, vmlinux=vmlinux, debug_info=debug_info))
 
 
-def from_program(prog: Program) -> Dump:
+def from_program(prog: Program) -> Session:
     """The same for a program that drgn has opened already, with the types that it has.
 
     What was read once is kept: ask again for what a running kernel has become since. See
     :func:`allocdump.source.program.of_program` for errors, and for programs without types.
     """
-    from .api import Dump
+    from .session import Session
     from .source.program import of_program
 
-    return Dump(of_program(prog))
+    return Session(of_program(prog))

@@ -25,13 +25,13 @@ from drgn.helpers.linux.percpu import per_cpu_ptr
 from drgn.helpers.linux.slab import for_each_slab_cache, slab_cache_for_each_allocated_object
 
 import allocdump
-from allocdump.api import Dump
 from allocdump.graph.nodes import PAGE
 from allocdump.graph.scan import runs_of
 from allocdump.kernel.mm.pages import FrameReader
 from allocdump.kernel.tags.codetag import read_tags
 from allocdump.kernel.tags.counters import sum_counters
 from allocdump.kernel.tags.references import SiteIndex
+from allocdump.session import Session
 from allocdump.source.memory import U8, U64, Bool, Holes, Memory
 
 TESTDATA = Path(__file__).parent.parent / "testdata"
@@ -50,7 +50,8 @@ def best(rounds: int, *jobs: Callable[[], object]) -> list[float]:
 
 def counters(core: Path, rounds: int) -> None:
     """Summing all counters: allocdump against a loop with drgn's per_cpu_ptr()."""
-    prog = allocdump.open(core).prog
+    dump = allocdump.open(core)
+    prog = dump.prog
     start, stop = (prog.symbol(f"__{s}_alloc_tags").address for s in ("start", "stop"))
     pointers = read_tags(Memory(prog), start, stop).raw["counters"]
     count = len(pointers)
@@ -69,7 +70,7 @@ def counters(core: Path, rounds: int) -> None:
         return sums
 
     def with_allocdump() -> list[tuple[int, int]]:
-        size, calls, _ = sum_counters(Memory(prog), pointers)
+        size, calls, _ = sum_counters(dump.kernel, pointers)
         return list(zip(size.tolist(), calls.tolist(), strict=True))
 
     assert with_drgn() == with_allocdump()
@@ -164,10 +165,9 @@ def attribution(core: Path) -> None:
     )
 
 
-def _frames(dump: Dump) -> FrameReader:
+def _frames(dump: Session) -> FrameReader:
     addresses = dump.report().sites.address
-    vmcoreinfo = dump.prog["VMCOREINFO"].string_().decode()
-    return FrameReader(Memory(dump.prog), vmcoreinfo, SiteIndex(addresses))
+    return FrameReader(dump.kernel, SiteIndex(addresses))
 
 
 def _against_reading(core: Path) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 from drgn import FaultError, Program
 
 import allocdump
-from allocdump.api import Dump
+from allocdump.session import Session
 
 TESTDATA = Path(__file__).parent.parent / "testdata"
 FOLDERS = sorted(path.parent for path in TESTDATA.glob("*/made.json"))
@@ -31,7 +31,7 @@ def core(folder: str, file: str = "vmcore") -> Path:
 
 
 @cache
-def open_core(path: Path) -> Dump:
+def open_core(path: Path) -> Session:
     """Opened once per test process; tests must not change its program."""
     return allocdump.open(path, debug_info="btf")
 

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Column, Columns
-from ..kernel.mm.attribution import Attribution
 from ..kernel.tags.profile import Completeness
 from ..kernel.tags.profiling import Profiling
 from ..kernel.tags.sites import Evidence, Sites
+from .attribution import Attribution
 
 Int = npt.NDArray[np.int64]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..kernel.mm.attribution import Attribution
+from .attribution import Attribution
 
 PAGE = 4096
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ..kernel.mm.attribution import Attribution
-from ..kernel.mm.pages import Kind
+from ..kernel.mm.page_types import Kind
 from ..kernel.tags.roles import Role, role
 from ..kernel.tags.sites import Sites
+from .attribution import Attribution
 from .totals import ObjectTotals
 
 PAGE = 4096

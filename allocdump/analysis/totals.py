@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..kernel.mm.allocations import ObjectBatch, PageBatch, Zone
+from ..kernel.mm.allocations import ObjectBatch, ObjectReader, PageBatch, Zone
+from ..kernel.mm.pagemap import Part
 
 Int = npt.NDArray[np.int64]
 
@@ -94,18 +95,47 @@ class ObjectTotals:
     """Bytes that their users can use; the rest is lost to alignment and metadata."""
 
 
+class ObjectAdder:
+    """Adds up the objects that have a site in the parts of a page map."""
+
+    def __init__(self, reader: ObjectReader) -> None:
+        self._reader = reader
+        self._cells: list[Int] = []
+
+    def part(self, part: Part) -> None:
+        """Count the slab objects of one part."""
+        self._add(self._reader.of_slabs(part))
+
+    def result(self) -> ObjectTotals:
+        """All sums, after the last part."""
+        self._add(self._reader.of_percpu())
+        return _totals(self._cells, len(self._reader.caches))
+
+    def _add(self, batches: Iterable[ObjectBatch]) -> None:
+        for batch in batches:
+            self._cells.append(_cells(batch.take(batch.site >= 0), len(self._reader.caches)))
+
+
 def object_totals(batches: Iterable[ObjectBatch], caches: int) -> ObjectTotals:
     """Add up objects by site and cache."""
-    # A cell is a site and a cache. Few of all those possible are in use.
-    parts = [np.zeros((4, 0), np.int64)]
-    for batch in batches:
-        cell, where = np.unique(
-            batch.site.astype(np.int64) * (caches + 1) + batch.cache + 1, return_inverse=True
-        )
-        count = np.bincount(where, minlength=len(cell))
-        sums = (_sum(where, values, len(cell)) for values in (batch.size, batch.used))
-        parts.append(np.stack([cell, count, *sums]))
-    cells, *columns = np.concatenate(parts, axis=1)
+    return _totals([_cells(batch, caches) for batch in batches], caches)
+
+
+def _cells(batch: ObjectBatch, caches: int) -> Int:
+    """Cell, objects, bytes and used bytes, shape (4, cells).
+
+    A cell is a site and a cache. Few of all those possible are in use.
+    """
+    cell, where = np.unique(
+        batch.site.astype(np.int64) * (caches + 1) + batch.cache + 1, return_inverse=True
+    )
+    count = np.bincount(where, minlength=len(cell))
+    sums = (_sum(where, values, len(cell)) for values in (batch.size, batch.used))
+    return np.stack([cell, count, *sums])
+
+
+def _totals(parts: list[Int], caches: int) -> ObjectTotals:
+    cells, *columns = np.concatenate([np.zeros((4, 0), np.int64), *parts], axis=1)
     cell, where = np.unique(cells, return_inverse=True)
     count, size, used = (_sum(where, column, len(cell)) for column in columns)
     rows = np.argsort(-size, kind="stable")

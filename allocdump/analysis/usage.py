@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Column, data_frame
-from ..kernel.mm.attribution import Attribution
+from ..kernel.machine.memory_counters import MemoryCounters
+from ..kernel.mm.allocations import VmallocUse
 from ..kernel.mm.boot_memory import SYSTEM_RAM
-from ..kernel.mm.pages import Kind
+from ..kernel.mm.page_types import Kind
+from ..kernel.tags.cost import ProfilerCost
 from ..kernel.tags.roles import PERCPU_VECTOR_SITE, Role, role
 from ..kernel.tags.sites import Sites
+from .attribution import Attribution
 
 if TYPE_CHECKING:
     import pandas
@@ -76,39 +79,11 @@ class Node:
         return data_frame(self.to_dict())
 
 
-@dataclass
-class KernelCounters:
-    """Pages by the kernel's own counters; None where it has none."""
-
-    present: int | None = None
-    free: int | None = None
-    pcp: int | None = None
-    anonymous: int | None = None
-    file: int | None = None
-    shmem: int | None = None
-    slab: int | None = None
-    page_tables: int | None = None
-    stacks: int | None = None
-    vmalloc: int | None = None
-
-
-@dataclass
-class ProfilerCost:
-    """Bytes of allocation profiling itself that other classes would hide."""
-
-    tags: int
-    """Of the kernel's own sites, in the kernel image."""
-    counters: int
-    """Of the kernel's own sites, in the first per-CPU chunk: boot memory."""
-    page_ext_share: float
-    """Part of a page extension that is the reference."""
-
-
 def usage(
     sites: Sites,
     memory: Attribution,
     vmalloc_pages: Int,
-    counters: KernelCounters,
+    counters: MemoryCounters,
     cost: ProfilerCost,
 ) -> Node:
     """Account for every page.
@@ -122,13 +97,22 @@ def _bytes(pages: int | None) -> int | None:
     return None if pages is None else pages * PAGE
 
 
+def vmalloc_pages(areas: Iterable[VmallocUse], sites: int) -> Int:
+    """Pages in vmalloc areas by site: shape (number of sites,)."""
+    pages = np.zeros(sites, np.int64)
+    for use in areas:
+        if use.site >= 0:
+            pages[use.site] += use.area.pages
+    return pages
+
+
 class _Usage:
     def __init__(
         self,
         sites: Sites,
         memory: Attribution,
         vmalloc_pages: Int,
-        counters: KernelCounters,
+        counters: MemoryCounters,
         cost: ProfilerCost,
     ) -> None:
         self.memory, self.counters, self.cost = memory, counters, cost
@@ -272,7 +256,9 @@ class _Usage:
         inside = min(inside, max(overhead, 0))
         slab = Node("slab", note="extension vectors are the profiler's")
         if self.counters.slab is not None:
-            slab.counter = self.counters.slab * PAGE - int(vectors.sum()) - inside
+            # The kernel counts large kmalloc()s with slabs.
+            counted = self.counters.slab * PAGE - self._pages(Kind.LARGE_KMALLOC)
+            slab.counter = counted - int(vectors.sum()) - inside
         slab.add(
             Node("objects by site").add(*self._leaves(m.objects.bytes - vectors)),
             *(

@@ -6,9 +6,9 @@ from __future__ import annotations
 import click
 import numpy as np
 
-from ..api import Dump
 from ..formats.records import audit as records
 from ..kernel.tags.codetag import describe_tag
+from ..session import Session
 from ..view import audit as projection
 from .options import exact_option, format_option, matching, opens_dump, site_filter
 from .output import show, warn, write
@@ -22,7 +22,7 @@ from .progress import progress
 @exact_option
 @format_option("table", "json")
 def command(
-    dump: Dump, filters: tuple[str, ...], everything: bool, exact: bool, format_: str
+    dump: Session, filters: tuple[str, ...], everything: bool, exact: bool, format_: str
 ) -> None:
     """Counters against memory: does what was counted exist, and the other way round?
 

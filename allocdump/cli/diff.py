@@ -12,7 +12,7 @@ from ..analysis import diff as analysis
 from ..analysis.report import Pattern
 from ..analysis.tree import growth_tree
 from ..formats.records import diff as records
-from ..snapshot import open_snapshot
+from ..session.snapshot import open_snapshot
 from ..view import diff as projection
 from ..view import units
 from .options import Size, format_option, site_filter

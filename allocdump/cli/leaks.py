@@ -7,8 +7,8 @@ from functools import partial
 
 import click
 
-from ..api import Dump
 from ..formats.records import leaks as records
+from ..session import Session
 from ..view import leaks as projection
 from .listing import Listing
 from .options import Size, listing_options, matching, opens_dump, site_filter
@@ -22,7 +22,7 @@ from .progress import progress
 @click.option("--min-size", type=Size(), metavar="SIZE", help="Only sites that lost SIZE: 64K, 1M.")
 @listing_options
 def command(
-    dump: Dump,
+    dump: Session,
     filters: tuple[str, ...],
     min_size: int | None,
     as_list: bool,

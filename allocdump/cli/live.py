@@ -19,7 +19,7 @@ import click
 from ..errors import DamagedError, DumpError
 
 if TYPE_CHECKING:
-    from ..api import Dump
+    from ..session import Session
 
 _IN_MEMORY = 64 << 20
 
@@ -46,7 +46,7 @@ def choose_source(
 
 
 @contextmanager
-def reading(dump: Dump) -> Iterator[None]:
+def reading(dump: Session) -> Iterator[None]:
     """Errors that only a kernel that is alive can cause, as sentences."""
     from drgn import FaultError
 

@@ -14,10 +14,10 @@ from drgn import FaultError, Object
 
 from ..analysis.caches import cache_rows
 from ..analysis.totals import ObjectFilter
-from ..api import Dump
 from ..formats.records import objects as records
 from ..formats.records.json_text import Record
 from ..kernel.mm.allocations import ObjectReader
+from ..session import Session
 from ..text import printable
 from ..view import objects as projection
 from ..view.hexdump import hexdump
@@ -43,7 +43,7 @@ from .progress import progress
               help="With --list: the first N bytes of each.")  # fmt: skip
 @click.option("--type", "type_name", metavar="TYPE", help="With --list: decode as this type.")
 def command(
-    dump: Dump,
+    dump: Session,
     filters: tuple[str, ...],
     cache: str | None,
     by: str,
@@ -104,7 +104,7 @@ def command(
 
 def _warn_of(reader: ObjectReader) -> None:
     """Print a reader's problems; it knows all of them once it has read everything."""
-    warn(f"{problem}." for problem in (*reader.slabs.problems, *reader.percpu.problems))
+    warn(f"{problem}." for problem in reader.pagemap.problems())
 
 
 def _caches(reader: ObjectReader, glob: str | None) -> np.ndarray | None:
@@ -120,7 +120,7 @@ def _caches(reader: ObjectReader, glob: str | None) -> np.ndarray | None:
 class _Contents:
     """Shows objects, and below each what is in it."""
 
-    dump: Dump
+    dump: Session
     size: int | None
     """Bytes to show."""
     type_name: str | None

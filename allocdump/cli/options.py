@@ -18,7 +18,7 @@ from .live import choose_source, held_output, hung_up_is_an_error, reading
 from .output import warn
 
 if TYPE_CHECKING:
-    from ..api import Dump
+    from ..session import Session
 
 
 class Size(click.ParamType[int]):
@@ -44,7 +44,7 @@ OPENING = ("core", "live", "qemu", "pause", "vmlinux", "debug_info")
 def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the argument CORE and all that tells how to open it.
 
-    The command's first parameter is then the opened :class:`allocdump.api.Dump`. Within a
+    The command's first parameter is then the opened :class:`allocdump.session.Session`. Within a
     drgn session, the context's object is a function that returns it.
     """
 
@@ -74,7 +74,7 @@ def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def with_dump(**options: Any) -> Any:
         how = {name: options.pop(name) for name in OPENING if name in options}
-        session: Callable[[], Dump] | None = click.get_current_context().obj
+        session: Callable[[], Session] | None = click.get_current_context().obj
         if session:
             dump = session()
             with reading(dump):

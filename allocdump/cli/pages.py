@@ -6,8 +6,8 @@ from __future__ import annotations
 import click
 
 from ..analysis.totals import PageFilter
-from ..api import Dump
 from ..formats.records import pages as records
+from ..session import Session
 from ..view import pages as projection
 from .listing import Listing
 from .options import listing_options, matching, opens_dump, site_filter
@@ -23,7 +23,7 @@ from .progress import progress
 @click.option("--order", type=click.IntRange(0, 40), metavar="N", help="Only of this order.")
 @listing_options
 def command(
-    dump: Dump,
+    dump: Session,
     filters: tuple[str, ...],
     node: int | None,
     zone: str | None,

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import click
 
-from ..api import Dump
 from ..formats.records import paths as records
 from ..kernel.mm.whois import AddressError
+from ..session import Session
 from ..view import paths as projection
 from .options import format_option, opens_dump
 from .output import show, warn, write
@@ -22,7 +22,7 @@ from .progress import progress
     help="Ways through N different holders.",
 )  # fmt: skip
 @format_option("text", "json")
-def command(dump: Dump, address: str | None, limit: int, format_: str) -> None:
+def command(dump: Session, address: str | None, limit: int, format_: str) -> None:
     """How an allocation is reached: the shortest ways from a root to an address.
 
     ADDRESS is as for allocdump whois: a number, pfn:N, phys:N or a symbol. Each step shows

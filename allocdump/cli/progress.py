@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..kernel.mm.attribution import Progress
+from ..kernel.mm.pagemap import Progress
 
 _AFTER = 1.0
 _WIDTH = 30

@@ -9,11 +9,11 @@ import click
 import numpy as np
 
 from ..analysis import report as analysis
-from ..api import Dump
 from ..errors import DamagedError
 from ..formats import allocinfo, folded
 from ..formats.records import report as records
 from ..kernel.tags.sites import Sites
+from ..session import Session
 from ..view import report as projection
 from .options import Size, format_option, opens_dump, site_filter
 from .output import output_option, show, warn, write
@@ -55,7 +55,7 @@ from .output import output_option, show, warn, write
 )
 @output_option
 def command(
-    dump: Dump,
+    dump: Session,
     format_: str,
     top: int | None,
     sort: Any,
@@ -128,7 +128,7 @@ def _sites(rows: analysis.Rows) -> Sites:
     return rows.sites
 
 
-def _header(dump: Dump) -> str:
+def _header(dump: Session) -> str:
     header = dump.allocinfo_header()
     if header is None:
         warn(["The kernel's own header is not in the dump; that of version 1.0 is shown."])

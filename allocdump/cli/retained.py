@@ -8,9 +8,9 @@ from functools import partial
 import click
 import numpy as np
 
-from ..api import Dump
 from ..errors import extra
 from ..formats.records import retained as records
+from ..session import Session
 from ..view import retained as projection
 from .listing import Listing
 from .options import Size, exact_option, format_option, matching, opens_dump, site_filter
@@ -33,7 +33,7 @@ from .progress import progress
 @exact_option
 @format_option("table", "json", "csv", help="json: one object per line.")
 def command(
-    dump: Dump,
+    dump: Session,
     filters: tuple[str, ...],
     min_size: int | None,
     depth: int,

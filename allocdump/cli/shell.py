@@ -13,9 +13,9 @@ import numpy as np
 from drgn import FaultError, ProgramFlags
 from drgn.helpers.linux.pid import find_task
 
-from ..api import Dump
 from ..commands import in_drgn
 from ..errors import ProfilingError
+from ..session import Session
 from ..view import header
 from .options import opens_dump
 from .output import warn
@@ -25,7 +25,7 @@ _WIDTH = 100
 
 @click.command("shell")
 @opens_dump
-def command(dump: Dump) -> None:
+def command(dump: Session) -> None:
     """An interactive session of drgn on a dump.
 
     The commands of allocdump are there as %allocinfo, %whois and so on, with drgn's pipes and
@@ -55,7 +55,7 @@ def command(dump: Dump) -> None:
     run_interactive(dump.prog, lambda _: text, lambda drgns: drgns | known)
 
 
-def _above_the_prompt(dump: Dump, helpers: Sequence[str]) -> Iterator[str]:
+def _above_the_prompt(dump: Session, helpers: Sequence[str]) -> Iterator[str]:
     """Lines that say what is open, what is there to use, and what to try."""
     what, tries = _what(dump)
     yield from [*what, f"{dump.core}, types from {dump.types.upper()}", ""]
@@ -73,7 +73,7 @@ def _above_the_prompt(dump: Dump, helpers: Sequence[str]) -> Iterator[str]:
     yield from ["", "Try:", *(f"  {line:{width}}  # {meaning}" for line, meaning in tries)]
 
 
-def _what(dump: Dump) -> tuple[list[str], list[tuple[str, str]]]:
+def _what(dump: Session) -> tuple[list[str], list[tuple[str, str]]]:
     """What the dump is, and what to try on it."""
     try:
         origin = dump.origin
@@ -97,7 +97,7 @@ def _what(dump: Dump) -> tuple[list[str], list[tuple[str, str]]]:
     ]
 
 
-def _task(dump: Dump) -> tuple[int, str]:
+def _task(dump: Session) -> tuple[int, str]:
     """The address of a task, and which one that is."""
     prog = dump.prog
     try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import click
 
-from ..api import Dump
 from ..formats.records import triage as records
+from ..session import Session
 from ..view import triage as projection
 from .options import exact_option, format_option, opens_dump
 from .output import output_option, show, write
@@ -31,7 +31,7 @@ _WHOLE = ("json", "html")
 )
 @exact_option
 @output_option
-def command(dump: Dump, format_: str, top: int | None, exact: bool, output: str | None) -> None:
+def command(dump: Session, format_: str, top: int | None, exact: bool, output: str | None) -> None:
     """One page on a dead machine: what died, where memory was, who is to blame.
 
     Reads the kernel log, the account of all memory, call sites, tasks, memory cgroups,

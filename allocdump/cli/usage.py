@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import click
 
-from ..api import Dump
 from ..formats.records import usage as records
+from ..session import Session
 from ..view import usage as projection
 from .options import exact_option, format_option, opens_dump
 from .output import output_option, show, warn, write
@@ -27,7 +27,9 @@ _DEPTH = 2
 @exact_option
 @format_option("tree", "json", "html", help="html: a page to mail.")
 @output_option
-def command(dump: Dump, depth: int | None, exact: bool, format_: str, output: str | None) -> None:
+def command(
+    dump: Session, depth: int | None, exact: bool, format_: str, output: str | None
+) -> None:
     """Where all memory went: every page in exactly one class, down to the call sites.
 
     Classes add up to all memory. Slabs are divided into the objects in them, so that

@@ -16,9 +16,9 @@ import numpy as np
 
 from ..analysis.growth import Watch, largest
 from ..analysis.report import Pattern
-from ..api import Dump
 from ..formats.records import watch as records
 from ..kernel.tags.sites import Sites
+from ..session import Session
 from ..source.memory import U64
 from ..view import watch as projection
 from ..view.model import Document
@@ -46,7 +46,7 @@ _HEAD = 5
 )  # fmt: skip
 @exact_option
 def command(
-    dump: Dump,
+    dump: Session,
     filters: tuple[str, ...],
     interval: float,
     rounds: int | None,

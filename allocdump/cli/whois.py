@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import click
 
-from ..api import Dump
 from ..formats.records import whois as records
 from ..kernel.mm.whois import AddressError
+from ..session import Session
 from ..text import printable
 from ..view import whois as projection
 from .options import format_option, opens_dump
@@ -23,7 +23,7 @@ _EXIT_NO_ADDRESS = 2
 @opens_dump
 @click.argument("addresses", nargs=-1, metavar="ADDRESS...")
 @format_option("text", "json", help="json: one object per line.")
-def command(dump: Dump, addresses: tuple[str, ...], format_: str) -> int:
+def command(dump: Session, addresses: tuple[str, ...], format_: str) -> int:
     """What is at an address, who allocated it, and what it is a part of.
 
     ADDRESS is a number (direct map, vmalloc, module, kernel image, struct page, per-CPU

@@ -17,11 +17,11 @@ from drgn import Program, ProgramFlags
 from drgn.commands import CommandArgumentError, CommandError
 
 from .. import from_program
-from ..api import Dump
 from ..cli import CONTEXT, load
 from ..cli.failures import explain
 from ..cli.options import OPENING
 from ..commands import in_drgn
+from ..session import Session
 
 _CACHED = "allocdump"
 
@@ -45,9 +45,9 @@ def run(prog: Program, name: str, args: Sequence[str]) -> None:
         raise CommandError(explain(e)[0]) from None
 
 
-def dump_of(prog: Program) -> Dump:
+def dump_of(prog: Program) -> Session:
     """The program as allocdump sees it: kept with it, unless it runs and changes."""
-    dump: Dump | None = prog.cache.get(_CACHED)
+    dump: Session | None = prog.cache.get(_CACHED)
     if dump is None:
         finders = prog.registered_type_finders()
         dump = from_program(prog)
@@ -61,7 +61,7 @@ def dump_of(prog: Program) -> Dump:
     return dump
 
 
-def keep(dump: Dump) -> None:
+def keep(dump: Session) -> None:
     """Let the commands on its program use *dump*."""
     if not dump.prog.flags & ProgramFlags.IS_LIVE:
         dump.prog.cache[_CACHED] = dump

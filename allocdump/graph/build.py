@@ -6,18 +6,16 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..kernel.mm.attribution import Progress, loose_tails
 from ..kernel.mm.boot_memory import SYSTEM_RAM, kernel_image, memmap_spans, memory_map
-from ..kernel.mm.pages import PAGE_SHIFT, FrameReader, Frames, Kind
-from ..kernel.mm.percpu import PerCpuReader
+from ..kernel.mm.page_types import Kind
+from ..kernel.mm.pagemap import PageMap, Part
+from ..kernel.mm.pages import PAGE_SHIFT, Frames
 from ..kernel.mm.sections import Section
-from ..kernel.mm.slab import SlabReader, Slabs
 from ..kernel.mm.vmalloc import VmArea, vm_areas
-from ..kernel.tags.counters import per_cpu_offsets
-from ..kernel.tags.references import NONE, Rows, SiteIndex
+from ..kernel.tags.references import NONE, Rows
 from ..kernel.tags.roles import Role
 from ..kernel.walk import ReadErrors
-from ..source.memory import U64, Bool, Memory
+from ..source.memory import U64, Bool
 from .nodes import (
     NOTHING,
     PAGE,
@@ -49,31 +47,16 @@ _NOT_SCANNED = ("struct pages", "Crash kernel", "Kernel code")
 """Boot memory that holds no pointers, or is looked at in another way."""
 
 
-def build_heap(
-    memory: Memory,
-    vmcoreinfo: str,
-    addresses: U64,
-    roles: npt.NDArray[np.object_],
-    progress: Progress | None = None,
-) -> Heap:
-    """All allocations with one of the sites at *addresses*, and where they lie.
+class HeapBuilder:
+    """Collects the allocations in the parts of a page map; :meth:`result` has them all.
 
     :param roles: the :class:`.roles.Role` of each site, shape (number of sites,)
-    :raises LookupError: if the kernel's types lack what this needs
     """
-    builder = _Builder(memory, vmcoreinfo, SiteIndex(addresses), roles)
-    builder.read_pages(progress)
-    return builder.finish()
 
-
-class _Builder:
-    def __init__(
-        self, memory: Memory, vmcoreinfo: str, index: SiteIndex, roles: npt.NDArray[np.object_]
-    ) -> None:
-        self.memory = memory
-        self.frames = FrameReader(memory, vmcoreinfo, index)
-        self.slabs = SlabReader(memory, index)
-        self.percpu = PerCpuReader(memory, index)
+    def __init__(self, pagemap: PageMap, roles: npt.NDArray[np.object_]) -> None:
+        self.pagemap, self.kernel = pagemap, pagemap.kernel
+        self.memory = pagemap.kernel.memory
+        self.frames, self.slabs = pagemap.frames, pagemap.slabs
         # One more, for slabs of no known cache.
         self.object_sizes = np.array([*(c.object_size for c in self.slabs.caches), 0], np.uint64)
         self.direct_map = np.uint64(self.slabs.direct_map)
@@ -100,19 +83,12 @@ class _Builder:
         # Block 0 and slot 0 are nothing.
         self._add_blocks(0 * one, one, one, 0 * one, np.array([NOTHING], np.int32), no)
         self.doubtful: list[DoubtfulSlabs] = []
-        self._chunks = list(self.percpu)
-        self.problems += self.percpu.problems
+        self._chunks = pagemap.percpu_chunks
+        self.problems += pagemap.percpu.problems
         self._elsewhere = self._spans_seen_elsewhere()
 
-    def read_pages(self, progress: Progress | None) -> None:
-        total, done = self.index.total, 0
-        for frames in self.frames:
-            self._section(frames)
-            done += frames.section.pages
-            if progress:
-                progress(done + self.frames.free_pages, total)
-
-    def finish(self) -> Heap:
+    def result(self) -> Heap:
+        """All allocations, after the last part."""
         self.all_blocks = Blocks.concatenate(self.blocks)
         self.all_slots = np.concatenate(self.slots)
         percpu = self._percpu_nodes()
@@ -171,7 +147,7 @@ class _Builder:
     def _unit_bounds(self) -> list[tuple[int, int, int]]:
         """(address, bytes, CPU's offset) of each copy of static and dynamic per-CPU memory."""
         prog = self.memory.prog
-        offsets = per_cpu_offsets(prog).tolist()
+        offsets = self.kernel.cpus.offsets.tolist()
         bounds = [(c.start, c.span) for c in self._chunks]
         try:
             start, end = (prog.symbol(f"__per_cpu_{n}").address for n in ("start", "end"))
@@ -180,9 +156,10 @@ class _Builder:
             pass
         return [((start + o) % (1 << 64), span, o) for start, span in bounds for o in offsets]
 
-    def _section(self, frames: Frames) -> None:
-        section = frames.section
-        tails, first = loose_tails(frames)
+    def part(self, part: Part) -> None:
+        """Collect from one part."""
+        frames, section = part.frames, part.frames.section
+        tails, first = part.loose_tails
         head = frames.head.copy()
         head[tails] = first
         unreadable = frames.kind == Kind.UNREADABLE
@@ -193,7 +170,7 @@ class _Builder:
         slab = frames.kind[starts] == Kind.SLAB
         owner = np.zeros(section.pages, np.int32)
         self._page_blocks(frames, starts[~slab], lengths[~slab], owner)
-        self._slab_blocks(self.slabs.slabs(frames), section, owner)
+        self._slab_blocks(part, section, owner)
         at = int(self.index.of_pfn(np.array([section.pfn]))[0])
         # Tails belong to what their heads do.
         self.owner[at : at + section.pages] = np.where(used, owner[head], 0)
@@ -226,8 +203,8 @@ class _Builder:
         one, whole = np.ones(count, np.uint64), size.astype(np.uint64)
         self._add_blocks(address, whole, whole, one, code, scan)
 
-    def _slab_blocks(self, slabs: Slabs, section: Section, owner: Codes) -> None:
-        count = len(slabs)
+    def _slab_blocks(self, part: Part, section: Section, owner: Codes) -> None:
+        slabs, count = part.slabs, len(part.slabs)
         split = (slabs.cache >= 0) & (slabs.vector != 0)
         room = np.where(split, slabs.objects, 1)
         first = np.cumsum(room) - room
@@ -235,7 +212,7 @@ class _Builder:
         site = np.full(len(code), NONE, np.int32)
         # Nothing tells the objects of other slabs apart: any of them may hold pointers.
         code[first[~split]] = self.untagged
-        for objects in self.slabs.objects(slabs):
+        for objects in part.objects():
             slot = first[objects.slab] + objects.index
             site[slot] = objects.site
             code[slot[~objects.readable | (objects.site < NONE)]] = self.untagged
@@ -294,7 +271,7 @@ class _Builder:
     def _percpu_nodes(self) -> Spans:
         starts, ends, codes = [], [], []
         untagged = root_code(self.roots.add("per-CPU memory without a call site", Tier.OTHER))
-        copies = len(per_cpu_offsets(self.memory.prog))
+        copies = len(self.kernel.cpus)
         for chunk in self._chunks:
             tagged = chunk.site >= 0
             code = np.full(len(chunk.site), untagged, np.int32)
@@ -310,7 +287,7 @@ class _Builder:
         return Spans.of(np.concatenate(starts), np.concatenate(ends), np.concatenate(codes))
 
     def _units(self) -> PerCpuUnits:
-        offsets = per_cpu_offsets(self.memory.prog).tolist()
+        offsets = self.kernel.cpus.offsets.tolist()
         rows = sorted(
             ((chunk.start + offset) % (1 << 64), chunk.span, offset, number)
             for number, chunk in enumerate(self._chunks)

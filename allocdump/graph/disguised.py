@@ -7,7 +7,6 @@ What needs no rule: tag bits in low bits, as in xarrays, maple trees, red-black 
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from drgn import Program, offsetof, sizeof
 from drgn.helpers.linux.list import list_for_each_entry
 
+from ..kernel.layouts import ModuleTags, ThreadStacks
 from ..kernel.machine.modules import loaded_modules
 from ..kernel.mm.page_tables import Level, PageTables
 from ..kernel.mm.pages import PAGE_SHIFT
@@ -52,17 +52,17 @@ def page_extensions(scanner: Scanner) -> None:
     scanner.links.add(np.full(len(target), root, np.int32), target)
 
 
-def page_tables(scanner: Scanner, vmcoreinfo: str) -> None:
+def page_tables(scanner: Scanner) -> None:
     """Tables point at tables by physical addresses, and at memory that is mapped.
 
     The direct map shows all memory, and vmalloc space what areas hold: what is mapped
     there is not held by that. What is mapped elsewhere is: struct pages, espfix stacks.
     """
     heap, memory = scanner.heap, scanner.memory
-    five = re.search(r"^NUMBER\(pgtable_l5_enabled\)=1$", vmcoreinfo, re.MULTILINE)
-    tables = PageTables(memory, heap.direct_map, bool(five))
+    five = scanner.kernel.vmcoreinfo.flag("pgtable_l5_enabled")
+    tables = PageTables(memory, heap.direct_map, five)
     root = root_code(heap.roots.add("page tables", Tier.OTHER))
-    top = np.array([_kernel_top(scanner, vmcoreinfo)], np.uint64)
+    top = np.array([scanner.kernel.vmcoreinfo.symbol("swapper_pg_dir") or 0], np.uint64)
     if top[0]:
         for level in tables.walk(top, _KERNEL_HALF, (1 << 64) - 1, leaves=False):
             _link_tables(scanner, level, root)
@@ -72,11 +72,6 @@ def page_tables(scanner: Scanner, vmcoreinfo: str) -> None:
                 _link_mapped(scanner, level, root)
     for level in tables.walk(_user_tops(scanner), 0, _KERNEL_HALF - 1, leaves=False):
         _link_tables(scanner, level, root)
-
-
-def _kernel_top(scanner: Scanner, vmcoreinfo: str) -> int:
-    found = re.search(r"^SYMBOL\(swapper_pg_dir\)=([0-9a-f]+)$", vmcoreinfo, re.MULTILINE)
-    return int(found[1], 16) if found else 0
 
 
 def _user_tops(scanner: Scanner) -> U64:
@@ -127,10 +122,9 @@ def dead_stacks(scanner: Scanner, stack_sites: npt.NDArray[np.intp]) -> None:
     Mirrors ``struct vm_stack`` in ``kernel/fork.c``; a live stack does not reach so far.
     """
     heap = scanner.heap
-    try:
-        size = sizeof(scanner.memory.prog.type("struct vm_stack"))
-    except LookupError:
+    if scanner.kernel.layouts[ThreadStacks] is not ThreadStacks.VM_STACK:
         return  # stacks are not in vmalloc areas
+    size = sizeof(scanner.memory.prog.type("struct vm_stack"))
     code = np.array([a.code for a in heap.areas], np.int32)
     start = np.array([a.vm.start for a in heap.areas], np.uint64)
     stacks = (code >= 0) & np.isin(heap.nodes.site[np.maximum(code, 0)], stack_sites)
@@ -161,11 +155,8 @@ def unloaded_modules(scanner: Scanner, tags: U64, loaded: Codes) -> None:
     :param loaded: areas of loaded modules
     """
     heap = scanner.heap
-    try:
-        scanner.memory.prog.symbol("module_tags")
-        return  # where tags have lain since Linux 6.13
-    except LookupError:
-        pass
+    if scanner.kernel.layouts[ModuleTags] is ModuleTags.AREA:
+        return
     code = heap.vmalloc.find(tags)
     # Its read-only data are areas of their own, by the same call site.
     site = heap.nodes.site

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..kernel.mm.attribution import Progress
+from ..kernel.mm.pagemap import PageMap, Progress
 from ..kernel.mm.slab_free import Sheaves, sheaves
 from ..kernel.tags.roles import Role, role
 from ..kernel.tags.sites import Sites
 from ..kernel.walk import ReadErrors
-from ..source.memory import Bool, Memory
+from ..source.memory import Bool
 from . import disguised as hidden
-from .build import build_heap
-from .nodes import Heap, Nodes, Spans
+from .build import HeapBuilder
+from .nodes import Nodes, Spans
 from .roots import Root
 from .scan import Scanner
 from .task_roots import scan_tasks
@@ -47,35 +47,35 @@ class Graph:
     """Finds pointers again, for those who ask where one is."""
 
 
-def read_graph(
-    memory: Memory,
-    vmcoreinfo: str,
-    sites: Sites,
-    progress: Progress | None = None,
-) -> Graph:
+def site_roles(sites: Sites) -> npt.NDArray[np.object_]:
+    """The :class:`.roles.Role` of each site: shape (number of sites,)."""
+    pairs = zip(sites.function, sites.module, strict=True)
+    return np.array([role(function, module) for function, module in pairs], np.object_)
+
+
+def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = None) -> Graph:
     """Read all memory that may hold pointers.
 
+    :param builder: that all parts of the page map were shown to
     :raises LookupError: if the kernel's types lack what this needs
     """
-    roles = np.array(
-        [role(f, m) for f, m in zip(sites.function, sites.module, strict=True)], np.object_
-    )
-    heap = build_heap(memory, vmcoreinfo, sites.address, roles, progress)
-    scanner = Scanner(memory, heap, sites.address)
+    pagemap, kernel = builder.pagemap, builder.kernel
+    heap = builder.result()
+    scanner = Scanner(kernel, heap, sites.address)
     blind = heap.problems.copy()
     if heap.unreadable_frames:
         blind.append(f"{heap.unreadable_frames:,} struct pages are not in the dump")
-    found = _sheaves(memory, heap, blind)
-    mark_untagged(memory, heap, found)
+    found = _sheaves(pagemap, blind)
+    mark_untagged(kernel, heap, found)
     scanner.stale = Spans.join(
         hidden.stale_ends(found),
-        hidden.bookkeeping(memory.prog, heap.areas),
-        hidden.kcore_ranges(memory.prog),
+        hidden.bookkeeping(kernel.prog, heap.areas),
+        hidden.kcore_ranges(kernel.prog),
     )
     hidden.page_extensions(scanner)
-    hidden.page_tables(scanner, vmcoreinfo)
+    hidden.page_tables(scanner)
     hidden.vmalloc_areas(scanner)
-    hidden.dead_stacks(scanner, np.flatnonzero(roles == Role.STACK))
+    hidden.dead_stacks(scanner, np.flatnonzero(site_roles(sites) == Role.STACK))
     own = sites.module == ""
     vmcoreinfo_sites = np.flatnonzero(own & (sites.function == "crash_save_vmcoreinfo_init"))
     hidden.replaced_vmcoreinfo(scanner, vmcoreinfo_sites)
@@ -93,9 +93,9 @@ def read_graph(
     )
 
 
-def _sheaves(memory: Memory, heap: Heap, blind: list[str]) -> Sheaves:
+def _sheaves(pagemap: PageMap, blind: list[str]) -> Sheaves:
     try:
-        return sheaves(memory, heap.caches)
+        return sheaves(pagemap.kernel, pagemap.caches)
     except ReadErrors as e:
         blind.append(f"the sheaves of slab caches are unreadable: {e}")
         return Sheaves.none()

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from drgn import Program, Type
 
-from ..kernel.tags.counters import per_cpu_offsets
 from ..kernel.walk import ReadErrors
 from ..text import printable
 from .edges import Graph
@@ -48,20 +47,19 @@ def find_pointer(graph: Graph, holder: int, target: int) -> Place | None:
 
 def _memory_of(graph: Graph, holder: int) -> Iterator[tuple[int, int, int | None]]:
     """(address, bytes, CPU) of the memory of a node or root."""
-    nodes, prog = graph.nodes, graph.scanner.memory.prog
-    offsets = per_cpu_offsets(prog).tolist()
+    nodes, cpus = graph.nodes, graph.scanner.kernel.cpus
     if holder >= len(nodes):
         root = graph.roots[holder - len(nodes)]
         if root.where == "per-CPU":
-            for cpu, offset in enumerate(offsets):
-                yield (root.start + offset) % (1 << 64), root.size, cpu
+            for cpu, at in cpus.copies(root.start):
+                yield at, root.size, cpu
         elif root.start:
             yield root.start, root.size, None
         return
     address, size = int(nodes.address[holder]), int(nodes.size[holder])
     if nodes.kind[holder] == NodeKind.PERCPU:
-        for cpu, offset in enumerate(offsets):
-            yield (address + offset) % (1 << 64), size // len(offsets), cpu
+        for cpu, at in cpus.copies(address):
+            yield at, size // len(cpus), cpu
     else:
         yield address, size, None
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ..kernel.mm.attribution import Progress
+from ..kernel.kernel import Kernel
+from ..kernel.mm.pagemap import Progress
 from ..kernel.mm.pages import PAGE_SHIFT
-from ..source.memory import PAGE, U64, Bool, Memory
+from ..source.memory import PAGE, U64, Bool
 from .nodes import NOTHING, Codes, Heap, NodeKind, Spans, root_code
 from .roots import Tier
 
@@ -134,8 +135,8 @@ class Scanner:
     :param tags: addresses of the sites' tags
     """
 
-    def __init__(self, memory: Memory, heap: Heap, tags: U64) -> None:
-        self.memory = memory
+    def __init__(self, kernel: Kernel, heap: Heap, tags: U64) -> None:
+        self.kernel, self.memory = kernel, kernel.memory
         self.heap = heap
         self.pointers = Pointers(heap, tags)
         self.links = Links(len(heap.nodes))

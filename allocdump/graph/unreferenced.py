@@ -5,22 +5,22 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..kernel.kernel import Kernel
 from ..kernel.mm.slab_free import Sheaves, cpu_lists, free_objects
-from ..source.memory import Memory
 from .nodes import NOTHING, Heap
 
 
-def mark_untagged(memory: Memory, heap: Heap, found: Sheaves) -> None:
+def mark_untagged(kernel: Kernel, heap: Heap, found: Sheaves) -> None:
     """Make objects that are neither tagged nor free part of the root for such memory."""
     slabs = heap.doubtful
     if not len(slabs.block):
         return
     free = np.zeros(len(heap.slots), np.bool_)
-    caches, lists = cpu_lists(memory, heap.caches)
+    caches, lists = cpu_lists(kernel, heap.caches)
     caches, lists = np.append(slabs.cache, caches), np.append(slabs.freelist, lists)
-    for _, objects in free_objects(memory, heap.caches, caches, lists):
+    for _, objects in free_objects(kernel.memory, heap.caches, caches, lists):
         free[heap.slots_at(objects)] = True
-    free[heap.slots_at(found.free_objects(memory))] = True
+    free[heap.slots_at(found.free_objects(kernel.memory))] = True
     first = heap.blocks.slot[slabs.block]
     count = heap.blocks.count[slabs.block].view(np.int64)
     slots = np.repeat(first - np.cumsum(count) + count, count) + np.arange(int(count.sum()))

@@ -12,7 +12,6 @@ from drgn.helpers.linux.kallsyms import module_kallsyms
 
 from ..kernel.machine.modules import LoadedModule, loaded_modules
 from ..kernel.mm.boot_memory import kernel_image
-from ..kernel.tags.counters import per_cpu_offsets
 from ..kernel.walk import ReadErrors
 from ..source.memory import PAGE, U64
 from ..text import printable
@@ -144,7 +143,7 @@ def _per_cpu(prog: Program, scanner: Scanner, names: Variables) -> int:
         bounds += [symbol.address, symbol.address + symbol.size]
     bounds.sort()
     missing = 0
-    for offset in per_cpu_offsets(prog).tolist():
+    for offset in scanner.kernel.cpus.offsets.tolist():
         for start, end in zip(bounds[::2], bounds[1::2], strict=True):
             address = (start + offset) % (1 << 64)
             missing += _scan(scanner, address, end - start, names, offset)

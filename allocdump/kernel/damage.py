@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
-from drgn import Program
+from .kernel import Kernel
+from .layouts import CompoundPages, UnknownLayoutError
 
-from ..source.core import Core
 
-
-def damage_cause(prog: Program, core: Core) -> str:
+def damage_cause(kernel: Kernel) -> str:
     """The likely reason for missing kernel memory; empty if none is known."""
+    core = kernel.core
     if core.missing_bytes:
         return "the dump is truncated"
     if core.incomplete:
         return "makedumpfile ran out of space"
-    if _tail_pages_dropped(prog, core):
+    if _tail_pages_dropped(kernel):
         return (
             f"makedumpfile up to 1.7.8 at -d {core.dump_level} takes tail pages of slabs and"
             " other compound pages of Linux 7.1 and later for user pages and drops some;"
@@ -23,14 +23,14 @@ def damage_cause(prog: Program, core: Core) -> str:
     return ""
 
 
-def _tail_pages_dropped(prog: Program, core: Core) -> bool:
+def _tail_pages_dropped(kernel: Kernel) -> bool:
     """``page.compound_head`` was renamed ``compound_info`` in Linux 7.1.
 
     makedumpfile up to 1.7.8 looks for the old name, and without it cannot tell tail pages.
     """
-    if not core.excludes_user_pages:
+    if not kernel.core.excludes_user_pages:
         return False
     try:
-        return bool(prog.type("struct page").has_member("compound_info"))
-    except LookupError:
+        return kernel.layouts[CompoundPages] is CompoundPages.INFO
+    except UnknownLayoutError:
         return False

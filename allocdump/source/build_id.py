@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from ..errors import TypesError
-
-_VMCOREINFO = re.compile(r"^BUILD-ID=([0-9a-fA-F]+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -19,12 +16,6 @@ class DebugFile:
     build_id: str | None
     is_module: bool
     has_dwarf: bool
-
-
-def kernel_build_id(vmcoreinfo: str) -> str | None:
-    """The kernel's build ID in hexadecimal, from VMCOREINFO (since Linux 5.9)."""
-    found = _VMCOREINFO.search(vmcoreinfo)
-    return found.group(1).lower() if found else None
 
 
 def inspect(path: str) -> DebugFile:

@@ -18,6 +18,7 @@ from .btf_types import BtfTypes
 from .core import Core, identify
 from .globals import Globals
 from .guest import Guest
+from .vmcoreinfo import VmcoreInfo
 
 DebugInfo = Literal["auto", "btf", "dwarf"]
 
@@ -35,14 +36,14 @@ _MAX_BTF = 256 << 20
 
 
 @dataclass
-class Dump:
+class Source:
     """An opened core or guest: a drgn program, and what is known about where it is from."""
 
     prog: Program
     core: Core
     types: Literal["btf", "dwarf"]
     """Where types come from."""
-    vmcoreinfo: str
+    vmcoreinfo: VmcoreInfo
     warnings: list[str] = field(default_factory=list)
     """Sentences about the dump as a whole that every result should be read with."""
     arguments: tuple[str, ...] = ()
@@ -68,7 +69,7 @@ def open_dump(
     pause: bool = False,
     vmlinux: Sequence[str] = (),
     debug_info: DebugInfo = "auto",
-) -> Dump:
+) -> Source:
     """Open a vmcore, the running kernel, or a QEMU guest's.
 
     :param core: path of a vmcore or ``/proc/kcore``; None is the running kernel
@@ -91,7 +92,7 @@ def open_dump(
             f"{info.path} is no Linux kernel dump: it has no VMCOREINFO note. For QEMU,"
             " start the guest with -device vmcoreinfo; for others, use kdump."
         )
-    opened = Dump(prog, info, "btf", _vmcoreinfo(prog), _completeness(info))
+    opened = Source(prog, info, "btf", _vmcoreinfo(prog), _completeness(info))
     opened.state = "running" if info.format == "live" else "dead"
     try:
         _load_types(opened, vmlinux, debug_info)
@@ -114,13 +115,13 @@ def _arguments(
     return (*words, "--debug-info", debug_info) if debug_info != "auto" else tuple(words)
 
 
-def _open_guest(guest: Guest, pause: bool, vmlinux: Sequence[str], debug_info: DebugInfo) -> Dump:
+def _open_guest(guest: Guest, pause: bool, vmlinux: Sequence[str], debug_info: DebugInfo) -> Source:
     prog = Program()
     guest.set_program(prog)
     try:
         if pause:
             guest.pause()
-        opened = Dump(prog, Core(guest.path, "qemu"), "btf", _vmcoreinfo(prog))
+        opened = Source(prog, Core(guest.path, "qemu"), "btf", _vmcoreinfo(prog))
         opened.guest, opened.state = guest, "running" if guest.is_running() else "paused"
         opened.notices = guest.notices()
         _load_types(opened, vmlinux, debug_info)
@@ -135,11 +136,11 @@ def _open_guest(guest: Guest, pause: bool, vmlinux: Sequence[str], debug_info: D
     return opened
 
 
-def _vmcoreinfo(prog: Program) -> str:
-    return str(prog["VMCOREINFO"].string_(), "utf-8", "replace")
+def _vmcoreinfo(prog: Program) -> VmcoreInfo:
+    return VmcoreInfo.parse(prog["VMCOREINFO"].string_())
 
 
-def of_program(prog: Program) -> Dump:
+def of_program(prog: Program) -> Source:
     """Describe a program that somebody else opened.
 
     Types are those the program has; one without any is given the BTF in its memory.
@@ -152,7 +153,7 @@ def of_program(prog: Program) -> Dump:
     info = _core_of(prog)
     if not _has_types(prog):
         _load_btf(prog, _LOAD_VMLINUX)
-    return Dump(
+    return Source(
         prog,
         info,
         "btf" if _FINDERS in prog.registered_type_finders() else "dwarf",
@@ -219,7 +220,7 @@ def _refused(info: Core) -> str:
     return "may only be read by root; run allocdump as root"
 
 
-def _load_types(dump: Dump, vmlinux: Sequence[str], debug_info: DebugInfo) -> None:
+def _load_types(dump: Source, vmlinux: Sequence[str], debug_info: DebugInfo) -> None:
     if vmlinux and debug_info == "btf":
         raise TypesError("--vmlinux brings DWARF; leave it out, or --debug-info btf.")
     if vmlinux or debug_info == "dwarf":
@@ -280,11 +281,11 @@ def _load_btf(prog: Program, advice: str) -> None:
     prog.register_object_finder(_FINDERS, Globals(types).find, enable_index=-1)
 
 
-def _load_dwarf(dump: Dump, vmlinux: Sequence[str]) -> None:
+def _load_dwarf(dump: Source, vmlinux: Sequence[str]) -> None:
     prog = dump.prog
     dump.types = "dwarf"
     files = [buildid.inspect(path) for path in vmlinux]
-    buildid.check(files, buildid.kernel_build_id(dump.vmcoreinfo))
+    buildid.check(files, dump.vmcoreinfo.build_id)
     try:
         if files:
             prog.load_debug_info([f.path for f in files])
@@ -297,7 +298,7 @@ def _load_dwarf(dump: Dump, vmlinux: Sequence[str]) -> None:
     except LookupError:
         raise TypesError(
             "No vmlinux with DWARF was found for the dump"
-            f" (build ID {buildid.kernel_build_id(dump.vmcoreinfo) or 'unknown'});"
+            f" (build ID {dump.vmcoreinfo.build_id or 'unknown'});"
             " name it with --vmlinux, or use the BTF in the dump with --debug-info btf."
         ) from None
     used = {module.build_id for module in prog.modules() if module.build_id}

@@ -13,6 +13,7 @@ from ..analysis.caches import CacheRow
 from ..analysis.footprint import PAGE, Footprint, Int
 from ..analysis.usage import Node
 from ..kernel.machine.cgroups import MemoryCgroup
+from ..kernel.machine.memory_counters import Reclaimable
 from ..kernel.machine.oom import AllocationFailure, LoggedSite, OomEvent
 from ..kernel.machine.swap import Swap
 from ..kernel.machine.system import System
@@ -41,18 +42,6 @@ class Machine:
     """Seconds from boot to the end."""
     profiling: str
     """``on``, ``off``, ``never`` ...; with the reason if there is no profile."""
-
-
-@dataclass(frozen=True)
-class Reclaimable:
-    """Memory that the kernel could have got back, by its own counters; bytes."""
-
-    file: int
-    """Page cache that can be dropped or written back."""
-    slab: int
-    """Slab caches that can shrink."""
-    other: int
-    """Of the kernel, other than slabs."""
 
 
 @dataclass(frozen=True)

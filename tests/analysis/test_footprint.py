@@ -4,10 +4,10 @@
 import numpy as np
 import pytest
 
+from allocdump.analysis.attribution import Attribution, CacheUse, Tally
 from allocdump.analysis.footprint import footprint
 from allocdump.analysis.totals import ObjectTotals
-from allocdump.kernel.mm.attribution import Attribution, CacheUse, Tally
-from allocdump.kernel.mm.pages import Kind
+from allocdump.kernel.mm.page_types import Kind
 from allocdump.kernel.mm.slab import Cache
 
 from ..samples import sites

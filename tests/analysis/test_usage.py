@@ -3,10 +3,12 @@
 
 import numpy as np
 
-from allocdump.analysis.usage import KernelCounters, Node, ProfilerCost, usage
-from allocdump.kernel.mm.attribution import Attribution, CacheUse, Tally
-from allocdump.kernel.mm.pages import Kind
+from allocdump.analysis.attribution import Attribution, CacheUse, Tally
+from allocdump.analysis.usage import Node, usage
+from allocdump.kernel.machine.memory_counters import MemoryCounters
+from allocdump.kernel.mm.page_types import Kind
 from allocdump.kernel.mm.slab import Cache
+from allocdump.kernel.tags.cost import ProfilerCost
 
 from ..samples import sites
 
@@ -53,7 +55,7 @@ def tree(found=None, counters=None, share=1.0):
     vmalloc = np.zeros(COUNT, np.int64)
     vmalloc[[2, 3]] = 4, 15
     return usage(
-        SITES, found or attribution(), vmalloc, counters or KernelCounters(),
+        SITES, found or attribution(), vmalloc, counters or MemoryCounters(),
         ProfilerCost(tags=280, counters=1000, page_ext_share=share),
     )  # fmt: skip
 
@@ -116,7 +118,7 @@ def test_early_page_extensions_are_among_pages_without_a_site():
 
 
 def test_counters_stand_beside_their_classes():
-    counters = KernelCounters(present=220, free=100, slab=4, stacks=4, vmalloc=19)
+    counters = MemoryCounters(present=220, free=100, slab=4, stacks=4, vmalloc=19)
     nodes = {path[-1]: n for path, n in flat(tree(counters=counters))}
     assert nodes["memory"].counter == 220 * 4096
     assert nodes["buddy allocator"].counter == nodes["buddy allocator"].bytes

@@ -10,7 +10,7 @@ import re
 import pytest
 
 from allocdump.analysis.diff import compare
-from allocdump.snapshot import open_snapshot
+from allocdump.session.snapshot import open_snapshot
 
 from ..dumpdata import CORES_WITH_TRUTH, core, name, run
 

@@ -132,7 +132,7 @@ def test_it_starts_with_little():
     done = shell("import sys; print(*sys.modules)")
     loaded = {m for m in done.stdout.split() if m.startswith(("allocdump.analysis", "tabulate"))}
     assert loaded == {"allocdump.analysis", "allocdump.analysis.report"}
-    assert "allocdump.kernel.mm.attribution" not in done.stdout.split()
+    assert "allocdump.analysis.attribution" not in done.stdout.split()
 
 
 def test_a_prompt_that_needs_no_terminal():

@@ -15,7 +15,7 @@ from allocdump.analysis.totals import object_totals, page_totals
 from allocdump.cli import cli
 from allocdump.kernel.machine.vmstat import VmStat
 from allocdump.kernel.mm import slab
-from allocdump.kernel.mm.pages import Kind
+from allocdump.kernel.mm.page_types import Kind
 
 from ..dumpdata import CORES_WITH_TRUTH, core, exclude, name, open_core, recorded, run
 
@@ -131,7 +131,7 @@ def test_pages_and_objects_sum_to_the_counters(path):
 def test_usage_accounts_for_every_page(path):
     dump = open_core(path)
     root = dump.usage()
-    stat = VmStat(dump.prog)
+    stat = VmStat(dump.kernel)
 
     def check(node):
         if node.children:
@@ -279,9 +279,8 @@ def test_without_the_list_of_slab_caches():
 
 def _sections(dump):
     from allocdump.kernel.mm.sections import sections
-    from allocdump.source.memory import Memory
 
-    return sections(Memory(dump.prog), dump._opened.vmcoreinfo)
+    return sections(dump.kernel)
 
 
 def test_a_stray_reference_is_shown_and_decoded():

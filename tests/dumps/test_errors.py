@@ -154,8 +154,8 @@ def test_reader_is_gone_before_the_output():
 
 def test_interrupt_is_quiet():
     code = (
-        "import allocdump.cli, allocdump.api, signal\n"
-        "allocdump.api.Dump.report = lambda self: signal.raise_signal(signal.SIGINT)\n"
+        "import allocdump.cli, allocdump.session, signal\n"
+        "allocdump.session.Session.report = lambda self: signal.raise_signal(signal.SIGINT)\n"
         "allocdump.cli.main()"
     )
     done = subprocess.run(
@@ -168,13 +168,13 @@ def test_interrupt_is_quiet():
 def test_without_the_mask_of_cpus():
     """Nothing can be summed up then: one sentence, not a traceback."""
     code = (
-        "import allocdump.cli, allocdump.api\n"
+        "import allocdump.cli, allocdump.session\n"
         "from tests.dumpdata import exclude\n"
-        "report = allocdump.api.Dump.report\n"
+        "report = allocdump.session.Session.report\n"
         "def damaged(self):\n"
         "    exclude(self.prog, self.prog.symbol('__cpu_possible_mask').address)\n"
         "    return report(self)\n"
-        "allocdump.api.Dump.report = damaged\n"
+        "allocdump.session.Session.report = damaged\n"
         "allocdump.cli.main()"
     )
     done = subprocess.run(
@@ -197,8 +197,8 @@ def test_notes_beyond_the_end_of_the_file(tmp_path):
 
 def test_a_bug_is_one_sentence():
     code = (
-        "import allocdump.cli, allocdump.api\n"
-        "allocdump.api.Dump.report = lambda self: 1 / 0\n"
+        "import allocdump.cli, allocdump.session\n"
+        "allocdump.session.Session.report = lambda self: 1 / 0\n"
         "allocdump.cli.main()"
     )
     done = subprocess.run(

@@ -21,9 +21,10 @@ from allocdump.analysis.paths import node_at
 from allocdump.analysis.reach import Verdict, reach
 from allocdump.graph import disguised as hidden
 from allocdump.graph import edges as graph_module
+from allocdump.graph.build import HeapBuilder
 from allocdump.graph.edges import read_graph
+from allocdump.kernel.mm.pagemap import PageMap
 from allocdump.kernel.mm.slab_free import Sheaves
-from allocdump.source.memory import Memory
 from tests.dumpdata import CORES_WITH_TRUTH, core, exclude, name, open_core, overwrite, run
 
 REACH = [core(f"{kernel}-reach") for kernel in ("6.12", "7.2", "7.3")]
@@ -249,7 +250,10 @@ RULES = {
 
 def lost_functions(dump):
     sites = dump.report().sites
-    found = reach(read_graph(Memory(dump.prog), dump._opened.vmcoreinfo, sites))
+    pagemap = PageMap(dump.kernel, sites.address)
+    builder = HeapBuilder(pagemap, graph_module.site_roles(sites))
+    pagemap.show(builder)
+    found = reach(read_graph(builder, sites))
     return Counter(sites.function[found.graph.nodes.site[found.verdict == Verdict.LOST]])
 
 

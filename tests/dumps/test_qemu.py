@@ -80,8 +80,8 @@ def test_a_guest_that_was_paused_stays_so(tmp_path):
 @pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL", "SIGSEGV", "SIGABRT"])
 def test_resumed_whatever_ends_the_reading(guest, how):
     code = (
-        "import allocdump.cli, allocdump.api, os, signal\n"
-        f"allocdump.api.Dump.report = lambda self: os.kill(os.getpid(), signal.{how})\n"
+        "import allocdump.cli, allocdump.session, os, signal\n"
+        f"allocdump.session.Session.report = lambda self: os.kill(os.getpid(), signal.{how})\n"
         "allocdump.cli.main()"
     )
     done = subprocess.run(
@@ -114,10 +114,10 @@ def test_resumed_before_a_reader_sees_the_output(guest):
 def test_slow_reading_is_said_before(guest):
     """Before anything is read, that is."""
     code = (
-        "import allocdump.cli, allocdump.api, os, pathlib\n"
+        "import allocdump.cli, allocdump.session, os, pathlib\n"
         "def forbidden(*_): raise PermissionError\n"
         "pathlib.Path.open = forbidden\n"
-        "allocdump.api.Dump.report = lambda self: os._exit(9)\n"
+        "allocdump.session.Session.report = lambda self: os._exit(9)\n"
         "allocdump.cli.main()"
     )
     done = subprocess.run(
@@ -151,13 +151,13 @@ def test_qemu_ends_while_it_is_opened(tmp_path, ends, pause):
 @pytest.mark.parametrize("pause", [[], ["--pause"]])
 def test_qemu_ends_while_it_is_read(tmp_path, pause):
     code = (
-        "import allocdump.cli, allocdump.api, os, signal, time\n"
-        "report = allocdump.api.Dump._read_report\n"
+        "import allocdump.cli, allocdump.session, os, signal, time\n"
+        "report = allocdump.session.Session._read_report\n"
         "def ends(self):\n"
         "    os.kill(int(os.environ['QEMU']), signal.SIGKILL)\n"
         "    time.sleep(0.2)\n"
         "    return report(self)\n"
-        "allocdump.api.Dump._read_report = ends\n"
+        "allocdump.session.Session._read_report = ends\n"
         "allocdump.cli.main()"
     )
     with fake_qemu(tmp_path, QUIET) as guest:

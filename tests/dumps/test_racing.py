@@ -6,9 +6,9 @@ import pytest
 
 import allocdump
 from allocdump.analysis.audit import Cause
-from allocdump.kernel.mm.pages import FrameReader, Kind
+from allocdump.kernel.mm.page_types import Kind
+from allocdump.kernel.mm.pages import FrameReader
 from allocdump.kernel.tags.references import SiteIndex
-from allocdump.source.memory import Memory
 
 from ..dumpdata import core, overwrite
 
@@ -20,7 +20,7 @@ def dump():
 
 def reader(dump):
     addresses = dump.report().sites.address
-    return FrameReader(Memory(dump.prog), dump._opened.vmcoreinfo, SiteIndex(addresses))
+    return FrameReader(dump.kernel, SiteIndex(addresses))
 
 
 def test_a_free_page_that_was_just_handed_out(dump):
@@ -56,7 +56,7 @@ def test_a_compound_page_that_is_being_put_together(dump):
 
 def test_audit_of_a_site_that_moved(dump, monkeypatch):
     """Freed after the counters were read, before the objects were."""
-    dump._opened.state = "running"
+    dump.kernel.state = "running"
     sites = dump.report().sites
     row = int(np.flatnonzero((sites.file == "labmod.c") & (sites.line == 73))[0])
     assert not dump.report().moved.any()

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allocdump.kernel.mm.attribution import attribute
-from allocdump.kernel.mm.slab_free import free_but_in_slabs_use, sheaves
-from allocdump.source.memory import Memory
+from allocdump.analysis.attribution import Attributor
+from allocdump.kernel.mm.pagemap import PageMap
 
 from .. import dumpdata
 
@@ -38,10 +37,11 @@ def test_objects_in_use_are_what_slabinfo_says(core):
     Linux 6.19) or in a sheaf.
     """
     opened = dumpdata.open_core(core)
-    memory = Memory(opened.prog)
-    found = attribute(memory, opened._opened.vmcoreinfo, np.zeros(0, np.uint64))
-    hidden = free_but_in_slabs_use(memory, found.caches, sheaves(memory, found.caches))
-    active = found.slab.in_use + hidden
+    pagemap = PageMap(opened.kernel, np.zeros(0, np.uint64))
+    attributor = Attributor(pagemap)
+    pagemap.show(attributor)
+    found = attributor.result()
+    active = found.slab.in_use + pagemap.free_in_use
     truth = slabinfo(core)
     rows = [i for i, cache in enumerate(found.caches) if cache.name in truth]
     assert len(rows) > 0.9 * len(truth) > 50

@@ -14,7 +14,6 @@ from allocdump.kernel.machine.tasks import tasks
 from allocdump.kernel.machine.tmpfs import tmpfs_mounts
 from allocdump.kernel.machine.vmstat import VmStat
 from allocdump.kernel.machine.zones import zone_states
-from allocdump.source.memory import Memory
 
 from ..dumpdata import CORES, core, made, name, open_core
 
@@ -51,7 +50,7 @@ def zoneinfo(path):
 
 @readable
 def test_zones_against_zoneinfo(path):
-    states, problems = zone_states(open_core(path).prog)
+    states, problems = zone_states(open_core(path).kernel)
     told = zoneinfo(path)
     assert not problems
     assert {(z.node, z.name) for z in states} == set(told)
@@ -70,10 +69,10 @@ def test_zones_against_zoneinfo(path):
 @readable
 def test_free_blocks_are_the_free_pages(path):
     """Two ways through the same dump: the buddy allocator's lists, and the counters."""
-    states, _ = zone_states(open_core(path).prog)
+    states, _ = zone_states(open_core(path).kernel)
     for zone in states:
         assert sum(n << order for order, n in enumerate(zone.free_blocks)) == zone.free
-    assert sum(z.free for z in states) == VmStat(open_core(path).prog).zone("NR_FREE_PAGES")
+    assert sum(z.free for z in states) == VmStat(open_core(path).kernel).zone("NR_FREE_PAGES")
     text = beside(path, "buddyinfo")
     for zone in states:
         blocks = re.search(rf"Node {zone.node}, zone +{zone.name} +(.*)", text)[1].split()
@@ -81,7 +80,7 @@ def test_free_blocks_are_the_free_pages(path):
 
 
 def test_blocks_of_an_order():
-    states, _ = zone_states(open_core(MEMCG).prog)
+    states, _ = zone_states(open_core(MEMCG).kernel)
     told = re.search(r"zone +DMA32 +(.*)", beside(MEMCG, "buddyinfo"))[1].split()
     assert abs(states[0].blocks_of(10) - int(told[10])) <= 8
     assert states[0].blocks_of(0) == sum(states[0].free_blocks)
@@ -102,7 +101,7 @@ def task_table(path):
 
 @pytest.mark.parametrize("path", [core("6.12-oom"), USER, MEMCG], ids=name)
 def test_tasks_against_the_table_of_the_oom_killer(path):
-    found = tasks(Memory(open_core(path).prog))
+    found = tasks(open_core(path).kernel)
     assert not found.problems
     by_pid = {task.pid: task for task in found.tasks}
     for pid, (numbers, comm) in task_table(path).items():
@@ -125,7 +124,7 @@ def test_tasks_against_proc(path):
     ):
         status.setdefault(int(pid), {})[key] = value
     users = {pid: s for pid, s in status.items() if "RssAnon" in s}
-    found = {task.pid: task for task in tasks(Memory(open_core(path).prog)).tasks}
+    found = {task.pid: task for task in tasks(open_core(path).kernel).tasks}
     assert set(users) <= set(found)
     for pid, told in users.items():
         assert found[pid].comm == told["Name"]
@@ -138,13 +137,13 @@ def test_tasks_against_proc(path):
 
 
 def test_quiet_machines_have_two_tasks():
-    found = tasks(Memory(open_core(core("7.3-tiny")).prog))
+    found = tasks(open_core(core("7.3-tiny")).kernel)
     assert sorted(task.comm for task in found.tasks) == ["init", "sh"]
     assert all(task.cgroup == "/" and task.rss > 0 for task in found.tasks)
 
 
 def test_tasks_of_a_damaged_dump_are_counted():
-    found = tasks(Memory(open_core(DAMAGED).prog))
+    found = tasks(open_core(DAMAGED).kernel)
     assert "the list of tasks is damaged" in found.problems[0]
     assert re.fullmatch(r"\d tasks are unreadable", found.problems[1])
 
@@ -214,7 +213,7 @@ def test_tmpfs_holds_all_shared_memory(path):
     """Files one by one against the kernel's counter."""
     found = tmpfs_mounts(open_core(path).prog)
     assert not found.problems
-    shmem = VmStat(open_core(path).prog).node("NR_SHMEM")
+    shmem = VmStat(open_core(path).kernel).node("NR_SHMEM")
     assert sum(mount.bytes for mount in found.mounts) == shmem * 4096
 
 

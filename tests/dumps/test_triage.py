@@ -217,7 +217,7 @@ def test_without_a_profile():
     assert page["died"]["facts"]["profiling"]["text"] == "never"
     assert {t["comm"] for t in page["holders"]["tasks"]} == {"init", "sh"}
     kinds = {row["name"]: row["bytes"] for row in page["memory"]["usage"]}
-    shmem = VmStat(open_core(never).prog).node("NR_SHMEM")
+    shmem = VmStat(open_core(never).kernel).node("NR_SHMEM")
     assert kinds["shared memory and tmpfs"] == shmem * 4096
     assert kinds["memory"] == sum(zone["present"] for zone in page["memory"]["zones"])
     done = run("triage", never)

@@ -19,7 +19,6 @@ from drgn import offsetof
 import allocdump
 from allocdump.cli import cli, watch
 from allocdump.kernel.tags import sampler
-from allocdump.kernel.tags.counters import per_cpu_offsets
 
 from ..dumpdata import core, overwrite, run
 from ..fakeqemu import fake_qemu
@@ -32,10 +31,10 @@ class Living:
 
     def __init__(self):
         self.dump = allocdump.open(QUIET, debug_info="btf")
-        self.dump._opened.state = "running"
+        self.dump.kernel.state = "running"
         self.sites = self.dump.sampler().sample()
         prog = self.dump.prog
-        self.offset = int(per_cpu_offsets(prog)[0])
+        self.offset = self.dump.first_cpu_offset
         self.place = offsetof(prog.type("struct alloc_tag"), "counters")
 
     def write(self, address, word):

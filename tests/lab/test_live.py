@@ -304,8 +304,8 @@ def test_watch_sees_modules_come_and_go(guest):
 
 def test_runs_on_after_a_kill(guest):
     code = (
-        "import allocdump.cli, allocdump.api, os, signal\n"
-        "allocdump.api.Dump.report = lambda self: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "import allocdump.cli, allocdump.session, os, signal\n"
+        "allocdump.session.Session.report = lambda self: os.kill(os.getpid(), signal.SIGKILL)\n"
         "allocdump.cli.main()"
     )
     done = subprocess.run([sys.executable, "-c", code, "report", "--qemu", guest.qmp, "--pause"])

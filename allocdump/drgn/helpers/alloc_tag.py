@@ -41,10 +41,10 @@ from drgn.helpers.linux.percpu import per_cpu_ptr
 from drgn.helpers.linux.slab import find_containing_slab_cache
 
 from ...analysis.report import Pattern
+from ...kernel.layouts import static_key
 from ...kernel.machine.modules import loaded_modules
 from ...kernel.mm.percpu import MIN_ALLOC, chunks, pointer_base
 from ...kernel.tags.codetag import TagRange, read_tags, tag_ranges
-from ...kernel.tags.profiling import static_key
 from ...kernel.tags.sites import UNKNOWN, named_sites
 from ...kernel.tags.unloaded import is_name
 from ...source.memory import Memory

@@ -21,6 +21,7 @@ from drgn import Object, Program
 from drgn.helpers.common.prog import takes_program_or_default
 
 from ...arrays import Column, Columns
+from ...kernel.kernel import Kernel
 from ...kernel.machine.log import kernel_log
 from ...kernel.mm.pages import FrameReader
 from ...kernel.mm.percpu import PerCpuReader
@@ -29,7 +30,7 @@ from ...kernel.mm.vmalloc import vm_areas
 from ...kernel.tags.profile import read_profile
 from ...kernel.tags.references import CODETAG_EMPTY, SiteIndex
 from ...kernel.tags.sites import Sites
-from ...source.memory import U64, Memory
+from ...source.memory import U64
 
 __all__ = (
     "PageAllocTags",
@@ -64,7 +65,7 @@ def alloc_tag_arrays(prog: Program) -> Sites:
 
     :return: Names, lines and counters in columns.
     """
-    return read_profile(prog, kernel_log(prog).unload_messages()).sites
+    return read_profile(Kernel.of_program(prog), kernel_log(prog).unload_messages()).sites
 
 
 @dataclass
@@ -127,7 +128,7 @@ def slab_alloc_tag_arrays(slab_cache: Object) -> SlabAllocTags:
     """
     prog = slab_cache.prog_
     frames = _frames(prog)
-    slabs = SlabReader(frames.memory, frames.index)
+    slabs = SlabReader(frames.kernel, frames.index)
     caches = [cache.address for cache in slabs.caches]
     wanted = caches.index(slab_cache.value_()) if slab_cache.value_() in caches else -1
 
@@ -165,7 +166,7 @@ def percpu_alloc_tag_arrays(prog: Program) -> PercpuAllocTags:
 
     :return: Pointers, sizes and tags in columns.
     """
-    reader = PerCpuReader(Memory(prog), _no_sites())
+    reader = PerCpuReader(Kernel.of_program(prog), _no_sites())
 
     def batches() -> Iterable[tuple[U64, Int, U64]]:
         for chunk in reader:
@@ -213,8 +214,7 @@ def _no_sites() -> SiteIndex:
 
 
 def _frames(prog: Program) -> FrameReader:
-    vmcoreinfo = prog["VMCOREINFO"].string_().decode("utf-8", "replace")
-    return FrameReader(Memory(prog), vmcoreinfo, _no_sites())
+    return FrameReader(Kernel.of_program(prog), _no_sites())
 
 
 def _joined(batches: Iterable[tuple[Column, ...]], dtypes: tuple[type, ...]) -> list[Column]:

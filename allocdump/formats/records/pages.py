@@ -9,7 +9,8 @@ import numpy as np
 
 from ...analysis.totals import page_totals
 from ...kernel.mm.allocations import PageBatch, Zone
-from ...kernel.mm.pages import PAGE_SHIFT, Kind
+from ...kernel.mm.page_types import Kind
+from ...kernel.mm.pages import PAGE_SHIFT
 from ...kernel.tags.sites import Sites
 from .json_text import Record
 from .site import SITE_FIELDS, site_record

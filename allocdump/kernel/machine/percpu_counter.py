@@ -11,25 +11,26 @@ import numpy.typing as npt
 from drgn import offsetof
 
 from ...source.memory import U64, Memory
-from ..tags.counters import per_cpu_offsets
+from ..kernel import Kernel
 
 Int = npt.NDArray[np.int64]
 
 
-def sum_percpu_counters(memory: Memory, addresses: U64) -> Int:
+def sum_percpu_counters(kernel: Kernel, addresses: U64) -> Int:
     """Sums over all possible CPUs; what cannot be read counts nothing.
 
     :param addresses: of ``struct percpu_counter``, shape (n,)
     :return: shape (n,)
     """
-    type_ = memory.prog.type("struct percpu_counter")
+    memory = kernel.memory
+    type_ = kernel.prog.type("struct percpu_counter")
     count, _ = memory.words(addresses + np.uint64(offsetof(type_, "count")))
     total = count.view(np.int64).copy()
     if not type_.has_member("counters"):
         return total  # without SMP
     pointers, _ = memory.words(addresses + np.uint64(offsetof(type_, "counters")))
     live = pointers != 0
-    for offset in per_cpu_offsets(memory.prog):
+    for offset in kernel.cpus.offsets:
         total[live] += _s32(memory, pointers[live] + offset)
     return total
 

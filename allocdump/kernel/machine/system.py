@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from drgn import Program
-
 from ...text import printable
+from ..kernel import Kernel
 from ..walk import ReadErrors
 
 
@@ -25,22 +23,17 @@ class System:
     """None if it did not crash, or VMCOREINFO does not say."""
 
 
-def system(prog: Program, vmcoreinfo: str) -> System:
+def system(kernel: Kernel) -> System:
     """Read ``init_uts_ns`` and VMCOREINFO; what is unreadable is empty."""
-
-    def vmcoreinfo_value(key: str) -> str:
-        found = re.search(rf"^{key}=(.*)$", vmcoreinfo, re.MULTILINE)
-        return printable(found[1].encode()) if found else ""
-
     names = {"version": "", "machine": "", "nodename": ""}
     try:
-        uts = prog["init_uts_ns"].name.read_()
+        uts = kernel.prog["init_uts_ns"].name.read_()
         names = {key: printable(uts.member_(key).string_()) for key in names}
     except ReadErrors:
         pass
-    seconds = vmcoreinfo_value("CRASHTIME")
+    seconds = kernel.vmcoreinfo.text("CRASHTIME")
     return System(
-        release=vmcoreinfo_value("OSRELEASE"),
+        release=kernel.vmcoreinfo.text("OSRELEASE"),
         version=names["version"],
         machine=names["machine"],
         hostname=names["nodename"],

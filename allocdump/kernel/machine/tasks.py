@@ -17,8 +17,9 @@ from drgn.helpers.linux.cgroup import cgroup_path
 from drgn.helpers.linux.list import list_for_each_entry
 from drgn.helpers.linux.pid import for_each_pid, pid_task
 
-from ...source.memory import U64, Memory
+from ...source.memory import U64
 from ...text import printable
+from ..kernel import Kernel
 from ..walk import ReadErrors
 from .percpu_counter import sum_percpu_counters
 
@@ -70,13 +71,13 @@ class _Found:
     cgroup: str
 
 
-def tasks(memory: Memory) -> Tasks:
+def tasks(kernel: Kernel) -> Tasks:
     """Read all processes; where their list is damaged, by their pids."""
     out = Tasks()
     found: list[_Found] = []
     paths: dict[int, str] = {}
     lost = 0
-    for leader in _leaders(memory.prog, out.problems):
+    for leader in _leaders(kernel.prog, out.problems):
         try:
             process = _process(leader, paths)
         except ReadErrors:
@@ -87,7 +88,7 @@ def tasks(memory: Memory) -> Tasks:
     if lost:
         out.problems.append(f"{lost:,} tasks are unreadable")
     try:
-        counters = _rss(memory, np.array([p.mm for p in found], np.uint64))
+        counters = _rss(kernel, np.array([p.mm for p in found], np.uint64))
     except ReadErrors as e:
         out.problems.append(f"the memory of tasks is unreadable: {e}")
         return out
@@ -164,14 +165,14 @@ def _cgroup(task: Object, paths: dict[int, str]) -> str:
         return ""
 
 
-def _rss(memory: Memory, mm: U64) -> list[list[int]]:
+def _rss(kernel: Kernel, mm: U64) -> list[list[int]]:
     """File, anonymous and shared memory and swap of each mm, in bytes."""
-    prog = memory.prog
+    prog = kernel.prog
     start = offsetof(prog.type("struct mm_struct"), "rss_stat")
     step = sizeof(prog.type("struct percpu_counter"))
     offsets = [start + step * prog.constant(name).value_() for name in _COUNTERS]
     addresses = mm[:, None] + np.array(offsets, np.uint64)
-    pages = sum_percpu_counters(memory, addresses.ravel()).reshape(addresses.shape)
+    pages = sum_percpu_counters(kernel, addresses.ravel()).reshape(addresses.shape)
     # percpu_counter_sum_positive()
     sizes: list[list[int]] = (np.maximum(pages, 0) * _PAGE).tolist()
     return sizes

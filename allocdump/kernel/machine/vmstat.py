@@ -9,25 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from drgn import Object, Program
+from drgn import Object
 
-from ...source.memory import Memory
+from ..kernel import Kernel
 from ..mm.page_lists import for_each_zone
-from ..tags.counters import per_cpu_offsets
 from ..walk import ReadErrors
 
 
 class VmStat:
     """Sums over all zones and nodes; None for what this kernel lacks or the dump lost."""
 
-    def __init__(self, prog: Program) -> None:
-        self.prog = prog
-        self._memory = Memory(prog)
+    def __init__(self, kernel: Kernel) -> None:
+        self.prog = prog = kernel.prog
         try:
             self._zones = list(for_each_zone(prog))
         except ReadErrors:
             self._zones = []
-        self._offsets = per_cpu_offsets(prog)
+        self._offsets = kernel.cpus.offsets
 
     def zone(self, item: str) -> int | None:
         """A ``zone_stat_item``: ``NR_FREE_PAGES`` ..."""

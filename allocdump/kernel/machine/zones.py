@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from drgn import Object, Program
+from drgn import Object
 
 from ...text import printable
+from ..kernel import Kernel
 from ..mm.page_lists import for_each_zone
 from ..walk import ReadErrors
 from .vmstat import VmStat
@@ -45,12 +46,12 @@ class ZoneState:
         return sum(self.free_blocks[order:])
 
 
-def zone_states(prog: Program) -> tuple[list[ZoneState], list[str]]:
+def zone_states(kernel: Kernel) -> tuple[list[ZoneState], list[str]]:
     """All populated zones, and sentences on what was unreadable."""
     found: list[ZoneState] = []
     try:
-        stat = VmStat(prog)
-        for zone in for_each_zone(prog):
+        stat = VmStat(kernel)
+        for zone in for_each_zone(kernel.prog):
             found.append(_state(zone, stat))
     except ReadErrors as e:
         return found, [f"zones are unreadable: {e}"]

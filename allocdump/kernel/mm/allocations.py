@@ -11,15 +11,13 @@ import numpy.typing as npt
 from drgn import Program
 
 from ...arrays import Batches, Columns
-from ...source.memory import U64, Memory
+from ...source.memory import U64
 from ...text import printable
-from ..tags.references import NONE, Rows, SiteIndex
+from ..tags.references import NONE, Rows
 from ..walk import ReadErrors, walk
-from .attribution import Progress, loose_tails
 from .page_lists import for_each_zone
-from .pages import PAGE_SHIFT, FrameReader, Frames
-from .percpu import PerCpuReader
-from .slab import SlabReader
+from .pagemap import PageMap, Part, Progress
+from .pages import PAGE_SHIFT
 from .vmalloc import VmArea, vm_areas
 
 Int = npt.NDArray[np.int64]
@@ -69,27 +67,20 @@ class PageBatch(Columns):
     """A :class:`kernel.frames.Kind`."""
 
 
-def page_batches(
-    memory: Memory,
-    vmcoreinfo: str,
-    addresses: U64,
-    direct_map: int,
-    progress: Progress | None = None,
-) -> Iterator[PageBatch]:
+def page_batches(pagemap: PageMap, progress: Progress | None = None) -> Iterator[PageBatch]:
     """All tagged allocations of pages, a section at a time, ascending."""
-    reader = FrameReader(memory, vmcoreinfo, SiteIndex(addresses))
-    total = sum(s.pages for s in reader.sections)
     done = 0
-    for frames in reader:
-        yield _pages(frames, direct_map)
-        done += frames.section.pages
+    for part in pagemap:
+        yield _pages(part, pagemap.kernel.direct_map)
+        done += part.frames.section.pages
         if progress:
-            progress(done + reader.free_pages, total)
+            progress(done + pagemap.frames.free_pages, pagemap.pages)
 
 
-def _pages(frames: Frames, direct_map: int) -> PageBatch:
+def _pages(part: Part, direct_map: int) -> PageBatch:
+    frames = part.frames
     starts = np.flatnonzero(frames.is_head & ~frames.is_free & (frames.site != NONE))
-    _, first = loose_tails(frames)
+    _, first = part.loose_tails
     tails = np.bincount(first, minlength=len(frames.head))[starts]
     pfn = frames.section.pfn + starts.astype(np.int64)
     return PageBatch(
@@ -120,33 +111,37 @@ class ObjectBatch(Columns):
 class ObjectReader(Batches[ObjectBatch]):
     """Iterates over allocated slab objects, then per-CPU objects, that have a reference."""
 
-    def __init__(self, memory: Memory, vmcoreinfo: str, addresses: U64) -> None:
+    def __init__(self, pagemap: PageMap) -> None:
         super().__init__(lambda: self.batches(None))
-        index = SiteIndex(addresses)
-        self.frames = FrameReader(memory, vmcoreinfo, index)
-        self.slabs = SlabReader(memory, index)
-        self.percpu = PerCpuReader(memory, index)
-        self.caches = self.slabs.caches
+        self.pagemap = pagemap
+        self.caches = pagemap.caches
         self._object_sizes = np.array([c.object_size for c in self.caches], np.int64)
 
     def batches(self, progress: Progress | None) -> Iterator[ObjectBatch]:
-        total = sum(s.pages for s in self.frames.sections)
+        """All objects, in batches."""
         done = 0
-        for frames in self.frames:
-            slabs = self.slabs.slabs(frames)
-            for objects in self.slabs.objects(slabs):
-                cache = slabs.cache[objects.slab]
-                yield ObjectBatch(
-                    objects.address,
-                    self.slabs.sizes[cache],
-                    self._object_sizes[cache],
-                    cache,
-                    objects.site,
-                ).take(objects.site != NONE)
-            done += frames.section.pages
+        for part in self.pagemap:
+            yield from self.of_slabs(part)
+            done += part.frames.section.pages
             if progress:
-                progress(done + self.frames.free_pages, total)
-        for chunk in self.percpu:
+                progress(done + self.pagemap.frames.free_pages, self.pagemap.pages)
+        yield from self.of_percpu()
+
+    def of_slabs(self, part: Part) -> Iterator[ObjectBatch]:
+        """The slab objects of one part."""
+        for objects in part.objects():
+            cache = part.slabs.cache[objects.slab]
+            yield ObjectBatch(
+                objects.address,
+                self.pagemap.slabs.sizes[cache],
+                self._object_sizes[cache],
+                cache,
+                objects.site,
+            ).take(objects.site != NONE)
+
+    def of_percpu(self) -> Iterator[ObjectBatch]:
+        """The per-CPU objects."""
+        for chunk in self.pagemap.percpu_chunks:
             none = np.full(len(chunk.size), -1, np.int32)
             batch = ObjectBatch(chunk.pointer, chunk.size, chunk.size, none, chunk.site)
             yield batch.take(chunk.site != NONE)
@@ -163,14 +158,15 @@ class VmallocUse:
     """Function that asked for the area."""
 
 
-def vmalloc_uses(memory: Memory, vmcoreinfo: str, addresses: U64) -> Iterator[VmallocUse]:
+def vmalloc_uses(pagemap: PageMap) -> Iterator[VmallocUse]:
     """All vmalloc areas; a damaged tree ends early."""
-    prog = memory.prog
-    reader = FrameReader(memory, vmcoreinfo, SiteIndex(addresses))
+    prog, memory = pagemap.kernel.prog, pagemap.kernel.memory
     areas, _ = walk(prog, lambda: vm_areas(prog))
     with_pages = [a for a in areas if a.page_array and a.pages]
     first, _ = memory.words(np.array([a.page_array for a in with_pages], np.uint64))
-    sites = dict(zip((a.start for a in with_pages), reader.sites_of(first).tolist(), strict=True))
+    sites = dict(
+        zip((a.start for a in with_pages), pagemap.frames.sites_of(first).tolist(), strict=True)
+    )
     for area in areas:
         yield VmallocUse(area, sites.get(area.start, NONE), symbol(prog, area.caller))
 

@@ -31,6 +31,31 @@ class Span:
 
 
 SYSTEM_RAM = "System RAM"
+NO_MEMORY = "no memory"
+
+
+@dataclass(frozen=True)
+class BootMemory:
+    """What boot made of page frames: spans with labels, inner ones after outer ones."""
+
+    labels: list[str]
+    """All labels; the first is for what is no memory."""
+    spans: list[Span]
+    problems: list[str]
+
+
+def boot_memory(prog: Program, sections: list[Section], page_size: int) -> BootMemory:
+    """Labels of page frames; all are RAM where the kernel's tree of resources is unreadable.
+
+    :param page_size: bytes of a ``struct page``
+    """
+    try:
+        spans = memory_map(prog) + memmap_spans(prog, sections, page_size)
+    except ReadErrors as e:
+        problem = f"what boot made of memory (iomem_resource) is unreadable: {e}"
+        return BootMemory([NO_MEMORY, SYSTEM_RAM], [Span(0, 1 << 52, SYSTEM_RAM)], [problem])
+    labels = list(dict.fromkeys([NO_MEMORY, SYSTEM_RAM, *(s.label for s in spans)]))
+    return BootMemory(labels, spans, [])
 
 
 def memory_map(prog: Program) -> list[Span]:

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from drgn import FaultError, Object, Program, offsetof, sizeof
 
-from ...source.memory import U64, Memory
-from ..tags.counters import per_cpu_offsets
+from ...source.memory import U64
+from ..kernel import Kernel
 
 _MIGRATE_PCPTYPES = 3
 _PAGE_ALLOC_COSTLY_ORDER = 3
@@ -40,7 +40,7 @@ def for_each_zone(prog: Program) -> Iterator[Object]:
 
 
 def pcp_blocks(
-    memory: Memory, pfn_of: Callable[[U64], npt.NDArray[np.int64]]
+    kernel: Kernel, pfn_of: Callable[[U64], npt.NDArray[np.int64]]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
     """Free blocks on all per-CPU lists: page frame numbers and orders.
 
@@ -49,12 +49,12 @@ def pcp_blocks(
 
     :param pfn_of: page frame numbers of struct pages, -1 for what is none
     """
-    prog = memory.prog
+    prog, memory = kernel.prog, kernel.memory
     type_ = prog.type("struct per_cpu_pages")
     lists = type_.member("lists")
     count = lists.type.length or 0
     order_of = np.array([_order(prog, i) for i in range(count)], np.uint8)
-    offsets = per_cpu_offsets(prog)
+    offsets = kernel.cpus.offsets
     try:
         pagesets = [zone.per_cpu_pageset.value_() for zone in for_each_zone(prog)]
     except (FaultError, LookupError):

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from drgn import Program, sizeof
+from drgn import sizeof
 
 from ...source.dtypes import dtype_of
-from ...source.memory import U64, Bool, Memory, each_whole
+from ...source.memory import U64, Bool, each_whole
+from ..kernel import Kernel
+from ..layouts import PageFlags, PageReferences
 from ..tags.references import PageFlagRefs, Rows, SiteIndex, page_flag_refs
 from .page_lists import pcp_blocks
+from .page_types import Kind, PageTypeReader
 from .sections import Section, sections
 
 PAGE_SHIFT = 12
@@ -28,33 +30,6 @@ _WINDOW = 1024
 MAX_PAGE_ORDER is 10."""
 _MAX_ORDER = 40
 """Higher ones are damage."""
-
-
-class Kind(IntEnum):
-    """What a page frame is used for, as its struct page tells."""
-
-    IN_USE = 0
-    """Allocated, and nothing more special than that."""
-    FREE = 1
-    """In the buddy allocator."""
-    FREE_PCP = 2
-    """On a per-CPU free list."""
-    RESERVED = 3
-    """PG_reserved: kept from the allocator since boot, or no memory at all."""
-    SLAB = 4
-    PAGE_TABLE = 5
-    HUGETLB = 6
-    ANONYMOUS = 7
-    CACHE = 8
-    """Page cache of files."""
-    SHMEM = 9
-    """Page cache of tmpfs and shared memory."""
-    OFFLINE = 10
-    """Given back to the hypervisor (balloon), or not accepted yet."""
-    UNREADABLE = 11
-    """Its struct page is not in the dump."""
-    LARGE_KMALLOC = 12
-    """kmalloc() of more than two pages, marked as such since Linux 6.15."""
 
 
 @dataclass
@@ -98,24 +73,26 @@ class FrameReader:
     :raises LookupError: if the kernel's types lack what this needs
     """
 
-    def __init__(self, memory: Memory, vmcoreinfo: str, index: SiteIndex) -> None:
-        prog = memory.prog
-        self.memory = memory
+    def __init__(self, kernel: Kernel, index: SiteIndex) -> None:
+        prog = kernel.prog
+        self.kernel, self.memory = kernel, kernel.memory
         self.index = index
         self.free_pages = 0
-        self.sections = sections(memory, vmcoreinfo)
+        self.sections = sections(kernel)
         self.page_size = sizeof(prog.type("struct page"))
-        self.dtype = page_dtype(prog)
+        self.dtype = page_dtype(kernel)
         assert self.dtype.fields
         self._flags_offset = self.dtype.fields["flags"][1]
-        self.types = _page_types(prog)
-        self.flag_refs: PageFlagRefs | None = page_flag_refs(prog)
+        self.types = PageTypeReader(kernel)
+        self.flag_refs: PageFlagRefs | None = page_flag_refs(kernel)
         self._flag = {
             name: np.uint64(1 << prog.constant("PG_" + name).value_())
             for name in ("head", "reserved", "swapbacked", "lru")
         }
         self._ext_size = self._ext_offset = 0
-        if self.flag_refs is None and any(s.page_ext for s in self.sections):
+        if kernel.layouts[PageReferences] is PageReferences.PAGE_EXT and any(
+            s.page_ext for s in self.sections
+        ):
             self._ext_size = prog["page_ext_size"].value_()
             self._ext_offset = prog["page_alloc_tagging_ops"].offset.value_()
 
@@ -146,17 +123,16 @@ class FrameReader:
         fields = self.dtype.fields
         assert fields
         place = fields["page_type"][1]
-        # The top byte of page_type, and the 64-bit word that it is in.
-        word, shift = np.uint64(place // 8 * 8), np.uint64(place % 8 * 8 + 24)
+        # The 64-bit word that page_type is in.
+        word, shift = np.uint64(place // 8 * 8), np.uint64(place % 8 * 8)
         private = np.uint64(fields["private"][1])
-        kinds = [value for value, kind in self.types.items() if kind == Kind.FREE]
         whole = _WINDOW.bit_length() - 1
         for section in self.sections:
             windows = section.pages // _WINDOW
             step = _WINDOW * self.page_size
             heads = np.uint64(section.memmap) + np.arange(windows, dtype=np.uint64) * step
             types, _ = self.memory.words(heads + word)
-            free = np.isin(types >> shift & np.uint64(0xFF), kinds)
+            free = self.types.kinds((types >> shift).astype(np.uint32)) == Kind.FREE
             if free.any():
                 free[free] = self.memory.words(heads[free] + private)[0] == whole
             self.free_pages += int(np.count_nonzero(free)) * _WINDOW
@@ -187,7 +163,7 @@ class FrameReader:
     @cached_property
     def _pcp(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
         """Free blocks on per-CPU lists, ascending."""
-        pfn, order = pcp_blocks(self.memory, self.pfn_of)
+        pfn, order = pcp_blocks(self.kernel, self.pfn_of)
         # A damaged list could lead to the same page twice.
         pfn, first = np.unique(pfn, return_index=True)
         return pfn, order[first]
@@ -213,9 +189,7 @@ class FrameReader:
         raw: npt.NDArray[np.void] = data.view(self.dtype)
         readable = each_whole(ok, self.page_size)
         refs = self.references(section, raw["flags"])
-        kind = np.full(section.pages, Kind.IN_USE, np.uint8)
-        for value, kind_of_type in self.types.items():
-            kind[raw["page_type"] >> np.uint32(24) == value] = kind_of_type
+        kind = self.types.kinds(raw["page_type"])
         pcp_pfn, pcp_order = self._pcp
         first, last = np.searchsorted(pcp_pfn, (section.pfn, section.pfn + section.pages))
         pcp, pcp_order = pcp_pfn[first:last] - section.pfn, pcp_order[first:last]
@@ -315,11 +289,41 @@ def _extents(order: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int32], Bool]
     return np.where(tail, owner, index).astype(np.int32), tail
 
 
-def page_dtype(prog: Program) -> np.dtype[np.void]:
+def loose_tails(frames: Frames) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Tails of higher-order allocations that are not compound.
+
+    Nothing stores the order of such an allocation. Its first page carries the reference;
+    the others look like nothing: no reference, no type, reference count zero, and on no
+    free list. The first page's alignment and what follows it tell the order: the largest
+    that both allow.
+
+    :return: indexes of the tails, and for each that of the first page
+    """
+    loose = frames.loose & (frames.raw["refcount"] == 0)
+    count = len(loose)
+    # The first page that is not loose, from each page on.
+    index = np.arange(count)
+    stop = np.minimum.accumulate(np.where(loose, count, index)[::-1])[::-1]
+    starts = np.flatnonzero(
+        (frames.site >= 0) & (frames.kind == Kind.IN_USE) & (frames.order == 0) & ~loose
+    )
+    starts = starts[(starts + 1 < count)]
+    starts = starts[(frames.head[starts] == starts) & loose[starts + 1]]
+    room = stop[starts + 1] - starts
+    pfn = frames.section.pfn + starts
+    aligned = np.where(pfn == 0, 1 << 20, pfn & -pfn)
+    order = np.minimum(np.log2(room), np.log2(aligned)).astype(np.int64)
+    lengths = (1 << order) - 1
+    first = np.repeat(starts, lengths)
+    tails = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return tails, first
+
+
+def page_dtype(kernel: Kernel) -> np.dtype[np.void]:
     """dtype of ``struct page`` with what allocdump reads of it."""
-    type_ = prog.type("struct page")
+    type_ = kernel.prog.type("struct page")
     members = {
-        "flags": "flags",
+        "flags": "flags.f" if kernel.layouts[PageFlags] is PageFlags.MEMDESC else "flags",
         "page_type": "page_type",
         "refcount": "_refcount.counter",
         "mapping": "mapping",
@@ -327,28 +331,4 @@ def page_dtype(prog: Program) -> np.dtype[np.void]:
     }
     if type_.has_member("memcg_data"):
         members["memcg_data"] = "memcg_data"
-    try:
-        return dtype_of(type_, members)
-    except LookupError:
-        # memdesc_flags_t since Linux 6.18
-        return dtype_of(type_, members | {"flags": "flags.f"})
-
-
-def _page_types(prog: Program) -> dict[int, Kind]:
-    """Page types (since Linux 6.12: the top byte of page_type)."""
-    known = {
-        "PGTY_buddy": Kind.FREE,
-        "PGTY_slab": Kind.SLAB,
-        "PGTY_table": Kind.PAGE_TABLE,
-        "PGTY_large_kmalloc": Kind.LARGE_KMALLOC,
-        "PGTY_hugetlb": Kind.HUGETLB,
-        "PGTY_offline": Kind.OFFLINE,
-        "PGTY_unaccepted": Kind.OFFLINE,
-    }
-    out = {}
-    for name, kind in known.items():
-        try:
-            out[prog.constant(name).value_()] = kind
-        except LookupError:
-            continue
-    return out
+    return dtype_of(type_, members)

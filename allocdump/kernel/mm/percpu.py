@@ -14,8 +14,8 @@ import numpy.typing as npt
 from drgn import Object, Program, offsetof, sizeof
 from drgn.helpers.linux.list import list_for_each_entry
 
-from ...source.memory import U64, Memory
-from ..tags.profiling import built_in
+from ...source.memory import U64
+from ..kernel import Kernel
 from ..tags.references import NONE, Rows, SiteIndex
 from ..walk import ReadErrors, once, walk
 
@@ -48,11 +48,11 @@ class PerCpuObjects:
 class PerCpuReader:
     """Iterates over chunks; *problems* says what was damaged."""
 
-    def __init__(self, memory: Memory, index: SiteIndex) -> None:
-        self.memory = memory
+    def __init__(self, kernel: Kernel, index: SiteIndex) -> None:
+        self.kernel, self.memory = kernel, kernel.memory
         self.index = index
         self.problems: list[str] = []
-        self._has_refs = built_in(memory.prog)
+        self._has_refs = kernel.layouts.profiling
 
     def __iter__(self) -> Iterator[PerCpuObjects]:
         prog = self.memory.prog

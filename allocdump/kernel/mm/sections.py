@@ -7,7 +7,6 @@ and ``mm/page_ext.c`` (``lookup_page_ext()``).
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,8 @@ import numpy.typing as npt
 from drgn import Program, sizeof
 
 from ...source.dtypes import dtype_of
-from ...source.memory import U64, Memory, each_whole
+from ...source.memory import U64, each_whole
+from ..kernel import Kernel
 
 _HAS_MEM_MAP = 2
 """SECTION_HAS_MEM_MAP"""
@@ -36,14 +36,14 @@ class Section:
     """Address of the page extension of *pfn*; 0 if there are none."""
 
 
-def sections(memory: Memory, vmcoreinfo: str) -> list[Section]:
+def sections(kernel: Kernel) -> list[Section]:
     """All sections of memory that have struct pages, ascending.
 
     Only sparse memory is read, which x86-64, arm64, s390 and ppc64 always have.
 
     :raises LookupError: if the kernel uses flat memory
     """
-    prog = memory.prog
+    prog, memory = kernel.prog, kernel.memory
     type_ = prog.type("struct mem_section")
     members = {"map": "section_mem_map"}
     if type_.has_member("page_ext"):
@@ -52,10 +52,10 @@ def sections(memory: Memory, vmcoreinfo: str) -> list[Section]:
     size = sizeof(type_)
     page_size = sizeof(prog.type("struct page"))
     ext_size = _page_ext_size(prog)
-    per_section = 1 << _number(vmcoreinfo, r"NUMBER\(SECTION_SIZE_BITS\)") - 12
+    per_section = 1 << kernel.vmcoreinfo.number("SECTION_SIZE_BITS") - kernel.page_shift
     mask = ~((1 << prog.constant("SECTION_MAP_LAST_BIT").value_()) - 1)
     out = []
-    for first, address, count in _tables(memory, vmcoreinfo, size):
+    for first, address, count in _tables(kernel, size):
         data, ok = memory.read(address, count * size)
         table: npt.NDArray[np.void] = data.view(dtype)
         readable = each_whole(ok, size)
@@ -75,11 +75,11 @@ def sections(memory: Memory, vmcoreinfo: str) -> list[Section]:
     return out
 
 
-def _tables(memory: Memory, vmcoreinfo: str, size: int) -> list[tuple[int, int, int]]:
+def _tables(kernel: Kernel, size: int) -> list[tuple[int, int, int]]:
     """Where arrays of struct mem_section are: (first section number, address, count)."""
-    prog = memory.prog
-    roots = _number(vmcoreinfo, r"LENGTH\(mem_section\)")
-    per_root = 4096 // size
+    prog = kernel.prog
+    roots = kernel.vmcoreinfo.number("mem_section", "LENGTH")
+    per_root = (1 << kernel.page_shift) // size
     try:
         highest = prog["__highest_present_section_nr"].value_()
         roots = min(roots, highest // per_root + 1)
@@ -87,7 +87,7 @@ def _tables(memory: Memory, vmcoreinfo: str, size: int) -> list[tuple[int, int, 
         pass
     # SPARSEMEM_EXTREME: an array of pointers, of which most are NULL.
     base = prog["mem_section"].value_()
-    data, _ = memory.read(base, 8 * min(roots, _MAX_ROOTS))
+    data, _ = kernel.memory.read(base, 8 * min(roots, _MAX_ROOTS))
     pointers: U64 = data.view(np.uint64)
     return [(i * per_root, int(pointers[i]), per_root) for i in np.flatnonzero(pointers).tolist()]
 
@@ -97,10 +97,3 @@ def _page_ext_size(prog: Program) -> int:
         return int(prog["page_ext_size"].value_())
     except LookupError:
         return 0
-
-
-def _number(vmcoreinfo: str, key: str) -> int:
-    found = re.search(rf"^{key}=(\d+)$", vmcoreinfo, re.MULTILINE)
-    if not found:
-        raise LookupError(f"VMCOREINFO has no {key}")
-    return int(found[1])

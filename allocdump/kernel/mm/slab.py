@@ -20,15 +20,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 from drgn import FaultError, Object, Program, Type, TypeKind, offsetof, sizeof
-from drgn.helpers.linux.mm import pfn_to_virt
 from drgn.helpers.linux.slab import for_each_slab_cache
 
-from ...source.memory import U64, Bool, Memory
+from ...source.memory import U64, Bool
 from ...text import printable
-from ..tags.profiling import built_in, static_key
+from ..kernel import Kernel
+from ..layouts import SlabExtensions, static_key
 from ..tags.references import Rows, SiteIndex
 from ..walk import once, walk
-from .pages import PAGE_SHIFT, Frames, Kind
+from .page_types import Kind
+from .pages import PAGE_SHIFT, Frames
 
 _DEFAULT_FLAGS_MASK = 7
 _OBJEXTS_ALLOC_FAIL = 1
@@ -114,15 +115,15 @@ class SlabReader:
     :raises LookupError: if the kernel's types lack what this needs
     """
 
-    memory: Memory
+    kernel: Kernel
     index: SiteIndex
     caches: list[Cache] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        prog = self.memory.prog
+        prog, self.memory = self.kernel.prog, self.kernel.memory
         self.type = prog.type("struct slab")
-        self.direct_map = pfn_to_virt(prog, 0).value_()
+        self.direct_map = self.kernel.direct_map
         self.caches, self.problems = slab_caches(prog)
         addresses = np.array([c.address for c in self.caches], np.uint64)
         self._order = np.argsort(addresses)
@@ -136,12 +137,12 @@ class SlabReader:
             self._mask = _DEFAULT_FLAGS_MASK
         self._ext_size = self._ref_offset = 0
         # Without profiling, extensions are there for memory cgroups alone, or not at all.
-        self._has_refs = built_in(prog)
+        self._variant = self.kernel.layouts[SlabExtensions]
+        self._has_refs = self._variant is not SlabExtensions.NONE
         if self._has_refs:
             ext = prog.type("struct slabobj_ext")
             self._ext_size = sizeof(ext)
-            self._words = not ext.has_member("ref")
-            if self._words:
+            if self._variant is SlabExtensions.WORDS:
                 self._has_refs = static_key(prog, "slab_obj_ext_has_codetag_key") is not False
             else:
                 self._ref_offset = offsetof(ext, "ref")
@@ -185,9 +186,9 @@ class SlabReader:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Step from one object's extension to the next, and offset of the reference in it."""
         count = len(pages)
-        if self.type.has_member("stride"):
+        if self._variant is SlabExtensions.STRIDE:
             stride = _field(pages, self.type, "stride").astype(np.int64)
-        elif self._words:
+        elif self._variant is SlabExtensions.WORDS:
             objcg = np.zeros(count, np.int64)
             if self.type.has_member("obj_exts_needs_objcg"):
                 objcg = _field(pages, self.type, "obj_exts_needs_objcg").astype(np.int64)

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from drgn import Object, Program, offsetof
+from drgn import Object, offsetof
 from drgn.helpers.linux.nodemask import for_each_online_node
 
 from ...arrays import Columns
 from ...source.memory import U64, Memory
-from ..tags.counters import per_cpu_offsets
+from ..kernel import Kernel
+from ..layouts import Barns, CpuSlabs
 from ..walk import ReadErrors
 from .slab import Cache
 
@@ -55,27 +56,27 @@ def free_objects(
         )
 
 
-def free_but_in_slabs_use(memory: Memory, caches: list[Cache], found: Sheaves) -> Int:
+def free_but_in_slabs_use(kernel: Kernel, caches: list[Cache], found: Sheaves) -> Int:
     """Free objects that their slabs count as in use: on CPUs' lists and in sheaves.
 
     :return: shape (number of caches,)
     """
     free = np.zeros(len(caches), np.int64)
-    for cache, _ in free_objects(memory, caches, *cpu_lists(memory, caches)):
+    for cache, _ in free_objects(kernel.memory, caches, *cpu_lists(kernel, caches)):
         free += np.bincount(cache, minlength=len(caches))
     ready = (found.cache >= 0) & ~found.rcu
     return free + np.bincount(found.cache[ready], found.size[ready], len(caches)).astype(np.int64)
 
 
-def cpu_lists(memory: Memory, caches: list[Cache]) -> tuple[Int, U64]:
+def cpu_lists(kernel: Kernel, caches: list[Cache]) -> tuple[Int, U64]:
     """Each CPU's own free list of each cache: cache and first object; until Linux 6.19."""
     rows = [i for i, c in enumerate(caches) if c.cpu_slab]
     if not rows:
         return np.zeros(0, np.int64), np.zeros(0, np.uint64)
-    offset = offsetof(memory.prog.type("struct kmem_cache_cpu"), "freelist")
+    offset = offsetof(kernel.prog.type("struct kmem_cache_cpu"), "freelist")
     pointers = np.array([caches[i].cpu_slab + offset for i in rows], np.uint64)
-    copies = per_cpu_offsets(memory.prog)
-    words, _ = memory.words((pointers[:, None] + copies).ravel())
+    copies = kernel.cpus.offsets
+    words, _ = kernel.memory.words((pointers[:, None] + copies).ravel())
     return np.repeat(np.array(rows, np.int64), len(copies)), words
 
 
@@ -109,24 +110,23 @@ class Sheaves(Columns):
         return memory.words(place + index.astype(np.uint64) * np.uint64(8))[0]
 
 
-def sheaves(memory: Memory, caches: list[Cache]) -> Sheaves:
+def sheaves(kernel: Kernel, caches: list[Cache]) -> Sheaves:
     """All sheaves that caches have; none before Linux 6.18."""
-    prog = memory.prog
-    try:
-        type_ = prog.type("struct slab_sheaf")
-        percpu = prog.type("struct slub_percpu_sheaves")
-    except LookupError:
+    prog, memory = kernel.prog, kernel.memory
+    if kernel.layouts[CpuSlabs] is CpuSlabs.LISTS:
         return Sheaves.none()
+    type_ = prog.type("struct slab_sheaf")
+    percpu = prog.type("struct slub_percpu_sheaves")
     owners = [i for i, c in enumerate(caches) if c.cpu_sheaves]
     bases = np.array([caches[i].cpu_sheaves for i in owners], np.uint64)
-    copies = (bases[:, None] + per_cpu_offsets(prog)).ravel()
+    copies = (bases[:, None] + kernel.cpus.offsets).ravel()
     found: list[U64] = []
     rcu: list[bool] = []
     for member in ("main", "spare", "rcu_free"):
         words, _ = memory.words(copies + np.uint64(offsetof(percpu, member)))
         found.append(words[words != 0])
         rcu += [member == "rcu_free"] * len(found[-1])
-    for batch in _in_barns(memory, _barns(prog, caches)):
+    for batch in _in_barns(memory, _barns(kernel, caches)):
         found.append(batch - np.uint64(offsetof(type_, "barn_list")))
         rcu += [False] * len(batch)
     address, first = np.unique(np.concatenate(found), return_index=True)
@@ -144,9 +144,10 @@ def sheaves(memory: Memory, caches: list[Cache]) -> Sheaves:
     )
 
 
-def _barns(prog: Program, caches: list[Cache]) -> U64:
+def _barns(kernel: Kernel, caches: list[Cache]) -> U64:
     """Heads of each cache's and node's lists of full and of empty sheaves."""
-    type_ = prog.type("struct node_barn")
+    prog, type_ = kernel.prog, kernel.prog.type("struct node_barn")
+    per_node = kernel.layouts[Barns] is Barns.PER_NODE
     heads = []
     nodes = list(for_each_online_node(prog))
     for cache in caches:
@@ -155,11 +156,8 @@ def _barns(prog: Program, caches: list[Cache]) -> U64:
         slab_cache = Object(prog, "struct kmem_cache *", cache.address)
         for node in nodes:
             try:
-                # The barn moved out of struct kmem_cache_node in Linux 7.1.
-                try:
-                    barn = slab_cache.per_node[node].barn.value_()
-                except AttributeError:
-                    barn = slab_cache.node[node].barn.value_()
+                owner = slab_cache.per_node[node] if per_node else slab_cache.node[node]
+                barn = owner.barn.value_()
             except ReadErrors:
                 continue
             if barn:

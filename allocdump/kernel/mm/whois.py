@@ -13,20 +13,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from drgn import Object
 from drgn.helpers.linux.cgroup import cgroup_path
-from drgn.helpers.linux.mm import follow_pfn, pfn_to_virt
+from drgn.helpers.linux.mm import follow_pfn
 from drgn.helpers.linux.slab import slab_object_info
 
-from ...source.memory import Memory
 from ...text import printable
 from ..machine.modules import loaded_modules
-from ..tags.counters import per_cpu_offsets
-from ..tags.references import EMPTY, NONE, STRAY, SiteIndex
+from ..tags.references import EMPTY, NONE, STRAY
 from ..walk import ReadErrors
 from .allocations import symbol, zones
-from .attribution import loose_tails
-from .pages import PAGE_SHIFT, FrameReader, Frames, Kind
-from .percpu import PerCpuObjects, PerCpuReader
-from .slab import SlabReader
+from .page_types import Kind
+from .pagemap import PageMap
+from .pages import PAGE_SHIFT, Frames, loose_tails
 from .vmalloc import vm_area
 
 _PAGE = 1 << PAGE_SHIFT
@@ -72,16 +69,14 @@ class Locator:
     :raises LookupError: if the kernel's types lack what this needs
     """
 
-    def __init__(self, memory: Memory, vmcoreinfo: str, addresses: np.ndarray) -> None:
-        self.memory = memory
-        self.prog = memory.prog
-        self.index = SiteIndex(addresses)
-        self.frames = FrameReader(memory, vmcoreinfo, self.index)
-        self.slabs = SlabReader(memory, self.index)
-        self.direct_map = pfn_to_virt(self.prog, 0).value_()
+    def __init__(self, pagemap: PageMap) -> None:
+        kernel = pagemap.kernel
+        self.kernel, self.memory, self.prog = kernel, kernel.memory, kernel.prog
+        self.index, self.frames, self.slabs = pagemap.index, pagemap.frames, pagemap.slabs
+        self.direct_map = kernel.direct_map
         self._zones = zones(self.prog)
-        self._offsets = per_cpu_offsets(self.prog).tolist()
-        self._chunks: list[PerCpuObjects] | None = None
+        self._cpus = kernel.cpus
+        self._chunks = pagemap.percpu_chunks
 
     def locate(self, query: str) -> Location:
         """Answer for a number, ``pfn:N``, ``phys:N`` or a symbol, with or without ``+offset``.
@@ -177,10 +172,9 @@ class Locator:
 
     def _in_percpu(self, address: int) -> Layer | None:
         """A per-CPU pointer, or an address in a CPU's copy."""
-        if self._chunks is None:
-            self._chunks = list(PerCpuReader(self.memory, self.index))
         pointers = [(address, None)] + [
-            ((address - offset) % (1 << 64), cpu) for cpu, offset in enumerate(self._offsets)
+            ((address - offset) % (1 << 64), cpu)
+            for cpu, offset in zip(self._cpus.numbers, self._cpus.offsets.tolist(), strict=True)
         ]
         for pointer, cpu in pointers:
             for chunk in self._chunks:

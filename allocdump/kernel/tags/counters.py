@@ -7,38 +7,25 @@ Mirrors ``alloc_tag_read()`` in ``include/linux/alloc_tag.h``.
 from __future__ import annotations
 
 import numpy as np
-from drgn import Program
-from drgn.helpers.linux.cpumask import for_each_possible_cpu
 
 from ...source.dtypes import dtype_of
-from ...source.memory import PAGE, U64, Bool, Memory, runs
+from ...source.memory import PAGE, U64, Bool, runs
+from ..kernel import Kernel
 
 _WORD = 8
 """Counters are u64."""
 
 
-def per_cpu_offsets(prog: Program) -> U64:
-    """``__per_cpu_offset`` of each possible CPU: shape (possible CPUs,); one zero without SMP."""
-    try:
-        offsets = prog["__per_cpu_offset"]
-    except LookupError:
-        return np.zeros(1, np.uint64)
-    return np.array([offsets[cpu].value_() for cpu in for_each_possible_cpu(prog)], np.uint64)
-
-
-def sum_counters(
-    memory: Memory, pointers: U64, offsets: U64 | None = None
-) -> tuple[U64, U64, Bool]:
+def sum_counters(kernel: Kernel, pointers: U64) -> tuple[U64, U64, Bool]:
     """Sum ``struct alloc_tag_counters`` over all possible CPUs.
 
     A single CPU's value may be "negative" (allocated here, freed there), so sums are
     modulo 2^64, as in the kernel.
 
     :param pointers: the per-CPU pointers ``alloc_tag.counters``, shape (n,); NULL counts nothing
-    :param offsets: :func:`per_cpu_offsets`, if they are known
     :return: bytes and calls, uint64, shape (n,), and whether every CPU's copy was readable
     """
-    prog = memory.prog
+    prog, memory = kernel.prog, kernel.memory
     dtype = dtype_of(prog.type("struct alloc_tag_counters"), {"bytes": "bytes", "calls": "calls"})
     assert dtype.fields
     size, word = dtype.itemsize, dtype["bytes"]
@@ -47,7 +34,7 @@ def sum_counters(
     complete = pointers % _WORD == 0
     live = np.flatnonzero(complete & (pointers != 0))
     live = live[np.argsort(pointers[live], kind="stable")]
-    starts = (per_cpu_offsets(prog) if offsets is None else offsets).tolist()
+    starts = kernel.cpus.offsets.tolist()
     for run in runs(pointers[live], PAGE):
         rows = live[run]
         start = int(pointers[rows[0]])

@@ -6,9 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from drgn import Program
 
-from ...source.memory import Memory
+from ..kernel import Kernel
 from ..machine.log import UnloadMessage
 from ..machine.modules import loaded_modules
 from ..walk import ReadErrors
@@ -60,23 +59,23 @@ class Profile:
     completeness: Completeness
 
 
-def read_profile(prog: Program, unload_messages: list[UnloadMessage]) -> Profile:
+def read_profile(kernel: Kernel, unload_messages: list[UnloadMessage]) -> Profile:
     """Read all call sites and counters; what is damaged is left out and counted.
 
     :param unload_messages: from the kernel log, to name what unloaded modules left
     """
-    memory = Memory(prog)
+    prog = kernel.prog
     done = Completeness()
     modules = loaded_modules(prog)
     found = tag_ranges(prog, modules)
-    others, problems = unloaded_ranges(memory, found.ranges, modules)
+    others, problems = unloaded_ranges(kernel, found.ranges, modules)
     ranges = found.ranges + [r for r in others if r.state == "loaded"]
     gone = [r for r in others if r.state == "unloaded"]
     done.expected = found.expected
     done.problems = found.problems + problems + modules.problems
-    parts = [_registered_sites(memory, r, done) for r in ranges]
+    parts = [_registered_sites(kernel, r, done) for r in ranges]
     done.found = sum(map(len, parts))
-    parts += [unloaded_sites(memory, r, unload_messages) for r in gone]
+    parts += [unloaded_sites(kernel, r, unload_messages) for r in gone]
     types: list[CodetagType] = []
     try:
         types.extend(codetag_types(prog))
@@ -85,12 +84,13 @@ def read_profile(prog: Program, unload_messages: list[UnloadMessage]) -> Profile
     return Profile(Sites.concatenate(parts), ranges + gone, types, done)
 
 
-def _registered_sites(memory: Memory, span: TagRange, done: Completeness) -> Sites:
+def _registered_sites(kernel: Kernel, span: TagRange, done: Completeness) -> Sites:
+    memory = kernel.memory
     tags = read_tags(memory, span.start, span.stop)
     sites = named_sites(memory, tags)
     sites.module[~tags.readable] = span.module
     pointers = np.where(tags.readable, tags.raw["counters"], 0)
-    total, calls, counted = sum_counters(memory, pointers)
+    total, calls, counted = sum_counters(kernel, pointers)
     counted &= tags.readable
     sites.bytes, sites.calls = total.view(np.int64), calls
     sites.evidence[counted] = Evidence.COUNTER

@@ -12,6 +12,8 @@ from typing import Literal
 from drgn import Object, Program
 
 from ...errors import ProfilingError
+from ..kernel import Kernel
+from ..layouts import static_key
 from ..walk import ReadErrors
 
 State = Literal["on", "off", "never"]
@@ -30,31 +32,17 @@ class Profiling:
         return self.state + (", compressed" if self.compressed else "")
 
 
-def built_in(prog: Program) -> bool:
-    """Whether the kernel has code tags: built with CONFIG_MEM_ALLOC_PROFILING.
-
-    Linux 6.10 and later have the types and the section's symbols without it, too, but then
-    the section is empty: ``CODETAG_SECTIONS()`` in ``include/asm-generic/codetag.lds.h``.
-    """
-    try:
-        prog.type("struct alloc_tag")
-        start = prog.symbol("__start_alloc_tags").address
-        stop = prog.symbol("__stop_alloc_tags").address
-    except LookupError:
-        return False
-    return bool(start < stop)
-
-
-def profiling(prog: Program) -> Profiling:
+def profiling(kernel: Kernel) -> Profiling:
     """Read the state of allocation profiling.
 
     :raises ProfilingError: if the kernel was built without it
     """
-    if not built_in(prog):
+    if not kernel.layouts.profiling:
         raise ProfilingError(
             "The kernel was built without CONFIG_MEM_ALLOC_PROFILING (Linux 6.10 or later),"
             " so nothing in the dump says who allocated what."
         )
+    prog = kernel.prog
     enabled = static_key(prog, "mem_alloc_profiling_key")
     compressed = static_key(prog, "mem_profiling_compressed") or False
     if not enabled and _registered(prog) is False:
@@ -65,19 +53,6 @@ def profiling(prog: Program) -> Profiling:
 def _variable(prog: Program, name: str) -> Object | None:
     try:
         return prog[name].read_()
-    except ReadErrors:
-        return None
-
-
-def static_key(prog: Program, name: str) -> bool | None:
-    """Is a static key on? None if the kernel has none of that name, or it is unreadable."""
-    key = _variable(prog, name)
-    if key is None:
-        return None
-    # struct static_key_true and static_key_false only wrap struct static_key.
-    inner = getattr(key, "key", key)
-    try:
-        return bool(inner.enabled.counter.value_() > 0)
     except ReadErrors:
         return None
 

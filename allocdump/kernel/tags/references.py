@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from drgn import FaultError, Program, sizeof
+from drgn import FaultError, sizeof
 
 from ...source.memory import U64
-from .profiling import static_key
+from ..kernel import Kernel
+from ..layouts import PageReferences
 
 NONE = -1
 """No reference: not allocated, or not tagged."""
@@ -54,7 +55,7 @@ class SiteIndex:
 
 @dataclass(frozen=True)
 class PageFlagRefs:
-    """How page flags hold references when they are compressed (since Linux 6.14)."""
+    """How page flags hold references: see :class:`.layouts.PageReferences`."""
 
     shift: int
     mask: int
@@ -73,12 +74,13 @@ class PageFlagRefs:
         return np.where(index < 0, (index + 2).astype(np.uint64), address)
 
 
-def page_flag_refs(prog: Program) -> PageFlagRefs | None:
-    """How page flags hold references; None if page extensions do."""
-    if not static_key(prog, "mem_profiling_compressed"):
+def page_flag_refs(kernel: Kernel) -> PageFlagRefs | None:
+    """How page flags hold references; None if they do not, or nothing tells how."""
+    if kernel.layouts[PageReferences] is not PageReferences.PAGE_FLAGS:
         return None
+    prog = kernel.prog
     try:
-        kernel, module = prog["kernel_tags"].read_(), prog["module_tags"].read_()
+        own, module = prog["kernel_tags"].read_(), prog["module_tags"].read_()
     except (LookupError, FaultError):
         return None
 
@@ -88,8 +90,8 @@ def page_flag_refs(prog: Program) -> PageFlagRefs | None:
     return PageFlagRefs(
         prog["alloc_tag_ref_offs"].value_(),
         prog["alloc_tag_ref_mask"].value_(),
-        signed(kernel.first_tag.value_()),
-        kernel.count.value_(),
+        signed(own.first_tag.value_()),
+        own.count.value_(),
         signed(module.start_addr.value_()),
         sizeof(prog.type("struct alloc_tag")),
     )

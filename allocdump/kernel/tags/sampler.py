@@ -10,9 +10,10 @@ from dataclasses import replace
 import numpy as np
 from drgn import Program, offsetof
 
-from ...source.memory import U64, Memory
+from ...source.memory import U64
+from ..kernel import Kernel
 from ..machine.log import UnloadMessage
-from .counters import per_cpu_offsets, sum_counters
+from .counters import sum_counters
 from .profile import Profile, read_profile
 from .sites import Evidence, Sites
 
@@ -29,15 +30,15 @@ def registered(prog: Program) -> tuple[int, ...]:
     return tuple(out)
 
 
-def settled_profile(prog: Program, messages: Callable[[], list[UnloadMessage]]) -> Profile:
+def settled_profile(kernel: Kernel, messages: Callable[[], list[UnloadMessage]]) -> Profile:
     """:func:`read_profile` while no module comes or goes, or after some attempts anyway.
 
     :param messages: reads the kernel log
     """
-    before = registered(prog)
+    before = registered(kernel.prog)
     for _ in range(_ATTEMPTS):
-        profile = read_profile(prog, messages())
-        before, was = registered(prog), before
+        profile = read_profile(kernel, messages())
+        before, was = registered(kernel.prog), before
         if before == was:
             break
     return profile
@@ -46,19 +47,18 @@ def settled_profile(prog: Program, messages: Callable[[], list[UnloadMessage]]) 
 class Recounter:
     """Reads the counters of the same sites again."""
 
-    def __init__(self, prog: Program, sites: Sites) -> None:
-        self.memory = Memory(prog)
+    def __init__(self, kernel: Kernel, sites: Sites) -> None:
+        self.kernel = kernel
         self.sites = sites
-        self._offsets = per_cpu_offsets(prog)
-        place = np.uint64(offsetof(prog.type("struct alloc_tag"), "counters"))
+        place = np.uint64(offsetof(kernel.prog.type("struct alloc_tag"), "counters"))
         self._counted = np.flatnonzero(sites.evidence == Evidence.COUNTER)
         self._pointers_at: U64 = sites.address[self._counted] + place
 
     def recount(self) -> Sites:
         """The sites with what their counters say now; those without counters as they were."""
         # Counters may move: a module's name and place stay when it is loaded again.
-        pointers, _ = self.memory.words(self._pointers_at)
-        total, calls, ok = sum_counters(self.memory, pointers, self._offsets)
+        pointers, _ = self.kernel.memory.words(self._pointers_at)
+        total, calls, ok = sum_counters(self.kernel, pointers)
         sites = replace(self.sites, bytes=self.sites.bytes.copy(), calls=self.sites.calls.copy())
         rows = self._counted[ok]
         sites.bytes[rows], sites.calls[rows] = total.view(np.int64)[ok], calls[ok]
@@ -71,8 +71,8 @@ class Sampler:
     :param messages: reads the kernel log, where the names of unloaded modules' sites are
     """
 
-    def __init__(self, prog: Program, messages: Callable[[], list[UnloadMessage]]) -> None:
-        self.prog = prog
+    def __init__(self, kernel: Kernel, messages: Callable[[], list[UnloadMessage]]) -> None:
+        self.kernel = kernel
         self._messages = messages
         self._registered: tuple[int, ...] | None = None
 
@@ -82,12 +82,12 @@ class Sampler:
         Rows and names are the same arrays as before unless modules came or went.
         """
         for _ in range(_ATTEMPTS):
-            before = registered(self.prog)
+            before = registered(self.kernel.prog)
             if before != self._registered:
-                profile = settled_profile(self.prog, self._messages)
-                self._recounter = Recounter(self.prog, profile.sites)
+                profile = settled_profile(self.kernel, self._messages)
+                self._recounter = Recounter(self.kernel, profile.sites)
                 self._registered = before
             sites = self._recounter.recount()
-            if registered(self.prog) == before:
+            if registered(self.kernel.prog) == before:
                 break
         return sites

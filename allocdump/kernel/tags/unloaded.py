@@ -19,6 +19,8 @@ from drgn import Program
 from drgn.helpers.linux.mapletree import mt_for_each
 
 from ...source.memory import U64, Memory
+from ..kernel import Kernel
+from ..layouts import ModuleTags
 from ..machine.log import UnloadMessage
 from ..machine.modules import LoadedModules
 from ..walk import ReadErrors, walk
@@ -34,7 +36,7 @@ _KERNEL_HALF = np.uint64(1 << 63)
 
 
 def unloaded_ranges(
-    memory: Memory, known: list[TagRange], modules: LoadedModules
+    kernel: Kernel, known: list[TagRange], modules: LoadedModules
 ) -> tuple[list[TagRange], list[str]]:
     """Find the tags of unloaded modules.
 
@@ -44,11 +46,11 @@ def unloaded_ranges(
     :param known: the ranges that are registered
     :return: the ranges, and sentences on what was unreadable
     """
-    prog = memory.prog
+    prog, memory = kernel.prog, kernel.memory
+    if kernel.layouts[ModuleTags] is ModuleTags.MODULE_DATA:
+        return _orphaned(prog, modules)
     try:
         area = prog["module_tags"].read_()
-    except LookupError:
-        return _orphaned(prog, modules)
     except ReadErrors as e:
         return [], [f"the area of module tags is unreadable: {e}"]
     start, size = area.start_addr.value_(), area.size.value_()
@@ -161,14 +163,14 @@ def is_name(raw: bytes) -> bool:
     return 0 < len(raw) < 512 and raw.isascii() and raw.decode().isprintable() and b" " not in raw
 
 
-def unloaded_sites(memory: Memory, span: TagRange, messages: list[UnloadMessage]) -> Sites:
+def unloaded_sites(kernel: Kernel, span: TagRange, messages: list[UnloadMessage]) -> Sites:
     """Sites of an unloaded module that still hold memory, as far as can be told."""
-    tags = read_tags(memory, span.start, span.stop)
-    sites = named_sites(memory, tags)
+    tags = read_tags(kernel.memory, span.start, span.stop)
+    sites = named_sites(kernel.memory, tags)
     sites.unloaded[:] = True
     if span.source == _ORPHANED:
         return _numbers_from_log(sites, messages)
-    total, calls, counted = sum_counters(memory, tags.raw["counters"])
+    total, calls, counted = sum_counters(kernel, tags.raw["counters"])
     sites.bytes, sites.calls = total.view(np.int64), calls
     sites.evidence[counted] = Evidence.COUNTER
     # clean_unused_counters() frees the counters of tags that count nothing.

@@ -4,8 +4,8 @@
 import numpy as np
 import pytest
 
-from allocdump.kernel.mm.attribution import loose_tails
-from allocdump.kernel.mm.pages import Frames, Kind, _extents
+from allocdump.kernel.mm.page_types import Kind
+from allocdump.kernel.mm.pages import Frames, _extents, loose_tails
 from allocdump.kernel.mm.sections import Section
 from allocdump.kernel.tags.references import EMPTY, NONE, STRAY, PageFlagRefs, SiteIndex
 

@@ -3,8 +3,8 @@ import struct
 
 import numpy as np
 
+from allocdump.kernel.kernel import Kernel
 from allocdump.kernel.tags.counters import sum_counters
-from allocdump.source.memory import Memory
 
 from ...fakekernel import FakeKernel
 
@@ -28,7 +28,7 @@ def test_sums_are_modulo_2_64():
     for base, size, calls in ((CPU0, -4096, -1), (CPU1, 12288, 3), (CPU3, 0, 0)):
         counter(fake, base, 0x100, size, calls)
         counter(fake, base, 0x110, -size, -calls)
-    size, calls, ok = sum_counters(Memory(fake.prog), np.array([0x110, 0x100], np.uint64))
+    size, calls, ok = sum_counters(Kernel(fake.prog), np.array([0x110, 0x100], np.uint64))
     assert size.view(np.int64).tolist() == [-8192, 8192]
     assert calls.tolist() == [2**64 - 2, 2]
     assert ok.all()
@@ -38,7 +38,7 @@ def test_null_counts_nothing():
     fake = kernel()
     for base in (CPU0, CPU1, CPU3):
         counter(fake, base, 0x100, 10, 1)
-    size, calls, ok = sum_counters(Memory(fake.prog), np.array([0, 0x100, 0], np.uint64))
+    size, calls, ok = sum_counters(Kernel(fake.prog), np.array([0, 0x100, 0], np.uint64))
     assert size.tolist() == [0, 30, 0]
     assert calls.tolist() == [0, 3, 0]
     assert ok.all()
@@ -50,7 +50,7 @@ def test_pointers_near_the_top_wrap_around():
     pointer = 0xFFFF_FFFF_8300_0000
     fake.cpus([(CPU0 - pointer) % 2**64], 1)
     counter(fake, CPU0, 0, 64, 2)
-    size, calls, ok = sum_counters(Memory(fake.prog), np.array([pointer], np.uint64))
+    size, calls, ok = sum_counters(Kernel(fake.prog), np.array([pointer], np.uint64))
     assert (size.tolist(), calls.tolist(), ok.tolist()) == ([64], [2], [True])
 
 
@@ -60,12 +60,12 @@ def test_a_missing_cpu_marks_the_sites_it_had():
         counter(fake, base, 0x100, 1, 1)
     for base in (CPU0, CPU3):
         counter(fake, base, 0x5000, 1, 1)
-    _, _, ok = sum_counters(Memory(fake.prog), np.array([0x100, 0x5000], np.uint64))
+    _, _, ok = sum_counters(Kernel(fake.prog), np.array([0x100, 0x5000], np.uint64))
     assert ok.tolist() == [True, False]
 
 
 def test_without_smp():
     fake = FakeKernel()
     counter(fake, 0, CPU0, 5, 1)
-    size, _, ok = sum_counters(Memory(fake.prog), np.array([CPU0], np.uint64))
+    size, _, ok = sum_counters(Kernel(fake.prog), np.array([CPU0], np.uint64))
     assert (size.tolist(), ok.tolist()) == ([5], [True])

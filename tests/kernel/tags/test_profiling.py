@@ -5,7 +5,8 @@ import pytest
 from drgn import Symbol, SymbolBinding, SymbolKind
 
 from allocdump.errors import ProfilingError
-from allocdump.kernel.tags.profiling import built_in, profiling
+from allocdump.kernel.kernel import Kernel
+from allocdump.kernel.tags.profiling import profiling
 
 from ...fakekernel import FakeKernel
 
@@ -23,20 +24,20 @@ def kernel(start, stop):
 
     fake = FakeKernel()
     fake.prog.register_symbol_finder("fake", find, enable_index=0)
-    return fake.prog
+    return Kernel(fake.prog)
 
 
 def test_built_in_means_that_there_are_tags():
-    assert built_in(kernel(0x1000, 0x1028))
+    assert kernel(0x1000, 0x1028).layouts.profiling
 
 
 def test_an_empty_section_is_none():
     """Since 6.10 the linker script makes it in any case, as in Debian's own 6.12."""
-    prog = kernel(0x1000, 0x1000)
-    assert not built_in(prog)
+    empty = kernel(0x1000, 0x1000)
+    assert not empty.layouts.profiling
     with pytest.raises(ProfilingError, match="without CONFIG_MEM_ALLOC_PROFILING"):
-        profiling(prog)
+        profiling(empty)
 
 
 def test_a_kernel_without_the_section():
-    assert not built_in(FakeKernel().prog)
+    assert not Kernel(FakeKernel().prog).layouts.profiling

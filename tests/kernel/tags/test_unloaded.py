@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import pytest
 
+from allocdump.kernel.kernel import Kernel
 from allocdump.kernel.machine.log import UnloadMessage
 from allocdump.kernel.tags.codetag import TagRange
 from allocdump.kernel.tags.sites import UNKNOWN, Evidence
@@ -30,7 +31,7 @@ def fake():
 
 def sites_of(fake, messages, source="maple tree", tags=3):
     span = TagRange(TAGS, TAGS + 40 * tags, "", "unloaded", source)
-    return unloaded_sites(Memory(fake.prog), span, messages)
+    return unloaded_sites(Kernel(fake.prog), span, messages)
 
 
 def test_names_are_matched_by_line_and_bytes(fake):

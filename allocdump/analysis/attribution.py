@@ -1,36 +1,29 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Whose memory is this: one pass over all page frames, slab objects and per-CPU objects.
+"""Sums of memory by call site: of all page frames, slab objects and per-CPU objects.
 
 Everything is summed up section by section, so that memory use does not grow with the
-dump's. The page and object references that make it up are exact; what has to be inferred
-is kept apart.
+dump's. The page and object references that make it up are exact; inferred sizes are kept
+apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from ...source.memory import Memory
-from ..tags.references import EMPTY, NONE, STRAY, Rows, SiteIndex
-from ..walk import ReadErrors
-from .boot_memory import SYSTEM_RAM, Span, memmap_spans, memory_map
-from .pages import PAGE_SHIFT, FrameReader, Frames, Kind
-from .percpu import PerCpuReader
-from .slab import Cache, Objects, SlabReader, Slabs
-from .slab_free import Sheaves, free_but_in_slabs_use, sheaves
+from ..kernel.mm.boot_memory import NO_MEMORY, SYSTEM_RAM
+from ..kernel.mm.page_types import Kind
+from ..kernel.mm.pagemap import PageMap, Part
+from ..kernel.mm.pages import PAGE_SHIFT, Frames
+from ..kernel.mm.slab import Cache, Objects, Slabs
+from ..kernel.tags.references import EMPTY, NONE, STRAY, Rows
 
 Int = npt.NDArray[np.int64]
 PAGE = 1 << PAGE_SHIFT
 
-Progress = Callable[[int, int], None]
-"""Called with pages done and pages in all."""
-
 _MAX_STRAYS = 1 << 16
-_NO_MEMORY = "no memory"
 
 
 @dataclass
@@ -112,30 +105,16 @@ class Attribution:
     problems: list[str] = field(default_factory=list)
 
 
-def attribute(
-    memory: Memory,
-    vmcoreinfo: str,
-    addresses: npt.NDArray[np.uint64],
-    progress: Progress | None = None,
-) -> Attribution:
-    """Attribute all memory to the sites at *addresses*.
+class Attributor:
+    """Adds up the parts of a page map; :meth:`result` is what they hold."""
 
-    :raises LookupError: if the kernel's types lack what this needs
-    """
-    return _Pass(memory, vmcoreinfo, addresses).run(progress)
-
-
-class _Pass:
-    def __init__(self, memory: Memory, vmcoreinfo: str, addresses: npt.NDArray[np.uint64]) -> None:
-        self.memory = memory
-        index = SiteIndex(addresses)
-        self.frames = FrameReader(memory, vmcoreinfo, index)
-        self.slabs = SlabReader(memory, index)
-        self.percpu = PerCpuReader(memory, index)
-        self._labels, self._spans, problems = self._boot_memory()
-        self._reserved = np.zeros(len(self._labels), np.int64)
-        count = self.count = len(addresses)
-        caches = len(self.slabs.caches)
+    def __init__(self, pagemap: PageMap) -> None:
+        self.pagemap = pagemap
+        self.boot = pagemap.boot_memory
+        self._reserved = np.zeros(len(self.boot.labels), np.int64)
+        count = self.count = pagemap.sites
+        caches = len(pagemap.caches)
+        self._sizes = pagemap.slabs.sizes
         self.out = Attribution(
             pages=Tally.zeros(count),
             inferred=Tally.zeros(count),
@@ -144,64 +123,49 @@ class _Pass:
             reserved={},
             kinds=np.zeros((len(Kind), count + 3), np.int64),
             slab=CacheUse(*np.zeros((11, caches), np.int64)),
-            caches=self.slabs.caches,
-            problems=self.slabs.problems + problems,
+            caches=pagemap.caches,
         )
 
-    def run(self, progress: Progress | None) -> Attribution:
-        total = sum(s.pages for s in self.frames.sections)
-        done = 0
-        for frames in self.frames:
-            self._pages(frames)
-            slabs = self.slabs.slabs(frames)
-            self._slabs(slabs)
-            for objects in self.slabs.objects(slabs):
-                self._objects(slabs, objects)
-            done += frames.section.pages
-            if progress:
-                progress(done + self.frames.free_pages, total)
-        self.out.kinds[Kind.FREE, NONE] += self.frames.free_pages
-        self._less_free_objects()
-        for chunk in self.percpu:
-            self.out.percpu.add(chunk.site, chunk.size)
-            self._strays(chunk.site, chunk.refs, chunk.size)
-            self.out.percpu_vectors += chunk.vector_bytes
-        self.out.problems += self.percpu.problems
-        self.out.page_ext = self.frames.page_ext_bytes
-        self.out.reserved = {
-            label: int(n)
-            for label, n in zip(self._labels, self._reserved.tolist(), strict=True)
-            if n and label != _NO_MEMORY
-        }
-        return self.out
+    def part(self, part: Part) -> None:
+        """Count one part."""
+        self._pages(part)
+        self._slabs(part.slabs)
+        for objects in part.objects():
+            self._objects(part.slabs, objects)
 
-    def _boot_memory(self) -> tuple[list[str], list[Span], list[str]]:
-        """What reserved page frames are: labels, of which the first is for no memory."""
-        prog = self.memory.prog
-        try:
-            spans = memory_map(prog)
-            spans += memmap_spans(prog, self.frames.sections, self.frames.page_size)
-        except ReadErrors as e:
-            spans = [Span(0, 1 << 52, SYSTEM_RAM)]
-            problem = f"what boot made of memory (iomem_resource) is unreadable: {e}"
-            return [_NO_MEMORY, SYSTEM_RAM], spans, [problem]
-        return list(dict.fromkeys([_NO_MEMORY, SYSTEM_RAM, *(s.label for s in spans)])), spans, []
+    def result(self) -> Attribution:
+        """All sums, after the last part."""
+        out, pagemap = self.out, self.pagemap
+        out.kinds[Kind.FREE, NONE] += pagemap.frames.free_pages
+        self._less_free_objects()
+        for chunk in pagemap.percpu_chunks:
+            out.percpu.add(chunk.site, chunk.size)
+            self._strays(chunk.site, chunk.refs, chunk.size)
+            out.percpu_vectors += chunk.vector_bytes
+        out.page_ext = pagemap.frames.page_ext_bytes
+        out.reserved = {
+            label: int(n)
+            for label, n in zip(self.boot.labels, self._reserved.tolist(), strict=True)
+            if n and label != NO_MEMORY
+        }
+        out.problems = pagemap.problems()
+        return out
 
     def _label_reserved(self, frames: Frames) -> npt.NDArray[np.bool_]:
         """Count reserved frames by label; return those that are no memory."""
         first, count = frames.section.pfn, frames.section.pages
         label = np.zeros(count, np.int64)
-        for span in self._spans:
+        for span in self.boot.spans:
             # Inner spans follow outer ones, and what is in no memory stays so.
             part = label[max(0, span.start - first) : max(0, min(count, span.end - first))]
-            index = self._labels.index(span.label)
+            index = self.boot.labels.index(span.label)
             part[(part > 0) | (span.label == SYSTEM_RAM)] = index
         reserved = frames.kind == Kind.RESERVED
-        self._reserved += np.bincount(label[reserved], minlength=len(self._labels))
+        self._reserved += np.bincount(label[reserved], minlength=len(self.boot.labels))
         return np.asarray(reserved & (label == 0))
 
-    def _pages(self, frames: Frames) -> None:
-        out, count = self.out, self.count
+    def _pages(self, part: Part) -> None:
+        out, count, frames = self.out, self.count, part.frames
         starts = np.flatnonzero(frames.is_head & ~frames.is_free & (frames.site != NONE))
         rows, order = frames.site[starts], frames.order[starts].astype(np.int64)
         out.pages.add(rows, PAGE << order)
@@ -209,7 +173,7 @@ class _Pass:
         # What a page belongs to, its first page knows; loose tails follow below.
         site = frames.site[frames.head]
         site[frames.is_free] = NONE
-        tails, inferred = loose_tails(frames)
+        tails, inferred = part.loose_tails
         site[tails] = frames.site[inferred]
         heads, lengths = np.unique(inferred, return_counts=True)
         out.inferred.add(frames.site[heads], lengths.astype(np.int64) * PAGE)
@@ -241,22 +205,14 @@ class _Pass:
 
     def _less_free_objects(self) -> None:
         """Slabs count as in use what is free on CPUs' lists and in sheaves."""
-        use, caches = self.out.slab, self.out.caches
-        try:
-            found = sheaves(self.memory, caches)
-        except ReadErrors as e:
-            found = Sheaves.none()
-            self.out.problems.append(
-                "objects in sheaves count as in use, since the sheaves of slab caches are"
-                f" unreadable: {e}"
-            )
-        use.in_use -= free_but_in_slabs_use(self.memory, caches, found)
+        use = self.out.slab
+        use.in_use -= self.pagemap.free_in_use
         # What carries a reference is in use, whatever damaged lists say.
         np.clip(use.in_use, use.tagged + use.empty + use.stray, use.capacity, out=use.in_use)
 
     def _objects(self, slabs: Slabs, objects: Objects) -> None:
         cache = slabs.cache[objects.slab]
-        size = self.slabs.sizes[cache]
+        size = self._sizes[cache]
         self.out.objects.add(objects.site, size)
         self._strays(objects.site, objects.refs, size)
         use, caches = self.out.slab, len(self.out.caches)
@@ -279,33 +235,3 @@ class _Pass:
             before = self.out.strays.get(a, (0, 0))
             if a in self.out.strays or len(self.out.strays) < _MAX_STRAYS:
                 self.out.strays[a] = (before[0] + c, before[1] + int(t))
-
-
-def loose_tails(frames: Frames) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Tails of higher-order allocations that are not compound.
-
-    Nothing stores the order of such an allocation. Its first page carries the reference;
-    the others look like nothing: no reference, no type, reference count zero, and on no
-    free list. The first page's alignment and what follows it tell the order: the largest
-    that both allow.
-
-    :return: indexes of the tails, and for each that of the first page
-    """
-    loose = frames.loose & (frames.raw["refcount"] == 0)
-    count = len(loose)
-    # The first page that is not loose, from each page on.
-    index = np.arange(count)
-    stop = np.minimum.accumulate(np.where(loose, count, index)[::-1])[::-1]
-    starts = np.flatnonzero(
-        (frames.site >= 0) & (frames.kind == Kind.IN_USE) & (frames.order == 0) & ~loose
-    )
-    starts = starts[(starts + 1 < count)]
-    starts = starts[(frames.head[starts] == starts) & loose[starts + 1]]
-    room = stop[starts + 1] - starts
-    pfn = frames.section.pfn + starts
-    aligned = np.where(pfn == 0, 1 << 20, pfn & -pfn)
-    order = np.minimum(np.log2(room), np.log2(aligned)).astype(np.int64)
-    lengths = (1 << order) - 1
-    first = np.repeat(starts, lengths)
-    tails = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return tails, first

@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Which variant of each structure a kernel has: detected by its types, members and symbols.
+
+Each layout is an enumeration, newest variant first. A kernel has the first variant whose
+probe says yes; readers ask :attr:`.kernel.Kernel.layouts` and never probe for themselves,
+and nothing asks for a release: distributions backport. The table in docs/architecture.md is
+made from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Self, TypeVar
+
+from drgn import FaultError, Program
+
+Probe = Callable[[Program], bool]
+Variants = TypeVar("Variants", bound="Layout")
+
+
+class UnknownLayoutError(LookupError):
+    """A structure looks like none of the variants that are known."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way in which kernels lay out a structure."""
+
+    since: str
+    """Mainline release that it came with."""
+    commit: str
+    """``0123456789ab ("subject")``; empty if it has no single one."""
+    text: str
+    """How it is laid out."""
+    probe: Probe
+    dump: str = ""
+    """A folder of testdata/ whose dump has it; empty if none has."""
+
+
+class Layout(Enum):
+    """Base of the layouts; the values of members are :class:`Variant`."""
+
+    @classmethod
+    def detect(cls, prog: Program) -> Self:
+        """The variant that a kernel has.
+
+        :raises UnknownLayoutError: if it is none of them
+        """
+        for member in cls:
+            if member.value.probe(prog):
+                return member
+        raise UnknownLayoutError(
+            f"{cls.structure()} is laid out in a way that this version of allocdump does not know"
+        )
+
+    @classmethod
+    def structure(cls) -> str:
+        """What it is the layout of: the first line of the docstring."""
+        return (cls.__doc__ or cls.__name__).splitlines()[0].rstrip(".")
+
+
+def has_type(prog: Program, name: str) -> bool:
+    """Whether the kernel has a type of that name."""
+    try:
+        prog.type(name)
+    except LookupError:
+        return False
+    return True
+
+
+def has_member(prog: Program, type_name: str, member: str) -> bool:
+    """Whether the kernel has a type of that name with such a member."""
+    try:
+        return bool(prog.type(type_name).has_member(member))
+    except (LookupError, TypeError):
+        return False
+
+
+def has_symbol(prog: Program, name: str) -> bool:
+    """Whether the kernel has a symbol of that name."""
+    return bool(prog.symbols(name))
+
+
+def has_constant(prog: Program, name: str) -> bool:
+    """Whether the kernel has an enumerator of that name."""
+    try:
+        prog.constant(name)
+    except LookupError:
+        return False
+    return True
+
+
+def static_key(prog: Program, name: str) -> bool | None:
+    """Whether a static key is on; None if the kernel has no such key, or it is unreadable."""
+    try:
+        key = prog[name].read_()
+        # struct static_key_true and static_key_false only wrap struct static_key.
+        if key.type_.has_member("key"):
+            key = key.key
+        return bool(key.enabled.counter.value_() > 0)
+    except (LookupError, FaultError, AttributeError, TypeError):
+        return None
+
+
+def _member(type_name: str, member: str) -> Probe:
+    return lambda prog: has_member(prog, type_name, member)
+
+
+def _always(prog: Program) -> bool:
+    return True
+
+
+def _code_tags(prog: Program) -> bool:
+    """Since 6.10, the section's symbols are there without the option, too, but it is empty:
+    CODETAG_SECTIONS() in include/asm-generic/codetag.lds.h."""
+    if not has_type(prog, "struct alloc_tag"):
+        return False
+    try:
+        start, stop = (prog.symbol(f"__{end}_alloc_tags").address for end in ("start", "stop"))
+    except LookupError:
+        return False
+    return bool(start < stop)
+
+
+def _page_type_bit(prog: Program) -> int:
+    """PG_buddy of enum pagetype: 0 where it is a macro, before 6.10."""
+    try:
+        return int(prog.constant("PG_buddy").value_())
+    except LookupError:
+        return 0
+
+
+class CodeTags(Layout):
+    """Code tags of allocations (include/linux/alloc_tag.h)."""
+
+    BUILT_IN = Variant(
+        "6.10",
+        '22d407b164ff ("lib: add allocation tagging support for memory allocation profiling")',
+        "struct alloc_tag between __start_alloc_tags and __stop_alloc_tags",
+        _code_tags,
+        "7.3-tiny",
+    )
+    NONE = Variant("", "", "without CONFIG_MEM_ALLOC_PROFILING", _always, "stock-6.12-quiet")
+
+
+class ModuleTags(Layout):
+    """Where the code tags of modules lie (lib/alloc_tag.c; mm/alloc_tag.c since 7.3)."""
+
+    AREA = Variant(
+        "6.13",
+        '0db6f8d7820a ("alloc_tag: load module tags into separate contiguous memory")',
+        "in the area module_tags, which the maple tree mod_area_mt hands out",
+        lambda prog: has_symbol(prog, "module_tags"),
+        "7.2-quiet",
+    )
+    MODULE_DATA = Variant(
+        "6.10",
+        'a4735739016f ("lib: code tagging module support")',
+        "in each module's own data",
+        _always,
+        "6.12-oom",
+    )
+
+
+class PageReferences(Layout):
+    """Where a page's reference to its tag lies (include/linux/pgalloc_tag.h)."""
+
+    PAGE_FLAGS = Variant(
+        "6.13",
+        '4835f747d3ed ("alloc_tag: support for page allocation tag compression")',
+        "an index in page->flags, with mem_profiling_compressed on",
+        lambda prog: _code_tags(prog) and bool(static_key(prog, "mem_profiling_compressed")),
+        "7.3-compressed",
+    )
+    PAGE_EXT = Variant(
+        "6.10",
+        'dcfe378c81f7 ("lib: introduce support for page allocation tagging")',
+        "a pointer in the page's extension",
+        _code_tags,
+        "7.3-tiny",
+    )
+    NONE = Variant("", "", "no references", _always, "stock-6.12-quiet")
+
+
+class PageFlags(Layout):
+    """Flags of struct page (include/linux/mm_types.h)."""
+
+    MEMDESC = Variant(
+        "6.18",
+        '53fbef56e07d ("mm: introduce memdesc_flags_t")',
+        "memdesc_flags_t flags, whose member f is the word",
+        _member("memdesc_flags_t", "f"),
+        "7.2-quiet",
+    )
+    WORD = Variant("2.6", "", "unsigned long flags", _member("struct page", "flags"), "6.12-oom")
+
+
+class PageTypes(Layout):
+    """Types of pages in page->page_type (include/linux/page-flags.h)."""
+
+    TOP_BYTE = Variant(
+        "6.12",
+        '4ffca5a96678 ("mm: support only one page_type per page")',
+        "one of the enumerators PGTY_*, in the top byte",
+        lambda prog: has_constant(prog, "PGTY_buddy"),
+        "6.12-oom",
+    )
+    HIGH_BITS = Variant(
+        "6.11",
+        '8db00ad56461 ("mm: allow reuse of the lower 16 bit of the page type with an actual type")',
+        "one of the bits PG_* of enum pagetype is zero, below the base 0x80000000",
+        lambda prog: _page_type_bit(prog) >= 1 << 16,
+    )
+    LOW_BITS = Variant(
+        "6.10",
+        "ff202303c398",
+        "one of the bits PG_* of enum pagetype is zero, below the base 0xf0000000",
+        lambda prog: 0 < _page_type_bit(prog) < 1 << 16,
+    )
+
+
+class SlabExtensions(Layout):
+    """References of slab objects to their tags (mm/slab.h, struct slabobj_ext)."""
+
+    NONE = Variant("", "", "no references", lambda prog: not _code_tags(prog), "stock-6.12-quiet")
+    WORDS = Variant(
+        "7.3",
+        "f901ed647994",
+        "one or two words an object: its memory cgroup if slab->obj_exts_needs_objcg, its tag;"
+        " or inside the objects, if slab->obj_exts_in_object",
+        lambda prog: (
+            has_type(prog, "struct slabobj_ext")
+            and not has_member(prog, "struct slabobj_ext", "ref")
+        ),
+        "7.3-tiny",
+    )
+    STRIDE = Variant(
+        "7.0",
+        "7a8e71bc619d",
+        "a vector of struct slabobj_ext, slab->stride apart, also in space left over in the slab"
+        " or inside the objects",
+        _member("struct slab", "stride"),
+        "7.2-quiet",
+    )
+    VECTOR = Variant(
+        "6.10",
+        '21c690a349ba ("mm: introduce slabobj_ext to support slab object extensions")',
+        "a vector of struct slabobj_ext outside of the slab",
+        _member("struct slabobj_ext", "ref"),
+        "6.12-oom",
+    )
+
+
+class CpuSlabs(Layout):
+    """Free objects that CPUs keep for themselves (mm/slub.c)."""
+
+    SHEAVES = Variant(
+        "7.0",
+        "32c894c7274b",
+        "in sheaves only",
+        lambda prog: (
+            has_type(prog, "struct slab_sheaf")
+            and not has_member(prog, "struct kmem_cache", "cpu_slab")
+        ),
+        "7.2-quiet",
+    )
+    BOTH = Variant(
+        "6.18",
+        '2d517aa09bbc ("slab: add opt-in caching layer of percpu sheaves")',
+        "in sheaves of some caches, on CPUs' free lists of all",
+        lambda prog: has_type(prog, "struct slab_sheaf"),
+    )
+    LISTS = Variant(
+        "2.6",
+        "",
+        "on the free list of each CPU's slab",
+        _member("struct kmem_cache", "cpu_slab"),
+        "6.12-oom",
+    )
+
+
+class Barns(Layout):
+    """Where a cache keeps each node's full and empty sheaves (mm/slub.c)."""
+
+    NONE = Variant(
+        "", "", "no sheaves", lambda prog: not has_type(prog, "struct node_barn"), "6.12-oom"
+    )
+    PER_NODE = Variant(
+        "7.1",
+        "",
+        "kmem_cache.per_node[].barn",
+        _member("struct kmem_cache", "per_node"),
+        "7.2-quiet",
+    )
+    CACHE_NODE = Variant(
+        "6.18",
+        '2d517aa09bbc ("slab: add opt-in caching layer of percpu sheaves")',
+        "kmem_cache.node[].barn",
+        _member("struct kmem_cache_node", "barn"),
+    )
+
+
+class CompoundPages(Layout):
+    """How tail pages know their head (include/linux/mm_types.h)."""
+
+    INFO = Variant(
+        "7.1", "", "page->compound_info", _member("struct page", "compound_info"), "7.2-quiet"
+    )
+    HEAD = Variant(
+        "4.4", "", "page->compound_head", _member("struct page", "compound_head"), "6.12-oom"
+    )
+
+
+class ThreadStacks(Layout):
+    """Stacks of tasks that have ended (kernel/fork.c)."""
+
+    VM_STACK = Variant(
+        "5.18",
+        "e540bf3162e8",
+        "in vmalloc space, with a struct vm_stack at the bottom",
+        lambda prog: has_type(prog, "struct vm_stack"),
+        "6.12-oom",
+    )
+    PAGES = Variant("2.6", "", "pages, without CONFIG_VMAP_STACK", _always)
+
+
+LAYOUTS: tuple[type[Layout], ...] = (
+    CodeTags,
+    ModuleTags,
+    PageReferences,
+    PageFlags,
+    PageTypes,
+    CompoundPages,
+    SlabExtensions,
+    CpuSlabs,
+    Barns,
+    ThreadStacks,
+)
+"""All of them, in the order of the table in docs/architecture.md."""
+
+
+class Layouts:
+    """The variants that one kernel has, each detected once, when it is first asked for.
+
+    >>> kernel.layouts[PageFlags]
+    <PageFlags.MEMDESC>
+    """
+
+    def __init__(self, prog: Program) -> None:
+        self._prog = prog
+        self._found: dict[type[Layout], Layout] = {}
+
+    def __getitem__(self, layout: type[Variants]) -> Variants:
+        """The variant of a layout.
+
+        :raises UnknownLayoutError: if it is none that is known
+        """
+        found = self._found.get(layout)
+        if found is None:
+            found = self._found[layout] = layout.detect(self._prog)
+        assert isinstance(found, layout)
+        return found
+
+    @property
+    def profiling(self) -> bool:
+        """Whether the kernel was built with CONFIG_MEM_ALLOC_PROFILING."""
+        return self[CodeTags] is CodeTags.BUILT_IN

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The kernel's own counters of its memory, by class.
+
+Mirrors ``mm/vmstat.c``, ``fs/proc/meminfo.c`` and ``mm/show_mem.c``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .vmstat import VmStat
+
+
+@dataclass(frozen=True)
+class MemoryCounters:
+    """Pages by the kernel's own counters; None where it has none, or they are unreadable."""
+
+    present: int | None = None
+    free: int | None = None
+    pcp: int | None = None
+    anonymous: int | None = None
+    file: int | None = None
+    """Page cache without shared memory and swap cache."""
+    shmem: int | None = None
+    slab: int | None = None
+    """Large kmalloc() included."""
+    page_tables: int | None = None
+    stacks: int | None = None
+    vmalloc: int | None = None
+
+
+def memory_counters(stat: VmStat, page_shift: int) -> MemoryCounters:
+    """Sum the counters up over all zones, nodes and CPUs."""
+    file, shmem = stat.node("NR_FILE_PAGES"), stat.node("NR_SHMEM")
+    slab = [stat.node(f"NR_SLAB_{r}RECLAIMABLE_B") for r in ("", "UN")]
+    stacks = stat.node("NR_KERNEL_STACK_KB")
+    vmalloc = stat.node("NR_VMALLOC")
+    in_file = None
+    if file is not None and shmem is not None:
+        in_file = file - shmem - (stat.node("NR_SWAPCACHE") or 0)
+    return MemoryCounters(
+        present=stat.present(),
+        free=stat.zone("NR_FREE_PAGES"),
+        pcp=stat.pcp_pages(),
+        anonymous=stat.node("NR_ANON_MAPPED"),
+        file=in_file,
+        shmem=shmem,
+        slab=None if slab[0] is None or slab[1] is None else slab[0] + slab[1],
+        page_tables=stat.node("NR_PAGETABLE"),
+        stacks=None if stacks is None else (stacks << 10) >> page_shift,
+        vmalloc=stat.variable("nr_vmalloc_pages") if vmalloc is None else vmalloc,
+    )
+
+
+@dataclass(frozen=True)
+class Reclaimable:
+    """Memory that the kernel could have got back, by its own counters; bytes."""
+
+    file: int
+    """Page cache that can be dropped or written back."""
+    slab: int
+    """Slab caches that can shrink."""
+    other: int
+    """Of the kernel, other than slabs."""
+
+
+def reclaimable(stat: VmStat, page_shift: int) -> Reclaimable | None:
+    """Sum up as ``si_mem_available()`` in ``mm/show_mem.c`` does; None if a counter is missing."""
+    file = [stat.node(f"NR_{which}ACTIVE_FILE") for which in ("", "IN")]
+    slab = stat.node("NR_SLAB_RECLAIMABLE_B")
+    other = stat.node("NR_KERNEL_MISC_RECLAIMABLE") or 0
+    if file[0] is None or file[1] is None or slab is None:
+        return None
+    return Reclaimable(*(n << page_shift for n in (file[0] + file[1], slab, other)))

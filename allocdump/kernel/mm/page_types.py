@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Types of pages: what ``page->page_type`` says a page is used for.
+
+Mirrors ``include/linux/page-flags.h``.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from ..kernel import Kernel
+from ..layouts import PageTypes
+
+
+class Kind(IntEnum):
+    """What a page frame is used for, as its struct page tells."""
+
+    IN_USE = 0
+    """Allocated, and nothing more special than that."""
+    FREE = 1
+    """In the buddy allocator."""
+    FREE_PCP = 2
+    """On a per-CPU free list."""
+    RESERVED = 3
+    """PG_reserved: kept from the allocator since boot, or no memory at all."""
+    SLAB = 4
+    PAGE_TABLE = 5
+    HUGETLB = 6
+    ANONYMOUS = 7
+    CACHE = 8
+    """Page cache of files."""
+    SHMEM = 9
+    """Page cache of tmpfs and shared memory."""
+    OFFLINE = 10
+    """Given back to the hypervisor (balloon), or not accepted yet."""
+    UNREADABLE = 11
+    """Its struct page is not in the dump."""
+    LARGE_KMALLOC = 12
+    """kmalloc() of more than two pages, marked as such since Linux 6.15."""
+
+
+_TYPES = {
+    "buddy": Kind.FREE,
+    "slab": Kind.SLAB,
+    "table": Kind.PAGE_TABLE,
+    "large_kmalloc": Kind.LARGE_KMALLOC,
+    "hugetlb": Kind.HUGETLB,
+    "offline": Kind.OFFLINE,
+    "unaccepted": Kind.OFFLINE,
+}
+_BASE = {PageTypes.HIGH_BITS: 0x8000_0000, PageTypes.LOW_BITS: 0xF000_0000}
+"""PAGE_TYPE_BASE: set in all types, each of which has one more bit that is zero."""
+
+
+class PageTypeReader:
+    """Tells kinds of pages by their types.
+
+    :raises UnknownLayoutError: if the kernel marks types in a way that is not known
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        variant = kernel.layouts[PageTypes]
+        prefix = "PGTY_" if variant is PageTypes.TOP_BYTE else "PG_"
+        self._base = np.uint32(_BASE.get(variant, 0))
+        self._values: list[tuple[np.uint32, Kind]] = []
+        for name, kind in _TYPES.items():
+            try:
+                value = kernel.prog.constant(prefix + name).value_()
+            except LookupError:
+                continue  # it came later
+            self._values.append((np.uint32(value), kind))
+
+    def kinds(self, page_type: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
+        """The kinds of pages with types; IN_USE for those without one.
+
+        :param page_type: shape (n,)
+        """
+        kind = np.full(len(page_type), Kind.IN_USE, np.uint8)
+        for value, found in self._values:
+            if self._base:
+                is_one = page_type & (self._base | value) == self._base
+            else:
+                is_one = page_type >> np.uint32(24) == value
+            kind[is_one] = found
+        return kind

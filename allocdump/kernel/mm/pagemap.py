@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""One pass over all memory, for everybody who wants to look: pages, slabs, objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from copy import copy
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ...source.memory import U64
+from ..damage import damage_cause
+from ..kernel import Kernel
+from ..tags.references import SiteIndex
+from ..walk import ReadErrors
+from .boot_memory import BootMemory, boot_memory
+from .pages import FrameReader, Frames, loose_tails
+from .percpu import PerCpuObjects, PerCpuReader
+from .slab import Cache, Objects, SlabReader, Slabs
+from .slab_free import Sheaves, free_but_in_slabs_use, sheaves
+
+Progress = Callable[[int, int], None]
+"""Called with pages done and pages in all."""
+
+_KEPT = 1 << 20
+"""Objects of a part that are kept for the next visitor; more are read again."""
+
+
+class Part:
+    """Page frames next to one another, with the slabs and objects in them.
+
+    What one visitor has read, the next one finds.
+    """
+
+    def __init__(self, frames: Frames, reader: SlabReader) -> None:
+        self.frames = frames
+        self._reader = reader
+        self._objects: list[Objects] | None = None
+
+    @cached_property
+    def loose_tails(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Tails of allocations that are not compound: see :func:`.pages.loose_tails`."""
+        return loose_tails(self.frames)
+
+    @cached_property
+    def slabs(self) -> Slabs:
+        """The slabs that begin here."""
+        return self._reader.slabs(self.frames)
+
+    def objects(self) -> Iterator[Objects]:
+        """All objects, allocated or free, of the slabs with extensions, in batches."""
+        if self._objects is None:
+            batches = self._reader.objects(self.slabs)
+            if int(self.slabs.objects.sum()) > _KEPT:
+                yield from batches
+                return
+            self._objects = list(batches)
+        yield from self._objects
+
+
+class Visitor(Protocol):
+    """Looks at all parts of a page map, in ascending order."""
+
+    def part(self, part: Part) -> None:
+        """Look at one part."""
+
+
+class PageMap:
+    """All page frames of a kernel, and what is in them, with the sites of references.
+
+    :param addresses: of the sites' tags, shape (number of sites,)
+    :raises LookupError: if the kernel's types lack what this needs
+    """
+
+    def __init__(self, kernel: Kernel, addresses: U64) -> None:
+        self.kernel = kernel.counting_holes()
+        """Its memory counts the holes that were met here."""
+        self.sites = len(addresses)
+        self.index = SiteIndex(addresses)
+        self.frames = FrameReader(self.kernel, self.index)
+        self.slabs = SlabReader(self.kernel, self.index)
+        self.percpu = PerCpuReader(self.kernel, self.index)
+        self.percpu_chunks: list[PerCpuObjects] = list(self.percpu)
+        self._unreadable: list[str] = []
+        self._before = copy(self.kernel.memory.holes)
+
+    @property
+    def caches(self) -> list[Cache]:
+        """All slab caches; indexes of caches are those of this list."""
+        return self.slabs.caches
+
+    @property
+    def pages(self) -> int:
+        """Page frames that have a struct page."""
+        return sum(section.pages for section in self.frames.sections)
+
+    def __iter__(self) -> Iterator[Part]:
+        """All parts, ascending; largest free blocks are left out: see :class:`.FrameReader`."""
+        self.kernel.memory.holes = copy(self._before)
+        for frames in self.frames:
+            yield Part(frames, self.slabs)
+
+    def show(self, *visitors: Visitor, progress: Progress | None = None) -> None:
+        """Let all visitors look at each part: one pass for all of them."""
+        total, done = self.pages, 0
+        for part in self:
+            for visitor in visitors:
+                visitor.part(part)
+            done += part.frames.section.pages
+            if progress:
+                progress(done + self.frames.free_pages, total)
+
+    @cached_property
+    def boot_memory(self) -> BootMemory:
+        """What boot made of memory: see :func:`.boot_memory.boot_memory`."""
+        return boot_memory(self.kernel.prog, self.frames.sections, self.frames.page_size)
+
+    @cached_property
+    def sheaves(self) -> Sheaves:
+        """All sheaves of slab caches; none where they are unreadable."""
+        try:
+            return sheaves(self.kernel, self.caches)
+        except ReadErrors as e:
+            self._unreadable.append(
+                "objects in sheaves count as in use, since the sheaves of slab caches are"
+                f" unreadable: {e}"
+            )
+            return Sheaves.none()
+
+    @cached_property
+    def free_in_use(self) -> npt.NDArray[np.int64]:
+        """Free objects that slabs count as in use: shape (number of caches,)."""
+        return free_but_in_slabs_use(self.kernel, self.caches, self.sheaves)
+
+    def problems(self) -> list[str]:
+        """Sentences on what was unreadable in the last pass, and before it."""
+        found = [*self.slabs.problems, *self.boot_memory.problems]
+        found += self.percpu.problems
+        found += self._unreadable
+        holes = self.kernel.memory.holes
+        if holes.pages and self.kernel.state != "dead":
+            found.append(
+                f"{holes.pages:,} pages that describe memory could not be read, or what"
+                f" points at them changed meanwhile ({holes.reason})"
+            )
+        elif holes.pages:
+            cause = damage_cause(self.kernel)
+            found.append(
+                f"{holes.pages:,} pages that describe memory are not in the dump"
+                + (f": {cause}" if cause else f" ({holes.reason})")
+            )
+        return found

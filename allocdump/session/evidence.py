@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Puts together all that is known of a dead machine; goes on where something is missing."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from ..analysis.attribution import Attribution
+from ..analysis.caches import cache_rows
+from ..analysis.footprint import footprint
+from ..analysis.usage import vmalloc_pages
+from ..errors import AllocdumpError, ProfilingError, has_extra
+from ..graph.roots import Tier
+from ..kernel.machine.cgroups import memory_cgroups
+from ..kernel.machine.memory_counters import reclaimable
+from ..kernel.machine.oom import allocation_failures, oom_events
+from ..kernel.machine.swap import swap_space
+from ..kernel.machine.tasks import tasks
+from ..kernel.machine.tmpfs import tmpfs_mounts
+from ..kernel.machine.vmstat import VmStat
+from ..kernel.machine.zones import zone_states
+from ..kernel.mm.allocations import vmalloc_uses
+from ..kernel.mm.pagemap import Progress
+from ..kernel.tags.profiling import profiling
+from ..kernel.walk import ReadErrors
+from ..triage.evidence import Case, Holder, LostSite, Machine
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    from .session import Session
+
+_MOST_NODES = 5_000_000
+"""With more allocations, telling who holds them takes gigabytes: ``retained`` does it if asked."""
+_MOST_HOLDERS = 20
+
+
+def investigate(session: Session, progress: Progress | None = None) -> Case:
+    """Read everything that triage looks at."""
+    return _Investigation(session, progress).run()
+
+
+class _Investigation:
+    def __init__(self, session: Session, progress: Progress | None) -> None:
+        self.session, self.kernel, self.progress = session, session.kernel, progress
+        self.prog, self.log = session.prog, session.log
+        self.missing: list[str] = []
+        self.report = self._attempt("the report", session.report)
+        self._miss(*(self.report.warnings if self.report else []))
+        self.sites = session.sites
+
+    def run(self) -> Case:
+        if self.log.error:
+            self._miss(f"the kernel log is unreadable: {self.log.error}")
+        elif not self.log.text:
+            self._miss("the kernel log is empty")
+        case = Case(
+            machine=self._machine(),
+            sites=self.sites,
+            events=oom_events(self.log),
+            failures=allocation_failures(self.log),
+            swap=swap_space(self.prog),
+            reclaimable=reclaimable(VmStat(self.kernel), self.kernel.page_shift),
+            missing=self.missing,
+        )
+        case.zones, problems = zone_states(self.kernel)
+        self._miss(*problems)
+        processes = tasks(self.kernel)
+        cgroups, mounts = memory_cgroups(self.prog), tmpfs_mounts(self.prog)
+        case.tasks, case.cgroups = processes.tasks, cgroups.cgroups
+        case.tmpfs = mounts.mounts
+        self._miss(*processes.problems, *cgroups.problems, *mounts.problems)
+        surveyed = self._attempt("what memory is used for", self._survey)
+        if surveyed:
+            self._attempt("what sites keep", lambda: self._memory(case, surveyed))
+        if self.report is not None:
+            self._attempt("who points at what", lambda: self._leaks(case))
+        return case
+
+    def _survey(self) -> Attribution:
+        self.session.survey(self.progress, graph=self.report is not None and has_extra("leaks"))
+        return self.session.attribution()
+
+    def _attempt(self, what: str, read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except AllocdumpError as e:
+            self._miss(str(e))
+        except ReadErrors as e:
+            self._miss(f"{what} is unreadable: {e}")
+        return None
+
+    def _leaks(self, case: Case) -> None:
+        """What is lost, and who holds the rest."""
+        reach = self.session.reach(self.progress)
+        if reach.reasons:
+            self._miss(f"lost memory cannot be told from held: {reach.reasons[0]}")
+            return
+        from ..analysis.dominators import holdings
+        from ..analysis.leaks import leaks
+
+        lost = leaks(reach, self.sites).lost
+        sure = np.isin(lost.confidence, ["high", "medium"])
+        rows = lost.take(sure)
+        case.lost = [
+            LostSite(
+                int(rows.site[i]),
+                int(rows.bytes[i]),
+                int(rows.allocations[i]),
+                int(rows.held_bytes[i]),
+                str(rows.confidence[i]),
+            )
+            for i in range(len(rows))
+        ]
+        graph = reach.graph
+        if len(graph.nodes) > _MOST_NODES:
+            self._miss("there are too many allocations to tell here who holds them")
+            return
+        case.holders = [
+            Holder(
+                graph.roots[h.root].name,
+                graph.roots[h.root].where,
+                h.bytes,
+                h.allocations,
+                h.children[0].site if h.children else None,
+            )
+            for h in holdings(self.session.dominators(), 1)[:_MOST_HOLDERS]
+            if h.root is not None and graph.roots[h.root].tier != Tier.OTHER
+        ]
+
+    def _miss(self, *sentences: str) -> None:
+        for sentence in sentences:
+            text = sentence.removeprefix(f"{self.session.path}: ").rstrip(".")
+            self.missing.append(f"{text[:1].upper()}{text[1:]}.")
+
+    def _machine(self) -> Machine:
+        try:
+            state = profiling(self.kernel).describe()
+            if self.report is None:
+                state = f"{state}, but unreadable" if state.startswith("on") else "never"
+        except ProfilingError:
+            state = "not built in"
+        return Machine(
+            core=self.session.path,
+            arguments=shlex.join(self.session.source.arguments),
+            system=self.session.system,
+            cpus=len(self.kernel.cpus),
+            reason=self.log.panic_message(),
+            uptime=self.log.uptime(),
+            profiling=state,
+        )
+
+    def _memory(self, case: Case, found: Attribution) -> None:
+        """What the pass over all memory tells."""
+        self._miss(*found.problems)
+        with suppress(*ReadErrors):
+            case.areas = list(vmalloc_uses(self.session.pagemap))
+        case.usage = self.session.account()
+        case.caches = cache_rows(found)
+        if self.report is None:
+            return
+        pages = vmalloc_pages(case.areas, len(self.sites))
+        objects = self.session.object_totals()
+        case.footprint = footprint(self.sites, found, objects, pages, len(self.kernel.cpus))
+        case.audit = self.session.audit()

@@ -1,0 +1,500 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A session on an opened dump: joins the layers, and keeps what each stage has read.
+
+Nothing else knows all layers. Stages are read when they are asked for, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from ..analysis.report import Origin, Report
+from ..arrays import Batches
+from ..errors import AllocdumpError, DamagedError, ProfilingError, extra
+from ..kernel.kernel import Kernel
+from ..kernel.machine.log import KernelLog, UnloadMessage, kernel_log
+from ..kernel.machine.system import System, system
+from ..kernel.tags.profiling import profiling
+from ..kernel.walk import ReadErrors
+
+# Whatever reads all memory is imported where it is asked for: a session opens a dump, and
+# may never do that.
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from ..analysis.attribution import Attribution
+    from ..analysis.audit import Audit
+    from ..analysis.dominators import Dominators
+    from ..analysis.leaks import Leaks
+    from ..analysis.paths import Paths
+    from ..analysis.reach import Reach
+    from ..analysis.totals import ObjectTotals
+    from ..analysis.usage import Node
+    from ..graph.build import HeapBuilder
+    from ..graph.edges import Graph
+    from ..kernel.mm.allocations import ObjectReader, PageBatch, VmallocUse, Zone
+    from ..kernel.mm.pagemap import PageMap, Progress, Visitor
+    from ..kernel.mm.whois import Location, Locator
+    from ..kernel.tags.sampler import Sampler
+    from ..kernel.tags.sites import Sites
+    from ..source.program import Source, State
+    from ..triage.verdict import Triage
+
+T = TypeVar("T")
+
+
+class Session:
+    """A vmcore, the running kernel or a QEMU guest's, opened with :func:`allocdump.open`.
+
+    A context manager: at its end, a guest that was paused runs again.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.prog = source.prog
+        """The :class:`drgn.Program`, for everything that allocdump does not do."""
+        self.kernel = Kernel.of(source)
+        self._report: Report | None = None
+        self._attribution: Attribution | None = None
+        self._totals: ObjectTotals | None = None
+        self._heap: HeapBuilder | None = None
+        self._graph: Graph | None = None
+        self._reach: Reach | None = None
+        self._dominators: Dominators | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up on a guest, which runs again if it was paused; a dump stays open.
+
+        :raises DumpError: if that fails
+        """
+        self.source.close()
+
+    # What it is
+
+    @property
+    def path(self) -> str:
+        """The file, or the guest's socket."""
+        return self.source.core.path
+
+    @property
+    def core(self) -> str:
+        """The file and its format, in words."""
+        return f"{self.path} ({self.source.core.describe()})"
+
+    @property
+    def types(self) -> str:
+        """Where types come from: ``btf`` or ``dwarf``."""
+        return self.source.types
+
+    @property
+    def state(self) -> State:
+        """Of the kernel: ``dead`` in a dump; ``running`` ones change while they are read."""
+        return self.kernel.state
+
+    @property
+    def notices(self) -> list[str]:
+        """Sentences to be known before anything is read: that it will be slow."""
+        return self.source.notices
+
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences about the dump as a whole; those of the report begin with them."""
+        return list(self.source.warnings)
+
+    @cached_property
+    def log(self) -> KernelLog:
+        """The kernel log."""
+        return kernel_log(self.prog)
+
+    @cached_property
+    def system(self) -> System:
+        """The machine and its kernel."""
+        return system(self.kernel)
+
+    @cached_property
+    def origin(self) -> Origin:
+        """The kernel, how it died, and the state of profiling.
+
+        :raises ProfilingError: if the kernel was built without allocation profiling
+        """
+        return Origin(
+            core=self.path,
+            format=self.source.core.describe(),
+            types=self.types,
+            system=self.system,
+            reason=self.log.panic_message(),
+            profiling=profiling(self.kernel),
+            state=self.state,
+        )
+
+    @property
+    def possible_cpus(self) -> int:
+        """Number of possible CPUs."""
+        return len(self.kernel.cpus)
+
+    @property
+    def first_cpu_offset(self) -> int:
+        """What to add to a per-CPU pointer for the first possible CPU's copy."""
+        return int(self.kernel.cpus.offsets[0])
+
+    @property
+    def zones(self) -> list[Zone]:
+        """All populated zones."""
+        from ..kernel.mm.allocations import zones
+
+        return zones(self.prog)
+
+    def allocinfo_header(self) -> str | None:
+        """The two lines that this kernel prints above /proc/allocinfo, if they are readable."""
+        from ..kernel.tags.header import allocinfo_header
+
+        return allocinfo_header(self.prog)
+
+    # Counters
+
+    def report(self) -> Report:
+        """All call sites with their counters, read once; see :meth:`sampler` for more.
+
+        :raises ProfilingError: if the kernel kept none: built without allocation
+            profiling, or it was never enabled
+        """
+        if self._report is None:
+            self._report = self._read_report()
+        return self._report
+
+    def _read_report(self) -> Report:
+        from ..kernel.damage import damage_cause
+        from ..kernel.tags.profile import read_profile
+
+        origin = self.origin
+        if origin.profiling.state == "never":
+            raise _never(origin)
+        if self.state == "dead":
+            profile = read_profile(self.kernel, self.log.unload_messages())
+        else:
+            from ..kernel.tags.sampler import settled_profile
+
+            profile = settled_profile(self.kernel, self._unload_messages)
+        done, warnings = profile.completeness, self.warnings
+        if origin.profiling.state == "off":
+            if done.complete and not (profile.sites.bytes.any() or profile.sites.calls.any()):
+                raise _never(origin)
+            was = "was off when the kernel died" if self.state == "dead" else "is off"
+            warnings.append(
+                f"Profiling {was}: memory allocated meanwhile has no"
+                " call site, and memory freed meanwhile is still counted."
+            )
+        if self.log.error:
+            warnings.append(f"The kernel log is unreadable: {self.log.error}.")
+        if done.problems:
+            cause = damage_cause(self.kernel)
+            damaged = "Damaged dump" if self.state == "dead" else "Not all could be read"
+            warnings += [f"{damaged}: {problem}." for problem in done.problems]
+            if cause:
+                warnings.append(f"The cause: {cause}.")
+        report = Report(origin, profile.sites, profile.types, done, warnings)
+        if self.state == "running":
+            self._note_moves(report)
+        return report
+
+    def _note_moves(self, report: Report) -> None:
+        moved = report.moved = self._moved(report.sites)
+        count, sites = int(moved.sum()), len(report.sites)
+        report.warnings.append(
+            "The kernel went on running while it was read, so that numbers are of different"
+            f" moments: {count:,} of {sites:,} sites moved within the report alone."
+        )
+
+    def _moved(self, sites: Sites) -> npt.NDArray[np.bool_]:
+        from ..kernel.tags.sampler import Recounter
+
+        now = Recounter(self.kernel, sites).recount()
+        moved: npt.NDArray[np.bool_] = (now.bytes != sites.bytes) | (now.calls != sites.calls)
+        return moved
+
+    def _unload_messages(self) -> list[UnloadMessage]:
+        return kernel_log(self.prog).unload_messages()
+
+    def sampler(self) -> Sampler:
+        """For the counters of a running kernel, again and again.
+
+        :raises ProfilingError: if the kernel keeps none
+        """
+        if self.origin.profiling.state == "never":
+            raise _never(self.origin)
+        from ..kernel.tags.sampler import Sampler
+
+        return Sampler(self.kernel, self._unload_messages)
+
+    @property
+    def sites(self) -> Sites:
+        """The sites of the report; none on a kernel without a profile, or if it is unreadable."""
+        from ..kernel.tags.sites import Sites
+
+        try:
+            return self.report().sites
+        except AllocdumpError:
+            return Sites.none()
+        except ReadErrors:
+            return Sites.none()
+
+    # Memory
+
+    @cached_property
+    def pagemap(self) -> PageMap:
+        """All page frames, slabs and objects, with the report's sites.
+
+        :raises DamagedError: if the dump lacks what describes its memory
+        """
+        from ..kernel.mm.pagemap import PageMap
+
+        return self._described(lambda: PageMap(self.kernel, self.sites.address))
+
+    def _described(self, read: Callable[[], T]) -> T:
+        """The result of a reader of what describes memory."""
+        try:
+            return read()
+        except ReadErrors as e:
+            raise DamagedError(
+                f"{self.path}: what describes memory (sections, struct page, slab caches)"
+                f" is not readable: {e}."
+            ) from None
+
+    def survey(self, progress: Progress | None = None, *, graph: bool = True) -> None:
+        """Read all memory once for several stages: attribution, object totals, graph.
+
+        Each of them reads it by itself if it is asked for alone.
+
+        :param graph: whether the graph will be asked for, too
+        :raises DamagedError: if the dump lacks what describes its memory
+        """
+        from ..analysis.attribution import Attributor
+        from ..analysis.totals import ObjectAdder
+
+        pagemap = self.pagemap
+        attributor, adder = Attributor(pagemap), ObjectAdder(self._objects())
+        visitors: list[Visitor] = [attributor, adder]
+        if graph:
+            self._heap = self._heap_builder()
+            visitors.append(self._heap)
+        self._described(lambda: pagemap.show(*visitors, progress=progress))
+        self._attribution, self._totals = attributor.result(), adder.result()
+
+    def attribution(self, progress: Progress | None = None) -> Attribution:
+        """The memory that each site of the report holds: one pass over all memory.
+
+        :raises DamagedError: if the dump lacks what describes its memory
+        """
+        if self._attribution is None:
+            from ..analysis.attribution import Attributor
+
+            attributor = Attributor(self.pagemap)
+            self._described(lambda: self.pagemap.show(attributor, progress=progress))
+            self._attribution = attributor.result()
+        return self._attribution
+
+    def object_totals(self, progress: Progress | None = None) -> ObjectTotals:
+        """Objects by site and slab cache.
+
+        :raises DamagedError: if the dump lacks what describes its memory
+        """
+        if self._totals is None:
+            from ..analysis.totals import ObjectAdder
+
+            adder = ObjectAdder(self._objects())
+            self._described(lambda: self.pagemap.show(adder, progress=progress))
+            self._totals = adder.result()
+        return self._totals
+
+    def audit(self, progress: Progress | None = None) -> Audit:
+        """Counters against memory."""
+        from dataclasses import replace
+
+        from ..analysis.audit import audit
+        from ..kernel.mm.percpu import cgroup_pointers
+        from ..kernel.tags.codetag import describe_tag
+
+        report, found = self.report(), self.attribution(progress)
+        moved = None
+        if self.state == "running":
+            moved = self._moved(report.sites)
+            # What was freed under the reading left anything behind, tags or not.
+            strays = {a: n for a, n in found.strays.items() if describe_tag(self.prog, a)}
+            found = replace(found, strays=strays)
+        return audit(
+            report.sites,
+            found,
+            moved=moved,
+            cpus=self.possible_cpus,
+            cgroup_pointers=cgroup_pointers(self.prog),
+            profiling=report.origin.profiling,
+            completeness=report.completeness,
+        )
+
+    def usage(self, progress: Progress | None = None) -> Node:
+        """Where all memory went: a tree that adds up to every page."""
+        self.report()
+        return self.account(progress)
+
+    def account(self, progress: Progress | None = None) -> Node:
+        """:meth:`usage` of any kernel: without a profile, nothing has a site."""
+        from ..analysis.usage import usage, vmalloc_pages
+        from ..kernel.machine.memory_counters import memory_counters
+        from ..kernel.machine.vmstat import VmStat
+        from ..kernel.tags.cost import profiler_cost
+
+        found = self.attribution(progress)
+        return usage(
+            self.sites,
+            found,
+            vmalloc_pages(self._vmalloc_areas(), len(self.sites)),
+            memory_counters(VmStat(self.kernel), self.kernel.page_shift),
+            profiler_cost(self.kernel, self.sites),
+        )
+
+    def pages(self, progress: Progress | None = None) -> Batches[PageBatch]:
+        """All allocations of pages that have a site, in batches of numpy columns."""
+        from ..kernel.mm.allocations import page_batches
+
+        self.report()
+        pagemap = self.pagemap
+        return Batches(lambda: page_batches(pagemap, progress))
+
+    def objects(self) -> ObjectReader:
+        """All slab and per-CPU objects that have a site; iterate for batches of columns."""
+        self.report()
+        return self._objects()
+
+    def _objects(self) -> ObjectReader:
+        from ..kernel.mm.allocations import ObjectReader
+
+        return ObjectReader(self.pagemap)
+
+    def vmalloc_areas(self) -> Iterator[VmallocUse]:
+        """All vmalloc areas with their sites and callers."""
+        self.report()
+        return self._vmalloc_areas()
+
+    def _vmalloc_areas(self) -> Iterator[VmallocUse]:
+        from ..kernel.mm.allocations import vmalloc_uses
+
+        return vmalloc_uses(self.pagemap)
+
+    def whois(self, query: str) -> Location:
+        """What is at an address, who allocated it, and what it is a part of.
+
+        :param query: a number, ``pfn:N``, ``phys:N`` or a symbol
+        :raises AddressError: if it is none of these
+        """
+        return self._locator.locate(query)
+
+    @cached_property
+    def _locator(self) -> Locator:
+        from ..kernel.mm.whois import Locator
+
+        self.report()
+        return self._described(lambda: Locator(self.pagemap))
+
+    # Pointers
+
+    def graph(self, progress: Progress | None = None) -> Graph:
+        """All allocations and who points at whom: what leaks, retained and paths use.
+
+        :raises DamagedError: if the dump lacks what describes its memory
+        """
+        if self._graph is None:
+            from ..graph.edges import read_graph
+
+            sites = self.report().sites
+
+            def read() -> Graph:
+                builder, self._heap = self._heap, None
+                if builder is None:
+                    builder = self._heap_builder()
+                    self.pagemap.show(builder, progress=progress)
+                return read_graph(builder, sites, progress)
+
+            self._graph = self._described(read)
+        return self._graph
+
+    def _heap_builder(self) -> HeapBuilder:
+        from ..graph.build import HeapBuilder
+        from ..graph.edges import site_roles
+
+        return HeapBuilder(self.pagemap, site_roles(self.sites))
+
+    def reach(self, progress: Progress | None = None) -> Reach:
+        """Which allocations can still be reached from anywhere.
+
+        :raises ExtraError: if the libraries for it are not installed
+        """
+        if self._reach is None:
+            with extra("leaks"):
+                from ..analysis.reach import reach
+            self._reach = reach(self.graph(progress))
+        return self._reach
+
+    def leaks(self, progress: Progress | None = None) -> Leaks:
+        """Memory that nobody can reach any more, by site.
+
+        :raises ExtraError: if the libraries for it are not installed
+        """
+        reached = self.reach(progress)
+        from ..analysis.leaks import leaks
+
+        return leaks(reached, self.report().sites)
+
+    def dominators(self, progress: Progress | None = None) -> Dominators:
+        """Who keeps memory alive: the dominator tree of all that can be reached.
+
+        :raises ExtraError: if the libraries for it are not installed
+        """
+        reached = self.reach(progress)
+        if self._dominators is None:
+            with extra("leaks"):
+                from ..analysis.dominators import dominators
+            self._dominators = dominators(reached)
+        return self._dominators
+
+    def paths(self, query: str, limit: int = 1, progress: Progress | None = None) -> Paths:
+        """The shortest ways from roots to the allocation at an address.
+
+        :param query: as for :meth:`whois`
+        :raises AddressError: if it is none of these
+        :raises ExtraError: if the libraries for it are not installed
+        """
+        address = self._locator.parse(query)
+        reached = self.reach(progress)
+        from ..analysis.paths import Paths, find_paths, node_at
+
+        node = node_at(reached.graph, address)
+        found = [] if node is None else find_paths(reached, node, limit)
+        return Paths(query, address, node, found)
+
+    # All of it
+
+    def triage(self, progress: Progress | None = None, top: int | None = None) -> Triage:
+        """From a dead machine to the suspect; goes on where something is missing.
+
+        :param top: rows of each table; None is all
+        """
+        from ..triage import triage
+        from .evidence import investigate
+
+        return triage(investigate(self, progress), top)
+
+
+def _never(origin: Origin) -> ProfilingError:
+    return ProfilingError(
+        f"{origin.core}: allocation profiling was never enabled on this machine, so there is"
+        " nothing to report; boot with sysctl.vm.mem_profiling=1."
+    )
