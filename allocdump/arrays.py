@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from .errors import extra
 from .problems import Problem
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Columns:
     def to_pandas(self) -> pandas.DataFrame:
         """The table as a data frame.
 
-        :raises ImportError: if pandas is not installed, which nothing else needs
+        :raises ExtraError: if pandas is not installed, which nothing else needs
         """
         return data_frame(self.to_dict())
 
@@ -90,7 +91,7 @@ class Batches(Generic[Table]):
     def to_pandas(self) -> pandas.DataFrame:
         """All batches as one data frame.
 
-        :raises ImportError: if pandas is not installed
+        :raises ExtraError: if pandas is not installed
         """
         return data_frame(self.to_dict())
 
@@ -98,13 +99,8 @@ class Batches(Generic[Table]):
 def data_frame(columns: Mapping[str, Column]) -> pandas.DataFrame:
     """Columns as a data frame of pandas.
 
-    :raises ImportError: if pandas is not installed
+    :raises ExtraError: if pandas is not installed
     """
-    try:
+    with extra("pandas"):
         import pandas
-    except ImportError:
-        raise ImportError(
-            "to_pandas() needs pandas, which is not installed: pip install pandas;"
-            " to_dict() has the same columns as numpy arrays."
-        ) from None
     return pandas.DataFrame(columns)

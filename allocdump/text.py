@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Strings from a dump, made safe to show."""
+"""Strings from a dump, as they are shown."""
 
 
 def printable(raw: bytes) -> str:
@@ -15,3 +15,8 @@ def printable(raw: bytes) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )
+
+
+def host_name(name: str) -> str:
+    """The name of a machine; empty if it was never given one."""
+    return "" if name == "(none)" else name

@@ -107,12 +107,12 @@ dump = allocdump.open(sys.argv[1])
 dump.report().to_dict(), dump.usage().to_dict(), dump.audit().to_dict(), dump.pages().to_dict()
 try:
     dump.usage().to_pandas()
-except ImportError as e:
+except allocdump.errors.ExtraError as e:
     print(e)
 """
     command = [sys.executable, "-c", code, QUIET]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("to_pandas() needs pandas")
+    assert done.stdout.startswith("This needs the Python library pandas")
     assert done.stdout.count("\n") == 1
 
 

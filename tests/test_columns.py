@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from allocdump.arrays import Batches, Columns
+from allocdump.errors import ExtraError
 
 
 @dataclass
@@ -77,8 +78,7 @@ def test_data_frames():
 
 def test_without_pandas(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
-    with pytest.raises(ImportError) as raised:
+    with pytest.raises(ExtraError) as raised:
         table(1).to_pandas()
-    assert "pip install pandas" in str(raised.value)
-    assert "to_dict()" in str(raised.value)
+    assert "pip install 'allocdump[pandas]'" in str(raised.value)
     assert raised.value.__suppress_context__

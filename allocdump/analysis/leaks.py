@@ -172,7 +172,7 @@ def _judge(
     if sites.module[site] == "" and (why := EXPECTED.get(sites.function[site])):
         return Confidence.EXPECTED, why
     if not sums.heads[i] and chief != site:
-        who = f"{sites.file[chief]}:{sites.line[chief]}"
+        who = sites.place(chief)
         return Confidence.HIGH if number >= _MANY else Confidence.MEDIUM, f"lost with {who}"
     if number >= _MANY:
         return Confidence.HIGH, "nothing points at any" if every else "the others are held"

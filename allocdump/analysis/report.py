@@ -72,7 +72,7 @@ class Report:
     def to_pandas(self) -> pandas.DataFrame:
         """All sites as a data frame; a site's index is its row everywhere else.
 
-        :raises ImportError: if pandas is not installed
+        :raises ExtraError: if pandas is not installed
         """
         return self.sites.to_pandas()
 

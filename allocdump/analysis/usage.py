@@ -19,7 +19,6 @@ from ..kernel.tags.cost import ProfilerCost
 from ..kernel.tags.roles import PERCPU_VECTOR_SITE, Role, role
 from ..kernel.tags.sites import Sites
 from .attribution import Attribution
-from .report import site_names
 
 if TYPE_CHECKING:
     import pandas
@@ -75,7 +74,7 @@ class Node:
     def to_pandas(self) -> pandas.DataFrame:
         """:meth:`to_dict` as a data frame.
 
-        :raises ImportError: if pandas is not installed
+        :raises ExtraError: if pandas is not installed
         """
         return data_frame(self.to_dict())
 
@@ -118,11 +117,7 @@ class _Usage:
     ) -> None:
         self.memory, self.counters, self.cost = memory, counters, cost
         self.count = len(sites)
-        names = site_names(sites)
-        self.names = [
-            f"{n} {f}" + (f" [{m}]" if m else "")
-            for n, f, m in zip(names, sites.function, sites.module, strict=True)
-        ]
+        self.names = [sites.label(i) for i in range(self.count)]
         pairs = zip(sites.function, sites.module, strict=True)
         self.roles = np.array([role(f, m) for f, m in pairs], np.object_)
         self.percpu_vectors = (sites.function == PERCPU_VECTOR_SITE) & (sites.module == "")

@@ -6,10 +6,12 @@ from __future__ import annotations
 import click
 import numpy as np
 
+from ..formats.records import audit as records
 from ..kernel.tags.codetag import describe_tag
 from ..session import Session
-from ..view import audit as render
-from .options import matching, opens_dump, site_filter, warn
+from ..view import audit as projection
+from .options import exact_option, format_option, matching, opens_dump, site_filter
+from .output import show, warn, write
 from .progress import progress
 
 
@@ -17,8 +19,8 @@ from .progress import progress
 @opens_dump
 @site_filter
 @click.option("-a", "--all", "everything", is_flag=True, help="Sites that agree, too.")
-@click.option("-e", "--exact", is_flag=True, help="Sizes in bytes.")
-@click.option("-f", "--format", "format_", type=click.Choice(["table", "json"]), default="table")
+@exact_option
+@format_option("table", "json")
 def command(
     dump: Session, filters: tuple[str, ...], everything: bool, exact: bool, format_: str
 ) -> None:
@@ -29,9 +31,10 @@ def command(
     and its cause, where that can be told.
     """
     report = dump.report()
-    with progress("Reading memory") as show:
-        audit = dump.audit(show)
-    warn(report.warnings + [f"{p}." for p in dump.attribution().problems])
+    with progress("Reading memory") as show_progress:
+        audit = dump.audit(show_progress)
+    problems = [f"{p}." for p in dump.attribution().problems]
+    warn(report.warnings + problems)
     chosen = matching(report, filters)
     if not everything:
         chosen &= (audit.difference != 0) | (audit.inferred != 0)
@@ -39,7 +42,6 @@ def command(
     rows = rows[np.argsort(-np.abs(audit.difference[rows]), kind="stable")]
     strays = {a: text for a in audit.strays if (text := describe_tag(dump.prog, a))}
     if format_ == "json":
-        text = render.as_json(report, audit, rows, strays)
+        write(records.as_json(report, audit, rows, strays))
     else:
-        text = render.as_table(report, audit, rows, strays, exact)
-    click.echo(text, nl=False)
+        show(projection.document(report, audit, rows, strays, problems), exact=exact)

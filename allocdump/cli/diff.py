@@ -10,10 +10,13 @@ import numpy as np
 
 from ..analysis import diff as analysis
 from ..analysis.report import Pattern
+from ..analysis.tree import growth_tree
+from ..formats.records import diff as records
 from ..session.snapshot import open_snapshot
-from ..view import diff as render
+from ..view import diff as projection
 from ..view import units
-from .options import Size, output_option, output_width, site_filter, style, warn, write
+from .options import Size, format_option, site_filter
+from .output import output_option, show, warn, write
 
 EXIT_GREW = 1
 
@@ -21,15 +24,7 @@ EXIT_GREW = 1
 @click.command("diff")
 @click.argument("before", metavar="BEFORE")
 @click.argument("after", metavar="AFTER")
-@click.option(
-    "-f",
-    "--format",
-    "format_",
-    type=click.Choice(["table", "json", "csv", "html"]),
-    default="table",
-    show_default=True,
-    help="html: a page to mail.",
-)
+@format_option("table", "json", "csv", "html", help="html: a page to mail.")
 @click.option("-n", "--top", type=click.IntRange(1), metavar="N", help="Show the first N rows.")
 @click.option(
     "-s",
@@ -105,20 +100,13 @@ def command(
         rows = rows.take(np.abs(rows.growth) >= min_size)
     shown = analysis.order(rows, sort, top)
     match format_:
-        case "table":
-            data = render.as_table(
-                old, new, shown, chosen, exact=exact, width=output_width(output), style=style
-            )
         case "json":
-            data = render.as_json(old, new, shown, chosen)
+            write(records.as_json(old, new, shown, chosen), output)
         case "csv":
-            data = render.as_csv(shown)
-        case "html":
-            from ..analysis.tree import growth_tree
-            from ..view.html import diff as html
-
-            data = html.as_page(old, new, shown, chosen, growth_tree(changes))
-    write(data, output, to_terminal=format_ != "html")
+            write(records.as_csv(shown), output)
+        case _:
+            tree = growth_tree(changes) if format_ == "html" else None
+            show(projection.document(old, new, shown, chosen, tree), format_, output, exact)
     return EXIT_GREW if failed else 0
 
 

@@ -113,5 +113,11 @@ def held_output() -> Iterator[None]:
             yield
         finally:
             sys.stdout = real
-            held.seek(0)
-            shutil.copyfileobj(held, real)
+            held.flush()
+            kept.seek(0)
+            if isinstance(real, io.TextIOWrapper):
+                real.flush()
+                shutil.copyfileobj(kept, real.buffer)
+            else:
+                held.seek(0)
+                shutil.copyfileobj(held, real)

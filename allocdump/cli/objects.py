@@ -4,31 +4,27 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import islice
 
 import click
 import numpy as np
 from drgn import FaultError, Object
 
-from ..analysis.attribution import Attribution
 from ..analysis.caches import cache_rows
-from ..analysis.report import Report
-from ..analysis.totals import ObjectFilter, object_totals
-from ..kernel.mm.allocations import ObjectBatch, ObjectReader
+from ..analysis.totals import ObjectFilter
+from ..formats.records import objects as records
+from ..formats.records.json_text import Record
+from ..kernel.mm.allocations import ObjectReader
 from ..session import Session
 from ..text import printable
+from ..view import objects as projection
 from ..view.hexdump import hexdump
-from ..view.rows import Row, render, site_fields
-from .options import listing_options, matching, opens_dump, site_filter, warn
+from .listing import Listing
+from .options import listing_options, matching, opens_dump, site_filter
+from .output import show, warn, write, write_all
 from .progress import progress
-
-PER_CPU = "(per-CPU)"
-
-_LIST = ("address", "bytes", "used", "cache", "site", "function", "module")
-_SUMMARY = ("bytes", "objects", "used", "lost", "cache", "site", "function", "module")
-_CACHES = ("bytes", "slabs", "objects", "free", "untagged", "size", "lost", "cache")
-_VMALLOC = ("address", "bytes", "pages", "kind", "caller", "site", "function", "module")
 
 
 @click.command("objects")
@@ -74,28 +70,43 @@ def command(
         raise click.UsageError("--hexdump and --type go with --list and --format table.")
     report = dump.report()
     warn(report.warnings)
-    sites = matching(report, filters)
+    chosen = matching(report, filters)
     if by == "vmalloc":
-        rows, fields = _vmalloc(dump, report, sites, bool(filters)), _VMALLOC
+        areas = dump.vmalloc_areas()
+        warn(f"{problem}." for problem in areas.problems)
+        uses = sorted(areas, key=lambda use: -use.area.pages)
+        if filters:
+            uses = [use for use in uses if use.site >= 0 and chosen[use.site]]
+        listing = Listing(records.areas(report.sites, uses), records.VMALLOC, projection.areas)
     elif by == "cache":
-        with progress("Reading slabs") as show:
-            found = dump.attribution(show)
-        warn([f"{problem}." for problem in found.problems])
-        rows, fields = _by_cache(found, cache), _CACHES
+        with progress("Reading slabs") as show_progress:
+            found = dump.attribution(show_progress)
+        warn(f"{problem}." for problem in found.problems)
+        caches = [c for c in cache_rows(found) if not cache or fnmatch.fnmatchcase(c.name, cache)]
+        listing = Listing(records.by_cache(caches), records.CACHES, projection.by_cache)
     else:
         reader = dump.objects()
-        wanted = ObjectFilter(sites, _caches(reader, cache))
-        with progress("Reading objects") as show:
-            batches = map(wanted.choose, reader.batches(show))
+        wanted = ObjectFilter(chosen, _caches(reader, cache))
+        with progress("Reading objects") as show_progress:
+            batches = map(wanted.choose, reader.batches(show_progress))
+            where = (report.sites, reader.caches, batches)
             if as_list:
-                each = islice(_each(report, reader, batches), limit)
-                _print_list(dump, each, format_, exact, dump_bytes, type_name)
-                warn([f"{problem}." for problem in reader.problems])
+                each = records.each(*where)
+                if dump_bytes or type_name:
+                    contents = _Contents(dump, dump_bytes, type_name)
+                    contents.show(islice(each, limit), exact)
+                else:
+                    Listing(each, records.EACH, projection.each).show(format_, exact, limit)
+                _warn_of(reader)
                 return
-            rows, fields = iter(list(_sums(report, reader, batches))), _SUMMARY
-        warn([f"{problem}." for problem in reader.problems])
-    for text in render(islice(rows, limit), fields, format_, exact):
-        click.echo(text, nl=False)
+            listing = Listing(list(records.sums(*where)), records.SUMS, projection.sums)
+        _warn_of(reader)
+    listing.show(format_, exact, limit)
+
+
+def _warn_of(reader: ObjectReader) -> None:
+    """Print a reader's problems; it knows all of them once it has read everything."""
+    warn(f"{problem}." for problem in reader.problems)
 
 
 def _caches(reader: ObjectReader, glob: str | None) -> np.ndarray | None:
@@ -107,90 +118,31 @@ def _caches(reader: ObjectReader, glob: str | None) -> np.ndarray | None:
     return found
 
 
-def _each(report: Report, reader: ObjectReader, batches: Iterator[ObjectBatch]) -> Iterator[Row]:
-    for batch in batches:
-        for i in range(len(batch.address)):
-            cache = int(batch.cache[i])
-            yield {
-                "address": f"{int(batch.address[i]):#x}",
-                "bytes": int(batch.size[i]),
-                "used": int(batch.used[i]),
-                "cache": reader.caches[cache].name if cache >= 0 else PER_CPU,
-                **site_fields(report.sites, int(batch.site[i])),
-            }
+@dataclass
+class _Contents:
+    """Shows objects, and below each what is in it."""
 
+    dump: Session
+    size: int | None
+    """Bytes to show."""
+    type_name: str | None
 
-def _sums(report: Report, reader: ObjectReader, batches: Iterator[ObjectBatch]) -> Iterator[Row]:
-    totals = object_totals(batches, len(reader.caches))
-    for i, row in enumerate(totals.site.tolist()):
-        cache, size, used = int(totals.cache[i]), int(totals.bytes[i]), int(totals.used[i])
-        yield {
-            "bytes": size,
-            "objects": int(totals.objects[i]),
-            "used": used,
-            "lost": size - used,
-            "cache": reader.caches[cache].name if cache >= 0 else PER_CPU,
-            **site_fields(report.sites, row),
-        }
+    def show(self, rows: Iterable[Record], exact: bool) -> None:
+        for row in rows:
+            show(projection.each([row]), exact=exact)
+            self._show(row)
 
-
-def _by_cache(found: Attribution, glob: str | None) -> Iterator[Row]:
-    for cache in cache_rows(found):
-        if not glob or fnmatch.fnmatchcase(cache.name, glob):
-            yield {
-                "bytes": cache.bytes,
-                "slabs": cache.slabs,
-                "objects": cache.allocated,
-                "free": cache.free,
-                "untagged": cache.untagged,
-                "size": cache.size,
-                "lost": cache.lost,
-                "cache": cache.name,
-            }
-
-
-def _vmalloc(dump: Session, report: Report, sites: np.ndarray, filtered: bool) -> Iterator[Row]:
-    areas = dump.vmalloc_areas()
-    warn([f"{p}." for p in areas.problems])
-    uses = sorted(areas, key=lambda use: -use.area.pages)
-    for use in uses:
-        if filtered and (use.site < 0 or not sites[use.site]):
-            continue
-        yield {
-            "address": f"{use.area.start:#x}",
-            "bytes": use.area.size,
-            "pages": use.area.pages,
-            "kind": use.area.kind,
-            "caller": use.caller,
-            **site_fields(report.sites, use.site),
-        }
-
-
-def _print_list(
-    dump: Session,
-    rows: Iterator[Row],
-    format_: str,
-    exact: bool,
-    dump_bytes: int | None,
-    type_name: str | None,
-) -> None:
-    if not (dump_bytes or type_name):
-        for text in render(rows, _LIST, format_, exact):
-            click.echo(text, nl=False)
-        return
-    for row in rows:
-        click.echo("".join(render([row], _LIST, format_, exact)), nl=False)
-        address = int(row["address"], 16)
-        if row["cache"] == PER_CPU:
-            address = (address + dump.first_cpu_offset) % (1 << 64)
+    def _show(self, row: Record) -> None:
+        prog, address = self.dump.prog, int(row["address"], 16)
+        if row["cache"] == records.PER_CPU:
+            address = (address + self.dump.first_cpu_offset) % (1 << 64)
         try:
-            if dump_bytes:
-                data = dump.prog.read(address, min(dump_bytes, row["bytes"]))
-                click.echo(hexdump(address, data), nl=False)
-            if type_name:
-                text = str(Object(dump.prog, type_name, address=address))
-                click.echo("\n".join(printable(line.encode()) for line in text.splitlines()))
+            if self.size:
+                write(hexdump(address, prog.read(address, min(self.size, row["bytes"]))))
+            if self.type_name:
+                text = str(Object(prog, self.type_name, address=address))
+                write_all(f"{printable(line.encode())}\n" for line in text.splitlines())
         except FaultError as e:
-            click.echo(f"  not in the dump: {printable(str(e).encode())}")
+            write(f"  not in the dump: {printable(str(e).encode())}\n")
         except (LookupError, SyntaxError, TypeError, ValueError) as e:
-            raise click.UsageError(f"--type {type_name}: {e}.") from None
+            raise click.UsageError(f"--type {self.type_name}: {e}.") from None

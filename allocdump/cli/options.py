@@ -3,14 +3,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..analysis.report import Pattern, Report
-from ..errors import OutputError
-from ..text import printable
 from .live import choose_source, held_output, hung_up_is_an_error, reading
+from .output import warn
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -124,74 +119,30 @@ def matching(report: Report, filters: tuple[str, ...]) -> npt.NDArray[np.bool_]:
     return chosen
 
 
+def format_option(*formats: str, help: str = "") -> Callable[[Callable[..., Any]], Any]:
+    """The parameter ``format_``, by default the first of *formats*."""
+    return click.option(
+        "-f",
+        "--format",
+        "format_",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help=help or None,
+    )
+
+
+exact_option = click.option("-e", "--exact", is_flag=True, help="Sizes in bytes.")
+"""The parameter ``exact``."""
+
+
 def listing_options(command: Callable[..., None]) -> Callable[..., None]:
     """Options of commands that list things: ``as_list``, ``limit``, ``format_``, ``exact``."""
     for option in (
-        click.option("-e", "--exact", is_flag=True, help="Sizes in bytes."),
-        click.option(
-            "-f",
-            "--format",
-            "format_",
-            type=click.Choice(["table", "json", "csv"]),
-            default="table",
-            show_default=True,
-            help="json: one object per line.",
-        ),
+        exact_option,
+        format_option("table", "json", "csv", help="json: one object per line."),
         click.option("-n", "--limit", type=click.IntRange(1), metavar="N", help="Only N rows."),
         click.option("-l", "--list", "as_list", is_flag=True, help="Each one, not their sums."),
     ):
         command = option(command)
     return command
-
-
-output_option = click.option(
-    "-o",
-    "--output",
-    type=click.Path(),
-    metavar="FILE",
-    help="Write to FILE instead of standard output.",
-)
-"""The parameter ``output``: see :func:`write`."""
-
-
-def write(data: str | bytes, output: str | None, *, to_terminal: bool = True) -> None:
-    """Put a command's result where it was asked for.
-
-    :param output: a file; None is standard output
-    :param to_terminal: False for what no one would read there
-    :raises OutputError: if it cannot be put there
-    """
-    if output is not None:
-        # Paths need not be UTF-8; as on standard output, they stay the bytes that they are.
-        raw = (
-            click.unstyle(data).encode(errors="surrogateescape") if isinstance(data, str) else data
-        )
-        try:
-            Path(output).write_bytes(raw)
-        except OSError as e:
-            raise OutputError(
-                f"{printable(os.fsencode(output))} cannot be written: {e.strerror}."
-            ) from None
-    elif to_terminal or not sys.stdout.isatty():
-        click.echo(data, nl=False)
-    else:
-        raise OutputError(
-            "This format is not for a terminal; name a file with --output FILE, or use a pipe."
-        )
-
-
-def warn(messages: list[str]) -> None:
-    """Tell on stderr what the result should be read with."""
-    for message in messages:
-        click.echo(f"allocdump: warning: {message}", err=True)
-
-
-def output_width(output: str | None = None) -> int | None:
-    """Columns of the terminal; None if output does not go to one."""
-    terminal = output is None and sys.stdout.isatty()
-    return shutil.get_terminal_size().columns if terminal else None
-
-
-def style(text: str, **how: Any) -> str:
-    """Like :func:`click.style`, unless the user wants no colours."""
-    return text if os.environ.get("NO_COLOR") else click.style(text, **how)

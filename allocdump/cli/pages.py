@@ -3,26 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
-
 import click
-import numpy as np
 
-from ..analysis.report import Report
-from ..analysis.totals import PageFilter, page_totals
+from ..analysis.totals import PageFilter
 from ..errors import DamagedError
-from ..kernel.mm.allocations import PageBatch, Zone
-from ..kernel.mm.page_types import Kind
+from ..formats.records import pages as records
 from ..session import Session
-from ..view.rows import Row, render, site_fields
-from .options import listing_options, matching, opens_dump, site_filter, warn
+from ..view import pages as projection
+from .listing import Listing
+from .options import listing_options, matching, opens_dump, site_filter
+from .output import warn
 from .progress import progress
-
-_LIST = ("pfn", "address", "pages", "bytes", "node", "zone", "kind", "site", "function", "module",
-         "inferred")  # fmt: skip
-_SUMMARY = ("bytes", "pages", "allocations", "inferred_pages", "orders", "site", "function",
-            "module")  # fmt: skip
 
 
 @click.command("pages")
@@ -65,48 +56,14 @@ def command(
     warn(report.warnings + [f"{p}." for p in dump.zones.problems])
     anywhere = node is None and zone is None
     wanted = PageFilter(matching(report, filters), order, None if anywhere else zones)
-    with progress("Reading pages") as show:
-        pages = dump.pages(show)
+    with progress("Reading pages") as show_progress:
+        pages = dump.pages(show_progress)
         batches = map(wanted.choose, pages)
-        rows = _each(report, dump.zones.found, batches) if as_list else _sums(report, batches)
-        fields = _LIST if as_list else _SUMMARY
-        for text in render(islice(rows, limit), fields, format_, exact):
-            click.echo(text, nl=False)
-    warn([f"{problem}." for problem in pages.problems])
-
-
-def _each(report: Report, zones: list[Zone], batches: Iterator[PageBatch]) -> Iterator[Row]:
-    sites = report.sites
-    starts = np.array([z.pfn for z in zones])
-    ends = starts + [z.spanned for z in zones]
-    for batch in batches:
-        for i in range(len(batch.pfn)):
-            pfn, row, pages = int(batch.pfn[i]), int(batch.site[i]), int(batch.pages[i])
-            inside = np.flatnonzero((starts <= pfn) & (pfn < ends))
-            zone = zones[int(inside[0])] if len(inside) else None
-            yield {
-                "pfn": pfn,
-                "address": f"{int(batch.address[i]):#x}",
-                "pages": pages,
-                "bytes": pages << 12,
-                "node": zone.node if zone else None,
-                "zone": zone.name if zone else None,
-                "kind": Kind(batch.kind[i]).name.lower().replace("_", " "),
-                **site_fields(sites, row),
-                "inferred": bool(batch.inferred[i]),
-            }
-
-
-def _sums(report: Report, batches: Iterator[PageBatch]) -> Iterator[Row]:
-    sites = report.sites
-    totals = page_totals(batches, len(sites))
-    for i, row in enumerate(totals.site.tolist()):
-        orders = np.flatnonzero(totals.orders[i]).tolist()
-        yield {
-            "bytes": int(totals.pages[i]) << 12,
-            "pages": int(totals.pages[i]),
-            "allocations": int(totals.calls[i]),
-            "inferred_pages": int(totals.inferred[i]),
-            "orders": " ".join(f"{o}:{totals.orders[i][o]}" for o in orders),
-            **site_fields(sites, row),
-        }
+        if as_list:
+            each = records.each(report.sites, dump.zones.found, batches)
+            found = Listing(each, records.EACH, projection.each)
+        else:
+            sums = records.sums(report.sites, batches)
+            found = Listing(sums, records.SUMS, projection.sums)
+        found.show(format_, exact, limit)
+    warn(f"{problem}." for problem in pages.problems)

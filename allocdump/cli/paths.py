@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import click
 
+from ..formats.records import paths as records
 from ..kernel.mm.whois import AddressError
 from ..session import Session
-from ..view import paths as render
-from .options import opens_dump, warn
+from ..view import paths as projection
+from .options import format_option, opens_dump
+from .output import show, warn, write
 from .progress import progress
 
 
@@ -19,10 +21,7 @@ from .progress import progress
     "-n", "--limit", type=click.IntRange(1), default=3, show_default=True, metavar="N",
     help="Ways through N different holders.",
 )  # fmt: skip
-@click.option(
-    "-f", "--format", "format_", type=click.Choice(["text", "json"]), default="text",
-    show_default=True,
-)  # fmt: skip
+@format_option("text", "json")
 def command(dump: Session, address: str | None, limit: int, format_: str) -> None:
     """How an allocation is reached: the shortest ways from a root to an address.
 
@@ -37,12 +36,14 @@ def command(dump: Session, address: str | None, limit: int, format_: str) -> Non
     if address is None:
         raise click.UsageError("Missing argument 'ADDRESS'.")
     report = dump.report()
-    with progress("Reading memory") as show:
+    with progress("Reading memory") as show_progress:
         try:
-            found = dump.paths(address, limit, show)
+            found = dump.paths(address, limit, show_progress)
         except AddressError as e:
             raise click.BadParameter(str(e)) from None
     reach = dump.reach()
     warn(report.warnings + [f"{reason}." for reason in reach.reasons])
-    text = render.as_json if format_ == "json" else render.as_text
-    click.echo(text(report, reach, found), nl=False)
+    if format_ == "json":
+        write(records.as_json(report.sites, reach, found))
+    else:
+        show(projection.document(report, reach, found))

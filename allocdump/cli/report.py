@@ -10,31 +10,22 @@ import numpy as np
 
 from ..analysis import report as analysis
 from ..errors import DamagedError
+from ..formats import allocinfo, folded
+from ..formats.records import report as records
+from ..kernel.tags.sites import Sites
 from ..session import Session
-from .options import (
-    Size,
-    opens_dump,
-    output_option,
-    output_width,
-    site_filter,
-    style,
-    warn,
-    write,
-)
+from ..view import report as projection
+from .options import Size, format_option, opens_dump, site_filter
+from .output import output_option, show, warn, write
 
 
 @click.command("report")
 @opens_dump
-@click.option(
-    "-f",
-    "--format",
-    "format_",
-    type=click.Choice(["table", "allocinfo", "json", "csv", "folded", "pprof", "html"]),
-    default="table",
-    show_default=True,
+@format_option(
+    "table", "allocinfo", "json", "csv", "folded", "pprof", "html",
     help="allocinfo: as the kernel prints it, byte for byte. folded: for flame graphs."
     " pprof: for go tool pprof, Speedscope and Perfetto. html: a page to mail.",
-)
+)  # fmt: skip
 @click.option("-n", "--top", type=click.IntRange(1), metavar="N", help="Show the first N rows.")
 @click.option(
     "-s",
@@ -109,44 +100,32 @@ def command(
         rows = rows.take(np.flatnonzero(rows.bytes >= min_size))
     rows = analysis.order(rows, sort or ("kernel" if as_kernel else "size"), top)
     shown, whole = analysis.total(chosen), analysis.total(report.sites)
-    data: str | bytes
     match format_:
-        case "table":
-            from ..view import table
+        case "table" | "html":
+            tree = None
+            if format_ == "html":
+                from ..analysis.tree import site_tree
 
-            data = table.render(
-                report, rows, shown, whole, exact=exact, width=output_width(output), style=style
-            )
-        case "allocinfo":
-            from ..formats import allocinfo
-
-            assert rows.sites is not None
-            data = "".join(allocinfo.render(_header(dump), rows.sites))
-        case "folded":
-            from ..formats import folded
-
-            assert rows.sites is not None
-            data = "".join(folded.render(rows.sites))
+                tree = site_tree(chosen, chosen.bytes, "memory")
+            show(projection.document(report, rows, shown, whole, tree), format_, output, exact)
+        case "json":
+            write(records.as_json(report, rows, shown, whole), output)
+        case "csv":
+            write(records.as_csv(rows, whole), output)
         case "pprof":
             from ..formats import pprof
 
-            assert rows.sites is not None
-            data = pprof.render(report, rows.sites)
-        case "html":
-            from ..analysis.tree import site_tree
-            from ..view.html import report as html
+            data = pprof.render(report, _sites(rows))
+            write(data, output, to_terminal=False)
+        case "folded":
+            write("".join(folded.render(_sites(rows))), output)
+        case _:
+            write("".join(allocinfo.render(_header(dump), _sites(rows))), output)
 
-            tree = site_tree(chosen, chosen.bytes, "memory")
-            data = html.as_page(report, rows, shown, whole, tree)
-        case "json":
-            from ..formats import records
 
-            data = records.as_json(report, rows, shown, whole)
-        case "csv":
-            from ..formats import records
-
-            data = records.as_csv(rows, whole)
-    write(data, output, to_terminal=format_ not in ("pprof", "html"))
+def _sites(rows: analysis.Rows) -> Sites:
+    assert rows.sites is not None  # these formats do not group
+    return rows.sites
 
 
 def _header(dump: Session) -> str:

@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from functools import partial
 
 import click
 import numpy as np
 
 from ..errors import extra
+from ..formats.records import retained as records
 from ..session import Session
-from ..view import retained as tree
-from ..view.header import header
-from ..view.rows import render
-from .options import Size, matching, opens_dump, site_filter, warn
+from ..view import retained as projection
+from .listing import Listing
+from .options import Size, exact_option, format_option, matching, opens_dump, site_filter
+from .output import warn
 from .progress import progress
 
 
@@ -29,11 +30,8 @@ from .progress import progress
     "-n", "--limit", type=click.IntRange(1), default=20, show_default=True, metavar="N",
     help="Only N holders, and N sites below each.",
 )  # fmt: skip
-@click.option("-e", "--exact", is_flag=True, help="Sizes in bytes.")
-@click.option(
-    "-f", "--format", "format_", type=click.Choice(["table", "json", "csv"]), default="table",
-    show_default=True, help="json: one object per line.",
-)  # fmt: skip
+@exact_option
+@format_option("table", "json", "csv", help="json: one object per line.")
 def command(
     dump: Session,
     filters: tuple[str, ...],
@@ -59,23 +57,20 @@ def command(
       allocdump retained vmcore --site leaker.c:33
     """
     report = dump.report()
-    with progress("Reading memory") as show:
-        dominators = dump.dominators(show)
-    warn(report.warnings + [f"{reason}." for reason in dominators.reach.reasons])
+    with progress("Reading memory") as show_progress:
+        dominators = dump.dominators(show_progress)
+    problems = [f"{reason}." for reason in dominators.reach.reasons]
+    warn(report.warnings + problems)
     with extra("leaks"):
         from ..analysis.dominators import holders_of, holdings
-    least = min_size or 0
-    if format_ == "table":
-        click.echo(header(report) + "\n")
-    fields: tuple[str, ...]
+    least, roots = min_size or 0, dominators.graph.roots
     if filters:
-        sites = np.flatnonzero(matching(report, filters))
-        found = [h for h in holders_of(dominators, sites) if h.bytes >= least]
-        rows = tree.holders(report, dominators.graph.roots, found)
-        fields = tree.HOLDERS
+        rows = np.flatnonzero(matching(report, filters))
+        of_sites = [h for h in holders_of(dominators, rows) if h.bytes >= least][:limit]
+        holders = records.holders(report.sites, roots, of_sites)
+        listing = Listing(holders, records.HOLDERS, partial(projection.holders, report, problems))
     else:
-        holders = [h for h in holdings(dominators, depth) if h.bytes >= least][:limit]
-        rows = tree.rows(report, dominators.graph.roots, holders, limit, least)
-        fields = tree.TREE if format_ == "table" else tree.FIELDS
-    for text in render(islice(rows, None if not filters else limit), fields, format_, exact):
-        click.echo(text, nl=False)
+        top = [h for h in holdings(dominators, depth) if h.bytes >= least][:limit]
+        levels = records.levels(report.sites, roots, top, limit, least)
+        listing = Listing(levels, records.LEVELS, partial(projection.levels, report, problems))
+    listing.show(format_, exact)

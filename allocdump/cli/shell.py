@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import logging
 import signal
+import textwrap
+from collections.abc import Iterator, Sequence
 
 import click
 import numpy as np
@@ -15,8 +17,10 @@ from ..commands import in_drgn
 from ..errors import ProfilingError
 from ..session import Session
 from ..view import header
-from ..view.banner import banner
-from .options import opens_dump, warn
+from .options import opens_dump
+from .output import warn
+
+_WIDTH = 100
 
 
 @click.command("shell")
@@ -45,11 +49,28 @@ def command(dump: Session) -> None:
     logging.getLogger("drgn").setLevel(logging.WARNING)
     keep(dump)
     warn(dump.warnings)
-    what, tries = _what(dump)
     known = {name: getattr(helpers, name) for name in helpers.__all__}
     known |= {"allocdump": allocdump, "dump": dump, "np": np}
-    text = banner(what, dump.core, dump.types, list(in_drgn()), list(helpers.__all__), tries)
+    text = "\n".join(_above_the_prompt(dump, helpers.__all__))
     run_interactive(dump.prog, lambda _: text, lambda drgns: drgns | known)
+
+
+def _above_the_prompt(dump: Session, helpers: Sequence[str]) -> Iterator[str]:
+    """Lines that say what is open, what is there to use, and what to try."""
+    what, tries = _what(dump)
+    yield from [*what, f"{dump.core}, types from {dump.types.upper()}", ""]
+    commands = " ".join(f"%{name}" for name in in_drgn())
+    for name, text in {
+        "commands": f"{commands}   (--help, | less, > file)",
+        "dump": "dump.report(), .whois(), .pages(), .objects(), .audit(), .usage()",
+        "prog": "drgn's program, with all of drgn.helpers.linux",
+        "helpers": ", ".join(helpers),
+    }.items():
+        yield from textwrap.wrap(
+            text, _WIDTH, initial_indent=f"  {name:9}", subsequent_indent=" " * 11
+        )
+    width = max(len(line) for line, _ in tries)
+    yield from ["", "Try:", *(f"  {line:{width}}  # {meaning}" for line, meaning in tries)]
 
 
 def _what(dump: Session) -> tuple[list[str], list[tuple[str, str]]]:

@@ -3,26 +3,18 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-
 import click
 
 from ..errors import AllocdumpError
+from ..formats.records import tags as records
 from ..kernel.tags.compiled import compiled_sites
+from .options import format_option
+from .output import write
 
 
 @click.command("tags")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option(
-    "-f",
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="text: one line per call site, as in /proc/allocinfo.",
-)
+@format_option("text", "json", help="text: one line per call site, as in /proc/allocinfo.")
 def command(files: tuple[str, ...], format_: str) -> int:
     """The call sites compiled into kernel images and modules.
 
@@ -44,9 +36,7 @@ def command(files: tuple[str, ...], format_: str) -> int:
             click.echo(f"allocdump: {e}", err=True)
             exit_code = e.exit_code
     if format_ == "json":
-        rows = [{"path": path, **asdict(site)} for path, sites in found for site in sites]
-        document = {"schema": "allocdump.tags", "version": 1, "sites": rows}
-        click.echo(json.dumps(document, indent=1))
+        write(records.as_json(found))
     else:
-        click.echo("".join(f"{site}\n" for _, sites in found for site in sites), nl=False)
+        write("".join(f"{site}\n" for _, sites in found for site in sites))
     return exit_code

@@ -5,24 +5,23 @@ from __future__ import annotations
 
 import click
 
+from ..formats.records import triage as records
 from ..session import Session
-from .options import opens_dump, output_option, output_width, write
+from ..view import triage as projection
+from .options import exact_option, format_option, opens_dump
+from .output import output_option, show, write
 from .progress import progress
 
 _TOP = 5
+_WHOLE = ("json", "html")
 
 
 @click.command("triage")
 @opens_dump
-@click.option(
-    "-f",
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json", "markdown", "html"]),
-    default="text",
-    show_default=True,
+@format_option(
+    "text", "json", "markdown", "html",
     help="json: everything, exactly. markdown: for bug trackers. html: a page to mail.",
-)
+)  # fmt: skip
 @click.option(
     "-n",
     "--top",
@@ -30,7 +29,7 @@ _TOP = 5
     metavar="N",
     help="Rows of each table.  [default: 5, all for json and html]",
 )
-@click.option("-e", "--exact", is_flag=True, help="Sizes in bytes.")
+@exact_option
 @output_option
 def command(dump: Session, format_: str, top: int | None, exact: bool, output: str | None) -> None:
     """One page on a dead machine: what died, where memory was, who is to blame.
@@ -46,23 +45,10 @@ def command(dump: Session, format_: str, top: int | None, exact: bool, output: s
       allocdump triage vmcore --format html --output triage.html
       allocdump triage vmcore --format json | jq '.suspects[0].title.text'
     """
-    with progress("Reading memory") as show:
-        page = dump.triage(show, top or (None if format_ in ("json", "html") else _TOP))
-    match format_:
-        case "json":
-            from ..formats import triage_json
-
-            data = triage_json.as_json(page)
-        case "markdown":
-            from ..view import triage
-
-            data = triage.as_markdown(page, exact=exact)
-        case "html":
-            from ..view.html import triage as html
-
-            data = html.as_page(page)
-        case _:
-            from ..view import triage
-
-            data = triage.as_text(page, exact=exact, width=output_width(output))
-    write(data, output, to_terminal=format_ != "html")
+    with progress("Reading memory") as show_progress:
+        result = dump.triage(show_progress, top or (None if format_ in _WHOLE else _TOP))
+    if format_ == "json":
+        write(records.as_json(result), output)
+        return
+    document = projection.page(result) if format_ == "html" else projection.sheet(result)
+    show(document, format_, output, exact)

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import click
 
+from ..formats.records import usage as records
 from ..session import Session
-from ..view import usage as render
-from .options import opens_dump, output_option, warn, write
+from ..view import usage as projection
+from .options import exact_option, format_option, opens_dump
+from .output import output_option, show, warn, write
 from .progress import progress
 
 _DEPTH = 2
@@ -22,11 +24,8 @@ _DEPTH = 2
     metavar="N",
     help="Levels of the tree.  [default: 2; all for json and html]",
 )
-@click.option("-e", "--exact", is_flag=True, help="Sizes in bytes.")
-@click.option(
-    "-f", "--format", "format_", type=click.Choice(["tree", "json", "html"]), default="tree",
-    show_default=True, help="html: a page to mail.",
-)  # fmt: skip
+@exact_option
+@format_option("tree", "json", "html", help="html: a page to mail.")
 @output_option
 def command(
     dump: Session, depth: int | None, exact: bool, format_: str, output: str | None
@@ -45,17 +44,13 @@ def command(
       allocdump usage vmcore --format html --output usage.html
     """
     report = dump.report()
-    with progress("Reading memory") as show:
-        root = dump.usage(show)
-    problems = [f"{p}." for p in dump.attribution().problems]
+    with progress("Reading memory") as show_progress:
+        root = dump.usage(show_progress)
+    read = dict.fromkeys([*dump.attribution().problems, *dump.vmalloc_areas().problems])
+    problems = [f"{problem}." for problem in read]
     warn(report.warnings + problems)
-    match format_:
-        case "tree":
-            data = render.as_tree(report, root, _DEPTH if depth is None else depth, exact)
-        case "json":
-            data = render.as_json(root, depth, report.origin.state)
-        case "html":
-            from ..view.html import usage as html
-
-            data = html.as_page(report, root, problems)
-    write(data, output, to_terminal=format_ != "html")
+    if format_ == "json":
+        write(records.as_json(root, depth, report.origin.state), output)
+    else:
+        levels = _DEPTH if depth is None else depth
+        show(projection.document(report, root, levels, problems), format_, output, exact)

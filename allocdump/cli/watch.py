@@ -16,11 +16,15 @@ import numpy as np
 
 from ..analysis.growth import Watch, largest
 from ..analysis.report import Pattern
+from ..formats.records import watch as records
 from ..kernel.tags.sites import Sites
 from ..session import Session
 from ..source.memory import U64
-from ..view import watch as render
-from .options import opens_dump, site_filter, warn
+from ..view import watch as projection
+from ..view.model import Document
+from ..view.text import screen
+from .options import exact_option, opens_dump, site_filter
+from .output import warn, write
 
 _HEAD = 5
 """Lines of the screen that are not rows, with one to spare."""
@@ -40,7 +44,7 @@ _HEAD = 5
     "-n", "--top", type=click.IntRange(1), default=20, show_default=True, metavar="N",
     help="Show the N sites that grew most.",
 )  # fmt: skip
-@click.option("-e", "--exact", is_flag=True, help="Sizes in bytes.")
+@exact_option
 def command(
     dump: Session,
     filters: tuple[str, ...],
@@ -60,7 +64,7 @@ def command(
     Examples:
       allocdump watch --live
       allocdump watch --qemu qmp.sock --interval 5 --filter module=nvme
-      allocdump watch --live --count 60 | jq -c '.rows[0] | [.site, .growth_bytes]'
+      allocdump watch --live --count 60 | jq -c '.rows[0] | [.file, .line, .growth_bytes]'
     """
     if dump.state == "dead":
         raise click.UsageError("A dump does not change; watch --live, or --qemu SOCKET.")
@@ -76,13 +80,10 @@ def command(
         for elapsed in islice(_ticks(interval), rounds):
             growth = watch.round(chosen.of(sampler.sample()), elapsed)
             if terminal is None:
-                line = render.as_json(growth, largest(growth, top), datetime.now(UTC))
-                click.echo(line, nl=False)
+                write(records.as_json(growth, largest(growth, top), datetime.now(UTC)))
             else:
                 rows = largest(growth, min(top, terminal.lines() - _HEAD))
-                terminal.show(
-                    render.as_lines(dump.origin, growth, rows, terminal.columns(), exact=exact)
-                )
+                terminal.show(projection.document(dump.origin, growth, rows), exact)
 
 
 class _Chosen:
@@ -116,13 +117,11 @@ class _Terminal:
     def __init__(self) -> None:
         self._shown = 0
 
-    def columns(self) -> int:
-        return shutil.get_terminal_size().columns
-
     def lines(self) -> int:
         return shutil.get_terminal_size().lines
 
-    def show(self, lines: list[str]) -> None:
+    def show(self, document: Document, exact: bool) -> None:
+        lines = screen(document, shutil.get_terminal_size().columns, exact)
         up = f"\x1b[{self._shown}F" if self._shown else ""
         text = "".join(f"{line}\x1b[K\n" for line in lines)
         # What is left of longer ones goes, too.

@@ -3,19 +3,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 import click
 
-from ..analysis.report import Report
-from ..kernel.mm.whois import AddressError, Layer, Location
+from ..formats.records import whois as records
+from ..kernel.mm.whois import AddressError
 from ..session import Session
 from ..text import printable
-from ..view import units
-from .options import opens_dump, warn
+from ..view import whois as projection
+from .options import format_option, opens_dump
+from .output import show, warn, write
 
 _EXIT_NO_ADDRESS = 2
 
@@ -23,10 +22,7 @@ _EXIT_NO_ADDRESS = 2
 @click.command("whois")
 @opens_dump
 @click.argument("addresses", nargs=-1, metavar="ADDRESS...")
-@click.option(
-    "-f", "--format", "format_", type=click.Choice(["text", "json"]), default="text",
-    show_default=True, help="json: one object per line.",
-)  # fmt: skip
+@format_option("text", "json", help="json: one object per line.")
 def command(dump: Session, addresses: tuple[str, ...], format_: str) -> int:
     """What is at an address, who allocated it, and what it is a part of.
 
@@ -51,10 +47,12 @@ def command(dump: Session, addresses: tuple[str, ...], format_: str) -> int:
             exit_code = _EXIT_NO_ADDRESS
             continue
         if not told:
-            warn([f"{problem}." for problem in found.problems])
+            warn(f"{problem}." for problem in found.problems)
             told = True
-        text = _json(report, found) if format_ == "json" else _text(report, found)
-        click.echo(text, nl=False)
+        if format_ == "json":
+            write(records.as_json(report.sites, found))
+        else:
+            show(projection.document(report.sites, found))
     return exit_code
 
 
@@ -65,60 +63,3 @@ def _from_stdin() -> Iterator[str]:
         raise click.UsageError("Name an ADDRESS, or redirect a file of them: < FILE.")
     for line in sys.stdin:
         yield from line.split()
-
-
-def _who(report: Report, layer: Layer) -> str:
-    if layer.site is None:
-        return ""
-    s, i = report.sites, layer.site
-    module = f" [{s.module[i]}]" if s.module[i] else ""
-    gone = " (module unloaded)" if s.unloaded[i] else ""
-    return f"{s.file[i]}:{s.line[i]}{module} func:{s.function[i]}{gone}"
-
-
-def _text(report: Report, found: Location) -> str:
-    lines = [f"{printable(found.query.encode())} = {found.address:#x}"]
-    for layer in found.layers:
-        place = f" {layer.start:#x}" if layer.start is not None else ""
-        if layer.size is not None:
-            place += f", {units.size(layer.size)}"
-        lines.append(f"  {layer.what}{place}")
-        detail = ", ".join(f"{k} {v}" if v is not True else k for k, v in layer.detail.items())
-        if detail:
-            lines.append(f"      {detail}")
-        who = _who(report, layer)
-        if who:
-            lines.append(f"      site: {who}   (by {layer.evidence})")
-        elif layer.evidence:
-            lines.append(f"      no site: {layer.evidence}")
-    return "\n".join(lines) + "\n"
-
-
-def _json(report: Report, found: Location) -> str:
-    sites = report.sites
-
-    def layer(one: Layer) -> dict[str, Any]:
-        site = None
-        if one.site is not None:
-            site = {
-                "file": sites.file[one.site],
-                "line": int(sites.line[one.site]),
-                "function": sites.function[one.site],
-                "module": sites.module[one.site] or None,
-                "unloaded": bool(sites.unloaded[one.site]),
-            }
-        return {
-            "what": one.what,
-            "start": None if one.start is None else f"{one.start:#x}",
-            "size": one.size,
-            "site": site,
-            "evidence": one.evidence or None,
-            **{key.replace(" ", "_"): value for key, value in one.detail.items()},
-        }
-
-    document = {
-        "query": printable(found.query.encode()),
-        "address": f"{found.address:#x}",
-        "layers": [layer(one) for one in found.layers],
-    }
-    return json.dumps(document) + "\n"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..kernel.tags.sites import Sites
+from ..kernel.tags.sites import SiteName, Sites
 
 
 def render(header: str, sites: Sites) -> Iterator[str]:
@@ -25,6 +25,6 @@ def render(header: str, sites: Sites) -> Iterator[str]:
         sites.inaccurate.tolist(),
     )
     for size, calls, file, line, module, function, inaccurate in zip(*columns, strict=True):
-        where = f"{file}:{line} [{module}]" if module else f"{file}:{line}"
+        tag = SiteName(file, line, function, module).tag
         accurate = " accurate:no" if inaccurate else ""
-        yield f"{size:12} {calls:8} {where} func:{function}{accurate} \n"
+        yield f"{size:12} {calls:8} {tag}{accurate} \n"

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The report as folded stacks for flame graphs: ``directory;file:line;function BYTES``."""
+"""The report as folded stacks for flame graphs: ``module;directory;file;function:line BYTES``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..analysis.report import directory
 from ..kernel.tags.sites import Sites
+from .stack import callers
 
 
 def render(sites: Sites) -> Iterator[str]:
     """One line per site that holds memory; flame graphs know no negative sizes."""
-    columns = (sites.file, sites.line.tolist(), sites.function, sites.module, sites.bytes.tolist())
-    for file, line, function, module, size in zip(*columns, strict=True):
+    for i, size in enumerate(sites.bytes.tolist()):
         if size > 0:
-            base = file.rpartition("/")[2]
-            frames = (directory(file, module), f"{base}:{line}", function)
+            name = sites.name(i)
+            frames = (*callers(name), f"{name.function}:{name.line}")
             yield f"{';'.join(frame.replace(';', ':') for frame in frames)} {size}\n"

@@ -2,9 +2,8 @@
 """The report as a gzipped ``profile.proto``, for pprof, Speedscope and Perfetto.
 
 Field numbers are those of ``proto/profile.proto`` of github.com/google/pprof. Bytes and
-calls have the names that Go's heap profiles gave them. A site is a stack of one frame,
-since a tag knows no callers; its directory and module are labels, of which pprof makes
-frames when asked (``-tagroot=directory``).
+calls have the names that Go's heap profiles gave them. A tag knows no callers: what stands
+in their place is the file, the directory and the module that a site is in.
 """
 
 from __future__ import annotations
@@ -12,16 +11,16 @@ from __future__ import annotations
 import gzip
 from typing import Generic, TypeVar
 
-from ..analysis.report import Report, directory
-from ..kernel.tags.sites import Sites
+from ..analysis.report import Report
+from ..kernel.tags.sites import SiteName, Sites
 from ..view.header import header
 from .protobuf import embedded, number, numbers
+from .stack import KERNEL, callers
 
-KERNEL = "[kernel]"
 SPACE = ("inuse_space", "bytes")
 OBJECTS = ("inuse_objects", "count")
 
-K = TypeVar("K", bound=str | tuple[str, str])
+K = TypeVar("K", bound=str | tuple[object, ...])
 
 
 class _Ids(Generic[K]):
@@ -37,40 +36,65 @@ class _Ids(Generic[K]):
 
 def render(report: Report, sites: Sites) -> bytes:
     """The given sites, each a sample of two values; sizes are signed, as the kernel's."""
-    text = _Ids(0, "")  # string 0 is empty by the format's rule
-    modules = _Ids(1, "")  # tools take the first mapping for the program: the kernel
-    functions: _Ids[tuple[str, str]] = _Ids(1)
-    out = bytearray()
+    profile = _Profile()
     for kind, unit in (SPACE, OBJECTS):
-        out += embedded(1, number(1, text(kind)) + number(2, text(unit)))
-    columns = (
-        sites.file, sites.line.tolist(), sites.function, sites.module,
-        sites.bytes.tolist(), sites.calls.tolist(),
-    )  # fmt: skip
-    for i, (file, line, function, module, size, calls) in enumerate(zip(*columns, strict=True), 1):
-        out += embedded(
-            2,
-            numbers(1, [i])
-            + numbers(2, [size, calls])
-            + _label("directory", directory(file, module), text)
-            + _label("module", module, text),
-        )
-        where = number(1, functions((function, file))) + number(2, line)
-        out += embedded(4, number(1, i) + number(2, modules(module)) + embedded(4, where))
-    # Functions, files and lines are known: nothing needs to look for symbols.
-    known = number(7, True) + number(8, True) + number(9, True)
-    for module, i in modules.known.items():
-        out += embedded(3, number(1, i) + number(5, text(module or KERNEL)) + known)
-    for (function, file), i in functions.known.items():
-        name = text(function)
-        out += embedded(5, number(1, i) + number(2, name) + number(3, name) + number(4, text(file)))
-    out += numbers(13, map(text, [header(report), *report.warnings]))  # comments
-    out += number(14, text(SPACE[0]))
-    if time := report.origin.system.crash_time:
-        out += number(9, int(time.timestamp()) * 1_000_000_000)
-    out += b"".join(embedded(6, string.encode()) for string in text.known)
-    return gzip.compress(out, mtime=0)
+        profile.add(1, number(1, profile.text(kind)) + number(2, profile.text(unit)))
+    values = zip(sites.bytes.tolist(), sites.calls.tolist(), strict=True)
+    for i, (size, calls) in enumerate(values):
+        profile.add(2, numbers(1, profile.stack(sites.name(i))) + numbers(2, [size, calls]))
+    comments = [header(report), *report.warnings]
+    time = report.origin.system.crash_time
+    return gzip.compress(profile.finished(comments, int(time.timestamp()) if time else 0), mtime=0)
 
 
-def _label(key: str, value: str, text: _Ids[str]) -> bytes:
-    return embedded(3, number(1, text(key)) + number(2, text(value))) if value else b""
+class _Profile:
+    """A profile in the making: messages refer to one another by numbers."""
+
+    def __init__(self) -> None:
+        self.text = _Ids[str](0, "")  # string 0 is empty by the format's rule
+        # Tools take the first mapping for the program: the kernel.
+        self._modules = _Ids[str](1, KERNEL)
+        self._functions = _Ids[tuple[str, str]](1)
+        self._places = _Ids[tuple[object, ...]](1)
+        self._out = bytearray()
+
+    def add(self, field: int, content: bytes) -> None:
+        """Append a message."""
+        self._out += embedded(field, content)
+
+    def stack(self, name: SiteName) -> list[int]:
+        """Numbers of a site's frames, the innermost first."""
+        above = callers(name)
+        frames = [self._place(above[: i + 1], frame, "", 0) for i, frame in enumerate(above[:-1])]
+        frames.append(self._place(above, above[-1], name.file, 0))
+        site = (*above, name.function, name.line)
+        frames.append(self._place(site, name.function, name.file, name.line))
+        return frames[::-1]
+
+    def _place(self, key: tuple[object, ...], function: str, file: str, line: int) -> int:
+        known = key in self._places.known
+        i = self._places(key)
+        if not known:
+            where = number(1, self._functions((function, file))) + number(2, line)
+            mapping = number(2, self._modules(str(key[0])))
+            self.add(4, number(1, i) + mapping + embedded(4, where))
+        return i
+
+    def finished(self, comments: list[str], seconds: int) -> bytes:
+        """The message of the whole.
+
+        :param seconds: time of the profile since 1970; 0 is unknown
+        """
+        # Functions, files and lines are known: nothing needs to look for symbols.
+        complete = number(7, True) + number(8, True) + number(9, True)
+        for module, i in self._modules.known.items():
+            self.add(3, number(1, i) + number(5, self.text(module)) + complete)
+        for (function, file), i in self._functions.known.items():
+            name = self.text(function)
+            names = number(2, name) + number(3, name) + number(4, self.text(file))
+            self.add(5, number(1, i) + names)
+        self._out += numbers(13, map(self.text, comments))
+        self._out += number(14, self.text(SPACE[0])) + number(9, seconds * 1_000_000_000)
+        for string in self.text.known:
+            self.add(6, string.encode())
+        return bytes(self._out)

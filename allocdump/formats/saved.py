@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A report that was saved as JSON, read back.
 
-The format is described in docs/report-json.md and written by ``render/records.py``.
+The format is described in docs/report-json.md and written by ``records/report.py``.
 """
 
 from __future__ import annotations

@@ -373,8 +373,7 @@ class Session:
         from ..kernel.machine.vmstat import VmStat
         from ..kernel.tags.cost import profiler_cost
 
-        found, areas = self.attribution(progress), self._vmalloc_areas()
-        found.problems += [p for p in areas.problems if p not in found.problems]
+        found, areas = self.attribution(progress), self._vmalloc_areas
         return usage(
             self.sites,
             found,
@@ -414,8 +413,9 @@ class Session:
         :raises DamagedError: if the dump lacks what describes its memory
         """
         self.report()
-        return self._vmalloc_areas()
+        return self._vmalloc_areas
 
+    @cached_property
     def _vmalloc_areas(self) -> Walked[VmallocUse]:
         from ..kernel.mm.allocations import vmalloc_uses
 

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
+from ..sentence import Sentence, say
 from .commands import command
 from .died import died
 from .evidence import Case
 from .holders import holders
 from .memory import memory
 from .rules import suspects
-from .sentence import Sentence, say
 from .shortage import shortage
 from .verdict import Suspect, Triage
 

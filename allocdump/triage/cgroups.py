@@ -6,23 +6,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..kernel.machine.cgroups import MemoryCgroup
-from .verdict import Column, Table
+from .verdict import Field, Records
 
 
 def cgroup_table(
     key: str, title: str, cgroups: Iterable[MemoryCgroup], top: int | None, least: float = 0
-) -> Table:
+) -> Records:
     """One row for each of *cgroups*."""
     columns = [
-        Column("usage", "bytes"),
-        Column("max", "bytes", "LIMIT"),
-        Column("high", "bytes", detail=True),
-        Column("swap", "bytes"),
-        Column("swap_max", "bytes", detail=True),
-        Column("hits", "count"),
-        Column("oom", "count"),
-        Column("oom_kill", "count", "KILLS"),
-        Column("path", title="CGROUP"),
+        Field("usage", "bytes"),
+        Field("max", "bytes", "limit"),
+        Field("high", "bytes", detail=True),
+        Field("swap", "bytes"),
+        Field("swap_max", "bytes", detail=True),
+        Field("hits", "count"),
+        Field("oom", "count"),
+        Field("oom_kill", "count", "kills"),
+        Field("path", "path", "cgroup"),
     ]
     rows = ([getattr(group, column.key) for column in columns] for group in cgroups)
-    return Table(key, title, columns).fill(rows, top, least)
+    return Records(key, title, columns).fill(rows, top, least)

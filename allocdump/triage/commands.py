@@ -13,7 +13,9 @@ _FEW = ("--list", "--limit", "10")
 
 def command(case: Case, name: str, *options: str) -> str:
     """``allocdump NAME CORE OPTIONS``"""
-    return " ".join(["allocdump", name, case.machine.arguments, *map(shlex.quote, options)])
+    # A program that somebody else opened has its path, but no arguments.
+    opening = case.machine.arguments or shlex.quote(case.machine.core)
+    return " ".join(["allocdump", name, opening, *map(shlex.quote, options)])
 
 
 def more(case: Case) -> list[str]:

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Section 1: what died."""
+"""Chapter 1: what died."""
 
 from __future__ import annotations
 
 from ..analysis.footprint import PAGE
 from ..kernel.machine.oom import OomEvent
+from ..text import host_name
 from .cgroups import cgroup_table
 from .evidence import Case
-from .sentence import Value
-from .verdict import Column, Section, Table
+from .verdict import Cell, Chapter, Field, Records
 
 
-def died(case: Case, top: int | None) -> Section:
+def died(case: Case, top: int | None) -> Chapter:
     """Kernel, machine, reason, and every time that memory ran out."""
-    section = Section("died", "What died")
+    section = Chapter("died", "What died")
     m = case.machine
     section.say(
         "kernel",
@@ -23,12 +23,12 @@ def died(case: Case, top: int | None) -> Section:
         machine=m.system.machine,
         version=m.system.version,
     )
-    host = m.system.hostname
+    host = host_name(m.system.hostname)
     section.say(
         "machine",
         "machine",
         "{host}{cpus:count possible CPU}, {managed:bytes} managed of {present:bytes}",
-        host=f"{host}, " if host and host != "(none)" else "",
+        host=f"{host}, " if host else "",
         cpus=m.cpus,
         managed=case.managed,
         present=sum(zone.present for zone in case.zones) * PAGE,
@@ -55,7 +55,7 @@ def died(case: Case, top: int | None) -> Section:
     return section
 
 
-def _out_of_memory(section: Section, case: Case) -> None:
+def _out_of_memory(section: Chapter, case: Case) -> None:
     event = case.fatal_event
     if event:
         section.say(
@@ -87,7 +87,7 @@ def _out_of_memory(section: Section, case: Case) -> None:
         )
 
 
-def _outcome(section: Section, event: OomEvent) -> None:
+def _outcome(section: Chapter, event: OomEvent) -> None:
     if event.cgroup:
         section.say(
             "outcome",
@@ -107,27 +107,27 @@ def _outcome(section: Section, event: OomEvent) -> None:
         section.say("outcome", "outcome", "the kernel panicked instead of killing a task")
 
 
-def _events(case: Case, top: int | None) -> Table:
-    table = Table(
+def _events(case: Case, top: int | None) -> Records:
+    table = Records(
         "events",
         "Out-of-memory events in the kernel log, latest last",
         [
-            Column("time", "seconds"),
-            Column("task"),
-            Column("order", "number"),
-            Column("gfp_mask"),
-            Column("constraint"),
-            Column("nodes", detail=True),
-            Column("cgroup"),
-            Column("usage", "bytes", detail=True),
-            Column("limit", "bytes", detail=True),
-            Column("victim", title="KILLED"),
-            Column("victim_pid", "number", "PID"),
-            Column("victim_rss", "bytes", "RSS"),
-            Column("fatal", "flag"),
+            Field("time", "seconds"),
+            Field("task"),
+            Field("order", "number"),
+            Field("gfp_mask"),
+            Field("constraint"),
+            Field("nodes", detail=True),
+            Field("cgroup", "path"),
+            Field("usage", "bytes", detail=True),
+            Field("limit", "bytes", detail=True),
+            Field("victim", title="killed"),
+            Field("victim_pid", "number", "PID"),
+            Field("victim_rss", "bytes", "RSS"),
+            Field("fatal", "flag"),
         ],
     )
-    rows: list[list[Value]] = []
+    rows: list[list[Cell]] = []
     for e in case.events:
         v = e.victim
         rows.append(

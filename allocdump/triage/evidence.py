@@ -130,13 +130,11 @@ class Case:
 
     def site_name(self, row: int) -> str:
         """``leaker.c:44 leaker_get_page [leaker]``"""
-        s = self.sites
-        module = f" [{s.module[row]}]" if s.module[row] else ""
-        return f"{self.place(row)} {s.function[row]}{module}"
+        return self.sites.label(row)
 
     def place(self, row: int) -> str:
         """``leaker.c:44``"""
-        return f"{self.sites.file[row]}:{self.sites.line[row]}"
+        return self.sites.place(row)
 
     def find(self, logged: LoggedSite) -> int | None:
         """Row of a site that the kernel logged."""

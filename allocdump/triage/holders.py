@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Section 3: who holds it."""
+"""Chapter 3: who holds it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..analysis.footprint import PAGE, Footprint
-from ..kernel.tags.sites import Evidence, Sites
+from ..kernel.tags.sites import Evidence, SiteName, Sites
+from ..sentence import Value
 from .cgroups import cgroup_table
 from .evidence import Case
-from .sentence import Value
 from .trust import trust
-from .verdict import Column, Section, Table
+from .verdict import Cell, Chapter, Field, Records
 
 _WORTH = 0.001
 """A page for people leaves out sites of less than a thousandth of managed memory."""
@@ -28,9 +28,9 @@ _PARTS = ("pages", "vmalloc", "slab", "reclaimable", "percpu", "user")
 """Columns of the footprint."""
 
 
-def holders(case: Case, top: int | None) -> Section:
+def holders(case: Case, top: int | None) -> Chapter:
     """Sites by what they really keep, tasks, cgroups, caches, vmalloc areas, tmpfs."""
-    section = Section("holders", "Who holds it")
+    section = Chapter("holders", "Who holds it")
     if case.footprint:
         _sums(section, case.footprint)
     trust(section, case)
@@ -48,7 +48,7 @@ def holders(case: Case, top: int | None) -> Section:
     return section
 
 
-def _sums(section: Section, found: Footprint) -> None:
+def _sums(section: Chapter, found: Footprint) -> None:
     section.say(
         "at_sites",
         "at call sites",
@@ -66,26 +66,24 @@ def _sums(section: Section, found: Footprint) -> None:
     section.say("elsewhere", "without a site", "{size:bytes}: " + text, size=whole, **values)
 
 
-def _sites() -> Table:
-    return Table(
+def _sites() -> Records:
+    return Records(
         "sites",
         "Call sites by the memory that they really keep",
         [
-            Column("keeps", "bytes"),
-            Column("share", "share"),
-            Column("counter", "bytes"),
-            Column("calls", "count"),
-            *(Column(part, "bytes", detail=True) for part in _PARTS),
-            Column("as"),
-            Column("site"),
-            Column("function"),
-            Column("module", "module"),
-            Column("unloaded", "flag"),
+            Field("keeps", "bytes"),
+            Field("share", "share"),
+            Field("counter", "bytes"),
+            Field("calls", "count"),
+            *(Field(part, "bytes", detail=True) for part in _PARTS),
+            Field("as"),
+            Field("site", "site"),
+            Field("unloaded", "flag"),
         ],
     )
 
 
-def _site_rows(case: Case) -> Iterator[list[Value]]:
+def _site_rows(case: Case) -> Iterator[list[Cell]]:
     found, sites = case.footprint, case.sites
     if found is None:
         return
@@ -98,9 +96,7 @@ def _site_rows(case: Case) -> Iterator[list[Value]]:
                 *_counted(sites, i),
                 *(int(getattr(found, part)[i]) for part in _PARTS),
                 _made_of(found, i),
-                case.place(i),
-                sites.function[i],
-                sites.module[i] or None,
+                sites.name(i),
                 bool(sites.unloaded[i]),
             ]
 
@@ -127,19 +123,17 @@ def _made_of(found: Footprint, i: int) -> str:
     return ", ".join(sorted(names, key=lambda name: -parts[name]))
 
 
-def _top_ten(section: Section, case: Case) -> Table:
+def _top_ten(section: Chapter, case: Case) -> Records:
     """The kernel's own list, which counts what was asked for, beside the dump's counters."""
-    table = Table(
+    table = Records(
         "kernel_top_ten",
         "The kernel's own top ten, as it was logged",
         [
-            Column("logged", "bytes"),
-            Column("logged_calls", "count", "CALLS"),
-            Column("counter", "bytes", "IN THE DUMP"),
-            Column("calls", "count"),
-            Column("site"),
-            Column("function"),
-            Column("module", "module"),
+            Field("logged", "bytes"),
+            Field("logged_calls", "count", "calls"),
+            Field("counter", "bytes", "in the dump"),
+            Field("calls", "count"),
+            Field("site", "site"),
         ],
         detail=True,
     )
@@ -151,8 +145,8 @@ def _top_ten(section: Section, case: Case) -> Table:
         row = case.find(one)
         counted = (None, None) if row is None else _counted(case.sites, row)
         same += counted[0] is not None and abs(counted[0] - one.bytes) <= one.precision
-        name = [f"{one.file}:{one.line}", one.function, one.module or None]
-        table.rows.append([one.bytes, one.calls, *counted, *name])
+        name = SiteName(one.file, one.line, one.function, one.module)
+        table.rows.append([one.bytes, one.calls, *counted, name])
     section.say(
         "kernel_top_ten",
         "kernel's own list",
@@ -163,70 +157,70 @@ def _top_ten(section: Section, case: Case) -> Table:
     return table
 
 
-def _tasks(case: Case, top: int | None, least: float) -> Table:
+def _tasks(case: Case, top: int | None, least: float) -> Records:
     columns = [
-        Column("rss", "bytes"),
-        Column("anon", "bytes", detail=True),
-        Column("file", "bytes", detail=True),
-        Column("shmem", "bytes", detail=True),
-        Column("swap", "bytes"),
-        Column("page_tables", "bytes"),
-        Column("oom_score_adj", "number", "ADJ"),
-        Column("pid", "number"),
-        Column("comm", title="TASK"),
-        Column("cgroup"),
+        Field("rss", "bytes"),
+        Field("anon", "bytes", detail=True),
+        Field("file", "bytes", detail=True),
+        Field("shmem", "bytes", detail=True),
+        Field("swap", "bytes"),
+        Field("page_tables", "bytes"),
+        Field("oom_score_adj", "number", "adj"),
+        Field("pid", "number"),
+        Field("comm", title="task"),
+        Field("cgroup", "path"),
     ]
     rows = ([getattr(task, column.key) for column in columns] for task in case.tasks)
-    return Table("tasks", "Tasks", columns).fill(rows, top, least)
+    return Records("tasks", "Tasks", columns).fill(rows, top, least)
 
 
-def _caches(case: Case, top: int | None, least: float) -> Table:
+def _caches(case: Case, top: int | None, least: float) -> Records:
     columns = [
-        Column("bytes", "bytes", "SLABS"),
-        Column("allocated", "count", "OBJECTS"),
-        Column("free", "count"),
-        Column("untagged", "count", detail=True),
-        Column("size", "bytes"),
-        Column("name", title="CACHE"),
-        Column("reclaimable", "flag"),
+        Field("bytes", "bytes", "slabs"),
+        Field("allocated", "count", "objects"),
+        Field("free", "count"),
+        Field("untagged", "count", detail=True),
+        Field("size", "bytes"),
+        Field("name", title="cache"),
+        Field("reclaimable", "flag"),
     ]
-    rows: Iterator[list[Value]] = (
+    rows: Iterator[list[Cell]] = (
         [c.bytes, c.allocated, c.free, c.untagged, c.size, c.name, c.reclaimable]
         for c in case.caches
     )
-    return Table("caches", "Slab caches", columns).fill(rows, top, least)
+    return Records("caches", "Slab caches", columns).fill(rows, top, least)
 
 
-def _areas() -> Table:
-    return Table(
+def _areas() -> Records:
+    return Records(
         "vmalloc",
         "Largest vmalloc areas",
         [
-            Column("bytes", "bytes", "MEMORY"),
-            Column("address"),
-            Column("caller"),
-            Column("site"),
+            Field("bytes", "bytes", "memory"),
+            Field("address"),
+            Field("caller", "code"),
+            Field("site", "label"),
         ],
     )
 
 
-def _area_rows(case: Case) -> Iterator[list[Value]]:
+def _area_rows(case: Case) -> Iterator[list[Cell]]:
     for use in sorted(case.areas, key=lambda use: -use.area.pages):
         if use.area.pages:
             yield [
                 use.area.pages * PAGE,
                 f"{use.area.start:#x}",
                 use.caller,
-                case.site_name(use.site) if use.site >= 0 else None,
+                case.sites.name(use.site) if use.site >= 0 else None,
             ]
 
 
-def _tmpfs(case: Case, top: int | None, least: float) -> Table:
+def _tmpfs(case: Case, top: int | None, least: float) -> Records:
     columns = [
-        Column("bytes", "bytes", "SIZE"),
-        Column("swapped", "bytes", "SWAP"),
-        Column("files", "count"),
-        Column("mount"),
+        Field("bytes", "bytes", "size"),
+        Field("swapped", "bytes", "swap"),
+        Field("files", "count"),
+        Field("mount", "path"),
     ]
     rows = ([getattr(mount, column.key) for column in columns] for mount in case.tmpfs)
-    return Table("tmpfs", "Files in memory (tmpfs)", columns).fill(rows, top, least)
+    return Records("tmpfs", "Files in memory (tmpfs)", columns).fill(rows, top, least)

@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Section 2: where memory was."""
+"""Chapter 2: where memory was."""
 
 from __future__ import annotations
 
 from ..analysis.footprint import PAGE
 from .evidence import Case
 from .shortage import exhausted, reserve
-from .verdict import Column, Section, Table
+from .verdict import Chapter, Field, Records
 
 _WORTH = 0.001
 """A page for people leaves out classes of less than a thousandth of all memory."""
 
 
-def memory(case: Case, top: int | None) -> Section:
+def memory(case: Case, top: int | None) -> Chapter:
     """The account of all memory, zones against their watermarks, swap, what could be had back."""
-    section = Section("memory", "Where memory was")
+    section = Chapter("memory", "Where memory was")
     if case.swap is None:
         section.say("swap", "swap", "unreadable")
     elif case.swap.total:
@@ -32,7 +32,7 @@ def memory(case: Case, top: int | None) -> Section:
     return section
 
 
-def _reclaimable(section: Section, case: Case) -> None:
+def _reclaimable(section: Chapter, case: Case) -> None:
     could = case.reclaimable
     if could is None:
         return
@@ -58,15 +58,15 @@ def _reclaimable(section: Section, case: Case) -> None:
     )
 
 
-def _usage(case: Case, short: bool) -> Table:
-    table = Table(
+def _usage(case: Case, short: bool) -> Records:
+    table = Records(
         "usage",
         "All memory, as in usage",
         [
-            Column("bytes", "bytes", "SIZE"),
-            Column("share", "share"),
-            Column("kernel_counter", "bytes", "KERNEL'S COUNTER"),
-            Column("name", title="MEMORY"),
+            Field("bytes", "bytes", "size"),
+            Field("share", "share"),
+            Field("kernel_counter", "bytes", "kernel's counter"),
+            Field("name", title="memory"),
         ],
     )
     if case.usage:
@@ -80,22 +80,22 @@ def _usage(case: Case, short: bool) -> Table:
     return table
 
 
-def _zones(case: Case) -> Table:
-    table = Table(
+def _zones(case: Case) -> Records:
+    table = Records(
         "zones",
         "Zones against their watermarks",
         [
-            Column("node", "number"),
-            Column("zone"),
-            Column("present", "bytes", detail=True),
-            Column("managed", "bytes"),
-            Column("free", "bytes"),
-            Column("min", "bytes"),
-            Column("low", "bytes"),
-            Column("high", "bytes"),
-            Column("boost", "bytes", detail=True),
-            Column("reserve", "bytes", detail=True),
-            Column("state"),
+            Field("node", "number"),
+            Field("zone"),
+            Field("present", "bytes", detail=True),
+            Field("managed", "bytes"),
+            Field("free", "bytes"),
+            Field("min", "bytes"),
+            Field("low", "bytes"),
+            Field("high", "bytes"),
+            Field("boost", "bytes", detail=True),
+            Field("reserve", "bytes", detail=True),
+            Field("state"),
         ],
     )
     for z in case.zones:
@@ -107,12 +107,12 @@ def _zones(case: Case) -> Table:
     return table
 
 
-def _blocks(case: Case) -> Table:
+def _blocks(case: Case) -> Records:
     """Fragmentation, when more than one page was wanted."""
     orders = max((len(zone.free_blocks) for zone in case.zones), default=0)
-    counts = [Column(f"order_{n}", "count", str(n)) for n in range(orders)]
-    table = Table(
-        "blocks", "Free blocks by order", [Column("node", "number"), Column("zone"), *counts]
+    counts = [Field(f"order_{n}", "count", str(n)) for n in range(orders)]
+    table = Records(
+        "blocks", "Free blocks by order", [Field("node", "number"), Field("zone"), *counts]
     )
     event = case.fatal_event
     wanted = [failure.order for failure in case.failures] + ([event.order] if event else [])

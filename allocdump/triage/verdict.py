@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The result of triage: sections of facts and tables, and suspects. Renderers only need this."""
+"""The result of triage: chapters of facts and records, and suspects."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from enum import IntEnum
 from typing import Literal
 
 from ..analysis.usage import Node
-from .sentence import Sentence, Value
+from ..kernel.tags.sites import SiteName
+from ..sentence import Sentence, Value
 
-Kind = Literal["text", "bytes", "count", "number", "share", "seconds", "flag", "module"]
-"""What a cell is: ``number`` is a count without separators, as a pid; of a ``module`` None is
-the kernel itself."""
+Kind = Literal[
+    "text", "code", "path", "site", "label", "flag",
+    "bytes", "count", "number", "share", "seconds",
+]  # fmt: skip
+"""Meaning of a field: ``number`` is a count without separators, as a pid; the value of a ``site``
+or ``label`` is a :class:`.SiteName`, which people are shown in three columns, or in one."""
+
+Cell = Value | SiteName
 
 
 class Confidence(IntEnum):
@@ -34,7 +40,9 @@ class Confidence(IntEnum):
 
 
 @dataclass(frozen=True)
-class Column:
+class Field:
+    """Meaning of a value of a record."""
+
     key: str
     """For programs."""
     kind: Kind = "text"
@@ -43,24 +51,22 @@ class Column:
     detail: bool = False
     """Too much for a page of text."""
 
-    @property
-    def heading(self) -> str:
-        return self.title or self.key.upper().replace("_", " ")
-
 
 @dataclass
-class Table:
+class Records:
+    """Things of one kind, with their values."""
+
     key: str
     title: str
-    columns: list[Column]
-    rows: list[list[Value]] = field(default_factory=list)
+    fields: list[Field]
+    rows: list[list[Cell]] = field(default_factory=list)
     """None where nothing tells."""
     left_out: int = 0
     """Rows that there are beside those shown."""
     detail: bool = False
     """Too much for a page of text."""
 
-    def fill(self, rows: Iterable[list[Value]], top: int | None, least: float = 0) -> Table:
+    def fill(self, rows: Iterable[list[Cell]], top: int | None, least: float = 0) -> Records:
         """Take the first *top* of *rows*; returns self.
 
         :param top: None is all
@@ -82,17 +88,17 @@ class Fact:
 
 
 @dataclass
-class Section:
+class Chapter:
     key: str
     title: str
     facts: list[Fact] = field(default_factory=list)
-    tables: list[Table] = field(default_factory=list)
+    tables: list[Records] = field(default_factory=list)
 
     def say(self, key: str, label: str, template: str, **values: Value) -> None:
         """Add a fact."""
         self.facts.append(Fact(key, label, Sentence(template, values)))
 
-    def show(self, *tables: Table) -> None:
+    def show(self, *tables: Records) -> None:
         """Add those tables that have rows."""
         self.tables += [table for table in tables if table.rows]
 
@@ -124,7 +130,7 @@ class Triage:
     """Path of the dump."""
     verdict: Sentence
     """The one sentence to read."""
-    sections: list[Section]
+    sections: list[Chapter]
     """What died, where memory was, who held it."""
     suspects: list[Suspect]
     """Strongest first; empty if nothing stands out."""

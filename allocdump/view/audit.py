@@ -1,99 +1,78 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The audit as a table and as JSON."""
+"""The audit as a document."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-from tabulate import tabulate
 
 from ..analysis.audit import Audit
-from ..analysis.report import BUILT_IN, Report
-from . import units
-from .header import header
+from ..analysis.report import Report
+from ..sentence import Sentence, say
+from .header import about
+from .model import Cell, Column, Document, Section, Table
+from .site import SITE, site_cells
 
-_COLUMNS = ("counter", "pages", "inferred", "objects", "percpu", "difference")
+_BYTES = ("counter", "pages", "inferred", "objects", "percpu", "difference")
 
 
-def as_table(
+def document(
     report: Report,
     audit: Audit,
     rows: npt.NDArray[np.intp],
     strays: dict[int, str],
-    exact: bool,
-) -> str:
+    problems: list[str],
+) -> Document:
     """The given rows, references to no known tag, and a summary.
 
-    :param strays: what each stray reference points at, by its address
+    :param strays: description of the tag at each stray reference's address, if it is one
+    :param problems: sentences on how memory was read, besides the report's warnings
     """
-    sites = report.sites
-    headings = ["SITE", "FUNCTION", "MODULE", *map(str.upper, _COLUMNS), "CAUSE"]
-    body = [headings]
-    for i in rows.tolist():
-        numbers = [int(getattr(audit, column)[i]) for column in _COLUMNS]
-        body.append(
-            [
-                f"{sites.file[i]}:{sites.line[i]}",
-                sites.function[i],
-                sites.module[i] or BUILT_IN,
-                *(units.size(n, exact) if n else "-" for n in numbers),
-                str(audit.cause[i]) or ("agrees, order inferred" if audit.inferred[i] else ""),
-            ]
-        )
-    alignment = ["left"] * 3 + ["right"] * len(_COLUMNS) + ["left"]
-    out = [header(report), ""]
+    out = about(report, "Audit", problems)
     if len(rows):
-        table = tabulate(body, tablefmt="plain", disable_numparse=True, colalign=alignment)
-        out += [*(line.rstrip() for line in table.splitlines()), ""]
+        out.sections = [Section("Counters against memory", [_table(report, audit, rows)])]
+    out.summary = [*_strays(audit, strays), _sums(report, audit)]
+    return out
+
+
+def _table(report: Report, audit: Audit, rows: npt.NDArray[np.intp]) -> Table:
+    def cells(i: int) -> list[Cell]:
+        agrees = "agrees, order inferred" if audit.inferred[i] else ""
+        return [
+            *site_cells(report.sites.name(i)),
+            *(int(getattr(audit, name)[i]) for name in _BYTES),
+            str(audit.cause[i]) or agrees,
+        ]
+
+    columns = [
+        *SITE,
+        *(Column(name, "bytes", zero="-") for name in _BYTES),
+        Column("cause", min_width=12),
+    ]
+    return Table(columns, [cells(i) for i in rows.tolist()], noun="site", total="difference")
+
+
+def _strays(audit: Audit, strays: dict[int, str]) -> Iterator[Sentence]:
     for address, (count, size) in sorted(audit.strays.items()):
-        what = strays.get(address, "no tag can be told there")
-        out.append(
-            f"{count:,} references ({units.size(size, exact)}) to {address:#x},"
-            f" in no known range of tags: {what}"
+        yield say(
+            "{n:count} references ({size:bytes}) to {address}, in no known range of tags: {what}",
+            n=count,
+            size=size,
+            address=f"{address:#x}",
+            what=strays.get(address, "no tag can be told there"),
         )
-    agree = int(np.count_nonzero(audit.difference == 0))
-    out.append(
-        f"{agree:,} of {units.plural(len(sites), 'site')} agree to the byte;"
-        f" references account for {100 * audit.matched():.4g}% of counted bytes"
-        f" ({units.size(int(audit.inferred.sum()), exact)} of them by inferred orders);"
-        f" per-CPU memory is counted as {audit.accounting}"
+
+
+def _sums(report: Report, audit: Audit) -> Sentence:
+    return say(
+        "{agree:count} of {sites:count site} agree to the byte; references account for"
+        " {matched}% of counted bytes ({inferred:bytes} of them by inferred orders);"
+        " per-CPU memory is counted as {accounting}",
+        agree=int(np.count_nonzero(audit.difference == 0)),
+        sites=len(report.sites),
+        matched=f"{100 * audit.matched():.4g}",
+        inferred=int(audit.inferred.sum()),
+        accounting=str(audit.accounting),
     )
-    return "\n".join(out) + "\n"
-
-
-def as_json(
-    report: Report, audit: Audit, rows: npt.NDArray[np.intp], strays: dict[int, str]
-) -> str:
-    """One JSON document; sizes in bytes."""
-    sites = report.sites
-
-    def row(i: int) -> dict[str, Any]:
-        return {
-            "file": sites.file[i],
-            "line": int(sites.line[i]),
-            "function": sites.function[i],
-            "module": sites.module[i] or None,
-            **{column: int(getattr(audit, column)[i]) for column in _COLUMNS},
-            "counter_calls": int(sites.calls[i]),
-            "reference_calls": int(audit.calls[i]),
-            "cause": str(audit.cause[i]) or None,
-        }
-
-    document = {
-        "schema": "allocdump.audit",
-        "version": 1,
-        "state": report.origin.state,
-        "sites": len(sites),
-        "agree": int(np.count_nonzero(audit.difference == 0)),
-        "matched": audit.matched(),
-        "percpu_accounting": str(audit.accounting),
-        "strays": [
-            {"address": f"{a:#x}", "references": n, "bytes": size, "tag": strays.get(a)}
-            for a, (n, size) in sorted(audit.strays.items())
-        ],
-        "rows": [row(i) for i in rows.tolist()],
-    }
-    return json.dumps(document, indent=1) + "\n"

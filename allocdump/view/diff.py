@@ -1,31 +1,57 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Growth between two snapshots as table, JSON and CSV.
-
-The JSON is described in docs/json.md.
-"""
+"""Growth between two snapshots as a document."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Any
-
 from ..analysis.diff import Changes, Match, Snapshot, Summary
-from ..analysis.report import BUILT_IN
-from ..formats.spreadsheet import csv_lines
+from ..analysis.usage import Node
+from ..sentence import Sentence, Value, say
 from . import units
 from .header import machine
-from .table import NAME_HEADINGS, Column, Style, lay_out
+from .model import UNKNOWN, Block, Cell, Column, Document, Fact, Line, Section, Table, Text, Treemap
+from .site import NOTE, name_columns, site_cells
 
-SITE_FIELDS = (
-    "file", "line", "function", "module", "growth", "calls_growth", "before", "after",
-    "calls_before", "calls_after", "state", "match", "old_line", "sites_before", "sites_after",
-)  # fmt: skip
-GROUP_FIELDS = (
-    "name", "growth", "calls_growth", "before", "after", "calls_before", "calls_after", "state",
-    "sites_before", "sites_after",
-)  # fmt: skip
+_CAPTION = "Areas are changes in size. Click to go closer, and on the bar above to come back."
+
+
+def document(
+    before: Snapshot, after: Snapshot, rows: Changes, chosen: Summary, tree: Node | None = None
+) -> Document:
+    """Both snapshots, a treemap of growth and shrinkage, a table of the given rows, totals.
+
+    :param chosen: of all rows that changed, of which *rows* may be the top
+    :param tree: all changes by directory and file
+    """
+    both = (before, after)
+    held = [int(snapshot.sites.bytes.sum()) for snapshot in both]
+    totals = _totals(held, rows, chosen)
+    sections = []
+    if tree and tree.children:
+        map_ = Treemap(tree, _CAPTION, {"grew": "bad", "shrank": "good"})
+        sections.append(Section("What grew and what shrank", [map_]))
+    stop = Sentence(totals.template + ".", totals.values)
+    shown = Table(_columns(rows), _rows(rows), noun=_noun(rows), total="growth")
+    blocks: list[Block] = [Text([stop], only="page"), shown]
+    if not len(rows):
+        shown.only = "page"
+    sections.append(Section("Changes", blocks))
+    return Document(
+        "Memory growth",
+        _kernels(before, after),
+        Fact("most", _most(rows)),
+        head=[f"before  {describe(before)}", f"after   {describe(after)}"],
+        figures=[
+            Fact("Before", say("{n:bytes}", n=held[0])),
+            Fact("After", say("{n:bytes}", n=held[1])),
+            Fact("Growth", say("{n:growth}", n=held[1] - held[0])),
+            Fact("Changed", units.count(chosen.rows)),
+            Fact("New and gone", f"{chosen.new:,} and {chosen.gone:,}"),
+        ],
+        facts=[Fact("Before", describe(before)), Fact("After", describe(after))],
+        problems=[f"{one.path}: {warning}" for one in both for warning in one.warnings],
+        sections=sections,
+        summary=[totals],
+    )
 
 
 def describe(snapshot: Snapshot) -> str:
@@ -34,53 +60,56 @@ def describe(snapshot: Snapshot) -> str:
     return f"{snapshot.path}: {what} | {units.plural(len(snapshot.sites), 'site')}"
 
 
-def as_table(
-    before: Snapshot,
-    after: Snapshot,
-    rows: Changes,
-    chosen: Summary,
-    *,
-    exact: bool = False,
-    width: int | None = None,
-    style: Style = lambda text, **_: text,
-) -> str:
-    """The table below what was compared, and totals.
-
-    :param chosen: of all rows that changed, of which *rows* may be the top
-    :param width: columns available; None is as many as it takes
-    :param style: like :func:`click.style`
-    """
-    out = [f"before  {describe(before)}", f"after   {describe(after)}", ""]
-    if len(rows):
-        out += [*lay_out(_columns(rows, exact), width, style), ""]
-    out.append(totals(before, after, rows, chosen, exact))
-    return "\n".join(out) + "\n"
+def _kernels(before: Snapshot, after: Snapshot) -> str:
+    releases = [s.system.release for s in (before, after) if s.system and s.system.release]
+    return " → ".join(f"Linux {release}" for release in dict.fromkeys(releases)) or "Linux"
 
 
-def _columns(rows: Changes, exact: bool) -> list[Column]:
-    def sizes(values: Any) -> list[str]:
-        return [units.size(v, exact) for v in values.tolist()]
+def _most(rows: Changes) -> Line:
+    if not len(rows) or not rows.growth.max() > 0:
+        return "Nothing grew"
+    i = int(rows.growth.argmax())
+    function = f" {rows.sites.function[i]}" if rows.sites else ""
+    return say(
+        "Most of all grew {name}{function}: {size:growth}",
+        name=rows.name[i],
+        function=function,
+        size=int(rows.growth[i]),
+    )
 
-    known = rows.counted.tolist()
-    calls = [units.more(n) if k else "-" for n, k in zip(rows.calls.tolist(), known, strict=True)]
-    columns: list[Column] = [
-        ("GROWTH", [units.growth(g, exact) for g in rows.growth.tolist()], "right"),
-        ("CALLS", calls, "right"),
-        ("BEFORE", sizes(rows.before), "right"),
-        ("AFTER", sizes(rows.after), "right"),
-        (NAME_HEADINGS[rows.by], list(rows.name), "left"),
+
+def _noun(rows: Changes) -> str:
+    return "site" if rows.by == "site" else "group"
+
+
+def _columns(rows: Changes) -> list[Column]:
+    return [
+        Column("growth", "growth", priority=0),
+        Column("calls", "change", priority=2),
+        Column("before", "bytes"),
+        Column("after", "bytes"),
+        *name_columns(rows.by),
+        NOTE,
     ]
-    if rows.sites is not None:
-        columns.append(("FUNCTION", list(rows.sites.function), "left"))
-        columns.append(("MODULE", [m or BUILT_IN for m in rows.sites.module], "left"))
-    remarks = notes(rows)
-    if any(remarks):
-        columns.append(("NOTE", remarks, "left"))
-    return columns
+
+
+def _rows(rows: Changes) -> list[list[Cell]]:
+    remarks, growth, calls = notes(rows), rows.growth.tolist(), rows.calls.tolist()
+    return [
+        [
+            growth[i],
+            calls[i] if rows.counted[i] else UNKNOWN,
+            int(rows.before[i]),
+            int(rows.after[i]),
+            *(site_cells(rows.sites.name(i)) if rows.sites else [rows.name[i]]),
+            remarks[i],
+        ]
+        for i in range(len(rows))
+    ]
 
 
 def notes(rows: Changes) -> list[str]:
-    """What to know about each row; often empty."""
+    """Remarks on each row; often empty."""
     out = []
     new, gone = rows.new.tolist(), rows.gone.tolist()
     for i in range(len(rows)):
@@ -99,95 +128,22 @@ def notes(rows: Changes) -> list[str]:
     return out
 
 
-def totals(
-    before: Snapshot, after: Snapshot, rows: Changes, chosen: Summary, exact: bool = False
-) -> str:
-    """One line that says how much changed."""
-
-    def size(value: int) -> str:
-        return units.size(value, exact)
-
-    held = [int(snapshot.sites.bytes.sum()) for snapshot in (before, after)]
-    whole = f"all sites: {size(held[0])} before, {size(held[1])} after"
+def _totals(held: list[int], rows: Changes, chosen: Summary) -> Sentence:
+    """Amount of change in one sentence."""
+    whole = "all sites: {before:bytes} before, {after:bytes} after"
+    values: dict[str, Value] = {"before": held[0], "after": held[1]}
     if not chosen.rows:
-        return f"no differences; {whole}"
-    noun = "site" if rows.by == "site" else "group"
+        return say(f"no differences; {whole}", **values)
+    noun = _noun(rows)
     parts = [
-        f"{units.plural(chosen.rows, noun)} changed: {units.growth(chosen.grown, exact)},"
-        f" -{size(chosen.shrunk)}",
-        f"{chosen.new:,} new, {chosen.gone:,} gone",
+        f"{{changed:count {noun}}} changed: {{grown:growth}}, -{{shrunk:bytes}}",
+        "{new:count} new, {gone:count} gone",
         whole,
     ]
     if len(rows) < chosen.rows:
-        parts.insert(0, f"{units.plural(len(rows), noun)} shown")
+        parts.insert(0, f"{{shown:count {noun}}} shown")
     if chosen.loose:
-        parts.insert(-1, f"{chosen.loose:,} matched loosely")
-    return "; ".join(parts)
-
-
-def records(rows: Changes) -> Iterator[dict[str, Any]]:
-    """One dictionary per row; what is unknown is None."""
-    new, gone = rows.new.tolist(), rows.gone.tolist()
-    growth, calls = rows.growth.tolist(), rows.calls.tolist()
-    for i in range(len(rows)):
-        known = bool(rows.counted[i])
-        numbers = {
-            "growth": growth[i],
-            "calls_growth": calls[i] if known else None,
-            "before": int(rows.before[i]),
-            "after": int(rows.after[i]),
-            "calls_before": int(rows.calls_before[i]) if known else None,
-            "calls_after": int(rows.calls_after[i]) if known else None,
-            "state": "new" if new[i] else "gone" if gone[i] else None,
-        }
-        counts = {
-            "sites_before": int(rows.count_before[i]), "sites_after": int(rows.count_after[i])
-        }  # fmt: skip
-        if rows.sites is None or rows.match is None or rows.old_line is None:
-            yield {"name": rows.name[i], **numbers, **counts}
-            continue
-        yield {
-            "file": rows.sites.file[i],
-            "line": int(rows.sites.line[i]),
-            "function": rows.sites.function[i],
-            "module": rows.sites.module[i] or None,
-            **numbers,
-            "match": str(rows.match[i]),
-            "old_line": int(rows.old_line[i]),
-            **counts,
-        }
-
-
-def as_json(before: Snapshot, after: Snapshot, rows: Changes, chosen: Summary) -> str:
-    """One JSON document; sizes in bytes."""
-
-    def snapshot(one: Snapshot) -> dict[str, Any]:
-        system = one.system
-        return {
-            "path": one.path,
-            "kind": one.kind,
-            "release": system.release if system else None,
-            "version": system.version if system else None,
-            "crash_time": system.crash_time.isoformat() if system and system.crash_time else None,
-            "crash_reason": one.reason or None,
-            "warnings": one.warnings,
-            "sites": len(one.sites),
-            "bytes": int(one.sites.bytes.sum()),
-        }
-
-    document = {
-        "schema": "allocdump.diff",
-        "version": 1,
-        "before": snapshot(before),
-        "after": snapshot(after),
-        "changed": asdict(chosen),
-        "group_by": rows.by,
-        "rows": list(records(rows)),
-    }
-    return json.dumps(document, indent=1) + "\n"
-
-
-def as_csv(rows: Changes) -> str:
-    """A header line and one line per row."""
-    fields = GROUP_FIELDS if rows.sites is None else SITE_FIELDS
-    return "".join(csv_lines(records(rows), fields))
+        parts.insert(-1, "{loose:count} matched loosely")
+    values |= {"changed": chosen.rows, "grown": chosen.grown, "shrunk": chosen.shrunk}
+    values |= {"new": chosen.new, "gone": chosen.gone, "loose": chosen.loose, "shown": len(rows)}
+    return say("; ".join(parts), **values)

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The line that stands above what is shown of a dump."""
+"""Identity of a dump: as the line above its contents, and as facts."""
 
 from __future__ import annotations
+
+import os
+from collections.abc import Iterable
 
 from ..analysis.report import Origin, Report
 from ..kernel.machine.system import System
 from ..kernel.tags.sites import UNKNOWN
+from ..text import host_name, printable
 from . import units
+from .model import Document, Fact
 
 
 def header(report: Report) -> str:
@@ -25,14 +30,48 @@ def origin(origin: Origin) -> str:
 
 def machine(system: System, reason: str) -> str:
     """Of that line, which kernel it was, and when and how it died."""
-    parts = [f"Linux {system.release or UNKNOWN}"]
-    if system.hostname and system.hostname != "(none)":
-        parts.append(system.hostname)
-    if system.crash_time:
-        parts.append(f"crashed {system.crash_time:%Y-%m-%d %H:%M:%S} UTC")
-    if reason:
-        parts.append(reason)
-    return " | ".join(parts)
+    parts = [kernel(system), host_name(system.hostname)]
+    crashed = crash_time(system)
+    parts += [crashed and f"crashed {crashed}", reason]
+    return " | ".join(filter(None, parts))
+
+
+def kernel(system: System) -> str:
+    """``Linux 6.12.117``"""
+    return f"Linux {system.release or UNKNOWN}"
+
+
+def crash_time(system: System) -> str:
+    """``2026-01-02 03:04:05 UTC``; empty if it did not crash, or nothing tells."""
+    return f"{system.crash_time:%Y-%m-%d %H:%M:%S} UTC" if system.crash_time else ""
+
+
+def facts(report: Report) -> list[Fact]:
+    """The same as names and values, and more; an empty value is unknown."""
+    origin, system = report.origin, report.origin.system
+    return [
+        Fact("Crashed", crash_time(system)),
+        Fact("Host", host_name(system.hostname)),
+        Fact("Machine", system.machine),
+        Fact("Build", system.version),
+        Fact("Profiling", origin.profiling.describe()),
+        Fact("Completeness", completeness(report)),
+        Fact("Dump", f"{printable(os.fsencode(origin.core))} ({origin.format})"),
+    ]
+
+
+def about(report: Report, title: str, problems: Iterable[str] = ()) -> Document:
+    """Document that holds nothing yet but the identity of its dump.
+
+    :param problems: of the stages that were used, besides the report itself
+    """
+    return Document(
+        title,
+        kernel(report.origin.system),
+        head=[header(report)],
+        facts=facts(report),
+        problems=[*report.warnings, *problems],
+    )
 
 
 def completeness(report: Report) -> str:

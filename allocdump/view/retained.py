@@ -1,79 +1,48 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Holders and what they hold, as rows."""
+"""Holders and what they hold as documents."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from ..analysis.report import Report
-from ..graph.roots import Root
-from .rows import Row
+from ..kernel.tags.sites import SiteName
+from .header import about
+from .listing import SITE, Record, column, table
+from .model import Document, Section, Table, Tree
 
-if TYPE_CHECKING:
-    from ..analysis.dominators import Holder, Holding
-
-TREE = ("retained", "allocations", "tree")
-FIELDS = ("retained", "allocations", "level", "holder")
-HOLDERS = ("bytes", "allocations", "site", "function", "module", "holder")
-SHARED = "(shared by several)"
-
-
-def rows(
-    report: Report, roots: list[Root], holders: list[Holding], limit: int, least: int
-) -> Iterator[Row]:
-    """A tree, depth first; levels count from 0."""
-
-    def walk(holding: Holding, level: int) -> Iterator[Row]:
-        name = _name(report, roots, holding)
-        yield {
-            "retained": holding.bytes,
-            "allocations": holding.allocations,
-            "level": level,
-            "holder": name,
-            "tree": ". " * level + name,
-        }
-        for child in holding.children[:limit]:
-            if child.bytes >= least:
-                yield from walk(child, level + 1)
-
-    for holding in holders:
-        yield from walk(holding, 0)
+_LEVELS = (
+    column("retained", "bytes", priority=0),
+    column("allocations", "count"),
+    column("holder", title="Tree", priority=0, cut=True),
+)
+_HOLDERS = (
+    column("bytes", "bytes", priority=0),
+    column("allocations", "count", priority=2),
+    *SITE,
+    column("holder", priority=0, cut=True),
+)
 
 
-def _name(report: Report, roots: list[Root], holding: Holding) -> str:
-    if holding.root is not None:
-        return str(roots[holding.root])
-    return SHARED if holding.site is None else site_name(report, holding.site)
+def levels(report: Report, problems: list[str], records: Iterable[Record]) -> Document:
+    """A tree: holders, and the sites of what they hold."""
+    found = list(records)
+    rows = [[r["retained"], r["allocations"], r["holder"] or _label(r)] for r in found]
+    tree = Tree(_LEVELS, rows, levels=[r["level"] for r in found], indent=". ")
+    return _document(report, problems, "Holders and what they hold", tree)
 
 
-def site_name(report: Report, row: int) -> str:
-    """``leaker.c:33 [leaker] leaker_get_rec``"""
-    sites = report.sites
-    module = f" [{sites.module[row]}]" if sites.module[row] else ""
-    return f"{sites.file[row]}:{sites.line[row]}{module} {sites.function[row]}"
+def _label(record: Record) -> str:
+    file, line, function, module = (record[n] for n in SiteName._fields)
+    return SiteName(file, line, function, module or "").label
 
 
-def holders(report: Report, roots: list[Root], found: list[Holder]) -> Iterator[Row]:
-    """What holds the memory of sites: a row for each pair of site and holder."""
-    sites = report.sites
-    for holder in found:
-        row = holder.site
-        yield {
-            "bytes": holder.bytes,
-            "allocations": holder.allocations,
-            "site": f"{sites.file[row]}:{sites.line[row]}",
-            "function": sites.function[row],
-            "module": sites.module[row],
-            "holder": _holder(roots, holder),
-        }
+def holders(report: Report, problems: list[str], records: Iterable[Record]) -> Document:
+    """One row for each pair of site and holder."""
+    return _document(report, problems, "Holders of call sites", table(_HOLDERS, records))
 
 
-def _holder(roots: list[Root], holder: Holder) -> str:
-    if holder.root is None:
-        return (
-            "(nobody: lost)"
-            if holder.nearest is None
-            else f"{SHARED}, first {roots[holder.nearest]}"
-        )
-    return str(roots[holder.root])
+def _document(report: Report, problems: list[str], heading: str, rows: Table) -> Document:
+    out = about(report, "Retained memory", problems)
+    out.sections = [Section(heading, [rows])]
+    return out

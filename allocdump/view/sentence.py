@@ -7,8 +7,9 @@ from string import Formatter
 from typing import Any
 
 from ..analysis.report import BUILT_IN
-from ..triage.sentence import Sentence, Value
+from ..sentence import Sentence
 from . import units
+from .model import Absent, Cell, Line
 
 
 class _Words(Formatter):
@@ -20,24 +21,33 @@ class _Words(Formatter):
         return units.plural(value, noun) if noun else cell(value, kind or "text", self._exact)
 
 
-def text(sentence: Sentence, exact: bool = False) -> str:
-    """The sentence with its values in it."""
-    return _Words(exact).vformat(sentence.template, (), sentence.values)
+def text(line: Line, exact: bool = False) -> str:
+    """The line; of a sentence, with its values in it."""
+    if isinstance(line, Sentence):
+        return _Words(exact).vformat(line.template, (), line.values)
+    return line
 
 
-def cell(value: Value, kind: str, exact: bool = False) -> str:
+def cell(value: Cell | None, kind: str, exact: bool = False) -> str:
     """One value, by its kind; ``-`` if nothing tells."""
-    if value is None:
-        return BUILT_IN if kind == "module" else "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, str):
-        return value
+    match value:
+        case None:
+            return BUILT_IN if kind == "module" else "-"
+        case Absent():
+            return value.mark
+        case bool():
+            return "yes" if value else "no"
+        case str():
+            return value or (BUILT_IN if kind == "module" else "")
     match kind:
         case "bytes":
             return units.size(value, exact)
+        case "growth":
+            return units.growth(value, exact)
         case "count":
             return units.count(int(value))
+        case "change":
+            return units.more(int(value))
         case "share":
             return units.share(value, 1)
         case "seconds":

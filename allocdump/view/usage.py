@@ -1,43 +1,71 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The account of all memory as a tree and as JSON."""
+"""The account of all memory as a document."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Any
-
-from tabulate import tabulate
 
 from ..analysis.report import Report
 from ..analysis.usage import Node
-from . import units
-from .header import header
+from ..sentence import say
+from .header import about
+from .model import NOT_APPLICABLE, Absent, Cell, Column, Document, Fact, Section, Table, Tree
+from .treemap import all_memory
 
 _MAX_CHILDREN = 10
+_FIGURES = 4
+
+_NO_COUNTER = Absent("the kernel has no counter of it")
+_NO_MEMORY = Absent("no memory to have a share of")
+_SIZE = Column("bytes", "bytes", "Size", priority=0)
+_SHARE = Column("share", "share", priority=2)
 
 
-def as_tree(report: Report, root: Node, depth: int, exact: bool) -> str:
-    """An indented tree with sizes and shares, beside the kernel's own counters."""
-    rows = [["SIZE", "SHARE", "KERNEL'S COUNTER", "DIFFERENCE", "MEMORY"]]
-    for level, node in _walk(root, depth):
-        counter, difference = "", ""
-        if node.counter is not None:
-            counter = units.size(node.counter, exact)
-            difference = units.size(node.bytes - node.counter, exact)
-        name = "  " * level + node.name + (f" ({node.note})" if node.note else "")
-        share = units.share(node.bytes, root.bytes)
-        rows.append([units.size(node.bytes, exact), share, counter, difference, name])
-    # tabulate strips leading blanks, and with them the tree.
-    rows = [[*row[:4], "|" + row[4]] for row in rows]
-    table = tabulate(
-        rows, tablefmt="plain", disable_numparse=True, colalign=["right"] * 4 + ["left"]
+def document(report: Report, root: Node, depth: int, problems: list[str]) -> Document:
+    """A tree of all memory beside the kernel's counters; on a page, all of it.
+
+    :param depth: levels of the tree
+    :param problems: sentences on how it was counted, besides the report's warnings
+    """
+    largest = [root, *root.children[:_FIGURES]]
+    out = about(report, "Where memory went", problems)
+    out.lead = Fact("reason", report.origin.reason)
+    out.figures = [Fact(n.name.capitalize(), say("{n:bytes}", n=n.bytes)) for n in largest]
+    out.sections = [
+        Section("All memory", [all_memory(root), _tree(root, depth)]),
+        Section("Classes of memory and the kernel's own counters", [_classes(root)]),
+        Section("All parts, down to call sites", [_leaves(root)]),
+    ]
+    return out
+
+
+def _share(node: Node, root: Node) -> Cell:
+    return node.bytes / root.bytes if root.bytes > 0 else _NO_MEMORY
+
+
+def _tree(root: Node, depth: int) -> Tree:
+    nodes = list(_walk(root, depth))
+    return Tree(
+        [
+            _SIZE,
+            _SHARE,
+            Column("counter", "bytes", "Kernel's counter"),
+            Column("difference", "bytes"),
+            Column("name", title="Memory", priority=0, min_width=12),
+        ],
+        [
+            [
+                node.bytes,
+                _share(node, root),
+                NOT_APPLICABLE if node.counter is None else node.counter,
+                NOT_APPLICABLE if node.counter is None else node.bytes - node.counter,
+                node.name + (f" ({node.note})" if node.note else ""),
+            ]
+            for _, node in nodes
+        ],
+        levels=[level for level, _ in nodes],
+        only="lines",
     )
-    lines = [header(report), ""]
-    for line in table.splitlines():
-        left, _, name = line.partition("|")
-        lines.append((left + name).rstrip())
-    return "\n".join(lines) + "\n"
 
 
 def _walk(node: Node, depth: int, level: int = 0) -> Iterator[tuple[int, Node]]:
@@ -50,33 +78,45 @@ def _walk(node: Node, depth: int, level: int = 0) -> Iterator[tuple[int, Node]]:
         yield from _walk(child, depth, level + 1)
     rest = node.children[len(shown) :]
     if rest:
-        name = f"({units.plural(len(rest), 'more')})".replace("mores", "more")
-        yield level + 1, Node(name, sum(child.bytes for child in rest))
+        yield level + 1, Node(f"({len(rest):,} more)", sum(child.bytes for child in rest))
 
 
-def as_json(root: Node, depth: int | None, state: str = "dead") -> str:
-    """Nested objects; sizes in bytes.
+def _classes(root: Node) -> Table:
+    nodes = [root, *root.children, *(n for child in root.children for n in child.children)]
+    shown = [n for n in nodes if n is root or n in root.children or n.counter is not None]
+    return Table(
+        [
+            _SIZE,
+            _SHARE,
+            Column("counter", "bytes"),
+            Column("difference", "growth"),
+            Column("name", title="Memory"),
+            Column("note"),
+        ],
+        [
+            [
+                n.bytes,
+                _share(n, root),
+                _NO_COUNTER if n.counter is None else n.counter,
+                _NO_COUNTER if n.counter is None else n.bytes - n.counter,
+                n.name,
+                n.note,
+            ]
+            for n in shown
+        ],
+        noun="class",
+        nouns="classes",
+        only="page",
+    )
 
-    :param state: of the kernel while it was read
-    """
 
-    def node(n: Node, level: int) -> dict[str, Any]:
-        out: dict[str, Any] = {
-            "name": n.name,
-            "bytes": n.bytes,
-            "share": n.bytes / root.bytes if root.bytes else 0.0,
-            "kernel_counter": n.counter,
-        }
-        if n.note:
-            out["note"] = n.note
-        if n.children and (depth is None or level < depth):
-            out["children"] = [node(child, level + 1) for child in n.children]
-        return out
-
-    document = {
-        "schema": "allocdump.usage",
-        "version": 1,
-        "state": state,
-        "memory": node(root, 0),
-    }
-    return json.dumps(document, indent=1) + "\n"
+def _leaves(root: Node) -> Table:
+    found = [(path, node) for path, node in root.walk() if not node.children]
+    found.sort(key=lambda leaf: -leaf[1].bytes)
+    return Table(
+        [_SIZE, _SHARE, Column("class"), Column("what", "code")],
+        [[n.bytes, _share(n, root), " › ".join(path[1:-1]), n.name] for path, n in found],
+        noun="part",
+        total="bytes",
+        only="page",
+    )

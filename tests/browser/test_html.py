@@ -14,7 +14,8 @@ from selenium.webdriver.common.by import By
 from allocdump.analysis.report import group, order, total
 from allocdump.analysis.tree import site_tree
 from allocdump.view import units
-from allocdump.view.html import report as html
+from allocdump.view.html import page as html
+from allocdump.view.report import document
 
 from .. import samples
 from ..dumpdata import core, run
@@ -47,7 +48,9 @@ def made_up(tmp_path, sites):
     rows, everything = order(group(sites)), total(sites)
     tree = site_tree(sites, sites.bytes, "memory")
     path = tmp_path / "page.html"
-    path.write_text(html.as_page(samples.report(sites), rows, everything, everything, tree))
+    path.write_text(
+        html.render(document(samples.report(sites), rows, everything, everything, tree))
+    )
     return path
 
 

@@ -334,3 +334,11 @@ def test_drgn_loads_next_to_nothing():
         "allocdump.drgn",
         "allocdump.drgn.plugin",
     }
+
+
+def test_triage_names_the_dump_in_its_commands(capsys):
+    """They are to be pasted into a shell, where no dump is open."""
+    run_command(opened(OOM), "triage")
+    commands = re.findall(r"^   (allocdump .*)", capsys.readouterr().out, re.MULTILINE)
+    assert commands
+    assert all(command.split()[2] == str(OOM) for command in commands)

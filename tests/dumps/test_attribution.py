@@ -6,12 +6,15 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from drgn.helpers.linux.slab import slab_object_info
 
 import allocdump
 from allocdump.analysis.audit import Cause
 from allocdump.analysis.totals import object_totals, page_totals
+from allocdump.cli import cli
 from allocdump.kernel.machine.vmstat import VmStat
+from allocdump.kernel.mm import slab
 from allocdump.kernel.mm.page_types import Kind
 
 from ..dumpdata import CORES_WITH_TRUTH, core, exclude, name, open_core, recorded, run
@@ -363,7 +366,8 @@ def test_listings(args, least, format_):
 def test_pages_of_nodes_add_up():
     def pages(*args):
         done = run("pages", core("7.2-quiet"), "--format", "json", *args)
-        return Counter({r["site"]: r["pages"] for r in map(json.loads, done.stdout.splitlines())})
+        rows = map(json.loads, done.stdout.splitlines())
+        return Counter({(r["file"], r["line"], r["function"]): r["pages"] for r in rows})
 
     assert pages("--node", "0") + pages("--node", "1") == pages()
 
@@ -398,3 +402,22 @@ def test_drgns_free_lists_agree():
             if compared >= 100:
                 break
     assert compared == 100
+
+
+@pytest.mark.parametrize("args", [["--by", "cache"], [], ["--list", "--limit", "1"]])
+def test_objects_says_what_its_readers_could_not_read(args, monkeypatch):
+    found = slab.slab_caches
+
+    def damaged(prog):
+        caches, problems = found(prog)
+        return caches, [*problems, "slab caches are damaged"]
+
+    monkeypatch.setattr(slab, "slab_caches", damaged)
+    done = CliRunner().invoke(cli, ["objects", str(core("7.3-tiny")), *args])
+    assert done.exit_code == 0
+    assert "allocdump: warning: slab caches are damaged.\n" in done.stderr
+
+
+def test_objects_by_cache_says_what_is_not_in_the_dump():
+    done = run("objects", core("7.2-quiet", "vmcore.d31"), "--by", "cache", "--limit", "1")
+    assert "pages that describe memory are not in the dump" in done.stderr

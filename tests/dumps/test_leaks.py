@@ -296,7 +296,7 @@ def test_leaks_command():
     assert sum(row["lost"] for row in rows) == int(answers(path).lost.bytes.sum())
     listed = run("leaks", path, "--list", "--site", "leaked.c:35", "--format", "csv").stdout
     lines = listed.splitlines()
-    assert lines[0] == "address,bytes,kind,head,site,function,module"
+    assert lines[0] == "address,bytes,kind,head,file,line,function,module"
     assert len(lines) == 1 + 500
     noted = {row[1] for row in truth(path) if row[4] == "leaked"}
     assert {int(line.split(",")[0], 16) for line in lines[1:]} <= noted
@@ -317,8 +317,10 @@ def test_retained_command():
     assert rows[0]["holder"] == "recs (leaker .data)"
     assert rows[0]["allocations"] == rows[1]["allocations"] == 4499
     assert rows[1]["level"] == 1
+    assert (rows[1]["holder"], rows[1]["file"], rows[1]["line"]) == (None, "leaker.c", 33)
+    assert "tree" not in rows[0]
     by_site = run("retained", path, "--site", "leaker.c:33", "-f", "csv").stdout.splitlines()
-    assert by_site[1:] == ["4606976,4499,leaker.c:33,leaker_get_rec,leaker,recs (leaker .data)"]
+    assert by_site[1:] == ["4606976,4499,leaker.c,33,leaker_get_rec,leaker,recs (leaker .data)"]
     lost = run("retained", path, "--site", "leaked.c:25").stdout
     assert "(nobody: lost)" in lost
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """``--qemu`` and ``--pause``, on a QEMU made of a real dump: a guest always runs on."""
 
+import gzip
 import json
 import os
 import socket
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 
+import click
 import pytest
 
 from allocdump.cli.live import held_output
@@ -276,6 +278,20 @@ def test_addresses_are_not_taken_for_a_core(guest):
         "init_task",
         "pfn:2880",
     ]
+
+
+def test_held_output_takes_binary(capsysbinary):
+    with held_output():
+        click.echo(b"\x1f\x8b\xff", nl=False)
+        print("später")
+    assert capsysbinary.readouterr().out == b"\x1f\x8b\xff" + "später\n".encode()
+
+
+def test_profile_of_a_paused_guest(guest):
+    done = run("report", "--qemu", guest.path, "--pause", "--format", "pprof", text=False)
+    assert (done.returncode, done.stderr.count(b"internal error")) == (0, 0)
+    assert gzip.decompress(done.stdout)
+    assert pauses(guest.commands()) == ["stop", "cont"]
 
 
 def test_held_output_looks_like_the_real_one(capsys):

@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 
 import allocdump
+from allocdump.analysis.dominators import Holding
 from allocdump.errors import DamagedError
 from allocdump.kernel.machine.log import KernelLog
 from allocdump.kernel.machine.oom import oom_events
@@ -126,7 +127,7 @@ def test_numbers_are_those_of_usage_and_report(path):
         (r["bytes"], r["calls"]) for r in report
     }  # fmt: skip
     for row in page["holders"]["sites"]:
-        key = (row["site"], row["function"], row["module"])
+        key = (f"{row['file']}:{row['line']}", row["function"], row["module"])
         # Sites whose counters hold nothing may keep memory that is just being freed.
         assert (row["counter"], row["calls"]) == held.get(key, (0, 0))
     assert len(page["holders"]["sites"]) > 300
@@ -153,11 +154,12 @@ def test_footprints_are_no_less_than_references(path):
     """Pages as they are; objects with their share of slabs, which is more than they are."""
     found = open_core(path).attribution()
     sites = open_core(path).report().sites
-    rows = {(r["site"], r["function"], r["module"]): r for r in document(path)["holders"]["sites"]}
+    names = ("file", "line", "function", "module")
+    rows = {tuple(r[n] for n in names): r for r in document(path)["holders"]["sites"]}
     compared = 0
     for i in range(len(sites)):
-        name = f"{sites.file[i]}:{sites.line[i]}"
-        row = rows.get((name, sites.function[i], sites.module[i] or None))
+        file, line, function, module = sites.name(i)
+        row = rows.get((file, line, function, module or None))
         if row and sites.module[i] in ("labmod", "leaker", "leaked", "labtruth"):
             assert row["pages"] == found.pages.bytes[i] + found.inferred.bytes[i]
             if path != DAMAGED:
@@ -353,5 +355,5 @@ def test_a_running_kernels_audit_knows_what_moved(monkeypatch):
 @pytest.mark.parametrize(("sizes", "site"), [((51, 49), 7), ((50, 50), None), ((40, 30, 30), None)])
 def test_a_holder_names_the_site_of_more_than_half_only(sizes, site):
     below = [Holding(None, 7 + i, size, 1) for i, size in enumerate(sizes)]
-    assert investigate._most_of(Holding(0, None, sum(sizes), len(sizes), below)) == site
-    assert investigate._most_of(Holding(0, None, 1, 1)) is None
+    assert evidence._most_of(Holding(0, None, sum(sizes), len(sizes), below)) == site
+    assert evidence._most_of(Holding(0, None, 1, 1)) is None

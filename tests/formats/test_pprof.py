@@ -9,6 +9,7 @@ import pytest
 from flamegraph_textual.pprof_parser.profile_pb2 import Profile
 
 from allocdump.formats import pprof
+from allocdump.formats.stack import KERNEL
 
 from .. import samples
 from ..dumpdata import CORES_WITH_TRUTH, name, run, truth
@@ -30,27 +31,25 @@ def read(raw):
     functions = {f.id: f for f in profile.function}
     locations = {at.id: at for at in profile.location}
     assert 0 not in {*mappings, *functions, *locations}
+    assert len(locations) == len(profile.location)
     sites = []
     for sample in profile.sample:
-        (at,) = (locations[i] for i in sample.location_id)
-        (line,) = at.line
-        function, mapping = functions[line.function_id], mappings[at.mapping_id]
-        assert mapping.has_functions
-        assert mapping.has_filenames
-        assert mapping.has_line_numbers
-        assert function.system_name == function.name
+        stack = []
+        for at in (locations[i] for i in sample.location_id):
+            (line,) = at.line
+            function, mapping = functions[line.function_id], mappings[at.mapping_id]
+            assert mapping.has_functions
+            assert mapping.has_filenames
+            assert mapping.has_line_numbers
+            assert function.system_name == function.name
+            stack.append((text[function.name], text[function.filename], line.line))
         module = text[mapping.filename]
-        labels = {text[label.key]: text[label.str] for label in sample.label}
-        assert labels.get("module", pprof.KERNEL) == module
-        sites.append(
-            (
-                text[function.filename],
-                line.line,
-                text[function.name],
-                "" if module == pprof.KERNEL else module,
-                *sample.value,
-            )
-        )
+        (name, file, line), (base, of_file, _), *outside = stack
+        assert file == of_file
+        assert [base, *(frame[0] for frame in outside)] == [
+            part for part in reversed([module, *file.rpartition("/")[::2]]) if part
+        ]
+        sites.append((file, line, name, "" if module == KERNEL else module, *sample.value))
     return profile, sites
 
 
@@ -60,7 +59,7 @@ def test_every_site_is_a_sample():
     kinds = [(text[kind.type], text[kind.unit]) for kind in profile.sample_type]
     assert kinds == [("inuse_space", "bytes"), ("inuse_objects", "count")]
     assert text[profile.default_sample_type] == "inuse_space"
-    assert text[profile.mapping[0].filename] == pprof.KERNEL
+    assert text[profile.mapping[0].filename] == KERNEL
     assert [s[:5] for s in sites] == [
         ("mm/slub.c", 9, "alloc_slab_page", "", 8192),
         ("<script>alert(1)</script>", 10, "=cmd", "módulo", 2**62),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from allocdump.analysis.report import group, total
-from allocdump.formats import records
+from allocdump.formats.records import report as records
 from allocdump.formats.saved import NotAReportError, parse_report
 from allocdump.kernel.tags.sites import Evidence
 

@@ -141,7 +141,8 @@ def test_pages_and_objects(guest):
     found = {}
     for row in rows:
         if row.get("cache") != "(per-CPU)":
-            found[row["site"]] = found.get(row["site"], 0) + row["bytes"]
+            place = f"{row['file']}:{row['line']}"
+            found[place] = found.get(place, 0) + row["bytes"]
     assert len(found) > 10
     assert {site: truth[site] for site in found} == found
 
@@ -255,13 +256,13 @@ def test_watch_finds_the_leak(guest, figure, inside):
             assert done.returncode == 0, done.stderr
     rounds = json_lines(done.stdout)
     last = rounds[-1]["rows"]
-    assert last[0]["site"].startswith("leaker.c:")
+    assert last[0]["file"] == "leaker.c"
     assert last[0]["function"] == "leaker_get_page"
     assert last[0]["growth_bytes"] > 10 << 20
     sizes = [r["rows"][0]["growth_bytes"] if r["rows"] else 0 for r in rounds]
     assert sizes == sorted(sizes)
     figure(
-        f"watch {'--live' if inside else '--qemu'}: {last[0]['site']} on top with"
+        f"watch {'--live' if inside else '--qemu'}: {last[0]['file']}:{last[0]['line']} on top with"
         f" {last[0]['growth_bytes']:,} bytes in {rounds[-1]['elapsed']:.0f} s"
     )
 

@@ -10,6 +10,7 @@ from allocdump.analysis.audit import Cause
 from allocdump.kernel.machine.oom import AllocationFailure, Constraint
 from allocdump.kernel.machine.swap import Swap
 from allocdump.kernel.machine.tmpfs import Tmpfs
+from allocdump.sentence import say
 from allocdump.triage.evidence import Holder, LostSite
 from allocdump.triage.holders import holders
 from allocdump.triage.rules import RULES, suspects
@@ -26,7 +27,6 @@ from allocdump.triage.rules.trust import (
     unexplained,
 )
 from allocdump.triage.rules.user import user_memory
-from allocdump.triage.sentence import say
 from allocdump.triage.verdict import Confidence, Suspect
 from allocdump.view.sentence import text
 

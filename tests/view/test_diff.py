@@ -7,8 +7,11 @@ import re
 import pytest
 
 from allocdump.analysis.diff import Snapshot, compare, group, order, summary
+from allocdump.formats.records import diff as records
 from allocdump.kernel.tags.sites import Evidence
 from allocdump.view import diff
+from allocdump.view.renderer import How
+from allocdump.view.text import render
 
 from .. import samples
 from ..dumpdata import TESTDATA
@@ -36,9 +39,13 @@ def rows(by="site", before=BEFORE, after=AFTER):
     return order(changed), summary(changed)
 
 
+def lines_of(before, after, changed, chosen, **options):
+    return render(diff.document(before, after, changed, chosen), How(**options)).splitlines()
+
+
 def table(by="site", top=None, **options):
     changed, chosen = rows(by)
-    return diff.as_table(BEFORE, AFTER, order(changed, top=top), chosen, **options).splitlines()
+    return lines_of(BEFORE, AFTER, order(changed, top=top), chosen, **options)
 
 
 def test_table():
@@ -81,7 +88,7 @@ def test_sites_that_were_added_up_say_so():
 
 def test_no_differences():
     changed, chosen = rows(before=AFTER)
-    lines = diff.as_table(AFTER, AFTER, changed, chosen).splitlines()
+    lines = lines_of(AFTER, AFTER, changed, chosen)
     assert lines[3:] == ["no differences; all sites: 2.00 MiB before, 2.00 MiB after"]
 
 
@@ -90,16 +97,16 @@ def test_unknown_calls_are_not_shown_as_zero():
         ("d.c", 4, "come", "drv", 2048, 0), unloaded=True, evidence=Evidence.KERNEL_LOG
     )
     changed, chosen = rows(before=AFTER, after=Snapshot("b", "dump", gone))
-    lines = diff.as_table(AFTER, AFTER, changed, chosen).splitlines()
+    lines = lines_of(AFTER, AFTER, changed, chosen)
     assert lines[4].split()[:3] == ["+1.00", "KiB", "-"]
     assert "module unloaded" in lines[4]
-    assert next(diff.records(changed))["calls_after"] is None
+    assert next(records.records(changed))["calls_after"] is None
 
 
 @pytest.mark.parametrize("by", ["site", "module"])
 def test_json_and_csv(by):
     changed, chosen = rows(by)
-    document = json.loads(diff.as_json(BEFORE, AFTER, changed, chosen))
+    document = json.loads(records.as_json(BEFORE, AFTER, changed, chosen))
     assert (document["schema"], document["version"]) == ("allocdump.diff", 1)
     assert document["before"]["release"] == "6.12.0"
     assert document["after"] | {"bytes": 0} == {
@@ -107,7 +114,7 @@ def test_json_and_csv(by):
         "crash_time": None, "crash_reason": None, "warnings": ["careful"], "sites": 3, "bytes": 0,
     }  # fmt: skip
     assert [row["growth"] for row in document["rows"]] == changed.growth.tolist()
-    read = list(csv.DictReader(io.StringIO(diff.as_csv(changed))))
+    read = list(csv.DictReader(io.StringIO(records.as_csv(changed))))
     assert [int(row["growth"]) for row in read] == changed.growth.tolist()
     assert set(read[0]) == set(document["rows"][0])
     text = (TESTDATA.parent / "docs" / "json.md").read_text()

@@ -7,9 +7,10 @@ import re
 import pytest
 
 from allocdump.analysis.report import group, order, total
-from allocdump.formats import allocinfo, folded, records
+from allocdump.formats import allocinfo, folded
+from allocdump.formats.records import report as records
+from allocdump.formats.records.json_text import listed
 from allocdump.kernel.tags.sites import Evidence
-from allocdump.view.rows import render as render_rows
 
 from .. import samples
 from ..dumpdata import TESTDATA
@@ -36,8 +37,8 @@ def test_allocinfo_lines():
 
 def test_folded():
     assert list(folded.render(SITES)) == [
-        "mm;slub.c:9;alloc_slab_page 8192\n",
-        "[leaker];leaker.c:10;get:rec 1099511627776\n",
+        "[kernel];mm;slub.c;alloc_slab_page:9 8192\n",
+        "leaker;leaker.c;get:rec:10 1099511627776\n",
     ]
 
 
@@ -105,5 +106,5 @@ def test_csv_cells_are_no_formulas():
     assert read[0]["file"] == "'=cmd().c"
     assert {r["bytes"] for r in read} == {"-5"}
     each = [{"site": text, "bytes": -5} for text in ("=1+1", "\rx")]
-    listed = "".join(render_rows(each, ("site", "bytes"), "csv", False))
-    assert listed == "site,bytes\n'=1+1,-5\n'\rx,-5\n"
+    text = "".join(listed(each, ("site", "bytes"), "csv"))
+    assert text == "site,bytes\n'=1+1,-5\n'\rx,-5\n"

@@ -15,10 +15,20 @@ import pytest
 from allocdump.analysis.report import group, total
 from allocdump.analysis.tree import growth_tree, site_tree
 from allocdump.analysis.usage import Node
-from allocdump.errors import OutputError
+from allocdump.errors import ExtraError
 from allocdump.view.html import library, page
-from allocdump.view.html import report as html
-from allocdump.view.html.page import Column, Page, Section, Table, Tree
+from allocdump.view.model import (
+    UNKNOWN,
+    Code,
+    Column,
+    Document,
+    Fact,
+    Section,
+    Table,
+    Text,
+    Treemap,
+)
+from allocdump.view.report import document
 
 from .. import samples
 from ..dumpdata import core
@@ -50,10 +60,20 @@ class Reader(HTMLParser):
 
 
 def evil_page():
-    table = Table([Column(EVIL, "code", [EVIL, None]), Column("Size", "size", [5, None])])
-    tree = Tree(Node(EVIL).add(Node(EVIL, 5, note=EVIL)))
-    section = Section(EVIL, [EVIL], [EVIL], tree, table)
-    return page.render(Page(EVIL, EVIL, EVIL, [(EVIL, EVIL)], [(EVIL, EVIL)], [EVIL], [section]))
+    columns = [Column("evil", "code", EVIL), Column("size", "bytes")]
+    table = Table(columns, [[EVIL, 5], [UNKNOWN, UNKNOWN]])
+    tree = Treemap(Node(EVIL).add(Node(EVIL, 5, note=EVIL)), EVIL)
+    section = Section(EVIL, [Text([EVIL]), Code([EVIL]), tree, table])
+    fact = Fact(EVIL, EVIL)
+    return page.render(
+        Document(
+            EVIL, EVIL, fact, figures=[fact], facts=[fact], problems=[EVIL], sections=[section]
+        )
+    )
+
+
+def chart(root):
+    return Document("Report", "Linux", sections=[Section("x", [Treemap(root, "Click.")])])
 
 
 def test_everything_is_escaped():
@@ -85,7 +105,9 @@ def test_only_the_pages_own_scripts_may_run():
 
 def test_without_a_chart_the_library_is_neither_needed_nor_in_the_page(monkeypatch):
     monkeypatch.setattr(page, "plotly", lambda: 1 / 0)
-    text = page.render(Page("Triage", "Linux 6.12", sections=[Section("Suspects", ["None."])]))
+    text = page.render(
+        Document("Triage", "Linux 6.12", sections=[Section("Suspects", [Text(["None."])])])
+    )
     assert len(text) < 40_000
     assert "None." in Reader(text).text
 
@@ -96,8 +118,8 @@ def test_without_the_library_one_sentence_says_how_to_get_it(monkeypatch):
 
     monkeypatch.setattr(library, "files", missing)
     library.plotly.cache_clear()
-    with pytest.raises(OutputError, match=r"pip install 'allocdump\[html\]'"):
-        page.render(Page("Report", "Linux", sections=[Section("x", tree=Tree(Node("all", 1)))]))
+    with pytest.raises(ExtraError, match=r"pip install 'allocdump\[html\]'"):
+        page.render(chart(Node("all", 1)))
     monkeypatch.undo()
     library.plotly.cache_clear()
 
@@ -110,13 +132,14 @@ def test_without_the_library_the_command_ends_in_that_sentence():
         text=True,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("allocdump: HTML needs")
+    assert done.stderr.startswith("allocdump: This needs the Python library plotly")
     assert done.stderr.count("\n") == 1
 
 
 def test_a_viewer_without_scripts_shows_the_first_rows():
-    table = Table([Column("Size", "size", list(range(1000, 0, -1)))], noun="site")
-    reader = Reader(page.render(Page("Report", "Linux", sections=[Section("Sites", table=table)])))
+    table = Table([Column("size", "bytes")], [[n] for n in range(1000, 0, -1)], noun="site")
+    document = Document("Report", "Linux", sections=[Section("Sites", [table])])
+    reader = Reader(page.render(document))
     assert "0.98 KiB" in reader.text
     assert "1,000 sites" in reader.text
     assert sum(tag == "td" for tag, _ in reader.elements) == 20
@@ -124,7 +147,7 @@ def test_a_viewer_without_scripts_shows_the_first_rows():
 
 def test_what_cannot_be_an_area_is_left_out_of_the_tree():
     root = Node("all").add(Node("much", 10), Node("less than nothing", -4), Node("none", 0))
-    text = page.render(Page("Usage", "Linux", sections=[Section("x", tree=Tree(root))]))
+    text = page.render(chart(root))
     ((_, data),) = [s for s in Reader(text).scripts if s[0] == "application/json"]
     assert json.loads(data)["root"] == ["all", 10, "", [["much", 10, "", []]]]
 
@@ -169,12 +192,13 @@ def test_report_page():
     sites = samples.sites(*ROWS)
     report = samples.report(sites, warnings=["careful"])
     rows, everything = group(sites), total(sites)
-    text = html.as_page(report, rows, everything, everything, site_tree(sites, sites.bytes, "x"))
+    tree = site_tree(sites, sites.bytes, "x")
+    text = page.render(document(report, rows, everything, everything, tree))
     shown = Reader(text).text
     for words in ("Linux 6.12.0", "2026-01-02 03:04:05 UTC", "Kernel panic", "db1", "careful",
                   "complete", "kdump, zstd, -d 31", "6.00 KiB"):  # fmt: skip
         assert words in shown
-    groups = html.as_page(report, group(sites, "module"), everything, everything, Node("x"))
+    groups = page.render(document(report, group(sites, "module"), everything, everything))
     assert "By module" in Reader(groups).text
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from allocdump.kernel.machine.oom import Victim
 from allocdump.triage import triage
-from allocdump.view.html.triage import as_page
+from allocdump.view.html.page import render
 from allocdump.view.sentence import cell, text
-from allocdump.view.triage import title
+from allocdump.view.triage import page, title
 
 from .. import cases
 from ..cases import case, event, footprint, task
@@ -27,6 +27,10 @@ DUMPS = [
 ]
 
 
+def page_of(result):
+    return render(page(result))
+
+
 def tables(reader):
     """The columns of all tables, as the page's script has them."""
     documents = [json.loads(data) for kind, data in reader.scripts if kind == "application/json"]
@@ -38,14 +42,29 @@ def trees(reader):
     return [document["root"] for document in documents if "root" in document]
 
 
+def values_of(table):
+    """Kind and values of what people are shown: of a site, three columns."""
+    for i, field in enumerate(table.fields):
+        values = [row[i] for row in table.rows]
+        if field.kind == "site":
+            yield "text", [name.place for name in values]
+            yield "text", [name.function for name in values]
+            modules = [name.module or None for name in values]
+            yield "module", modules
+        elif field.kind == "label":
+            yield "text", [name and name.label for name in values]
+        elif not field.detail:
+            yield field.kind, values
+
+
 @pytest.mark.parametrize("path", DUMPS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_the_whole_triage_is_in_the_page(path):
     made = open_core(path).triage()
-    reader = Reader(as_page(made))
+    reader = Reader(page_of(made))
     said = [text(made.verdict), *made.missing, *made.commands]
     said += [text(fact.value) for section in made.sections for fact in section.facts]
     for suspect in made.suspects:
-        said += [title(suspect), *map(text, suspect.evidence), *suspect.commands]
+        said += [text(title(suspect)), *map(text, suspect.evidence), *suspect.commands]
     assert [sentence for sentence in said if sentence not in reader.text] == []
     every = [table for section in made.sections for table in section.tables]
     shown = tables(reader)
@@ -54,10 +73,9 @@ def test_the_whole_triage_is_in_the_page(path):
              "duration": "seconds"}  # fmt: skip
     for table, columns in zip(every, shown, strict=True):
         expected = [
-            [cell(row[i], column.kind) for row in table.rows]
-            for i, column in enumerate(table.columns)
-            if not column.detail
-            and any(row[i] is not None and row[i] is not False for row in table.rows)
+            [cell(value, kind) for value in values]
+            for kind, values in values_of(table)
+            if any(value is not None and value is not False for value in values)
         ]
         assert expected == [
             [cell(value, kinds.get(column["kind"], "text")) for value in column["values"]]
@@ -68,7 +86,7 @@ def test_the_whole_triage_is_in_the_page(path):
 
 def test_the_figures():
     made = triage(case(footprint=footprint((600, 50))))
-    shown = Reader(as_page(made)).text
+    shown = Reader(page_of(made)).text
     for words in ("Linux 6.12.0", "Managed memory0.98 GiB", "At call sites650 MiB", "Suspects1",
                   "First suspect600 MiB", "Dumpvmcore"):  # fmt: skip
         assert words in shown
@@ -87,7 +105,7 @@ def test_hostile_names_stay_text():
         )
     )
     made.suspects[0].commands.append(EVIL)
-    reader = Reader(as_page(made))
+    reader = Reader(page_of(made))
     assert not any(tag in ("img", "a", "link", "iframe") for tag, _ in reader.elements)
     assert not any(name in ("src", "href") or name.startswith("on")
                    for _, attributes in reader.elements for name in attributes)  # fmt: skip
@@ -99,7 +117,7 @@ def test_hostile_names_stay_text():
 
 def test_nothing_stands_out():
     made = triage(case(**cases.QUIET))
-    shown = Reader(as_page(made)).text
+    shown = Reader(page_of(made)).text
     assert "Nothing stands out." in shown
     assert made.commands
     assert all(command in shown for command in made.commands)
@@ -107,7 +125,7 @@ def test_nothing_stands_out():
 
 def test_without_an_account_of_memory_there_is_no_chart():
     made = triage(case(usage=None, footprint=None, zones=[], events=[], tasks=[task(anon=1)]))
-    reader = Reader(as_page(made))
+    reader = Reader(page_of(made))
     assert trees(reader) == []
     assert "nothing tells whether memory was short" in reader.text
     assert "Managed memory" not in reader.text
@@ -116,4 +134,4 @@ def test_without_an_account_of_memory_there_is_no_chart():
 def test_a_path_that_is_no_utf_8_is_shown_escaped():
     made = triage(case())
     made.core = "a\udcff"
-    assert "a\\xff" in Reader(as_page(made)).text
+    assert "a\\xff" in Reader(page_of(made)).text

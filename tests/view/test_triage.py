@@ -8,12 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from allocdump.formats.triage_json import as_json
+from allocdump.formats.records.triage import as_json
+from allocdump.sentence import say
 from allocdump.triage import triage
-from allocdump.triage.sentence import say
-from allocdump.view import units
+from allocdump.view import markdown, units
+from allocdump.view import text as plain_text
+from allocdump.view.renderer import How
 from allocdump.view.sentence import cell, text
-from allocdump.view.triage import as_markdown, as_text
+from allocdump.view.triage import sheet
 
 from .. import cases
 from ..cases import MIB, case, event, footprint, task, zone
@@ -24,6 +26,14 @@ EVIL = "<script>|`*x*`|[a](b)\\_ &lt;"
 
 def page(**changes):
     return triage(case(**changes))
+
+
+def as_text(result, **how):
+    return plain_text.render(sheet(result), How(**how))
+
+
+def as_markdown(result):
+    return markdown.render(sheet(result))
 
 
 def evil():
@@ -124,7 +134,7 @@ def test_json_is_exact():
     made = page(footprint=footprint((600,)), tasks=[task(anon=3, swap=2)])
     document = json.loads(as_json(made))
     assert (document["schema"], document["version"], document["core"]) == (
-        "allocdump.triage", 1, "vmcore"
+        "allocdump.triage", 2, "vmcore"
     )  # fmt: skip
     (suspect,) = document["suspects"]
     assert suspect["bytes"] == suspect["title"]["values"]["size"] == 600 * MIB

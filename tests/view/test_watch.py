@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from allocdump.analysis.growth import Watch, largest
-from allocdump.view.watch import as_json, as_lines
+from allocdump.formats.records.watch import as_json
+from allocdump.view.text import screen
+from allocdump.view.watch import document
 
 from ..dumpdata import TESTDATA
 from ..samples import report, sites
@@ -18,6 +20,10 @@ START = sites(
     ("mm/slub.c", 10, "alloc_slab_page", "", 1 << 20, 4),
     ("drivers/net/ethernet/very/long/path/to/leaky.c", 77, "leaky_get", "leaky", 0, 0),
 )
+
+
+def as_lines(origin, growth, rows, width, exact=False):
+    return screen(document(origin, growth, rows), width, exact)
 
 
 @pytest.fixture

@@ -49,6 +49,35 @@ class Site(NamedTuple):
     address: int = 0
 
 
+class SiteName(NamedTuple):
+    """The names of a call site: where it is, and what it is a part of."""
+
+    file: str
+    line: int
+    function: str
+    module: str
+    """Empty for the kernel itself."""
+
+    @property
+    def place(self) -> str:
+        """``leaker.c:44``"""
+        return f"{self.file}:{self.line}"
+
+    @property
+    def label(self) -> str:
+        """``leaker.c:44 leaker_get_page [leaker]``"""
+        return f"{self.place} {self.function}" + self._in_module
+
+    @property
+    def tag(self) -> str:
+        """``leaker.c:44 [leaker] func:leaker_get_page``, as in /proc/allocinfo."""
+        return f"{self.place}{self._in_module} func:{self.function}"
+
+    @property
+    def _in_module(self) -> str:
+        return f" [{self.module}]" if self.module else ""
+
+
 @dataclass
 class Sites(Columns):
     """Call sites, one row each; every column has shape (number of sites,)."""
@@ -85,6 +114,18 @@ class Sites(Columns):
                 for name, dtype in _DTYPES.items()
             }
         )
+
+    def name(self, row: int) -> SiteName:
+        """The names of one site."""
+        return SiteName(self.file[row], int(self.line[row]), self.function[row], self.module[row])
+
+    def place(self, row: int) -> str:
+        """``leaker.c:44``"""
+        return self.name(row).place
+
+    def label(self, row: int) -> str:
+        """The one form of a site in a sentence: ``leaker.c:44 leaker_get_page [leaker]``"""
+        return self.name(row).label
 
 
 _DTYPES: dict[str, type] = {

@@ -7,9 +7,9 @@ from ...analysis.footprint import PAGE
 from ...kernel.machine.cgroups import MemoryCgroup
 from ...kernel.machine.oom import OomEvent
 from ...kernel.machine.zones import ZoneState
+from ...sentence import Sentence, say
 from ..commands import command, more
 from ..evidence import Case
-from ..sentence import Sentence, say
 from ..shortage import Shortage, exhausted, in_list, shortage, too_fragmented, with_room
 from ..verdict import Confidence, Suspect
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...sentence import say
 from ..commands import leaks_of, of_module, of_site, retained_of
 from ..evidence import Case, Holder, LostSite
-from ..sentence import say
 from ..shortage import machine_short
 from ..thresholds import LARGE, MOST, NOTABLE
 from ..verdict import Confidence, Suspect

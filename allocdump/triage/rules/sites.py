@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...sentence import Sentence, say
 from ..commands import of_module, of_site
 from ..evidence import Case
-from ..sentence import Sentence, say
 from ..shortage import machine_short
 from ..thresholds import FAR_ABOVE, LARGE, MOST, WHOLE
 from ..verdict import Confidence, Suspect

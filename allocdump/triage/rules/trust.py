@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import glob
 
+from ...sentence import say
 from ..commands import command
 from ..evidence import Case
-from ..sentence import say
 from ..shortage import machine_short
 from ..thresholds import LARGE, MOST, NOTABLE
 from ..verdict import Confidence, Suspect

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+from ...sentence import Sentence, say
 from ..commands import more
 from ..evidence import Case
-from ..sentence import Sentence, say
 from ..shortage import machine_short
 from ..thresholds import MOST, WHOLE
 from ..verdict import Confidence, Suspect

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from ...errors import OutputError
+from ...errors import extra
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,13 @@ class Library:
 def plotly() -> Library:
     """plotly.js, which the plotly package brings along; nothing is downloaded.
 
-    :raises OutputError: if it is not installed
+    :raises ExtraError: if it is not installed
     """
-    try:
-        raw = (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
-    except (ModuleNotFoundError, OSError):
-        raise OutputError(
-            "HTML needs the charting library of the Python package plotly;"
-            " install it with: pip install 'allocdump[html]'."
-        ) from None
+    with extra("html"):
+        try:
+            raw = (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
+        except OSError:
+            raise ModuleNotFoundError(name="plotly") from None
     notice = raw[: raw.find(b"*/")].decode().strip("/* \n")
     return Library(
         text=raw.decode(),

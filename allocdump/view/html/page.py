@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""One self-contained HTML page out of facts, texts, tables and trees.
+"""Documents as self-contained HTML pages.
 
 Everything shown may come from an untrusted dump. It is escaped where it is written, and
 the page's own content security policy lets only its two scripts run, by their hashes,
@@ -11,114 +11,63 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from functools import cache
 from html import escape
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any
 
 from ... import __version__
 from ...analysis.usage import Node
 from .. import units
+from ..model import (
+    Absent,
+    Block,
+    Cell,
+    Code,
+    Column,
+    Document,
+    Fact,
+    Facts,
+    Items,
+    Kind,
+    Section,
+    Table,
+    Text,
+    Treemap,
+)
+from ..renderer import PLAIN, How
+from ..sentence import cell, text
 from .library import Library, plotly
 
-Kind = Literal[
-    "text", "code", "path", "size", "growth", "count", "more", "number", "share", "duration"
-]
-"""How a column's values are shown: texts (of a long path the end); or numbers of bytes,
-bytes with a sign, a count, a count with a sign, a number that counts nothing (a pid), a part
-of one, seconds."""
-
-_FORMATS: dict[str, Callable[[Any], str]] = {
-    "text": str,
-    "code": str,
-    "path": str,
-    "size": units.size,
-    "growth": units.growth,
-    "count": units.count,
-    "more": units.more,
-    "number": str,
-    "share": lambda value: units.share(value, 1),
-    "duration": units.duration,
+_KINDS: dict[Kind, str] = {
+    "module": "code",
+    "flag": "text",
+    "bytes": "size",
+    "change": "more",
+    "seconds": "duration",
 }
-Tone = Literal["good", "bad"]
+"""Names of kinds in page.js and page.css, where they differ."""
 
 # What a viewer without scripts, such as the preview of a mail, shows of a table.
 _WITHOUT_SCRIPT = 20
 
 
-@dataclass
-class Column:
-    """A column of a table; None is shown as a dash, and sorted last."""
+def render(document: Document, how: How = PLAIN) -> str:
+    """A document as a page; its numbers are exact in it, however they are shown.
 
-    heading: str
-    kind: Kind
-    values: Sequence[Any]
-
-
-@dataclass
-class Table:
-    """Columns of one length. Rows are shown in the given order until the reader sorts them."""
-
-    columns: list[Column]
-    noun: str = "row"
-    """What a row is, for ``1,214 sites``."""
-    nouns: str = ""
-    """Its plural, if that is not made with an s."""
-    total: str = ""
-    """Heading of a column to add up for the rows that match a search."""
-
-
-@dataclass
-class Tree:
-    """Memory as a treemap. Each node's bytes are the sum of its children's."""
-
-    root: Node
-    tones: dict[str, Tone] = field(default_factory=dict)
-    """Meaning of the root's children, by their names; they have colours of their own else."""
-
-
-@dataclass
-class Section:
-    """A part of a page, in this order: text, commands, treemap, table."""
-
-    heading: str
-    lines: Sequence[str] = ()
-    """Paragraphs."""
-    code: Sequence[str] = ()
-    """Lines to copy into a shell."""
-    tree: Tree | None = None
-    table: Table | None = None
-
-
-@dataclass
-class Page:
-    title: str
-    """What the page is: ``Allocation report``."""
-    heading: str
-    """What it is about: ``Linux 6.12.117``."""
-    lead: str = ""
-    """The most important sentence."""
-    figures: Sequence[tuple[str, str]] = ()
-    """A few numbers with their names, shown large: ``("Call sites", "1,214")``."""
-    facts: Sequence[tuple[str, str]] = ()
-    """Names and values, shown small; those without a value are left out."""
-    warnings: Sequence[str] = ()
-    sections: Sequence[Section] = ()
-
-
-def render(page: Page) -> str:
-    """The page as HTML.
-
-    :raises OutputError: if it has a tree, and the charting library is not installed
+    :raises ExtraError: if it has a treemap, and the charting library is not installed
     """
-    library = plotly() if any(section.tree for section in page.sections) else None
+    parts = [(section, section.seen("page")) for section in document.sections]
+    parts = [(section, blocks) for section, blocks in parts if blocks]
+    library = None
+    if any(isinstance(block, Treemap) for _, blocks in parts for block in blocks):
+        library = plotly()
     script, style = _own("page.js"), _own("page.css")
     policy = _policy([script, library.text] if library else [script])
     body = [
-        _header(page),
-        *(_section(i, section) for i, section in enumerate(page.sections)),
+        _header(document),
+        *(_section(i, section, blocks) for i, (section, blocks) in enumerate(parts)),
         f"<footer>Made by allocdump {escape(__version__)}. This page holds all it shows, and"
         " loads nothing.</footer>",
     ]
@@ -132,7 +81,7 @@ def render(page: Page) -> str:
             '<meta name="referrer" content="no-referrer">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="color-scheme" content="light dark">',
-            f"<title>{escape(page.title)}: {escape(page.heading)}</title>",
+            f"<title>{escape(document.title)}: {escape(document.subject)}</title>",
             f"<style>\n{style}</style>",
             "</head>",
             "<body>",
@@ -177,42 +126,61 @@ def _data(value: Any) -> str:
     return f'<script type="application/json">{text}</script>'
 
 
-def _header(page: Page) -> str:
-    out = ["<header>", f'<p class="kicker">{escape(page.title)}</p>']
-    out.append(f"<h1>{escape(page.heading)}</h1>")
-    if page.lead:
-        out.append(f'<p class="lead">{escape(page.lead)}</p>')
+def _header(document: Document) -> str:
+    out = ["<header>", f'<p class="kicker">{escape(document.title)}</p>']
+    out.append(f"<h1>{escape(document.subject)}</h1>")
+    if document.lead and (lead := text(document.lead.value)):
+        out.append(f'<p class="lead">{escape(lead)}</p>')
     out.append('<dl class="figures">')
-    out += [_pair(name, value) for name, value in page.figures]
+    out += map(_pair, document.figures)
     out.append('</dl>\n<dl class="facts">')
-    out += [_pair(name, value) for name, value in page.facts if value]
+    out += [_pair(fact) for fact in document.facts if fact.value]
     out.append("</dl>")
-    if page.warnings:
+    if document.problems:
         out.append('<ul class="warnings" aria-label="Warnings">')
-        out += [f"<li>{escape(warning)}</li>" for warning in page.warnings]
+        out += [f"<li>{escape(problem)}</li>" for problem in document.problems]
         out.append("</ul>")
     return "\n".join([*out, "</header>"])
 
 
-def _pair(name: str, value: str) -> str:
-    return f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+def _pair(fact: Fact) -> str:
+    value = escape(text(fact.value))
+    return f"<div><dt>{escape(fact.label)}</dt><dd>{value}</dd></div>"
 
 
-def _section(number: int, section: Section) -> str:
-    name = f"section-{number}"
+def _section(number: int, section: Section, blocks: list[Block]) -> str:
+    name, heading = f"section-{number}", text(section.heading)
     out = [f'<section aria-labelledby="{name}">']
-    out.append(f'<h2 id="{name}">{escape(section.heading)}</h2>')
-    out += [f"<p>{escape(line)}</p>" for line in section.lines]
-    if section.code:
-        out.append("<pre>" + "\n".join(map(escape, section.code)) + "</pre>")
-    if section.tree:
-        out.append(_tree(section.heading, section.tree))
-    if section.table:
-        out.append(_table(name, section.table))
+    out.append(f'<h2 id="{name}">{escape(heading)}</h2>')
+    for block in blocks:
+        out += _block(block, name, heading)
     return "\n".join([*out, "</section>"])
 
 
-def _tree(heading: str, tree: Tree) -> str:
+def _block(block: Block, name: str, heading: str) -> Iterator[str]:
+    match block:
+        case Table():
+            yield _table(name, block)
+        case Treemap():
+            yield _paragraph(block.caption)
+            yield _treemap(heading, block)
+        case Code():
+            if block.lines:
+                yield "<pre>" + "\n".join(escape(text(line)) for line in block.lines) + "</pre>"
+        case Facts():
+            yield from (_paragraph(f"{fact.label}: {text(fact.value)}") for fact in block.facts)
+        case Items():
+            for item in block.items:
+                yield from map(_paragraph, [text(item.title), *map(text, item.details)])
+        case Text():
+            yield from (_paragraph(text(line)) for line in block.lines)
+
+
+def _paragraph(line: str) -> str:
+    return f"<p>{escape(line)}</p>"
+
+
+def _treemap(heading: str, tree: Treemap) -> str:
     def node(n: Node) -> list[Any]:
         children = [child for child in map(node, n.children) if child[1] > 0]
         # An area cannot be less than nothing, and must be that of what is in it.
@@ -228,21 +196,24 @@ def _tree(heading: str, tree: Tree) -> str:
 
 
 def _table(name: str, table: Table) -> str:
-    columns = table.columns
-    rows = len(columns[0].values) if columns else 0
+    shown = table.visible()
+    columns = [table.columns[i] for i in shown]
+    values = [[_value(row[i], table.columns[i]) for row in table.rows] for i in shown]
+    rows = len(table.rows)
     head = "".join(
-        f'<th scope="col" class="{c.kind}"><button type="button">{escape(c.heading)}</button></th>'
+        f'<th scope="col" class="{_kind(c)}">'
+        f'<button type="button">{escape(c.heading)}</button></th>'
         for c in columns
     )
     body = "\n".join(
-        "<tr>" + "".join(_cell(c, c.values[i]) for c in columns) + "</tr>"
+        "<tr>" + "".join(_cell(c, v[i]) for c, v in zip(columns, values, strict=True)) + "</tr>"
         for i in range(min(rows, _WITHOUT_SCRIPT))
     )
     nouns = table.nouns or f"{table.noun}s"
     data = {
         "nouns": [table.noun, nouns],
-        "total": next((i for i, c in enumerate(columns) if c.heading == table.total), None),
-        "columns": [{"kind": c.kind, "values": list(c.values)} for c in columns],
+        "total": next((i for i, c in enumerate(columns) if c.key == table.total), None),
+        "columns": [{"kind": _kind(c), "values": v} for c, v in zip(columns, values, strict=True)],
     }
     return (
         f'<div class="table">{_data(data)}\n<div class="tools">'
@@ -254,7 +225,18 @@ def _table(name: str, table: Table) -> str:
     )
 
 
-def _cell(column: Column, value: Any) -> str:
-    text = "-" if value is None else _FORMATS[column.kind](value)
-    inside = f"<bdi>{escape(text)}</bdi>" if column.kind == "path" else escape(text)
-    return f'<td class="{column.kind}">{inside}</td>'
+def _kind(column: Column) -> str:
+    return _KINDS.get(column.kind, column.kind)
+
+
+def _value(value: Cell, column: Column) -> str | int | float | None:
+    """A number as it is, anything else as text; None is shown as a dash, and sorted last."""
+    if isinstance(value, Absent):
+        return None if column.numeric or value.mark == "-" else value.mark
+    return value if column.numeric else cell(value, column.kind)
+
+
+def _cell(column: Column, value: str | int | float | None) -> str:
+    shown = "-" if value is None else escape(cell(value, column.kind))
+    inside = f"<bdi>{shown}</bdi>" if column.kind == "path" else shown
+    return f'<td class="{_kind(column)}">{inside}</td>'

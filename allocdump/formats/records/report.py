@@ -1,29 +1,26 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The report as JSON and CSV: the same records, exact numbers.
-
-The JSON is described in docs/report-json.md.
-"""
+"""The report as JSON and CSV."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
-from ..analysis.report import Report, Rows, Total
-from ..kernel.tags.sites import Evidence
-from .saved import EVIDENCE, SCHEMA, VERSION
-from .spreadsheet import csv_lines
+from ...analysis.report import Report, Rows, Total
+from ...kernel.tags.sites import Evidence
+from ..saved import EVIDENCE, VERSION
+from ..spreadsheet import csv_lines
+from .json_text import Record, document
+from .site import SITE_FIELDS, site_record
 
-SITE_FIELDS = (
-    "file", "line", "function", "module", "bytes", "calls", "average", "share",
-    "evidence", "inaccurate", "unloaded", "inferred_name", "address",
+_NUMBERS = ("bytes", "calls", "average", "share")
+OF_SITES = (
+    *SITE_FIELDS, *_NUMBERS, "evidence", "inaccurate", "unloaded", "inferred_name", "address",
 )  # fmt: skip
-GROUP_FIELDS = ("name", "bytes", "calls", "average", "share", "sites")
+OF_GROUPS = ("name", *_NUMBERS, "sites")
 
 
-def records(rows: Rows, whole: Total) -> Iterator[dict[str, Any]]:
-    """One dictionary per row, with the fields of a site or a group.
+def records(rows: Rows, whole: Total) -> Iterator[Record]:
+    """One record for each row, with the fields of a site or a group.
 
     What nothing in the dump tells is None: the calls of a site whose size is from the
     kernel log, both numbers of one whose counters are gone.
@@ -32,7 +29,7 @@ def records(rows: Rows, whole: Total) -> Iterator[dict[str, Any]]:
     sites = rows.sites
     for i in range(len(rows)):
         size, calls = int(rows.bytes[i]), int(rows.calls[i])
-        numbers: dict[str, Any] = {
+        numbers: Record = {
             "bytes": size,
             "calls": calls,
             "average": averages[i],
@@ -46,10 +43,7 @@ def records(rows: Rows, whole: Total) -> Iterator[dict[str, Any]]:
             if sites.evidence[i] == Evidence.NONE:
                 numbers["bytes"] = numbers["share"] = None
         yield {
-            "file": sites.file[i],
-            "line": int(sites.line[i]),
-            "function": sites.function[i],
-            "module": sites.module[i] or None,
+            **site_record(sites.name(i)),
             **numbers,
             "evidence": EVIDENCE[Evidence(sites.evidence[i])],
             "inaccurate": bool(sites.inaccurate[i]),
@@ -62,10 +56,10 @@ def records(rows: Rows, whole: Total) -> Iterator[dict[str, Any]]:
 def as_json(report: Report, rows: Rows, shown: Total, whole: Total) -> str:
     """The report as one JSON document."""
     origin, system, done = report.origin, report.origin.system, report.completeness
-    document = {
-        "schema": SCHEMA,
-        "version": VERSION,
-        "kernel": {
+    return document(
+        "report",
+        VERSION,
+        kernel={
             "release": system.release,
             "version": system.version,
             "machine": system.machine,
@@ -73,18 +67,18 @@ def as_json(report: Report, rows: Rows, shown: Total, whole: Total) -> str:
             "crash_time": system.crash_time.isoformat() if system.crash_time else None,
             "crash_reason": origin.reason or None,
         },
-        "dump": {
+        dump={
             "path": origin.core,
             "format": origin.format,
             "types": origin.types,
             "state": origin.state,
         },
-        "profiling": {
+        profiling={
             "state": origin.profiling.state,
             "compressed": origin.profiling.compressed,
         },
-        "code_tag_types": [vars(t) for t in report.types],
-        "completeness": {
+        code_tag_types=[vars(t) for t in report.types],
+        completeness={
             "complete": done.complete,
             "sites_expected": done.expected,
             "sites_found": done.found,
@@ -92,16 +86,15 @@ def as_json(report: Report, rows: Rows, shown: Total, whole: Total) -> str:
             "sites_without_counters": done.uncounted,
             "sites_moved": None if report.moved is None else int(report.moved.sum()),
         },
-        "warnings": report.warnings,
-        "total": vars(whole),
-        "chosen": vars(shown),
-        "group_by": rows.by,
-        "rows": list(records(rows, whole)),
-    }
-    return json.dumps(document, indent=1) + "\n"
+        warnings=report.warnings,
+        total=vars(whole),
+        chosen=vars(shown),
+        group_by=rows.by,
+        rows=list(records(rows, whole)),
+    )
 
 
 def as_csv(rows: Rows, whole: Total) -> str:
     """A header line and one line per row."""
-    fields = GROUP_FIELDS if rows.sites is None else SITE_FIELDS
+    fields = OF_GROUPS if rows.sites is None else OF_SITES
     return "".join(csv_lines(records(rows, whole), fields))

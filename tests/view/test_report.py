@@ -6,7 +6,10 @@ import pytest
 from allocdump.analysis.report import choose, group, order, total
 from allocdump.kernel.tags.profile import Completeness
 from allocdump.kernel.tags.sites import Evidence
-from allocdump.view import header, table, units
+from allocdump.view import header, units
+from allocdump.view.renderer import How
+from allocdump.view.report import document
+from allocdump.view.text import render
 
 from .. import samples
 
@@ -20,7 +23,7 @@ def shown(sites, by="site", top=None, **options):
     report = samples.report(sites)
     chosen = choose(sites)
     rows = order(group(chosen, by), top=top)
-    return table.render(report, rows, total(chosen), total(sites), **options)
+    return render(document(report, rows, total(chosen), total(sites)), How(**options))
 
 
 def test_the_header_says_what_this_is():
@@ -68,6 +71,22 @@ def test_lines_fit_the_terminal(width):
         assert re.search(r"…\S*main\.c:123", out)
     elif width != 100:
         assert ROWS[0][0] in out
+
+
+@pytest.mark.parametrize(
+    ("by", "start", "end"),
+    [("function", "a_long_name_of_a_fu", "…"), ("module", "a_long_name_of_a_mo", "…"),
+     ("file", "…", "name.c"), ("directory", "…", "directory")],
+)  # fmt: skip
+def test_names_keep_their_start_and_paths_their_end(by, start, end):
+    long = "a_long_name_of_a_{}" + "x" * 60
+    file = f"a/{'long/' * 12}directory/name.c"
+    row = (file, 1, long.format("function"), long.format("module"), 4096, 1)
+    line = shown(samples.sites(row), by, width=70).splitlines()[3]
+    name = line.split()[7]
+    assert name.startswith(start)
+    assert line.endswith(end)
+    assert len(line) <= 70
 
 
 @pytest.mark.parametrize(

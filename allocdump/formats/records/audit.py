@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The audit as one JSON document."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ...analysis.audit import Audit
+from ...analysis.report import Report
+from .json_text import Record, document
+from .site import site_record
+
+_BYTES = ("counter", "pages", "inferred", "objects", "percpu", "difference")
+
+
+def as_json(
+    report: Report, audit: Audit, rows: npt.NDArray[np.intp], strays: dict[int, str]
+) -> str:
+    """The given rows, and references to no known tag.
+
+    :param strays: description of the tag at each stray reference's address, if it is one
+    """
+    sites = report.sites
+
+    def row(i: int) -> Record:
+        return {
+            **site_record(sites.name(i)),
+            **{name: int(getattr(audit, name)[i]) for name in _BYTES},
+            "counter_calls": int(sites.calls[i]),
+            "reference_calls": int(audit.calls[i]),
+            "cause": str(audit.cause[i]) or None,
+        }
+
+    return document(
+        "audit",
+        1,
+        state=report.origin.state,
+        sites=len(sites),
+        agree=int(np.count_nonzero(audit.difference == 0)),
+        matched=audit.matched(),
+        percpu_accounting=str(audit.accounting),
+        strays=[
+            {"address": f"{a:#x}", "references": n, "bytes": size, "tag": strays.get(a)}
+            for a, (n, size) in sorted(audit.strays.items())
+        ],
+        rows=[row(i) for i in rows.tolist()],
+    )

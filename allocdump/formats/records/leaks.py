@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Lost memory as records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ...graph.nodes import NodeKind
+from ...kernel.tags.sites import Sites
+from .json_text import Record
+from .site import SITE_FIELDS, site_record
+
+if TYPE_CHECKING:
+    from ...analysis.leaks import Leaks
+
+EACH = ("address", "bytes", "kind", "head", *SITE_FIELDS)
+SUMS = (
+    "lost", "undecided", "allocations", "held", "held_allocations", "share", "heads", "cluster",
+    "cluster_allocations", "confidence", *SITE_FIELDS, "reason",
+)  # fmt: skip
+
+
+def sums(
+    sites: Sites, found: Leaks, chosen: npt.NDArray[np.bool_], min_size: int = 0
+) -> Iterator[Record]:
+    """One record for each site that lost memory, most first.
+
+    :param chosen: sites that are wanted, shape (number of sites,)
+    :param min_size: bytes that they lost, with what was lost with them
+    """
+    lost = found.lost
+    for i, row in enumerate(lost.site.tolist()):
+        size, held = int(lost.bytes[i]), int(lost.held_bytes[i])
+        if not chosen[row] or max(size, int(lost.cluster_bytes[i])) < min_size:
+            continue
+        yield {
+            "lost": 0 if found.reasons else size,
+            "undecided": size if found.reasons else 0,
+            "allocations": int(lost.allocations[i]),
+            "held": held,
+            "held_allocations": int(lost.held_allocations[i]),
+            "share": size / (size + held),
+            "heads": int(lost.heads[i]),
+            "cluster": int(lost.cluster_bytes[i]),
+            "cluster_allocations": int(lost.cluster_allocations[i]),
+            "confidence": str(lost.confidence[i]),
+            **site_record(sites.name(row)),
+            "reason": lost.reason[i],
+        }
+
+
+def each(sites: Sites, found: Leaks, chosen: npt.NDArray[np.bool_]) -> Iterator[Record]:
+    """One record for each lost allocation."""
+    nodes = found.graph.nodes
+    for node, head in zip(found.node.tolist(), found.head.tolist(), strict=True):
+        row = int(nodes.site[node])
+        if chosen[row]:
+            yield {
+                "address": f"{int(nodes.address[node]):#x}",
+                "bytes": int(nodes.size[node]),
+                "kind": NodeKind(nodes.kind[node]).name.lower(),
+                "head": f"{int(nodes.address[head]):#x}",
+                **site_record(sites.name(row)),
+            }

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Layers at an address as a record."""
+
+from __future__ import annotations
+
+from ...kernel.mm.whois import Layer, Location
+from ...kernel.tags.sites import Sites
+from ...text import printable
+from .json_text import Record, line
+from .site import site_record
+
+
+def as_json(sites: Sites, found: Location) -> str:
+    """One line."""
+    return line(
+        {
+            "query": printable(found.query.encode()),
+            "address": f"{found.address:#x}",
+            "layers": [_layer(sites, one) for one in found.layers],
+        }
+    )
+
+
+def _layer(sites: Sites, one: Layer) -> Record:
+    site = None
+    if one.site is not None:
+        site = site_record(sites.name(one.site)) | {"unloaded": bool(sites.unloaded[one.site])}
+    return {
+        "what": one.what,
+        "start": None if one.start is None else f"{one.start:#x}",
+        "size": one.size,
+        "site": site,
+        "evidence": one.evidence or None,
+        **{key.replace(" ", "_"): value for key, value in one.detail.items()},
+    }

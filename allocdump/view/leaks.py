@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Lost memory as documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..analysis.report import Report
+from ..sentence import Sentence, say
+from .header import about
+from .listing import SITE, Record, column, table
+from .model import Document, Section, Table
+
+if TYPE_CHECKING:
+    from ..analysis.leaks import Leaks
+
+_SUMS = (
+    column("lost", "bytes", priority=0),
+    column("undecided", "bytes", priority=0),
+    column("allocations", "count"),
+    column("held", "bytes"),
+    column("held_allocations", "count", priority=3),
+    replace(column("share", "share", priority=2), align="left"),
+    column("heads", "count", priority=3),
+    column("cluster", "bytes", priority=2),
+    column("confidence", priority=0),
+    *SITE,
+    column("reason", priority=2, cut=True),
+)
+_EACH = (
+    column("address", "code", priority=0),
+    column("bytes", "bytes"),
+    column("kind", priority=2),
+    column("head", "code", priority=2),
+    *SITE,
+)
+
+
+def sums(report: Report, found: Leaks, records: Iterable[Record]) -> Document:
+    """One row for each site that lost memory."""
+    return _document(report, found, "Lost memory by call site", table(_SUMS, records))
+
+
+def each(report: Report, found: Leaks, records: Iterable[Record]) -> Document:
+    """One row for each lost allocation."""
+    return _document(report, found, "Lost allocations", table(_EACH, records))
+
+
+def _document(report: Report, found: Leaks, heading: str, rows: Table) -> Document:
+    out = about(report, "Leaks", (f"{reason}." for reason in found.reasons))
+    out.sections = [Section(heading, [rows])]
+    out.summary = [_total(found)]
+    return out
+
+
+def _total(found: Leaks) -> Sentence:
+    size = int(found.lost.bytes.sum())
+    return say(
+        "{size:bytes} in {n:count allocation} {word}, {share:share} of the {whole:bytes}"
+        " in {every:count allocation} that were judged",
+        size=size,
+        n=int(found.lost.allocations.sum()),
+        word="undecided" if found.reasons else "lost",
+        share=size / found.total_bytes if found.total_bytes else None,
+        whole=found.total_bytes,
+        every=found.total_allocations,
+    )

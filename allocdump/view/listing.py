@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Records as a table: for commands that list things."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from .model import NOT_APPLICABLE, UNKNOWN, Cell, Column, Document, Kind, Section, Table
+from .site import FUNCTION, PLACE
+
+Record = Mapping[str, Any]
+"""Of a command's JSON: names and exact values; None is what nothing tells."""
+
+
+def column(
+    key: str, kind: Kind = "text", title: str = "", *, priority: int = 1, cut: bool = False
+) -> Column:
+    """A column that is left out where it would be empty.
+
+    :param cut: whether its cells may be cut where space is short
+    """
+    least = 12 if cut else None
+    return Column(key, kind, title, keep="if not zero", priority=priority, min_width=least)
+
+
+SITE = (
+    replace(PLACE, keep="if not zero"),
+    replace(FUNCTION, keep="if not zero"),
+    column("module", "code", priority=2),
+)
+"""Columns of a call site; the kernel itself has no module here."""
+
+
+def listing(columns: Sequence[Column], records: Iterable[Record], title: str) -> Document:
+    """A table and nothing else."""
+    return Document(title, sections=[Section(title, [table(columns, records)])])
+
+
+def table(columns: Sequence[Column], records: Iterable[Record]) -> Table:
+    """A row for each record, with the values of the columns' keys."""
+    return Table(columns, [[_cell(record, c.key) for c in columns] for record in records])
+
+
+def _cell(record: Record, key: str) -> Cell:
+    if key in ("site", "function", "module"):
+        where = f"{record['file']}:{record['line']}" if record["file"] is not None else None
+        return (where if key == "site" else record[key]) or NOT_APPLICABLE
+    value: Cell | None = record[key]
+    if value is False:
+        return NOT_APPLICABLE
+    return UNKNOWN if value is None else value

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Objects, slab caches and vmalloc areas as documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .listing import SITE, Record, column, listing
+from .model import Document
+
+_EACH = (
+    column("address", "code", priority=0),
+    column("bytes", "bytes"),
+    column("used", "bytes", priority=2),
+    column("cache", cut=True),
+    *SITE,
+)
+_SUMS = (
+    column("bytes", "bytes", priority=0),
+    column("objects", "count"),
+    column("used", "bytes", priority=2),
+    column("lost", "bytes", priority=3),
+    column("cache", cut=True),
+    *SITE,
+)
+_CACHES = (
+    column("bytes", "bytes", priority=0),
+    column("slabs", "count", priority=2),
+    column("objects", "count"),
+    column("free", "count"),
+    column("untagged", "count", priority=3),
+    column("size", "bytes", priority=2),
+    column("lost", "bytes", priority=3),
+    column("cache", priority=0, cut=True),
+)
+_VMALLOC = (
+    column("address", "code", priority=0),
+    column("bytes", "bytes"),
+    column("pages", "count", priority=2),
+    column("kind", priority=2),
+    column("caller", "code", cut=True),
+    *SITE,
+)
+
+
+def each(records: Iterable[Record]) -> Document:
+    """One row for each object."""
+    return listing(_EACH, records, "Objects")
+
+
+def sums(records: Iterable[Record]) -> Document:
+    """One row for each site and cache."""
+    return listing(_SUMS, records, "Objects by call site and cache")
+
+
+def by_cache(records: Iterable[Record]) -> Document:
+    """One row for each slab cache."""
+    return listing(_CACHES, records, "Slab caches")
+
+
+def areas(records: Iterable[Record]) -> Document:
+    """One row for each vmalloc area."""
+    return listing(_VMALLOC, records, "Vmalloc areas")

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The allocation report as a document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..analysis.report import Report, Rows, Total
+from ..analysis.usage import Node
+from ..kernel.tags.sites import Evidence, Sites
+from ..sentence import say
+from . import units
+from .header import about
+from .model import UNKNOWN, Absent, Cell, Column, Document, Fact, Line, Section, Table, Treemap
+from .site import NOTE, name_columns, notes, site_cells
+
+_CAPTION = (
+    "Click to go closer, and on the bar above to come back."
+    " Slab memory is counted twice, as in /proc/allocinfo: its pages at alloc_slab_page, the"
+    " objects in them at their own sites."
+)
+_NO_WHOLE = Absent("no memory to have a share of")
+
+
+def document(
+    report: Report, rows: Rows, shown: Total, whole: Total, tree: Node | None = None
+) -> Document:
+    """A treemap of all chosen sites, and a table of the given rows.
+
+    :param shown: total of what was chosen, of which *rows* may be the top
+    :param whole: total of the report
+    :param tree: the chosen sites by directory and file
+    """
+    sections = []
+    if tree and tree.children:
+        heading = "Memory by directory, file and function"
+        sections.append(Section(heading, [Treemap(tree, _CAPTION)]))
+    sections.append(Section(_heading(rows, shown), [_table(rows, whole)]))
+    out = about(report, "Allocation report")
+    out.lead = Fact("reason", report.origin.reason)
+    out.figures = [
+        Fact("Memory with a call site", say("{n:bytes}", n=whole.bytes)),
+        Fact("Allocations", units.count(whole.calls)),
+        Fact("Call sites", units.count(whole.sites)),
+        Fact("Shown here", units.count(shown.sites)),
+    ]
+    out.sections = sections
+    out.summary = list(_summary(report, rows, shown, whole))
+    return out
+
+
+def _heading(rows: Rows, shown: Total) -> str:
+    noun = "Call sites" if rows.by == "site" else f"By {rows.by}"
+    listed = int(rows.count.sum())
+    if listed == shown.sites:
+        return noun
+    return f"{noun}: {units.count(len(rows))} shown, with {listed:,} of {shown.sites:,} sites"
+
+
+def _table(rows: Rows, whole: Total) -> Table:
+    columns = [
+        Column("bytes", "bytes", "Size", priority=0),
+        Column("calls", "count"),
+        Column("average", "bytes", priority=2),
+        Column("share", "share", priority=3),
+        *name_columns(rows.by),
+    ]
+    sizes, calls = rows.bytes.tolist(), rows.calls.tolist()
+    averages = rows.average().tolist()
+    numbers: list[list[Cell]] = [
+        [size, count, average, size / whole.bytes if whole.bytes > 0 else _NO_WHOLE]
+        for size, count, average in zip(sizes, calls, averages, strict=True)
+    ]
+    sites = rows.sites
+    if sites is None:
+        columns.insert(2, Column("sites", "count", priority=2))
+        body = [
+            [size, count, int(n), *more, name]
+            for (size, count, *more), n, name in zip(numbers, rows.count, rows.name, strict=True)
+        ]
+        return Table(columns, body, noun="group", total="bytes")
+    columns.append(NOTE)
+    remarks = notes(sites)
+    body = [
+        [*_told(cells, sites, i), *site_cells(sites.name(i)), remarks[i]]
+        for i, cells in enumerate(numbers)
+    ]
+    return Table(columns, body, noun="site", total="bytes")
+
+
+def _told(cells: list[Cell], sites: Sites, i: int) -> list[Cell]:
+    """Those of a site's numbers that something tells."""
+    size, calls, average, share = cells
+    if sites.unloaded[i] and sites.evidence[i] != Evidence.COUNTER:
+        calls = average = UNKNOWN
+        if sites.evidence[i] == Evidence.NONE:
+            size = share = UNKNOWN
+    return [size, calls, average, share]
+
+
+def _summary(report: Report, rows: Rows, shown: Total, whole: Total) -> Iterator[Line]:
+    noun = "site" if rows.by == "site" else "group"
+    chosen = ""
+    if len(rows) and int(rows.count.sum()) != shown.sites:
+        chosen = "{sites:count site} chosen: {chosen:bytes}; "
+    yield say(
+        f"{{n:count {noun}}} shown: {{size:bytes}}; {chosen}"
+        "all {every:count site}: {whole:bytes} in {calls:count allocation}",
+        n=len(rows),
+        size=int(rows.bytes.sum()),
+        sites=shown.sites,
+        chosen=shown.bytes,
+        every=whole.sites,
+        whole=whole.bytes,
+        calls=whole.calls,
+    )
+    if len(report.types) > 1:
+        # Allocation sites are the tags of one type; a kernel can have others.
+        kinds = (f"{kind.name} ({units.count(kind.count)})" for kind in report.types)
+        yield f"code tag types: {', '.join(kinds)}"
