@@ -9,13 +9,11 @@ from collections.abc import Callable
 import numpy as np
 
 from .analysis.diff import Snapshot
-from .api import Dump
 from .errors import DumpError
 from .formats.saved import NotAReportError, parse_report
 from .kernel.tags.header import KNOWN_VERSIONS, is_listing, parse_listing
 from .kernel.tags.sites import Evidence
 from .source.core import looks_like_core
-from .source.program import open_dump
 from .text import printable
 
 # A hundred thousand sites, as many as the kernel has room for in modules, are 10 MiB of
@@ -60,7 +58,9 @@ def _reader(head: bytes) -> Callable[[str, bytes], Snapshot] | None:
 
 
 def _from_dump(path: str, shown: str) -> Snapshot:
-    report = Dump(open_dump(path)).report()
+    from . import open as open_dump
+
+    report = open_dump(path).report()
     origin = report.origin
     return Snapshot(
         path=shown,

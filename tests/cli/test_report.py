@@ -12,14 +12,14 @@ from click.testing import CliRunner
 from allocdump.cli import cli
 from allocdump.cli.options import Size
 
-from ..dumpdata import core, truth
+from ..dumpdata import core, run, truth
 
 QUIET = str(core("7.2-quiet"))
 
 
 def report(*args, code=0):
-    done = CliRunner().invoke(cli, ["report", QUIET, *args])
-    assert done.exit_code == code, done.output
+    done = run("report", QUIET, *args)
+    assert done.returncode == code, done.stderr
     return done.stdout
 
 

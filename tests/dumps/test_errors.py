@@ -11,14 +11,14 @@ import pytest
 
 from allocdump.source.build_id import inspect
 
-from ..dumpdata import TESTDATA, core, run
+from ..dumpdata import TESTDATA, core, process, run
 from ..source.test_core import elf_core
 
 QUIET = core("7.2-quiet")
 
 
 def fails(code, *args):
-    done = run("report", *args)
+    done = (process if "--live" in args else run)("report", *args)
     assert done.returncode == code, done.stderr
     assert done.stdout == ""
     assert done.stderr.startswith("allocdump: ")
@@ -121,7 +121,7 @@ def test_no_vmlinux_to_be_found():
 
 @pytest.mark.parametrize("args", [[], [QUIET, "--live"]])
 def test_core_or_live(args):
-    done = run("report", *args)
+    done = process("report", *args)
     assert done.returncode == 2
     assert "--live" in done.stderr
 

@@ -9,13 +9,13 @@ from allocdump.analysis import report as analysis
 from allocdump.formats import allocinfo
 from allocdump.kernel.tags.sites import Evidence
 
-from ..dumpdata import CORES_WITH_TRUTH, name, open_core, run, truth
+from ..dumpdata import CORES_WITH_TRUTH, name, open_core, process, truth
 
 pytestmark = pytest.mark.parametrize("core", CORES_WITH_TRUTH, ids=name)
 
 
 def test_allocinfo_is_byte_for_byte_the_kernels(core):
-    done = run("report", core, "--format", "allocinfo")
+    done = process("report", core, "--format", "allocinfo")
     assert done.returncode == 0
     assert done.stdout == truth(core)
 

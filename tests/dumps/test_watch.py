@@ -21,7 +21,7 @@ from allocdump.cli import cli, watch
 from allocdump.kernel.tags import sampler
 from allocdump.kernel.tags.counters import per_cpu_offsets
 
-from ..dumpdata import core, overwrite, run
+from ..dumpdata import core, overwrite, process
 from ..fakeqemu import fake_qemu
 
 QUIET = core("7.2-quiet")
@@ -147,14 +147,14 @@ def test_what_registers_modules_is_read(living):
 
 
 def test_a_dump_does_not_change():
-    done = run("watch", QUIET)
+    done = process("watch", QUIET)
     assert done.returncode == 2
     assert "A dump does not change" in done.stderr
 
 
 def test_a_paused_guest_does_not_change(tmp_path):
     with fake_qemu(tmp_path, QUIET) as guest:
-        done = run("watch", "--qemu", guest.path, "--pause")
+        done = process("watch", "--qemu", guest.path, "--pause")
         assert "cont" in guest.commands()
     assert done.returncode == 2
     assert "paused" in done.stderr
