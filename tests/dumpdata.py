@@ -109,6 +109,15 @@ def overwrite(prog: Program, address: int, data: bytes) -> None:
     )
 
 
+def default_signals() -> None:
+    """For a new process: as if a terminal had started it, however the tests were started.
+
+    ``nohup`` ignores SIGHUP for all it starts, and ``&`` in a script SIGINT.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def process(*args: object, **kwargs: Any) -> subprocess.CompletedProcess[str]:
     """The command line, as a user starts it."""
     command = [sys.executable, "-m", "allocdump", *map(str, args)]

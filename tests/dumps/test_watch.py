@@ -21,7 +21,7 @@ from allocdump.cli import cli, watch
 from allocdump.kernel.tags import sampler
 from allocdump.kernel.tags.counters import per_cpu_offsets
 
-from ..dumpdata import core, overwrite, process
+from ..dumpdata import core, default_signals, overwrite, process
 from ..fakeqemu import fake_qemu
 
 QUIET = core("7.2-quiet")
@@ -164,6 +164,7 @@ def on_terminal(*args, until, keys=b""):
     """Run on a pseudo terminal of 100 x 20; type *keys* when *until* has appeared."""
     pid, terminal = pty.fork()
     if not pid:
+        default_signals()
         os.environ |= {"COLUMNS": "100", "LINES": "20"}
         os.execv(sys.executable, [sys.executable, "-m", "allocdump", *map(str, args)])
     text, end = b"", time.monotonic() + 60
