@@ -116,43 +116,66 @@ def super_blocks(prog: Program) -> set[bytes]:
     return {block.s_type.name.string_() for block in every}
 
 
-UNKNOWN_TO_DWARF: dict[str, Callable[[Program], bool]] = {
-    "crashing_cpu": lambda prog: crashing_cpu(),
-    "node_data": lambda prog: (
-        [prog["node_data"][n].node_id.value_() for n in for_each_online_node(prog)] == [0]
+UNKNOWN_TO_DWARF: dict[str, tuple[str, Callable[[Program], bool]]] = {
+    "crashing_cpu": ("int", lambda prog: crashing_cpu()),
+    "node_data": (
+        "struct pglist_data *[64]",
+        lambda prog: (
+            [prog["node_data"][n].node_id.value_() for n in for_each_online_node(prog)] == [0]
+        ),
     ),
-    "nr_vmalloc_pages": lambda prog: (
-        prog["nr_vmalloc_pages"].counter * 4 == in_file("meminfo", r"VmallocUsed: +(\d+) kB")
+    "nr_vmalloc_pages": (
+        "atomic_long_t",
+        lambda prog: (
+            prog["nr_vmalloc_pages"].counter * 4 == in_file("meminfo", r"VmallocUsed: +(\d+) kB")
+        ),
     ),
-    "total_swap_pages": lambda prog: (
-        prog["total_swap_pages"] * 4 == said(r"Total swap = (\d+)kB") > 0
+    "total_swap_pages": (
+        "long",
+        lambda prog: prog["total_swap_pages"] * 4 == said(r"Total swap = (\d+)kB") > 0,
     ),
-    "nr_swap_pages": lambda prog: (
-        prog["nr_swap_pages"].counter * 4 == said(r"Free swap  = (\d+)kB")
+    "nr_swap_pages": (
+        "atomic_long_t",
+        lambda prog: prog["nr_swap_pages"].counter * 4 == said(r"Free swap  = (\d+)kB"),
     ),
-    "swap_info": lambda prog: (
-        prog["swap_info"][0].pages * 4 == in_file("swaps", r"partition\s+(\d+)")
+    "swap_info": (
+        "struct swap_info_struct *[28]",
+        lambda prog: prog["swap_info"][0].pages * 4 == in_file("swaps", r"partition\s+(\d+)"),
     ),
-    "nr_swapfiles": lambda prog: prog["nr_swapfiles"] == 1,
-    "super_blocks": lambda prog: {b"tmpfs", b"proc", b"cgroup2", b"9p"} <= super_blocks(prog),
-    "page_offset_base": lambda prog: (
-        pfn_to_virt(prog, 0).value_() == prog["page_offset_base"].value_()
+    "nr_swapfiles": ("unsigned int", lambda prog: prog["nr_swapfiles"] == 1),
+    "super_blocks": (
+        "struct list_head",
+        lambda prog: {b"tmpfs", b"proc", b"cgroup2", b"9p"} <= super_blocks(prog),
     ),
-    "vmemmap_base": lambda prog: (
-        prog["vmemmap_base"] == prog["mem_section"][0][0].section_mem_map & -(1 << 12)
+    "page_offset_base": (
+        "unsigned long",
+        lambda prog: pfn_to_virt(prog, 0).value_() == prog["page_offset_base"].value_(),
+    ),
+    "vmemmap_base": (
+        "unsigned long",
+        lambda prog: prog["vmemmap_base"] == prog["mem_section"][0][0].section_mem_map & -4096,
     ),
     # KASLR puts it at a multiple of 1 GiB; the first areas, of boot, are just behind it.
-    "vmalloc_base": lambda prog: (
-        min(area.area.start for area in open_core(SWAPPED).vmalloc_areas()) & -(1 << 30)
-        == prog["vmalloc_base"].value_()
+    "vmalloc_base": (
+        "unsigned long",
+        lambda prog: (
+            min(area.area.start for area in open_core(SWAPPED).vmalloc_areas()) & -(1 << 30)
+            == prog["vmalloc_base"].value_()
+        ),
     ),
-    "init_net": lambda prog: prog["init_net"].loopback_dev.name.string_() == b"lo",
-    "net_namespace_list": lambda prog: (
-        prog["net_namespace_list"].next == prog["init_net"].list.address_of_()
+    "init_net": (
+        "struct net",
+        lambda prog: prog["init_net"].loopback_dev.name.string_() == b"lo",
     ),
-    "root_task_group": lambda prog: not prog.symbols("root_task_group"),
+    "net_namespace_list": (
+        "struct list_head",
+        lambda prog: prog["net_namespace_list"].next == prog["init_net"].list.address_of_(),
+    ),
+    # None of the kernels has it.
+    "root_task_group": ("", lambda prog: not prog.symbols("root_task_group")),
 }
-"""What 7.3-tiny's kernel has not, or its DWARF does not say: how it shows in another dump."""
+"""What 7.3-tiny's kernel has not, or its DWARF does not say: its type, and what shows in another
+dump that it is there."""
 
 
 @pytest.mark.parametrize("name", [n for n in TYPES if n not in UNKNOWN_TO_DWARF])
@@ -172,7 +195,10 @@ def test_globals_are_identical(dwarf, name):
 def test_globals_are_what_the_kernel_said(dwarf, name):
     with pytest.raises(KeyError):
         dwarf.prog[name]
-    assert UNKNOWN_TO_DWARF[name](open_core(SWAPPED).prog)
+    type_, is_there = UNKNOWN_TO_DWARF[name]
+    prog = open_core(SWAPPED).prog
+    assert is_there(prog)
+    assert not type_ or prog[name].type_.type_name() == type_
 
 
 def test_per_cpu_variables_have_types(dwarf):
