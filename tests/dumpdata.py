@@ -3,17 +3,27 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any, Literal, overload
 
+import pytest
 from drgn import FaultError, Program
 
 import allocdump
+import allocdump.cli
 from allocdump.session import Session
+from allocdump.source.program import DebugInfo
 
 TESTDATA = Path(__file__).parent.parent / "testdata"
 FOLDERS = sorted(path.parent for path in TESTDATA.glob("*/made.json"))
@@ -30,10 +40,36 @@ def core(folder: str, file: str = "vmcore") -> Path:
     return TESTDATA / folder / file
 
 
+_open = allocdump.open
+
+
 @cache
-def open_core(path: Path) -> Session:
-    """Opened once per test process; tests must not change its program."""
-    return allocdump.open(path, debug_info="btf")
+def _opened(
+    core: str, vmlinux: tuple[str, ...], debug_info: DebugInfo, _current_folder: str
+) -> Session:
+    return _open(core, vmlinux=vmlinux, debug_info=debug_info)
+
+
+def open_core(
+    path: Path | str, vmlinux: Sequence[str] = (), debug_info: DebugInfo = "auto"
+) -> Session:
+    """Opened once per test process, with all that was read of it; tests must not change it."""
+    return _opened(os.fspath(path), tuple(vmlinux), debug_info, os.getcwd())
+
+
+def _shared_open(
+    core: str | None = None,
+    *,
+    qemu: str | None = None,
+    pause: bool = False,
+    vmlinux: Sequence[str] = (),
+    debug_info: DebugInfo = "auto",
+) -> Session:
+    """As :func:`allocdump.open`, but bundled dumps are those of :func:`open_core`."""
+    bundled = (TESTDATA in Path(os.path.abspath(file)).parents for file in (core or "", *vmlinux))
+    if all(bundled) and qemu is None and not pause:
+        return open_core(core or "", vmlinux, debug_info)
+    return _open(core, qemu=qemu, pause=pause, vmlinux=vmlinux, debug_info=debug_info)
 
 
 def truth(path: Path) -> str:
@@ -73,8 +109,102 @@ def overwrite(prog: Program, address: int, data: bytes) -> None:
     )
 
 
-def run(*args: object, **kwargs) -> subprocess.CompletedProcess:
+def default_signals() -> None:
+    """For a new process: as if a terminal had started it, however the tests were started.
+
+    ``nohup`` ignores SIGHUP for all it starts, and ``&`` in a script SIGINT.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def process(*args: object, **kwargs: Any) -> subprocess.CompletedProcess[str]:
     """The command line, as a user starts it."""
     command = [sys.executable, "-m", "allocdump", *map(str, args)]
     kwargs = {"capture_output": True, "text": True, "timeout": 120} | kwargs
     return subprocess.run(command, **kwargs)
+
+
+@overload
+def run(
+    *args: object, input: str = "", text: Literal[True] = True
+) -> subprocess.CompletedProcess[str]: ...
+
+
+@overload
+def run(
+    *args: object, input: str = "", text: Literal[False]
+) -> subprocess.CompletedProcess[bytes]: ...
+
+
+def run(
+    *args: object, input: str = "", text: bool = True
+) -> subprocess.CompletedProcess[str] | subprocess.CompletedProcess[bytes]:
+    """The same without a process of its own, and on dumps that are open already.
+
+    For what needs its own terminal, signals, environment or guest, there is :func:`process`.
+    """
+    words = [str(arg) for arg in args]
+    assert not {"shell", "watch", "--qemu", "--live"}.intersection(words), "use process()"
+    with _standard_streams(input) as (out, err), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["allocdump", *words])
+        patch.setattr(allocdump, "open", _shared_open)
+        code = _main()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        said, complained = out.getvalue(), err.getvalue()
+    if not text:
+        return subprocess.CompletedProcess(words, code, said, complained)
+    return subprocess.CompletedProcess(words, code, _as_text(said), _as_text(complained))
+
+
+def _as_text(raw: bytes) -> str:
+    """With the line ends that :mod:`subprocess` gives text."""
+    return raw.decode().replace("\r\n", "\n").replace("\r", "\n")
+
+
+@contextmanager
+def _standard_streams(text: str) -> Iterator[tuple[io.BytesIO, io.BytesIO]]:
+    """Streams in memory, as pipes would be."""
+    given, out, err = io.BytesIO(text.encode()), io.BytesIO(), io.BytesIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", io.TextIOWrapper(given, encoding="utf-8"))
+        patch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding="utf-8"))
+        errors = io.TextIOWrapper(
+            err, encoding="utf-8", errors="backslashreplace", line_buffering=True
+        )
+        patch.setattr(sys, "stderr", errors)
+        yield out, err
+
+
+def _main() -> int:
+    """Run the command line; what it sets for its whole process is set back."""
+    level, pipe = logging.getLogger("drgn").level, signal.getsignal(signal.SIGPIPE)
+    environment = dict(os.environ)
+    try:
+        with _warnings_as_usual(), pytest.raises(SystemExit) as end:
+            allocdump.cli.main()
+    finally:
+        logging.getLogger("drgn").setLevel(level)
+        signal.signal(signal.SIGPIPE, pipe)
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+@contextmanager
+def _warnings_as_usual() -> Iterator[None]:
+    """On standard error, as an interpreter of its own shows them, not in pytest's summary."""
+
+    def show(message: Any, category: Any, filename: str, line: int, *_: object) -> None:
+        sys.stderr.write(warnings.formatwarning(message, category, filename, line))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        for silent in (
+            DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning,
+        ):  # fmt: skip
+            warnings.simplefilter("ignore", silent)
+        warnings.showwarning = show
+        yield

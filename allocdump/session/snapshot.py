@@ -14,9 +14,7 @@ from ..formats.saved import NotAReportError, parse_report
 from ..kernel.tags.header import KNOWN_VERSIONS, is_listing, parse_listing
 from ..kernel.tags.sites import Evidence
 from ..source.core import looks_like_core
-from ..source.program import open_dump
 from ..text import printable
-from .session import Session
 
 # A hundred thousand sites, as many as the kernel has room for in modules, are 10 MiB of
 # text and 40 MiB of JSON.
@@ -60,7 +58,9 @@ def _reader(head: bytes) -> Callable[[str, bytes], Snapshot] | None:
 
 
 def _from_dump(path: str, shown: str) -> Snapshot:
-    report = Session(open_dump(path)).report()
+    from .. import open as open_dump
+
+    report = open_dump(path).report()
     origin = report.origin
     return Snapshot(
         path=shown,

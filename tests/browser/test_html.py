@@ -243,29 +243,30 @@ def test_ten_thousand_sites(browser, tmp_path):
     assert browser.run(LEAVES, find(browser, ".chart")) == 10_000
     assert browser.run("return document.querySelectorAll('.chart .slice').length") < 3_000
     assert browser.run("return document.querySelectorAll('tbody tr').length") < 200
-    took = browser.run(
+    drawn = browser.run(
         """const box = document.querySelector(".table"), heads = box.querySelectorAll("th button");
-        const input = box.querySelector("input"), took = [];
-        const time = action => {
-          const start = performance.now();
+        const input = box.querySelector("input"), drawn = [];
+        const changes = new MutationObserver(() => {});
+        changes.observe(box, { childList: true, subtree: true });
+        const count = action => {
           action();
-          box.getBoundingClientRect();
-          took.push(performance.now() - start);
+          const added = changes.takeRecords().flatMap(change => [...change.addedNodes]);
+          drawn.push(added.filter(node => node.nodeName === "TR").length);
         };
-        for (const head of heads) time(() => head.click());
-        for (const text of ["f", "function_12", "nothing", ""]) time(() => {
+        for (const head of heads) count(() => head.click());
+        for (const text of ["f", "function_12", "nothing", ""]) count(() => {
           input.value = text;
           input.dispatchEvent(new Event("input"));
         });
-        time(() => {
+        count(() => {
           box.querySelector(".scroll").scrollTop = 150000;
           box.querySelector(".scroll").dispatchEvent(new Event("scroll"));
         });
-        return took;"""
+        return drawn;"""
     )
-    # A tenth of a second is what people take for immediate; this machine may be busy.
-    assert max(took) < 500
-    assert sorted(took)[len(took) // 2] < 100
+    # Whatever is done, only the rows that can be seen are made again.
+    assert min(drawn) > 0
+    assert max(drawn) < 200
     rows = browser.run("return document.querySelectorAll('tbody tr:not(.space)').length")
     assert rows > 20
     assert column(browser, 5)  # rows of where it was scrolled to

@@ -12,7 +12,7 @@ import pytest
 from allocdump.analysis.diff import compare
 from allocdump.session.snapshot import open_snapshot
 
-from ..dumpdata import CORES_WITH_TRUTH, core, name, run
+from ..dumpdata import CORES_WITH_TRUTH, core, name, process, run
 
 QUIET = core("7.2-quiet")
 
@@ -141,7 +141,7 @@ def test_choosing():
 
 def test_through_a_pipe():
     text = (QUIET.parent / "allocinfo.before").read_text()
-    done = run("diff", "/dev/stdin", QUIET, "--min-size", "1M", input=text)
+    done = process("diff", "/dev/stdin", QUIET, "--min-size", "1M", input=text)
     assert "leaked_pages" in done.stdout
 
 

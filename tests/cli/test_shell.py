@@ -11,7 +11,7 @@ import pytest
 
 from allocdump.commands import in_drgn
 
-from ..dumpdata import CORES, core, name, run
+from ..dumpdata import CORES, core, name, process
 
 QUIET, TINY = core("7.2-quiet"), core("7.3-tiny")
 OPENABLE = [c for c in CORES if c.parent.name != "tiny-noprofiling"]
@@ -25,7 +25,7 @@ def history(monkeypatch, tmp_path):
 
 def shell(*lines, path=QUIET, args=(), env=None):
     text = "".join(f"{line}\n" for line in lines)
-    return run("shell", path, *args, input=text, env=os.environ | (env or {}))
+    return process("shell", path, *args, input=text, env=os.environ | (env or {}))
 
 
 def answers(done):
@@ -176,6 +176,6 @@ def test_on_a_terminal():
 
 
 def test_help():
-    done = run("shell", "--help")
+    done = process("shell", "--help")
     assert "allocdump shell vmcore" in done.stdout
     assert "shell" not in in_drgn().values()

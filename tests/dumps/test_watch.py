@@ -20,7 +20,7 @@ import allocdump
 from allocdump.cli import cli, watch
 from allocdump.kernel.tags import sampler
 
-from ..dumpdata import core, overwrite, run
+from ..dumpdata import core, default_signals, overwrite, process
 from ..fakeqemu import fake_qemu
 
 QUIET = core("7.2-quiet")
@@ -151,14 +151,14 @@ def test_what_registers_modules_is_read(living):
 
 
 def test_a_dump_does_not_change():
-    done = run("watch", QUIET)
+    done = process("watch", QUIET)
     assert done.returncode == 2
     assert "A dump does not change" in done.stderr
 
 
 def test_a_paused_guest_does_not_change(tmp_path):
     with fake_qemu(tmp_path, QUIET) as guest:
-        done = run("watch", "--qemu", guest.path, "--pause")
+        done = process("watch", "--qemu", guest.path, "--pause")
         assert "cont" in guest.commands()
     assert done.returncode == 2
     assert "paused" in done.stderr
@@ -168,6 +168,7 @@ def on_terminal(*args, until, keys=b""):
     """Run on a pseudo terminal of 100 x 20; type *keys* when *until* has appeared."""
     pid, terminal = pty.fork()
     if not pid:
+        default_signals()
         os.environ |= {"COLUMNS": "100", "LINES": "20"}
         os.execv(sys.executable, [sys.executable, "-m", "allocdump", *map(str, args)])
     text, end = b"", time.monotonic() + 60

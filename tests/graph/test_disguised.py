@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Rules for what is no pointer that no bundled dump shows, and names of members."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from drgn import Object, TypeMember
+from drgn.helpers.linux.slab import slab_object_info
 
 from allocdump.graph.disguised import kcore_ranges
 from allocdump.graph.members import cache_type, member_at
 from allocdump.kernel.mm.slab import Cache
 from allocdump.kernel.mm.slab_free import free_objects
 from allocdump.source.memory import Memory
-from tests.dumpdata import core, open_core
+from tests.dumpdata import core, open_core, recorded
 from tests.fakekernel import FakeKernel
 
 
@@ -33,17 +36,23 @@ def test_kcore_ranges_hold_nothing():
 
 
 def test_free_lists_with_mixed_pointers():
-    """CONFIG_SLAB_FREELIST_HARDENED: mixed with a number and where they lie."""
+    """CONFIG_SLAB_FREELIST_HARDENED: mixed with a number and the swapped bytes of their place.
+
+    The end of a list is mixed, too.
+    """
     kernel = FakeKernel()
     caches = [Cache(0, "plain", 64, 64, 0, free_pointer=8)]
     caches.append(Cache(1, "mixed", 64, 64, 0, free_pointer=8, random=0x1234_5678_9ABC_DEF0))
-    objects = [0x4000, 0x4080, 0x4040]
-    for here, following in zip(objects, [*objects[1:], 0], strict=True):
-        place = here + 8
-        swapped = int.from_bytes(place.to_bytes(8, "little"), "big")
-        mixed = following ^ caches[1].random ^ swapped if following else 0
-        kernel.write(place, following.to_bytes(8, "little"))
-        kernel.write(place + 0x1000, (mixed and mixed ^ _moved(place)).to_bytes(8, "little"))
+    words = {
+        0x4008: 0x4080,
+        0x4088: 0x4040,
+        0x4048: 0,
+        0x5008: 0x1A64_5678_9ABC_8E70,  # 0x5080 ^ random ^ 0x0850_0000_0000_0000
+        0x5088: 0x9A64_5678_9ABC_8EB0,  # 0x5040 ^ random ^ 0x8850_0000_0000_0000
+        0x5048: 0x5A64_5678_9ABC_DEF0,  # 0 ^ random ^ 0x4850_0000_0000_0000
+    }
+    for place, word in words.items():
+        kernel.write(place, word.to_bytes(8, "little"))
     found = free_objects(
         Memory(kernel.prog), caches, np.array([0, 1]), np.array([0x4000, 0x5000], np.uint64)
     )
@@ -52,11 +61,23 @@ def test_free_lists_with_mixed_pointers():
     ]  # fmt: skip
 
 
-def _moved(place: int) -> int:
-    """What changes in a mixed pointer when a list is 0x1000 further on."""
-    moved = place + 0x1000
-    swap = [int.from_bytes(p.to_bytes(8, "little"), "big") for p in (place, moved)]
-    return swap[0] ^ swap[1] ^ 0x1000
+HARDENED = core("7.3-hardened")
+
+if HARDENED.exists():
+
+    def test_free_lists_of_a_hardened_kernel():
+        """drgn follows them, too. What it finds on one is free; what has a site is on none."""
+        dump = open_core(HARDENED)
+        assert dump.prog.type("struct kmem_cache").has_member("random")
+        seen = Counter()
+        for kind, address, *_ in recorded(HARDENED):
+            if kind in ("cache", "kmalloc", "kmalloc_account"):
+                state = dump.whois(f"{address:#x}").layers[0].detail.get("state")
+                listed = not slab_object_info(dump.prog, address).allocated
+                seen[state, listed] += 1
+        assert seen["allocated", False] > 100
+        assert seen["free", True] > 10
+        assert seen["allocated", True] == 0
 
 
 @pytest.mark.parametrize(

@@ -46,22 +46,22 @@ def main() -> None:
 
 
 def around_report(command: list[str], before: Reading, after: Reading) -> None:
-    from allocdump.api import Dump
     from allocdump.cli import cli
+    from allocdump.session import Session
 
     with contextlib.redirect_stdout(io.StringIO()):
         cli.main(command, standalone_mode=False)
-    make = Dump._read_report
+    make = Session._read_report
     dumps = []
 
-    def around(dump: Dump) -> object:
+    def around(dump: Session) -> object:
         dumps.append(dump)  # it and its file stay, too
         before.read()
         report = make(dump)
         after.read()
         return report
 
-    Dump._read_report = around
+    Session._read_report = around
     cli.main(command, standalone_mode=False)
 
 

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the package brings along, and what it loads only when it is used."""
+
+import subprocess
+import sys
+from importlib.resources import files
+
+import pytest
+
+from .dumpdata import core
+
+HEAVY = {"igraph", "pandas", "plotly", "scipy"}
+"""Libraries of extras: slow to load, or not installed."""
+
+RUN = """
+import contextlib, io, sys
+from allocdump.cli import cli
+
+def run(line):
+    name, *options = line.split()
+    with contextlib.redirect_stdout(io.StringIO()):
+        cli.main([name, sys.argv[1], *options], standalone_mode=False)
+
+"""
+LIGHT = ("report", "report -f json", "usage", "audit", "pages", "objects", "whois init_task")
+OPENED = "import sys, allocdump; dump = allocdump.open(sys.argv[1]); "
+
+
+def loaded(code: str) -> set[str]:
+    """Which of the heavy ones are loaded after running *code* on a dump."""
+    code += "\nprint(*sys.modules)"
+    command = [sys.executable, "-c", code, core("7.3-tiny")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return HEAVY & set(done.stdout.split())
+
+
+def test_nothing_heavy_is_loaded_unless_it_is_used() -> None:
+    assert loaded(RUN + f"for line in {LIGHT}: run(line)") == set()
+
+
+@pytest.mark.parametrize(
+    ("code", "used"),
+    [
+        (RUN + "run('leaks')", {"scipy"}),
+        # igraph itself looks for plotly.
+        (RUN + "run('retained')", {"scipy", "igraph", "plotly"}),
+        (RUN + "run('report -f html')", {"plotly"}),
+        (OPENED + "dump.report().to_pandas()", {"pandas"}),
+    ],
+    ids=["leaks", "retained", "page", "frame"],
+)
+def test_a_library_is_loaded_by_what_uses_it(code: str, used: set[str]) -> None:
+    assert loaded(code) == used
+
+
+def test_types_are_shipped() -> None:
+    assert files("allocdump").joinpath("py.typed").is_file()
