@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import extra
+from .problems import Problem
 
 if TYPE_CHECKING:
     import pandas
@@ -68,8 +69,12 @@ Table = TypeVar("Table", bound=Columns)
 class Batches(Generic[Table]):
     """A table too long for memory: iterate over it in batches, or take it whole all the same."""
 
-    def __init__(self, batches: Callable[[], Iterator[Table]]) -> None:
+    def __init__(
+        self, batches: Callable[[], Iterator[Table]], problems: list[Problem] | None = None
+    ) -> None:
         self._batches = batches
+        self.problems = [] if problems is None else problems
+        """What could not be read, as far as batches were taken."""
 
     def __iter__(self) -> Iterator[Table]:
         return self._batches()

@@ -16,7 +16,7 @@ class AllocdumpError(Exception):
 
 
 class DumpError(AllocdumpError):
-    """The core cannot be opened: missing, not a dump, flattened, truncated."""
+    """The core cannot be opened: missing, not a dump, packed, truncated."""
 
     exit_code = 3
 

@@ -19,6 +19,7 @@ from ..kernel.mm.pagemap import PageMap, Part
 from ..kernel.mm.pages import PAGE_SHIFT, Frames
 from ..kernel.mm.slab import Cache, Objects, Slabs
 from ..kernel.tags.references import EMPTY, NONE, STRAY, Rows
+from ..problems import Problem
 
 Int = npt.NDArray[np.int64]
 PAGE = 1 << PAGE_SHIFT
@@ -102,7 +103,7 @@ class Attribution:
     """Bytes of page extensions, those of the extensions' own pages included."""
     unreadable_pages: int = 0
     """Page frames whose struct page is not in the dump."""
-    problems: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
 
 class Attributor:

@@ -118,8 +118,10 @@ def audit(
     lost = memory.unreadable_pages or memory.unknown_slabs or memory.slab.unreadable.any()
     excluded = bool(lost or memory.problems or not completeness.complete)
     untracked = int((memory.slab.untracked * [c.size for c in memory.caches]).sum())
-    for i in np.flatnonzero((out.difference != 0) | ~counted).tolist():
-        out.cause[i] = _cause(sites, out, i, profiling.state == "off", excluded, untracked)
+    difference, off = out.difference, profiling.state == "off"
+    for i in np.flatnonzero((difference != 0) | ~counted).tolist():
+        calls = int(out.calls[i])
+        out.cause[i] = _cause(sites, i, int(difference[i]), calls, off, excluded, untracked)
         if moved is not None and moved[i]:
             out.cause[i] = Cause.MOVED
     return out
@@ -141,8 +143,9 @@ def _percpu(
     return PerCpuAccounting.ONE_COPY, one
 
 
-def _cause(sites: Sites, found: Audit, i: int, off: bool, excluded: bool, untracked: int) -> Cause:
-    difference = int(found.difference[i])
+def _cause(
+    sites: Sites, i: int, difference: int, calls: int, off: bool, excluded: bool, untracked: int
+) -> Cause:
     if sites.evidence[i] == Evidence.NONE:
         return Cause.COUNTERS_GONE if sites.unloaded[i] else Cause.COUNTERS_INCOMPLETE
     if off:
@@ -151,7 +154,7 @@ def _cause(sites: Sites, found: Audit, i: int, off: bool, excluded: bool, untrac
         return Cause.INACCURATE
     if excluded and difference > 0:
         return Cause.EXCLUDED
-    if sites.calls[i] == 0 and found.calls[i] == 0:
+    if sites.calls[i] == 0 and calls == 0:
         return Cause.NO_CALLS
     if 0 < difference <= untracked:
         return Cause.NO_VECTOR

@@ -122,6 +122,34 @@ class _Usage:
         self.roles = np.array([role(f, m) for f, m in pairs], np.object_)
         self.percpu_vectors = (sites.function == PERCPU_VECTOR_SITE) & (sites.module == "")
         self.vmalloc_pages = vmalloc_pages
+        self._profiler_pages = self._pages_of_profiler()
+        self._vectors = self._pages_of_vectors()
+        self._early_page_ext = self._page_ext_without_site()
+
+    def _pages_of_profiler(self) -> Int:
+        """Bytes of pages by site that are references and code tags."""
+        by_site = self.memory.kinds[Kind.IN_USE][: self.count] * PAGE
+        page_ext = self.roles == Role.PAGE_EXT
+        share = (np.where(page_ext, by_site, 0) * self.cost.page_ext_share).astype(np.int64)
+        return np.where(page_ext, share, np.where(self.roles == Role.TAGS, by_site, 0))
+
+    def _pages_of_vectors(self) -> Int:
+        """Bytes of pages by site that are vectors of per-CPU chunks.
+
+        They are among the first things that their site allocates.
+        """
+        by_site = self.memory.kinds[Kind.IN_USE][: self.count] * PAGE
+        vectors = np.zeros(self.count, np.int64)
+        for i in np.flatnonzero(self.percpu_vectors).tolist():
+            vectors[i] = min(int(by_site[i]), self.memory.percpu_vectors - int(vectors.sum()))
+        return vectors
+
+    def _page_ext_without_site(self) -> int:
+        """The first page extensions were allocated before there were any to say so."""
+        whole = int(self.memory.page_ext * self.cost.page_ext_share)
+        known = self._profiler_pages[self.roles == Role.PAGE_EXT].sum()
+        without = int(self.memory.kinds[Kind.IN_USE][-1]) * PAGE
+        return min(max(0, whole - int(known)), without)
 
     def tree(self) -> Node:
         in_use, other = self._in_use()
@@ -179,19 +207,8 @@ class _Usage:
             sizes = np.where(self.roles == is_role, by_site, 0)
             rest -= sizes
             nodes.append(Node(name, counter=_bytes(counter)).add(*self._leaves(sizes)))
-        self._profiler_pages = np.where(
-            (self.roles == Role.PAGE_EXT) | (self.roles == Role.TAGS), rest, 0
-        )
-        page_ext = self.roles == Role.PAGE_EXT
-        share = np.where(page_ext, self._profiler_pages * self.cost.page_ext_share, 0)
-        share = share.astype(np.int64)
-        self._profiler_pages = np.where(page_ext, share, self._profiler_pages)
         rest -= self._profiler_pages
-        # The vectors of per-CPU chunks are among the first things their site allocates.
-        vectors = np.zeros(self.count, np.int64)
-        for i in np.flatnonzero(self.percpu_vectors).tolist():
-            vectors[i] = min(int(rest[i]), self.memory.percpu_vectors - int(vectors.sum()))
-        self._profiler_vectors = int(vectors.sum())
+        vectors = self._vectors
         in_vmalloc = np.minimum(rest, np.maximum(self.vmalloc_pages * PAGE - vectors, 0))
         rest -= vectors
         in_vmalloc = np.minimum(in_vmalloc, rest)
@@ -201,9 +218,6 @@ class _Usage:
         )
         nodes.append(Node("other pages with a site").add(*self._leaves(rest)))
         stray, empty, none = (int(n) * PAGE for n in row[self.count :].tolist())
-        # The first page extensions were allocated before there were any to say so.
-        whole = int(self.memory.page_ext * self.cost.page_ext_share)
-        self._early_page_ext = min(max(0, whole - int(share.sum())), none)
         none -= self._early_page_ext
         return nodes, [
             Node("other pages, deliberately not counted (CODETAG_EMPTY)", empty),
@@ -223,7 +237,7 @@ class _Usage:
         hidden += self._profiler_pages[self.roles == Role.TAGS].sum() // PAGE
         in_vmalloc = self.percpu_vectors & (self.vmalloc_pages > 0)
         if in_vmalloc.any():
-            hidden += self._profiler_vectors // PAGE
+            hidden += self._vectors.sum() // PAGE
         return (self.counters.vmalloc - int(hidden)) * PAGE
 
     def _profiler(self) -> list[Node]:
@@ -231,7 +245,7 @@ class _Usage:
         tags = np.where(self.roles == Role.TAGS, self._profiler_pages, 0).sum()
         return [
             Node("page extensions", int(page_ext) + self._early_page_ext),
-            Node("per-CPU extension vectors", self._profiler_vectors),
+            Node("per-CPU extension vectors", int(self._vectors.sum())),
             Node("code tags of modules", int(tags)),
         ]
 

@@ -24,7 +24,7 @@ Exit codes:
   1    diff --fail-over: something grew by more
   2    wrong usage, or a library is not installed, or the output cannot be
        written there
-  3    the core or guest cannot be opened: missing, not a dump, flattened,
+  3    the core or guest cannot be opened: missing, not a dump, packed,
        truncated, not QMP; for diff also: no saved /proc/allocinfo or report,
        or a damaged one
   4    no types or symbols: no BTF, or a vmlinux of another kernel

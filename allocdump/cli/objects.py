@@ -72,7 +72,9 @@ def command(
     warn(report.warnings)
     chosen = matching(report, filters)
     if by == "vmalloc":
-        uses = sorted(dump.vmalloc_areas(), key=lambda use: -use.area.pages)
+        areas = dump.vmalloc_areas()
+        warn(f"{problem}." for problem in areas.problems)
+        uses = sorted(areas, key=lambda use: -use.area.pages)
         if filters:
             uses = [use for use in uses if use.site >= 0 and chosen[use.site]]
         listing = Listing(records.areas(report.sites, uses), records.VMALLOC, projection.areas)
@@ -104,7 +106,7 @@ def command(
 
 def _warn_of(reader: ObjectReader) -> None:
     """Print a reader's problems; it knows all of them once it has read everything."""
-    warn(f"{problem}." for problem in reader.pagemap.problems())
+    warn(f"{problem}." for problem in reader.problems)
 
 
 def _caches(reader: ObjectReader, glob: str | None) -> np.ndarray | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import click
 
 from ..analysis.totals import PageFilter
+from ..errors import DamagedError
 from ..formats.records import pages as records
 from ..session import Session
 from ..view import pages as projection
@@ -47,18 +48,22 @@ def command(
     """
     report = dump.report()
     zones = [z for z in dump.zones if node in (None, z.node) and zone in (None, z.name)]
+    if not zones and dump.zones.problems:
+        raise DamagedError(f"{dump.path}: {dump.zones.problems[0]}.")
     if not zones:
         known = ", ".join(f"node {z.node} {z.name}" for z in dump.zones)
         raise click.UsageError(f"There is no such node and zone; there are: {known}.")
-    warn(report.warnings)
+    warn(report.warnings + [f"{p}." for p in dump.zones.problems])
     anywhere = node is None and zone is None
     wanted = PageFilter(matching(report, filters), order, None if anywhere else zones)
     with progress("Reading pages") as show_progress:
-        batches = map(wanted.choose, dump.pages(show_progress))
+        pages = dump.pages(show_progress)
+        batches = map(wanted.choose, pages)
         if as_list:
-            each = records.each(report.sites, dump.zones, batches)
+            each = records.each(report.sites, dump.zones.found, batches)
             found = Listing(each, records.EACH, projection.each)
         else:
             sums = records.sums(report.sites, batches)
             found = Listing(sums, records.SUMS, projection.sums)
         found.show(format_, exact, limit)
+    warn(f"{problem}." for problem in pages.problems)

@@ -80,7 +80,7 @@ def _what(dump: Session) -> tuple[list[str], list[tuple[str, str]]]:
         if origin.profiling.state != "on":
             dump.report()  # there may be none
     except ProfilingError as e:
-        died = header.machine(dump.system, dump.log.panic_message())
+        died = header.machine(dump.system, dump.log.panic_message(alive=dump.state != "dead"))
         return [died, str(e)], [
             ("print_dmesg()", "the kernel log"),
             ("print_slab_caches()", "slab caches"),

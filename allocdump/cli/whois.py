@@ -38,7 +38,7 @@ def command(dump: Session, addresses: tuple[str, ...], format_: str) -> int:
     """
     report = dump.report()
     warn(report.warnings)
-    exit_code = 0
+    exit_code, told = 0, False
     for query in addresses or _from_stdin():
         try:
             found = dump.whois(query)
@@ -46,6 +46,9 @@ def command(dump: Session, addresses: tuple[str, ...], format_: str) -> int:
             click.echo(f"allocdump: {printable(str(e).encode())}", err=True)
             exit_code = _EXIT_NO_ADDRESS
             continue
+        if not told:
+            warn(f"{problem}." for problem in found.problems)
+            told = True
         if format_ == "json":
             write(records.as_json(report.sites, found))
         else:

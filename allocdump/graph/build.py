@@ -71,7 +71,7 @@ class HeapBuilder:
         self.unjudged = {
             kind: root_code(self.roots.add(name, Tier.OTHER)) for kind, name in _UNJUDGED.items()
         }
-        self.problems = list(self.slabs.problems)
+        self.problems = [str(problem) for problem in self.slabs.problems]
         self.unreadable = 0
         self.node_count = 0
         self.nodes: list[Nodes] = []
@@ -84,7 +84,7 @@ class HeapBuilder:
         self._add_blocks(0 * one, one, one, 0 * one, np.array([NOTHING], np.int32), no)
         self.doubtful: list[DoubtfulSlabs] = []
         self._chunks = pagemap.percpu_chunks
-        self.problems += pagemap.percpu.problems
+        self.problems += map(str, pagemap.percpu.problems)
         self._elsewhere = self._spans_seen_elsewhere()
 
     def result(self) -> Heap:
@@ -118,21 +118,20 @@ class HeapBuilder:
             percpu=percpu,
             units=self._units(),
             unreadable_frames=self.unreadable,
-            problems=self.problems,
+            problems=self.problems + [str(problem) for problem in self.frames.problems],
         )
 
     def _spans_seen_elsewhere(self) -> list[tuple[int, int]]:
         """Page frames of boot memory that are looked at in another way, or not at all."""
         prog = self.memory.prog
         spans: list[tuple[int, int]] = []
-        try:
-            labelled = memory_map(prog)
-            ram = [(s.start, s.end) for s in labelled if s.label == SYSTEM_RAM]
-            labelled += memmap_spans(prog, self.index.sections, self.frames.page_size)
-            spans += [(s.start, s.end) for s in labelled if s.label in _NOT_SCANNED]
+        found = memory_map(prog)
+        self.problems += map(str, found.problems)
+        ram = [(s.start, s.end) for s in found if s.label == SYSTEM_RAM]
+        labelled = found.found + memmap_spans(prog, self.index.sections, self.frames.page_size)
+        spans += [(s.start, s.end) for s in labelled if s.label in _NOT_SCANNED]
+        if not found.problems:
             spans += _gaps(ram)
-        except ReadErrors as e:
-            self.problems.append(f"what boot made of memory (iomem_resource) is unreadable: {e}")
         try:
             _, first, pages = kernel_image(prog)
             spans.append((first, first + pages))
@@ -302,11 +301,8 @@ class HeapBuilder:
         )
 
     def _areas(self) -> list[Area]:
-        found: list[VmArea] = []
-        try:
-            found.extend(vm_areas(self.memory.prog))
-        except ReadErrors as e:
-            self.problems.append(f"the tree of vmalloc areas is damaged: {e}")
+        found = vm_areas(self.memory.prog)
+        self.problems += map(str, found.problems)
         return [Area(vm, NOTHING) for vm in found]
 
     def _merge(self, nodes: Nodes, areas: list[Area]) -> Nodes:

@@ -12,14 +12,14 @@ from contextlib import suppress
 import numpy as np
 import numpy.typing as npt
 from drgn import Program, offsetof, sizeof
-from drgn.helpers.linux.list import list_for_each_entry
 
 from ..kernel.layouts import ModuleTags, ThreadStacks
 from ..kernel.machine.modules import loaded_modules
 from ..kernel.mm.page_tables import Level, PageTables
 from ..kernel.mm.pages import PAGE_SHIFT
 from ..kernel.mm.slab_free import Sheaves
-from ..kernel.walk import ReadErrors
+from ..kernel.walk import ReadErrors, list_entries, structure, walk
+from ..problems import Problem
 from ..source.memory import PAGE, U64
 from .nodes import NOTHING, Area, Codes, NodeKind, Spans, root_code
 from .roots import Tier
@@ -33,7 +33,7 @@ _FIXMAP = 0xFFFF_FFFF_FF00_0000
 _LARGEST = 512
 """Page frames of a large page of 2 MiB; larger ones map no single allocation."""
 
-_MAX_RANGES = 1 << 16
+_KCORE = structure("the list of kcore ranges", "kcore range", most=1 << 16)
 
 
 def page_extensions(scanner: Scanner) -> None:
@@ -194,22 +194,27 @@ def bookkeeping(prog: Program, areas: list[Area]) -> Spans:
     return Spans.of(table[:, 0], table[:, 0] + table[:, 1], np.zeros(len(table), np.int32))
 
 
-def kcore_ranges(prog: Program) -> Spans:
+def kcore_ranges(prog: Program) -> tuple[Spans, list[Problem]]:
     """``struct kcore_list`` tells where ranges of memory begin, not that they are used.
 
     Mirrors ``fs/proc/kcore.c``.
+
+    :return: the words that tell it, and what was unreadable
     """
-    starts: list[int] = []
-    with suppress(*ReadErrors):
-        offset = offsetof(prog.type("struct kcore_list"), "addr")
-        for entry in list_for_each_entry(
-            "struct kcore_list", prog["kclist_head"].address_of_(), "list"
-        ):
-            starts.append(entry.value_() + offset)
-            if len(starts) > _MAX_RANGES:
-                break
-    start = np.array(starts, np.uint64)
-    return Spans.of(start, start + np.uint64(8), np.zeros(len(start), np.int32))
+    try:
+        head, type_ = prog["kclist_head"].address_of_(), prog.type("struct kcore_list")
+    except LookupError:
+        return Spans.none(), []  # built without CONFIG_PROC_KCORE
+    offset = offsetof(type_, "addr")
+    starts = walk(
+        prog,
+        _KCORE,
+        lambda: list_entries("struct kcore_list", head, "list"),
+        lambda entry: int(entry.value_()) + offset,
+    )
+    start = np.array(starts.found, np.uint64)
+    spans = Spans.of(start, start + np.uint64(8), np.zeros(len(start), np.int32))
+    return spans, starts.problems
 
 
 def stale_ends(found: Sheaves) -> Spans:

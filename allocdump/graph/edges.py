@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..kernel.mm.pagemap import PageMap, Progress
-from ..kernel.mm.slab_free import Sheaves, sheaves
+from ..kernel.mm.pagemap import Progress
+from ..kernel.mm.slab_free import sheaves
 from ..kernel.tags.roles import Role, role
 from ..kernel.tags.sites import Sites
-from ..kernel.walk import ReadErrors
 from ..source.memory import Bool
 from . import disguised as hidden
 from .build import HeapBuilder
@@ -59,18 +58,18 @@ def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = N
     :param builder: that all parts of the page map were shown to
     :raises LookupError: if the kernel's types lack what this needs
     """
-    pagemap, kernel = builder.pagemap, builder.kernel
+    kernel = builder.kernel
     heap = builder.result()
     scanner = Scanner(kernel, heap, sites.address)
     blind = heap.problems.copy()
     if heap.unreadable_frames:
         blind.append(f"{heap.unreadable_frames:,} struct pages are not in the dump")
-    found = _sheaves(pagemap, blind)
-    mark_untagged(kernel, heap, found)
+    found = sheaves(kernel, heap.caches)
+    kcore, problems = hidden.kcore_ranges(kernel.prog)
+    problems += found.problems + mark_untagged(kernel, heap, found)
+    blind += map(str, problems)
     scanner.stale = Spans.join(
-        hidden.stale_ends(found),
-        hidden.bookkeeping(kernel.prog, heap.areas),
-        hidden.kcore_ranges(kernel.prog),
+        hidden.stale_ends(found), hidden.bookkeeping(kernel.prog, heap.areas), kcore
     )
     hidden.page_extensions(scanner)
     hidden.page_tables(scanner)
@@ -91,11 +90,3 @@ def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = N
     return Graph(
         heap.nodes, heap.roots.all, source, target, scanner.exact, scanner.torn(), blind, scanner
     )
-
-
-def _sheaves(pagemap: PageMap, blind: list[str]) -> Sheaves:
-    try:
-        return sheaves(pagemap.kernel, pagemap.caches)
-    except ReadErrors as e:
-        blind.append(f"the sheaves of slab caches are unreadable: {e}")
-        return Sheaves.none()

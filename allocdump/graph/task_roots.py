@@ -2,40 +2,38 @@
 """Tasks as roots, and the part of their stacks that is in use.
 
 Mirrors ``include/linux/sched/task_stack.h`` and, for where a sleeping task's stack ends,
-``struct thread_struct`` of the architecture.
+``struct thread_struct`` in ``arch/x86/include/asm/processor.h``.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from drgn import Object, Program
-from drgn.helpers.linux.pid import for_each_task
 from drgn.helpers.linux.sched import cpu_curr, task_cpu
 
+from ..kernel.machine.tasks import every_task
 from ..kernel.mm.pages import PAGE_SHIFT
-from ..kernel.walk import ReadErrors, once, walk
+from ..kernel.walk import ReadErrors, is_damage
 from ..source.memory import U64
 from ..text import printable
 from .nodes import root_code
 from .roots import Tier
 from .scan import Scanner
 
-_POINTERS = ("sp", "cpu_context.sp", "ksp")
-"""Members of thread_struct that hold the stack pointer of a task that sleeps: of x86,
-arm64, s390 and powerpc."""
-
 
 def scan_tasks(scanner: Scanner) -> list[str]:
     """Note each task, what its stack points at, and registers; return what was unreadable."""
     prog = scanner.memory.prog
-    tasks, error = walk(prog, lambda: once(for_each_task(prog, idle=True)))
-    problems = [f"the list of tasks is damaged: {error}"] if error else []
+    tasks = every_task(prog)
+    problems = [str(problem) for problem in tasks.problems]
     size = _stack_size(prog)
     missing = unreadable = 0
     for task in tasks:
         try:
             missing += _scan_task(scanner, task, size)
-        except ReadErrors:
+        except Exception as e:
+            if not is_damage(e):
+                raise
             unreadable += 1
     if unreadable:
         problems.append(f"{unreadable:,} tasks are unreadable, and so are their stacks")
@@ -84,16 +82,8 @@ def _stack_pointer(task: Object, base: int, size: int, registers: U64 | None) ->
         inside = registers[(registers >= base) & (registers < base + size)]
         # What an interrupt's stack returns to is not known: all of it then.
         return int(inside.min()) & -8 if len(inside) else base
-    for path in _POINTERS:
-        try:
-            value = task.thread
-            for member in path.split("."):
-                value = value.member_(member)
-        except LookupError:
-            continue
-        pointer = value.value_()
-        return pointer & -8 if base <= pointer < base + size else base
-    return base
+    pointer = task.thread.sp.value_()
+    return pointer & -8 if base <= pointer < base + size else base
 
 
 def _registers(prog: Program, task: Object) -> U64 | None:

@@ -7,18 +7,22 @@ import numpy as np
 
 from ..kernel.kernel import Kernel
 from ..kernel.mm.slab_free import Sheaves, cpu_lists, free_objects
+from ..problems import Problem
 from .nodes import NOTHING, Heap
 
 
-def mark_untagged(kernel: Kernel, heap: Heap, found: Sheaves) -> None:
-    """Make objects that are neither tagged nor free part of the root for such memory."""
-    slabs = heap.doubtful
+def mark_untagged(kernel: Kernel, heap: Heap, found: Sheaves) -> list[Problem]:
+    """Make objects that are neither tagged nor free part of the root for such memory.
+
+    :return: what was unreadable
+    """
+    slabs, problems = heap.doubtful, list[Problem]()
     if not len(slabs.block):
-        return
+        return problems
     free = np.zeros(len(heap.slots), np.bool_)
     caches, lists = cpu_lists(kernel, heap.caches)
     caches, lists = np.append(slabs.cache, caches), np.append(slabs.freelist, lists)
-    for _, objects in free_objects(kernel.memory, heap.caches, caches, lists):
+    for _, objects in free_objects(kernel.memory, heap.caches, caches, lists, problems):
         free[heap.slots_at(objects)] = True
     free[heap.slots_at(found.free_objects(kernel.memory))] = True
     first = heap.blocks.slot[slabs.block]
@@ -26,3 +30,4 @@ def mark_untagged(kernel: Kernel, heap: Heap, found: Sheaves) -> None:
     slots = np.repeat(first - np.cumsum(count) + count, count) + np.arange(int(count.sum()))
     slots = slots[(heap.slots[slots] == NOTHING) & ~free[slots]]
     heap.slots[slots] = heap.untagged
+    return problems

@@ -12,7 +12,7 @@ from drgn.helpers.linux.kallsyms import module_kallsyms
 
 from ..kernel.machine.modules import LoadedModule, loaded_modules
 from ..kernel.mm.boot_memory import kernel_image
-from ..kernel.walk import ReadErrors
+from ..kernel.walk import ReadErrors, is_damage
 from ..source.memory import PAGE, U64
 from ..text import printable
 from .nodes import Codes, root_code
@@ -87,11 +87,13 @@ def scan_variables(scanner: Scanner) -> list[str]:
     missing = _image(prog, scanner, Variables(symbols, roots, "kernel"))
     missing += _per_cpu(prog, scanner, Variables(symbols, roots, "per-CPU"))
     modules = loaded_modules(prog)
-    problems = list(modules.problems)
+    problems = [str(problem) for problem in modules.problems]
     for module in modules.modules:
         try:
             missing += _module(scanner, module)
-        except ReadErrors as e:
+        except Exception as e:
+            if not is_damage(e):
+                raise
             problems.append(f"the memory of the module {module.name} is unreadable: {e}")
     if missing:
         problems.append(f"{missing:,} pages of global variables are not in the dump")

@@ -1,61 +1,326 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Walks over the kernel's lists, which may be damaged, or change under a walk."""
+"""Walks over the kernel's lists, trees and tables, which may be damaged, or change under a walk.
+
+A walk steps from entry to entry, and converts each. Both may fail: where stepping does, the
+structure is damaged, and what it does not lead to is missing; where converting does, one entry
+is missing. Either becomes a :class:`Problem`, and the walk goes on as far as it can.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+import re
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from drgn import FaultError, Object, OutOfBoundsError, Program, ProgramFlags
+from drgn import (
+    FaultError,
+    Object,
+    ObjectNotFoundError,
+    OutOfBoundsError,
+    Program,
+    ProgramFlags,
+    Type,
+)
+
+from ..problems import Code, Problem
 
 T = TypeVar("T")
+Entry = TypeVar("Entry")
 
-# What a walk over damaged lists may meet.
-_Broken: tuple[type[Exception], ...] = (FaultError, LookupError, ValueError, OverflowError)
+# What the kernel's memory may lead to: where it is missing, or says what cannot be.
+_BROKEN: tuple[type[Exception], ...] = (
+    FaultError,
+    LookupError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+    OutOfBoundsError,
+    NotImplementedError,
+)
 
 # And over types that are not what is expected: drgn says AttributeError for a member that
 # there is not, TypeError for another kind of type.
-ReadErrors: tuple[type[Exception], ...] = (
-    *_Broken,
-    AttributeError,
-    TypeError,
-    RecursionError,
-    OutOfBoundsError,
-)
+ReadErrors: tuple[type[Exception], ...] = (*_BROKEN, AttributeError, TypeError)
+
+_OTHER_KIND = re.compile(r"'[^']+' is not an? ")
+"""What drgn says of a type of another kind; Python says ``'...' object is not``."""
 
 _ATTEMPTS = 100
+_MOST = 1 << 22
 
 
-def once(objects: Iterable[Object]) -> Iterator[Object]:
-    """*objects*, which are pointers, as long as none comes a second time.
-
-    :raises ValueError: if one does
-    """
-    seen = set()
-    for each in objects:
-        address = each.value_()
-        if address in seen:
-            raise ValueError("it goes in circles")
-        seen.add(address)
-        yield each
+def is_damage(error: Exception) -> bool:
+    """Whether an exception is about the memory or the types of a dump, and no bug of ours."""
+    if isinstance(error, (KeyError, IndexError)):
+        return isinstance(error, ObjectNotFoundError)
+    if isinstance(error, AttributeError):
+        return isinstance(error.obj, (Object, Type, Program))
+    if isinstance(error, TypeError):
+        return bool(_OTHER_KIND.match(str(error)))
+    return isinstance(error, _BROKEN)
 
 
-def walk(prog: Program, start: Callable[[], Iterable[T]]) -> tuple[list[T], Exception | None]:
-    """All that *start* gives up to its end, or to an error, which is returned, too.
+@dataclass(frozen=True)
+class Structure:
+    """Something of the kernel's that is walked, in the words of its problems."""
+
+    name: str
+    """``the list of slab caches``"""
+    entry: str
+    """One of its entries: ``slab cache``."""
+    entries: str
+    """Several of them."""
+    code: Code = Code.DAMAGED
+    many: bool = False
+    """The name is plural."""
+    affects: str = ""
+    """What is wrong in the answer where one is missing; see :attr:`Problem.affects`."""
+    most: int = _MOST
+    """One with more entries goes in circles."""
+
+    def cut(self, error: Exception) -> Problem:
+        """The problem of not getting to the end of it."""
+        return Problem(self.code, self.name, str(error), self.affects, self.many)
+
+    def unreadable(self, count: int) -> Problem:
+        """The problem of a number of entries that cannot be read."""
+        subject = f"1 {self.entry}" if count == 1 else f"{count:,} {self.entries}"
+        return Problem(Code.UNREADABLE, subject, "", self.affects, count != 1)
+
+
+STRUCTURES: list[Structure] = []
+"""All that is walked anywhere, for the tests."""
+
+
+def structure(
+    name: str,
+    entry: str,
+    entries: str = "",
+    *,
+    code: Code = Code.DAMAGED,
+    many: bool = False,
+    affects: str = "",
+    most: int = _MOST,
+) -> Structure:
+    """Declare something that is walked; its entries are called *entry* and an ``s`` by default."""
+    made = Structure(name, entry, entries or f"{entry}s", code, many, affects, most)
+    STRUCTURES.append(made)
+    return made
+
+
+@dataclass(frozen=True)
+class Walked(Generic[T]):
+    """What a walk found, in order, and what it could not."""
+
+    found: list[T]
+    problems: list[Problem]
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.found)
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Stands among entries for those that cannot be got to from there."""
+
+    error: Exception
+
+
+def as_found(entry: Object) -> Object:
+    """Convert nothing: entries are read later, or told by their addresses."""
+    return entry
+
+
+def walk(
+    prog: Program,
+    what: Structure,
+    entries: Callable[[], Iterable[Entry | Cut]],
+    convert: Callable[[Entry], T | None],
+    key: Callable[[Entry], Hashable] | None = None,
+) -> Walked[T]:
+    """Take all *entries*, as far as they can be stepped through, and convert them one by one.
 
     In a kernel that goes on running an entry may be taken off under the walk, which then
     breaks, or strays into another list. As in drgn's helpers, it then starts again, a
     limited number of times.
+
+    :param entries: starts to step from entry to entry
+    :param convert: reads an entry; None leaves it out
+    :param key: tells entries apart; by default, what pointers point at
     """
     attempts = _ATTEMPTS if prog.flags & ProgramFlags.IS_LIVE else 1
-    found: list[T] = []
-    error: Exception | None = None
     for _ in range(attempts):
-        found.clear()
+        walked, whole = _walk(what, entries, convert, key or _address)
+        if whole:
+            break
+    return walked
+
+
+def _walk(
+    what: Structure,
+    entries: Callable[[], Iterable[Entry | Cut]],
+    convert: Callable[[Entry], T | None],
+    key: Callable[[Entry], Hashable],
+) -> tuple[Walked[T], bool]:
+    """What is found, and whether all entries could be stepped through."""
+    found: list[T] = []
+    errors: list[Exception] = []
+    unreadable = 0
+    for entry in _bounded(entries, key, what.most):
+        if isinstance(entry, Cut):
+            errors.append(entry.error)
+            continue
         try:
-            for each in start():
-                found.append(each)
-            return found, None
-        except _Broken as e:
-            error = e
-    return found, error
+            converted = convert(entry)
+        except Exception as e:
+            if not is_damage(e):
+                raise
+            unreadable += 1
+            continue
+        if converted is not None:
+            found.append(converted)
+    problems = [what.cut(errors[0])] if errors else []
+    if unreadable:
+        problems.append(what.unreadable(unreadable))
+    return Walked(found, problems), not errors
+
+
+def _bounded(
+    entries: Callable[[], Iterable[Entry | Cut]], key: Callable[[Entry], Hashable], most: int
+) -> Iterator[Entry | Cut]:
+    """Each entry once; a :class:`Cut` where one comes again, or there is no way on."""
+    seen: set[Hashable] = set()
+    again = 0
+    try:
+        for entry in entries():
+            if isinstance(entry, Cut):
+                yield entry
+                continue
+            which = key(entry)
+            if which not in seen and len(seen) < most:
+                seen.add(which)
+                yield entry
+                continue
+            # Other lists may follow this one; if none does, there is no end.
+            again += 1
+            if again == 1:
+                yield Cut(ValueError("it goes in circles"))
+            if again > len(seen):
+                return
+    except Exception as e:
+        if not is_damage(e):
+            raise
+        yield Cut(e)
+
+
+def _address(entry: object) -> Hashable:
+    return entry.value_() if isinstance(entry, Object) else entry
+
+
+def list_entries(type_: str, head: Object, member: str) -> Iterator[Object | Cut]:
+    """Entries of a ``struct list_head``, each once: what ``list_for_each_entry()`` gives.
+
+    Links go both ways. Where one is broken, those behind it are found from the end, so that
+    an entry that cannot be read costs itself only.
+
+    :param head: ``struct list_head *``
+    """
+    prog, offset = head.prog_, _offset(head.prog_, type_, member)
+    pointer = prog.pointer_type(prog.type(type_))
+    seen = {head.value_()}
+    error = None
+    for link in _links(head, "next", seen):
+        if isinstance(link, Cut):
+            error = link
+        else:
+            yield Object(prog, pointer, link - offset)
+    if error is None:
+        return
+    yield error
+    behind = [link for link in _links(head, "prev", seen) if not isinstance(link, Cut)]
+    for link in reversed(behind):
+        yield Object(prog, pointer, link - offset)
+
+
+def _offset(prog: Program, type_: str, member: str) -> int:
+    return int(prog.type(type_).member(member).offset)
+
+
+def _links(head: Object, direction: str, seen: set[int]) -> Iterator[int | Cut]:
+    """Addresses of links from one end of a list on, up to the head or to one that was seen."""
+    start = head.value_()
+    try:
+        link = head.member_(direction).read_()
+        while (address := link.value_()) != start:
+            if address in seen or len(seen) > _MOST:
+                raise ValueError("it goes in circles")
+            # The link that comes next tells whether this one is there.
+            link = link.member_(direction).read_()
+            seen.add(address)
+            yield address
+    except Exception as e:
+        if not is_damage(e):
+            raise
+        yield Cut(e)
+
+
+def tree_entries(type_: str, root: Object, member: str) -> Iterator[Object | Cut]:
+    """Entries of a ``struct rb_root``, parents before children, each once.
+
+    A node that cannot be read costs what is below it.
+
+    :param root: ``struct rb_root *``
+    """
+    prog, offset = root.prog_, _offset(root.prog_, type_, member)
+    pointer = prog.pointer_type(prog.type(type_))
+    todo, seen = [root.rb_node], set()
+    while todo:
+        try:
+            node = todo.pop().read_()
+            if node.value_() in seen:
+                raise ValueError("it goes in circles")
+            if node:
+                seen.add(node.value_())
+                children = node[0].read_()
+                todo += [children.rb_right, children.rb_left]
+        except Exception as e:
+            if not is_damage(e):
+                raise
+            yield Cut(e)
+        else:
+            if node:
+                yield Object(prog, pointer, node.value_() - offset)
+
+
+_XA_INTERNAL, _XA_KINDS, _XA_SMALLEST_NODE = 2, 3, 4096
+
+
+def idr_entries(idr: Object, type_: str) -> Iterator[Object | Cut]:
+    """Pointers in a ``struct idr``, ascending by number: what ``idr_for_each_entry()`` gives.
+
+    A node that cannot be read costs what is below it. Mirrors ``include/linux/xarray.h``
+    (``xa_is_node()``, ``xa_to_node()``).
+    """
+    prog = idr.prog_
+    pointer = prog.pointer_type(prog.type(type_))
+    todo = [int(idr.idr_rt.xa_head.value_())]
+    seen: set[int] = set()
+    while todo:
+        entry = todo.pop()
+        if entry & _XA_KINDS == _XA_INTERNAL and entry > _XA_SMALLEST_NODE:
+            node = Object(prog, "struct xa_node *", entry - _XA_INTERNAL)
+            try:
+                if entry in seen:
+                    raise ValueError("it goes in circles")
+                seen.add(entry)
+                todo += [slot.value_() for slot in reversed(list(node[0].read_().slots))]
+            except Exception as e:
+                if not is_damage(e):
+                    raise
+                yield Cut(e)
+        elif entry and entry & _XA_KINDS == 0:
+            yield Object(prog, pointer, entry)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -27,12 +26,14 @@ from ..kernel.machine.zones import zone_states
 from ..kernel.mm.allocations import vmalloc_uses
 from ..kernel.mm.pagemap import Progress
 from ..kernel.tags.profiling import profiling
-from ..kernel.walk import ReadErrors
+from ..kernel.walk import is_damage
 from ..triage.evidence import Case, Holder, LostSite, Machine
 
 T = TypeVar("T")
 
 if TYPE_CHECKING:
+    from ..analysis.dominators import Holding
+    from ..analysis.report import Report
     from .session import Session
 
 _MOST_NODES = 5_000_000
@@ -50,15 +51,28 @@ class _Investigation:
         self.session, self.kernel, self.progress = session, session.kernel, progress
         self.prog, self.log = session.prog, session.log
         self.missing: list[str] = []
-        self.report = self._attempt("the report", session.report)
+        self.never = False
+        self.report = self._attempt("the report", self._read_report)
         self._miss(*(self.report.warnings if self.report else []))
         self.sites = session.sites
+        cpus = self._attempt("what CPUs there are", lambda: session.kernel.cpus)
+        self.cpus = 0 if cpus is None else len(cpus)
+
+    def _read_report(self) -> Report | None:
+        try:
+            return self.session.report()
+        except ProfilingError as e:
+            self.never = True
+            self._miss(e)
+            return None
 
     def run(self) -> Case:
         if self.log.error:
             self._miss(f"the kernel log is unreadable: {self.log.error}")
         elif not self.log.text:
             self._miss("the kernel log is empty")
+        if self.report is None:
+            self._miss(*self.log.problems)
         case = Case(
             machine=self._machine(),
             sites=self.sites,
@@ -75,11 +89,12 @@ class _Investigation:
         case.tasks, case.cgroups = processes.tasks, cgroups.cgroups
         case.tmpfs = mounts.mounts
         self._miss(*processes.problems, *cgroups.problems, *mounts.problems)
+        self._miss(*(case.swap.problems if case.swap else []))
         surveyed = self._attempt("what memory is used for", self._survey)
         if surveyed:
-            self._attempt("what sites keep", lambda: self._memory(case, surveyed))
+            self._memory(case, surveyed)
         if self.report is not None:
-            self._attempt("who points at what", lambda: self._leaks(case))
+            self._leaks(case)
         return case
 
     def _survey(self) -> Attribution:
@@ -87,17 +102,24 @@ class _Investigation:
         return self.session.attribution()
 
     def _attempt(self, what: str, read: Callable[[], T]) -> T | None:
+        """The result of *read*; None if it is unreadable, which is noted. Bugs are not."""
         try:
             return read()
         except AllocdumpError as e:
-            self._miss(str(e))
-        except ReadErrors as e:
+            self._miss(e)
+        except Exception as e:
+            if not is_damage(e):
+                raise
             self._miss(f"{what} is unreadable: {e}")
         return None
 
     def _leaks(self, case: Case) -> None:
         """What is lost, and who holds the rest."""
-        reach = self.session.reach(self.progress)
+        try:
+            reach = self.session.reach(self.progress)
+        except AllocdumpError as e:
+            self._miss(e)
+            return
         if reach.reasons:
             self._miss(f"lost memory cannot be told from held: {reach.reasons[0]}")
             return
@@ -127,30 +149,30 @@ class _Investigation:
                 graph.roots[h.root].where,
                 h.bytes,
                 h.allocations,
-                h.children[0].site if h.children else None,
+                _most_of(h),
             )
             for h in holdings(self.session.dominators(), 1)[:_MOST_HOLDERS]
             if h.root is not None and graph.roots[h.root].tier != Tier.OTHER
         ]
 
-    def _miss(self, *sentences: str) -> None:
+    def _miss(self, *sentences: object) -> None:
         for sentence in sentences:
-            text = sentence.removeprefix(f"{self.session.path}: ").rstrip(".")
+            text = str(sentence).removeprefix(f"{self.session.path}: ").rstrip(".")
             self.missing.append(f"{text[:1].upper()}{text[1:]}.")
 
     def _machine(self) -> Machine:
         try:
             state = profiling(self.kernel).describe()
             if self.report is None:
-                state = f"{state}, but unreadable" if state.startswith("on") else "never"
+                state = "never" if self.never else f"{state}, but unreadable"
         except ProfilingError:
             state = "not built in"
         return Machine(
             core=self.session.path,
             arguments=shlex.join(self.session.source.arguments),
             system=self.session.system,
-            cpus=len(self.kernel.cpus),
-            reason=self.log.panic_message(),
+            cpus=self.cpus,
+            reason=self.log.panic_message(alive=self.session.state != "dead"),
             uptime=self.log.uptime(),
             profiling=state,
         )
@@ -158,13 +180,21 @@ class _Investigation:
     def _memory(self, case: Case, found: Attribution) -> None:
         """What the pass over all memory tells."""
         self._miss(*found.problems)
-        with suppress(*ReadErrors):
-            case.areas = list(vmalloc_uses(self.session.pagemap))
-        case.usage = self.session.account()
+        areas = self._attempt("vmalloc memory", lambda: vmalloc_uses(self.session.pagemap))
+        if areas is not None:
+            case.areas = areas.found
+            self._miss(*areas.problems)
+        case.usage = self._attempt("the kernel's own account of memory", self.session.account)
         case.caches = cache_rows(found)
         if self.report is None:
             return
-        pages = vmalloc_pages(case.areas, len(self.sites))
         objects = self.session.object_totals()
-        case.footprint = footprint(self.sites, found, objects, pages, len(self.kernel.cpus))
+        pages = vmalloc_pages(case.areas, len(self.sites))
+        case.footprint = footprint(self.sites, found, objects, pages, self.cpus)
         case.audit = self.session.audit()
+
+
+def _most_of(holding: Holding) -> int | None:
+    """Row of the site that more than half of what is held comes from; None if there is none."""
+    first = holding.children[0] if holding.children else None
+    return first.site if first and 2 * first.bytes > holding.bytes else None

@@ -7,6 +7,7 @@ Nothing else knows all layers. Stages are read when they are asked for, once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -17,7 +18,7 @@ from ..kernel.kernel import Kernel
 from ..kernel.machine.log import KernelLog, UnloadMessage, kernel_log
 from ..kernel.machine.system import System, system
 from ..kernel.tags.profiling import profiling
-from ..kernel.walk import ReadErrors
+from ..kernel.walk import ReadErrors, is_damage
 
 # Whatever reads all memory is imported where it is asked for: a session opens a dump, and
 # may never do that.
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from ..kernel.mm.whois import Location, Locator
     from ..kernel.tags.sampler import Sampler
     from ..kernel.tags.sites import Sites
+    from ..kernel.walk import Walked
+    from ..problems import Problem
     from ..source.program import Source, State
     from ..triage.verdict import Triage
 
@@ -131,7 +134,7 @@ class Session:
             format=self.source.core.describe(),
             types=self.types,
             system=self.system,
-            reason=self.log.panic_message(),
+            reason=self.log.panic_message(alive=self.state != "dead"),
             profiling=profiling(self.kernel),
             state=self.state,
         )
@@ -146,12 +149,18 @@ class Session:
         """What to add to a per-CPU pointer for the first possible CPU's copy."""
         return int(self.kernel.cpus.offsets[0])
 
-    @property
-    def zones(self) -> list[Zone]:
-        """All populated zones."""
+    @cached_property
+    def zones(self) -> Walked[Zone]:
+        """All populated zones, and what was unreadable.
+
+        :raises DamagedError: if none can be read
+        """
         from ..kernel.mm.allocations import zones
 
-        return zones(self.prog)
+        found = zones(self.prog)
+        if found.problems and not found.found:
+            raise DamagedError(f"{self.path}: {found.problems[0]}.")
+        return found
 
     def allocinfo_header(self) -> str | None:
         """The two lines that this kernel prints above /proc/allocinfo, if they are readable."""
@@ -195,6 +204,7 @@ class Session:
             )
         if self.log.error:
             warnings.append(f"The kernel log is unreadable: {self.log.error}.")
+        warnings += [f"Damaged kernel log: {problem}." for problem in self.log.problems]
         if done.problems:
             cause = damage_cause(self.kernel)
             damaged = "Damaged dump" if self.state == "dead" else "Not all could be read"
@@ -260,10 +270,21 @@ class Session:
         return self._described(lambda: PageMap(self.kernel, self.sites.address))
 
     def _described(self, read: Callable[[], T]) -> T:
-        """The result of a reader of what describes memory."""
-        try:
+        """The result of a reader of memory's own descriptions."""
+        with self._describing():
             return read()
-        except ReadErrors as e:
+
+    @contextmanager
+    def _describing(self) -> Iterator[None]:
+        """Turn damage within to what describes memory into a sentence.
+
+        :raises DamagedError: if there is such damage
+        """
+        try:
+            yield
+        except Exception as e:
+            if not is_damage(e):
+                raise
             raise DamagedError(
                 f"{self.path}: what describes memory (sections, struct page, slab caches)"
                 f" is not readable: {e}."
@@ -352,11 +373,12 @@ class Session:
         from ..kernel.machine.vmstat import VmStat
         from ..kernel.tags.cost import profiler_cost
 
-        found = self.attribution(progress)
+        found, areas = self.attribution(progress), self._vmalloc_areas()
+        found.problems += [p for p in areas.problems if p not in found.problems]
         return usage(
             self.sites,
             found,
-            vmalloc_pages(self._vmalloc_areas(), len(self.sites)),
+            vmalloc_pages(areas, len(self.sites)),
             memory_counters(VmStat(self.kernel), self.kernel.page_shift),
             profiler_cost(self.kernel, self.sites),
         )
@@ -367,7 +389,14 @@ class Session:
 
         self.report()
         pagemap = self.pagemap
-        return Batches(lambda: page_batches(pagemap, progress))
+        problems: list[Problem] = []
+
+        def batches() -> Iterator[PageBatch]:
+            with self._describing():
+                yield from page_batches(pagemap, progress)
+            problems[:] = pagemap.frames.problems
+
+        return Batches(batches, problems)
 
     def objects(self) -> ObjectReader:
         """All slab and per-CPU objects that have a site; iterate for batches of columns."""
@@ -379,15 +408,18 @@ class Session:
 
         return ObjectReader(self.pagemap)
 
-    def vmalloc_areas(self) -> Iterator[VmallocUse]:
-        """All vmalloc areas with their sites and callers."""
+    def vmalloc_areas(self) -> Walked[VmallocUse]:
+        """All vmalloc areas with their sites and callers, and what was unreadable.
+
+        :raises DamagedError: if the dump lacks what describes its memory
+        """
         self.report()
         return self._vmalloc_areas()
 
-    def _vmalloc_areas(self) -> Iterator[VmallocUse]:
+    def _vmalloc_areas(self) -> Walked[VmallocUse]:
         from ..kernel.mm.allocations import vmalloc_uses
 
-        return vmalloc_uses(self.pagemap)
+        return self._described(lambda: vmalloc_uses(self.pagemap))
 
     def whois(self, query: str) -> Location:
         """What is at an address, who allocated it, and what it is a part of.

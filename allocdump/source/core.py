@@ -4,24 +4,34 @@
 Read from the file's own headers, before drgn or libkdumpfile see it, so that
 the usual mistakes get a sentence of their own. Mirrors makedumpfile's
 ``diskdump_mod.h`` (``struct disk_dump_header``, ``struct kdump_sub_header``,
-``struct page_desc``) and the flattened format of ``makedumpfile.h``.
+``struct page_desc``).
 """
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import stat
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from ..errors import DumpError
+from .flattened import MAGIC as _FLATTENED
+from .flattened import Flattened
 
-_FLATTENED = b"makedumpfile\0"
+_COMPRESSED = {
+    b"\x1f\x8b": ("gzip", "gunzip -k"),
+    b"\xfd7zXZ\0": ("xz", "unxz -k"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "unzstd"),
+    b"\x04\x22\x4d\x18": ("lz4", "unlz4 -k"),
+}
+"""What files compressed as a whole begin with, and what unpacks them and keeps them."""
+
 _KDUMP = b"KDUMP   "
 _ELF = b"\x7fELF"
 _DISKDUMP = b"DISKDUMP"
@@ -47,6 +57,8 @@ class Core:
     """How much of the end of the file is missing, as far as the headers tell."""
     incomplete: bool = False
     """makedumpfile itself marked the dump as incomplete (it ran out of space)."""
+    flattened: bool = False
+    """It is in makedumpfile's format for pipes."""
 
     @property
     def excludes_user_pages(self) -> bool:
@@ -57,12 +69,14 @@ class Core:
         parts = [self.format, self.compression]
         if self.dump_level is not None:
             parts.append(f"-d {self.dump_level}")
+        if self.flattened:
+            parts.append("flattened")
         return ", ".join(p for p in parts if p)
 
 
 def looks_like_core(path: str | os.PathLike[str], head: bytes) -> bool:
     """Whether a file that starts like this is meant to be a core, if perhaps an unusable one."""
-    magics = (_KDUMP, _ELF, _FLATTENED, _DISKDUMP)
+    magics = (_KDUMP, _ELF, _FLATTENED, _DISKDUMP, *_COMPRESSED)
     return head.startswith(magics) or Path(path).resolve() == Path("/proc/kcore")
 
 
@@ -94,12 +108,14 @@ def _identify(name: str, file: BinaryIO, size: int) -> Core:
         raise DumpError(
             f"{name} is empty; the crash kernel probably had no space to write the dump."
         )
+    for start, (method, unpack) in _COMPRESSED.items():
+        if magic.startswith(start):
+            raise DumpError(
+                f"{name} is compressed with {method}; unpack it first, with:"
+                f" {unpack} {shlex.quote(name)}"
+            )
     if magic.startswith(_FLATTENED):
-        quoted = shlex.quote(name)
-        raise DumpError(
-            f"{name} is a flattened dump, which cannot be read in place; reassemble it with:"
-            f" makedumpfile -R {quoted}.vmcore < {quoted}"
-        )
+        return _flattened(name, file)
     if magic.startswith(_KDUMP):
         try:
             return _kdump(name, file, size)
@@ -112,6 +128,30 @@ def _identify(name: str, file: BinaryIO, size: int) -> Core:
     if magic.startswith(_DISKDUMP):
         raise DumpError(f"{name} is a diskdump of an old kernel, which kept no allocation profile.")
     raise DumpError(f"{name} is not a core dump (neither kdump-compressed nor ELF); name a vmcore.")
+
+
+def _flattened(name: str, file: BinaryIO) -> Core:
+    inner = Flattened(file)
+    if not inner.size:
+        raise DumpError(f"{name} is truncated: only its header is there; copy the dump again.")
+    reader = io.BufferedReader(inner)
+    magic = reader.read(16)
+    reader.seek(0)
+    if magic.startswith(_FLATTENED):
+        raise DumpError(f"{name} has been flattened twice; copy the dump again.")
+    try:
+        return replace(_identify(name, reader, inner.size), flattened=True)
+    except DumpError:
+        if inner.whole:
+            raise
+        # Headers are written again at the end.
+        raise DumpError(f"{name} is truncated, and so lacks its headers; copy it again.") from None
+
+
+def reassemble(path: str) -> str:
+    """The command that makes an ordinary dump of a flattened one."""
+    quoted = shlex.quote(path)
+    return f"makedumpfile -R {quoted}.vmcore < {quoted}"
 
 
 def _kdump(name: str, file: BinaryIO, size: int) -> Core:

@@ -118,6 +118,13 @@ class Memory:
                 self._missed(ascending[run][~readable[::8][where]], holes)
         return out, ok
 
+    def u32(self, addresses: U64) -> tuple[npt.NDArray[np.uint32], Bool]:
+        """Read the 32-bit word at each of *addresses*, as :meth:`words` reads those of 64 bits."""
+        words, ok = self.words(addresses & ~np.uint64(7))
+        shift = (addresses & np.uint64(4)) << np.uint64(3)
+        ok = ok & (addresses % 4 == 0)
+        return np.where(ok, words >> shift & np.uint64(0xFFFF_FFFF), 0).astype(np.uint32), ok
+
     def _few_words(self, addresses: list[int]) -> tuple[U64, Bool]:
         """For a few words, arranging runs takes longer than reading."""
         out, ok = [0] * len(addresses), [True] * len(addresses)

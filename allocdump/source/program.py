@@ -15,7 +15,7 @@ from ..errors import AllocdumpError, DumpError, TypesError
 from . import build_id as buildid
 from .btf import Btf, BtfError
 from .btf_types import BtfTypes
-from .core import Core, identify
+from .core import Core, identify, reassemble
 from .globals import Globals
 from .guest import Guest
 from .vmcoreinfo import VmcoreInfo
@@ -94,6 +94,11 @@ def open_dump(
         )
     opened = Source(prog, info, "btf", _vmcoreinfo(prog), _completeness(info))
     opened.state = "running" if info.format == "live" else "dead"
+    if info.flattened:
+        opened.notices.append(
+            f"{info.path} is a flattened dump, which takes longer to read than one that is"
+            f" reassembled with: {reassemble(info.path)}"
+        )
     try:
         _load_types(opened, vmlinux, debug_info)
     except AllocdumpError as e:
@@ -117,8 +122,8 @@ def _arguments(
 
 def _open_guest(guest: Guest, pause: bool, vmlinux: Sequence[str], debug_info: DebugInfo) -> Source:
     prog = Program()
-    guest.set_program(prog)
     try:
+        guest.set_program(prog)
         if pause:
             guest.pause()
         opened = Source(prog, Core(guest.path, "qemu"), "btf", _vmcoreinfo(prog))

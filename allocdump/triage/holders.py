@@ -12,6 +12,7 @@ from ..kernel.tags.sites import Evidence, SiteName, Sites
 from ..sentence import Value
 from .cgroups import cgroup_table
 from .evidence import Case
+from .trust import trust
 from .verdict import Cell, Chapter, Field, Records
 
 _WORTH = 0.001
@@ -32,6 +33,7 @@ def holders(case: Case, top: int | None) -> Chapter:
     section = Chapter("holders", "Who holds it")
     if case.footprint:
         _sums(section, case.footprint)
+    trust(section, case)
     least = _WORTH_MORE * case.managed
     cgroups = cgroup_table("cgroups", "Memory cgroups", case.cgroups, top, least)
     section.show(

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from allocdump.analysis.audit import Cause, PerCpuAccounting, audit, full_size
+from allocdump.analysis.audit import Audit, Cause, PerCpuAccounting, audit, full_size
 from allocdump.kernel.tags.profile import Completeness
 from allocdump.kernel.tags.profiling import Profiling
 from allocdump.kernel.tags.sites import Evidence
@@ -64,3 +64,12 @@ def test_per_cpu_accounting_is_told_by_the_counters():
     assert full.accounting == PerCpuAccounting.ALL_COPIES
     assert not one.difference.any()
     assert not full.difference.any()
+
+
+def test_differences_are_taken_once(monkeypatch):
+    """Not once for each site, of which there may be a hundred thousand."""
+    asked = []
+    difference = Audit.difference.fget
+    monkeypatch.setattr(Audit, "difference", property(lambda a: asked.append(a) or difference(a)))
+    run([8192] * 50, [4096] * 50)
+    assert len(asked) < 5

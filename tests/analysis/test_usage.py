@@ -4,7 +4,7 @@
 import numpy as np
 
 from allocdump.analysis.attribution import Attribution, CacheUse, Tally
-from allocdump.analysis.usage import Node, usage
+from allocdump.analysis.usage import Node, _Usage, usage
 from allocdump.kernel.machine.memory_counters import MemoryCounters
 from allocdump.kernel.mm.page_types import Kind
 from allocdump.kernel.mm.slab import Cache
@@ -130,3 +130,14 @@ def test_counters_stand_beside_their_classes():
 def test_a_node_adds_up_and_sorts():
     node = Node("x").add(Node("small", 1), Node("none", 0), Node("large", 5))
     assert (node.bytes, [c.name for c in node.children]) == (6, ["large", "small"])
+
+
+def test_classes_can_be_asked_for_in_any_order():
+    vmalloc = np.zeros(COUNT, np.int64)
+    cost = ProfilerCost(tags=280, counters=1000, page_ext_share=0.5)
+    one, other = (
+        _Usage(SITES, attribution(), vmalloc, MemoryCounters(vmalloc=100), cost) for _ in range(2)
+    )
+    profiler, counter = one._profiler(), one._vmalloc_counter()
+    other._in_use()
+    assert (profiler, counter) == (other._profiler(), other._vmalloc_counter())

@@ -63,11 +63,25 @@ def test_control_characters_in_a_path_are_not_shown_raw(tmp_path):
     assert "\x1b" not in fails(3, path)
 
 
-def test_flattened(tmp_path):
-    path = tmp_path / "my vmcore.flat"
-    path.write_bytes(b"makedumpfile".ljust(16, b"\0") + bytes(4096))
-    message = fails(3, path)
-    assert f"makedumpfile -R '{path}'.vmcore < '{path}'" in message
+def test_only_the_header_of_a_flattened_dump(tmp_path):
+    path = tmp_path / "vmcore.flat"
+    path.write_bytes(b"makedumpfile".ljust(4096, b"\0"))
+    assert "truncated" in fails(3, path)
+
+
+@pytest.mark.parametrize(
+    ("magic", "unpack"),
+    [
+        (b"\x1f\x8b\x08", "gunzip -k"),
+        (b"\xfd7zXZ\0", "unxz -k"),
+        (b"\x28\xb5\x2f\xfd", "unzstd"),
+        (b"\x04\x22\x4d\x18", "unlz4 -k"),
+    ],
+)
+def test_compressed_as_a_whole(tmp_path, magic, unpack):
+    path = tmp_path / "my vmcore.packed"
+    path.write_bytes(magic + bytes(4096))
+    assert f"{unpack} '{path}'" in fails(3, path)
 
 
 @pytest.mark.parametrize("kept", [2000, 100_000, 0.5])

@@ -16,6 +16,7 @@ from allocdump.cli.live import held_output
 from allocdump.errors import DumpError
 from allocdump.source import qmp
 from allocdump.source.guest import Guest
+from allocdump.source.program import open_dump
 
 from ..dumpdata import TESTDATA, core, run, truth
 from ..fakeqemu import fake_qemu
@@ -173,6 +174,18 @@ def test_a_guest_that_does_not_say_where_its_kernel_is(tmp_path):
         done = run("report", "--qemu", guest.path, "--pause")
         assert pauses(guest.commands()) == []
     assert "-device vmcoreinfo" in one_sentence(done, 3)
+
+
+def test_hung_up_on_if_it_cannot_be_read(tmp_path, monkeypatch):
+    """QEMU serves one client at a time: the next one must not wait for this program to end."""
+    closed = []
+    monkeypatch.setattr(Guest, "close", lambda guest: closed.append(guest))
+    with (
+        fake_qemu(tmp_path, QUIET, "no-vmcoreinfo") as guest,
+        pytest.raises(DumpError, match="vmcoreinfo"),
+    ):
+        open_dump(None, qemu=guest.path)
+    assert len(closed) == 1
 
 
 def test_no_such_socket(tmp_path):

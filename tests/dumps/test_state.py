@@ -144,8 +144,8 @@ def test_quiet_machines_have_two_tasks():
 
 def test_tasks_of_a_damaged_dump_are_counted():
     found = tasks(open_core(DAMAGED).kernel)
-    assert "the list of tasks is damaged" in found.problems[0]
-    assert re.fullmatch(r"\d tasks are unreadable", found.problems[1])
+    assert "the list of tasks is damaged" in str(found.problems[0])
+    assert re.fullmatch(r"\d tasks are unreadable", str(found.problems[1]))
 
 
 def cgroup_files(path):

@@ -8,9 +8,13 @@ from functools import cache
 import pytest
 
 import allocdump
+from allocdump.analysis.dominators import Holding
+from allocdump.errors import DamagedError
 from allocdump.kernel.machine.log import KernelLog
 from allocdump.kernel.machine.oom import oom_events
 from allocdump.kernel.machine.vmstat import VmStat
+from allocdump.kernel.tags.profiling import Profiling
+from allocdump.session import evidence
 from allocdump.view.sentence import text
 
 from ..dumpdata import CORES, CORES_WITH_TRUTH, core, exclude, made, name, open_core, run
@@ -295,3 +299,61 @@ def test_the_kernels_own_list_agrees():
     for path in (OOM, USER):
         values = document(path)["holders"]["facts"]["kernel_top_ten"]["values"]
         assert values == {"same": 10, "n": 10}
+
+
+def test_without_the_offsets_of_cpus():
+    """Zones still tell what they know themselves."""
+    dump = allocdump.open(OOM)
+    exclude(dump.prog, dump.prog.symbol("__per_cpu_offset").address)
+    page = dump.triage()
+    assert any("what cpus there are is unreadable" in s.lower() for s in page.missing)
+    assert "zones" in {table.key for section in page.sections for table in section.tables}
+
+
+def test_off_but_unreadable(monkeypatch):
+    """Something was counted: it is not that there never was a profile."""
+    dump = allocdump.open(OOM)
+
+    def unreadable():
+        raise DamagedError("no such memory.")
+
+    monkeypatch.setattr(dump, "report", unreadable)
+    monkeypatch.setattr(evidence, "profiling", lambda kernel: Profiling("off", False))
+    assert dump.triage().sections[0].facts[5].value.values["state"] == "off, but unreadable"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "allocdump.session.evidence.footprint",
+        "allocdump.session.evidence.cache_rows",
+        "allocdump.analysis.audit.audit",
+    ],
+)
+def test_a_bug_is_no_damage(monkeypatch, place):
+    def bug(*_, **__):
+        raise TypeError("unsupported operand")
+
+    monkeypatch.setattr(place, bug)
+    with pytest.raises(TypeError):
+        allocdump.open(core("7.3-tiny")).triage()
+
+
+def test_a_running_kernels_audit_knows_what_moved(monkeypatch):
+    dump = allocdump.open(core("7.3-tiny"))
+    dump.kernel.state = "running"
+    sites = dump.report().sites
+    sites.bytes[3] += 1 << 20
+    cases = []
+    monkeypatch.setattr(
+        "allocdump.analysis.audit.audit", lambda *_, **how: cases.append(how["moved"])
+    )
+    dump.triage()
+    assert cases[0].tolist() == [row == 3 for row in range(len(sites))]
+
+
+@pytest.mark.parametrize(("sizes", "site"), [((51, 49), 7), ((50, 50), None), ((40, 30, 30), None)])
+def test_a_holder_names_the_site_of_more_than_half_only(sizes, site):
+    below = [Holding(None, 7 + i, size, 1) for i, size in enumerate(sizes)]
+    assert evidence._most_of(Holding(0, None, sum(sizes), len(sizes), below)) == site
+    assert evidence._most_of(Holding(0, None, 1, 1)) is None

@@ -27,9 +27,9 @@ def test_kcore_ranges_hold_nothing():
     kernel.write(0x1000, (0x2000).to_bytes(8, "little") + (0x3000).to_bytes(8, "little"))
     kernel.write(0x2000, (0x3000).to_bytes(8, "little") + (0x1000).to_bytes(8, "little"))
     kernel.write(0x3000, (0x1000).to_bytes(8, "little") + (0x2000).to_bytes(8, "little"))
-    assert len(kcore_ranges(prog).start) == 0  # no such list in this kernel
+    assert len(kcore_ranges(prog)[0].start) == 0  # no such list in this kernel
     kernel.objects["kclist_head"] = Object(prog, head, address=0x1000)
-    assert kcore_ranges(prog).start.tolist() == [0x2010, 0x3010]
+    assert kcore_ranges(prog)[0].start.tolist() == [0x2010, 0x3010]
 
 
 def test_free_lists_with_mixed_pointers():

@@ -4,13 +4,14 @@
 import os
 import shutil
 import struct
+from dataclasses import replace
 
 import pytest
 
 from allocdump.errors import DumpError
 from allocdump.source.core import identify
 
-from ..dumpdata import core
+from ..dumpdata import core, run
 
 
 def test_kdump():
@@ -75,3 +76,41 @@ def test_truncated_elf(tmp_path):
     assert identify(path).missing_bytes == 0
     os.truncate(path, 4096 + 5000)
     assert identify(path).missing_bytes == 3192
+
+
+def flattened(data, piece=60_000):
+    """A dump as makedumpfile -F writes it: pieces, and the first page once more at the end."""
+    out = [(b"makedumpfile".ljust(16, b"\0") + struct.pack(">qq", 1, 1)).ljust(4096, b"\0")]
+    parts = [(at, data[at : at + piece]) for at in range(0, len(data), piece)]
+    # Headers are first written before what they say is known.
+    parts[0] = 0, bytes(4096) + parts[0][1][4096:]
+    for at, part in [*parts, (0, data[:4096])]:
+        out += [struct.pack(">qq", at, len(part)), part]
+    return b"".join([*out, struct.pack(">qq", -1, -1)])
+
+
+@pytest.fixture
+def flat(tmp_path):
+    path = tmp_path / "my vmcore.flat"
+    path.write_bytes(flattened(core("7.2-quiet").read_bytes()))
+    return path
+
+
+def test_flattened(flat):
+    whole, found = identify(core("7.2-quiet")), identify(flat)
+    assert found.describe() == "kdump, zstd, -d 23, flattened"
+    assert found == replace(whole, path=str(flat), flattened=True)
+
+
+def test_a_flattened_dump_that_is_cut(flat):
+    os.truncate(flat, flat.stat().st_size - 200_000)
+    with pytest.raises(DumpError, match="truncated"):
+        identify(flat)
+
+
+def test_a_flattened_dump_is_read_in_place(flat):
+    done = run("report", flat, "--format", "csv")
+    assert done.returncode == 0
+    assert done.stdout == run("report", core("7.2-quiet"), "--format", "csv").stdout
+    assert done.stderr.count("is a flattened dump") == 1
+    assert f"makedumpfile -R '{flat}'.vmcore < '{flat}'" in done.stderr

@@ -47,6 +47,7 @@ from ...kernel.mm.percpu import MIN_ALLOC, chunks, pointer_base
 from ...kernel.tags.codetag import TagRange, read_tags, tag_ranges
 from ...kernel.tags.sites import UNKNOWN, named_sites
 from ...kernel.tags.unloaded import is_name
+from ...kernel.walk import Cut
 from ...source.memory import Memory
 
 __all__ = (
@@ -411,10 +412,16 @@ def percpu_alloc_tag(prog: Program, ptr: IntegerLike) -> Object:
     :return: ``struct alloc_tag *`` (``NULL`` if *ptr* is in no per-CPU object, or it has no tag)
     """
     addr = (operator.index(ptr) + pointer_base(prog)) % (1 << 64)
+    cut = None
     for chunk in chunks(prog):
+        if isinstance(chunk, Cut):
+            cut = chunk.error
+            continue
         offset = addr - chunk.base_addr.value_()
         if 0 <= offset < chunk.nr_pages.value_() * prog["PAGE_SIZE"].value_():
             return _tag_in_chunk(chunk, offset // MIN_ALLOC)
+    if cut is not None:
+        raise cut
     return _no_tag(prog)
 
 

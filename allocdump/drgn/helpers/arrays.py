@@ -198,7 +198,7 @@ def vmalloc_alloc_tag_arrays(prog: Program) -> VmallocAllocTags:
     :return: Addresses, numbers of pages and tags in columns.
     """
     frames = _frames(prog)
-    areas = [area for area in vm_areas(prog) if area.page_array and area.pages]
+    areas = [area for area in vm_areas(prog).found if area.page_array and area.pages]
     first, _ = frames.memory.words(np.array([area.page_array for area in areas], np.uint64))
     tag = frames.refs_of(first)
     return VmallocAllocTags(

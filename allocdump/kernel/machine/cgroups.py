@@ -7,19 +7,22 @@ files memory.current, memory.max, memory.events ... of ``mm/memcontrol.c``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from drgn import Object, Program, cast, container_of
-from drgn.helpers.linux.cgroup import cgroup_path, css_for_each_descendant_pre
+from drgn import FaultError, Object, Program, cast, container_of
+from drgn.helpers.linux.kernfs import kernfs_parent
 
+from ...problems import Problem
 from ...text import printable
-from ..walk import ReadErrors
+from ..walk import Cut, ReadErrors, list_entries, structure, walk
 
 _PAGE = 4096
 _PAGE_COUNTER_MAX = ((1 << 63) - 1) // _PAGE
 """No limit."""
-_MAX_CGROUPS = 1 << 20
-"""A tree with more goes in circles."""
+_CSS = "struct cgroup_subsys_state"
+_TREE = structure("the tree of memory cgroups", "memory cgroup", most=1 << 20)
+_PATH = structure("the path of a cgroup", "part of a cgroup's path", "parts of a cgroup's path")
 
 
 @dataclass(frozen=True)
@@ -46,28 +49,42 @@ class MemoryCgroups:
     """All but the root, largest first, as far as could be read."""
 
     cgroups: list[MemoryCgroup] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
 
 def memory_cgroups(prog: Program) -> MemoryCgroups:
     """Read all memory cgroups; those that were removed but still hold memory included."""
-    out = MemoryCgroups()
     if not prog.symbols("root_mem_cgroup"):
-        return out  # built without CONFIG_MEMCG
-    try:
-        root = prog["root_mem_cgroup"].read_()
-        if not root:
-            return out
-        for count, css in enumerate(css_for_each_descendant_pre(root.css.address_of_())):
-            if count > _MAX_CGROUPS:
-                raise ValueError("it goes in circles")
-            memcg = container_of(css, "struct mem_cgroup", "css")
-            if memcg.value_() != root.value_():
-                out.cgroups.append(_memory_cgroup(memcg))
-    except ReadErrors as e:
-        out.problems.append(f"the tree of memory cgroups is damaged: {e}")
-    out.cgroups.sort(key=lambda cgroup: -cgroup.usage)
-    return out
+        return MemoryCgroups()  # built without CONFIG_MEMCG
+    walked = walk(prog, _TREE, lambda: _below_root(prog), _memory_cgroup)
+    walked.found.sort(key=lambda cgroup: -cgroup.usage)
+    return MemoryCgroups(walked.found, walked.problems)
+
+
+def _below_root(prog: Program) -> Iterator[Object | Cut]:
+    """Steps through all but the root, parents first, as ``struct mem_cgroup *``.
+
+    As ``css_for_each_descendant_pre()`` in ``include/linux/cgroup.h``.
+    """
+    root = prog["root_mem_cgroup"].read_()
+    lists = [_children(root.css)] if root else []
+    seen = {root.css.address_}
+    while lists:
+        css = next(lists[-1], None)
+        if css is None:
+            lists.pop()
+        elif isinstance(css, Cut):
+            yield css
+        elif css.value_() in seen:
+            yield Cut(ValueError("it goes in circles"))
+        else:
+            seen.add(css.value_())
+            yield container_of(css, "struct mem_cgroup", "css")
+            lists.append(_children(css))
+
+
+def _children(css: Object) -> Iterator[Object | Cut]:
+    return list_entries(_CSS, css.children.address_of_(), "sibling")
 
 
 def _memory_cgroup(memcg: Object) -> MemoryCgroup:
@@ -95,6 +112,26 @@ def _limit(pages: Object) -> int | None:
 
 def _path(memcg: Object) -> str:
     try:
-        return printable(cgroup_path(memcg.css.cgroup))
+        return path_of(memcg.css.cgroup)
     except ReadErrors:
         return "?"
+
+
+def path_of(cgroup: Object) -> str:
+    """Path of a ``struct cgroup *``, as ``kernfs_path()`` has it.
+
+    :raises drgn.FaultError: if a part of it is unreadable
+    """
+    names = walk(
+        cgroup.prog_, _PATH, lambda: _upwards(cgroup.kn.read_()), lambda kn: kn.name.string_()
+    )
+    if names.problems:
+        raise FaultError(str(names.problems[0]), cgroup.value_())
+    return printable(b"/".join(reversed(names.found)) or b"/")
+
+
+def _upwards(kn: Object) -> Iterator[Object]:
+    """Steps from a ``struct kernfs_node *`` to the root, whose name is empty."""
+    while kn:
+        yield kn
+        kn = kernfs_parent(kn).read_()

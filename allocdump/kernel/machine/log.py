@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 
 from drgn import Program
-from drgn.helpers.linux.printk import get_printk_records
 
+from ...problems import Problem
 from ...text import printable
-from ..walk import ReadErrors
+from .printk import printk_records
 
 # lib/alloc_tag.c: alloc_tag_module_unload() in 6.10-6.12, release_module_tags() since.
 _UNLOAD = re.compile(
@@ -19,11 +19,15 @@ _UNLOAD = re.compile(
     re.MULTILINE,
 )
 _PANIC = re.compile(rb"Kernel panic - not syncing: .*")
-# What led to "not syncing: Fatal exception": the fault itself says more.
+# What led to "not syncing: Fatal exception": the fault itself says more. Other lines that begin
+# with "BUG:" (lockups, lists of locks, KASAN) end nothing by themselves.
 _FAULT = re.compile(
-    rb"BUG: .*|Unable to handle kernel .*|[Kk]ernel BUG at .*|Oops: .*|"
+    rb"BUG: (?:[Uu]nable to handle|[Kk]ernel NULL pointer|.* stack guard page was hit).*"
+    rb"|Unable to handle kernel .*|[Kk]ernel BUG at .*|Oops: .*|"
     rb"(?:general protection fault|divide error|stack segment)\b.*"
 )
+_LINES_OF_A_FAULT = 8
+"""A fault is described in so many lines, of which the one with ``Oops:`` is the last."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class KernelLog:
     error: str = ""
     times: tuple[int, ...] = ()
     """Nanoseconds since boot of each line of *text*; empty if nothing tells."""
+    problems: tuple[Problem, ...] = ()
+    """What of it is missing."""
 
     def time(self, offset: int) -> float | None:
         """Seconds since boot of what is at an offset in *text*."""
@@ -59,12 +65,27 @@ class KernelLog:
         panic = _PANIC.search(self.text)
         return self.time(panic.start() if panic else len(self.text))
 
-    def panic_message(self) -> str:
-        """Why the kernel died, in its own words; empty if the log does not say."""
+    def panic_message(self, alive: bool = False) -> str:
+        """Why the kernel died, in its own words; empty if the log does not say.
+
+        :param alive: it may run still: a fault, which may have killed a task only, is no reason
+        """
         panic = _PANIC.search(self.text)
+        if panic is None and alive:
+            return ""
         if panic is None or b"Fatal exception" in panic[0]:
-            panic = _FAULT.search(self.text) or panic
+            panic = self._last_fault(panic.start() if panic else len(self.text)) or panic
         return printable(panic[0].strip()) if panic else ""
+
+    def _last_fault(self, end: int) -> re.Match[bytes] | None:
+        """The first line of the last fault up to an offset in *text*."""
+        *before, last = None, *_FAULT.finditer(self.text, 0, end)
+        first = before[-1] if before else None
+        if last and first and last[0].startswith(b"Oops: "):
+            lines = self.text.count(b"\n", first.start(), last.start())
+            if lines < _LINES_OF_A_FAULT and not first[0].startswith(b"Oops: "):
+                return first
+        return last
 
     def unload_messages(self) -> list[UnloadMessage]:
         """What modules left behind when they were unloaded, in order."""
@@ -82,11 +103,9 @@ class KernelLog:
 
 def kernel_log(prog: Program) -> KernelLog:
     """Read the kernel log; never raises for a damaged one."""
-    try:
-        records = get_printk_records(prog)
-        times = (r.timestamp for r in records for _ in range(r.text.count(b"\n") + 1))
-        return KernelLog(b"\n".join(r.text for r in records), times=tuple(times))
-    except ReadErrors as e:
-        return KernelLog(b"", str(e))
-    except MemoryError:
-        return KernelLog(b"", "its size is damaged")
+    records = printk_records(prog)
+    if records.problems and not records.found:
+        return KernelLog(b"", records.problems[0].detail or str(records.problems[0]))
+    times = (r.time for r in records for _ in range(r.text.count(b"\n") + 1))
+    text = b"\n".join(r.text for r in records)
+    return KernelLog(text, times=tuple(times), problems=tuple(records.problems))

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 
 from drgn import Object, Program
 from drgn.helpers.linux.kallsyms import module_kallsyms
-from drgn.helpers.linux.module import for_each_module, module_address_regions
+from drgn.helpers.linux.module import module_address_regions
 
+from ...problems import Problem
 from ...text import printable
-from ..walk import once, walk
+from ..walk import list_entries, structure, walk
+
+_MODULES = structure("the module list", "module")
 
 
 @dataclass(frozen=True)
@@ -49,16 +52,15 @@ class LoadedModules:
     """The module list, newest first, as far as it could be read."""
 
     modules: list[LoadedModule] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
 
 def loaded_modules(prog: Program) -> LoadedModules:
-    """Walk the list ``modules``; a damaged list ends early and says so."""
-    modules, error = walk(
+    """Walk the list ``modules``."""
+    walked = walk(
         prog,
-        lambda: (
-            LoadedModule(printable(module.name.string_()), module)
-            for module in once(for_each_module(prog))
-        ),
+        _MODULES,
+        lambda: list_entries("struct module", prog["modules"].address_of_(), "list"),
+        lambda module: LoadedModule(printable(module.name.string_()), module),
     )
-    return LoadedModules(modules, [f"the module list is damaged: {error}"] if error else [])
+    return LoadedModules(walked.found, walked.problems)

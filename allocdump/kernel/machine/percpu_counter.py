@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from drgn import offsetof
 
-from ...source.memory import U64, Memory
+from ...source.memory import U64
 from ..kernel import Kernel
 
 Int = npt.NDArray[np.int64]
@@ -31,13 +31,5 @@ def sum_percpu_counters(kernel: Kernel, addresses: U64) -> Int:
     pointers, _ = memory.words(addresses + np.uint64(offsetof(type_, "counters")))
     live = pointers != 0
     for offset in kernel.cpus.offsets:
-        total[live] += _s32(memory, pointers[live] + offset)
+        total[live] += memory.u32(pointers[live] + offset)[0].view(np.int32)
     return total
-
-
-def _s32(memory: Memory, addresses: U64) -> Int:
-    """Signed words of 32 bits, of which two share a word that can be read."""
-    words, _ = memory.words(addresses & ~np.uint64(7))
-    high = (addresses & np.uint64(4)) != 0
-    half = np.where(high, words >> np.uint64(32), words) & np.uint64(0xFFFFFFFF)
-    return half.astype(np.uint32).view(np.int32).astype(np.int64)

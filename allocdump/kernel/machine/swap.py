@@ -6,12 +6,16 @@ Mirrors ``si_swapinfo()`` in ``mm/swapfile.c``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
-from drgn import Program
-from drgn.helpers.linux.swap import swap_total_usage
+from drgn import Object, Program
+from drgn.helpers.linux.swap import swap_usage_in_pages
 
-from ..walk import ReadErrors
+from ...problems import Problem
+from ..walk import ReadErrors, structure, walk
+
+_DEVICES = structure("the table of swap devices", "swap device")
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class Swap:
 
     total: int
     used: int
+    problems: list[Problem] = field(default_factory=list, compare=False)
 
 
 def swap_space(prog: Program) -> Swap | None:
@@ -27,7 +32,24 @@ def swap_space(prog: Program) -> Swap | None:
     if not prog.symbols("total_swap_pages"):
         return Swap(0, 0)  # built without CONFIG_SWAP
     try:
-        usage = swap_total_usage(prog)
+        total, free = prog["total_swap_pages"].value_(), prog["nr_swap_pages"].counter.value_()
     except ReadErrors:
         return None
-    return Swap(usage.pages << 12, usage.used_pages << 12)
+    # Devices that are being switched off are not in the totals any more.
+    leaving = walk(prog, _DEVICES, lambda: _devices(prog), _leaving)
+    total, free = total + sum(leaving), free + sum(leaving)
+    return Swap(total << 12, total - free << 12, leaving.problems)
+
+
+def _devices(prog: Program) -> Iterator[Object]:
+    """Steps through all that were ever in use, as ``struct swap_info_struct *``."""
+    devices = prog["swap_info"]
+    for number in range(prog["nr_swapfiles"].value_()):
+        yield devices[number].read_()
+
+
+def _leaving(device: Object) -> int:
+    """Pages in use on a device that is being switched off."""
+    used, writable = (device.prog_[name].value_() for name in ("SWP_USED", "SWP_WRITEOK"))
+    leaving = device.flags.value_() & (used | writable) == used
+    return int(swap_usage_in_pages(device)) if leaving else 0

@@ -8,24 +8,37 @@ rss stats into percpu_counter").
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from drgn import Object, Program, offsetof, sizeof
-from drgn.helpers.linux.cgroup import cgroup_path
-from drgn.helpers.linux.list import list_for_each_entry
-from drgn.helpers.linux.pid import for_each_pid, pid_task
+from drgn import FaultError, Object, Program, offsetof, sizeof
+from drgn.helpers.linux.cpumask import for_each_online_cpu
+from drgn.helpers.linux.pid import pid_task
+from drgn.helpers.linux.sched import idle_task
 
+from ...problems import Code, Problem
 from ...source.memory import U64
 from ...text import printable
 from ..kernel import Kernel
-from ..walk import ReadErrors
+from ..walk import (
+    ReadErrors,
+    Walked,
+    as_found,
+    idr_entries,
+    is_damage,
+    list_entries,
+    structure,
+    walk,
+)
+from .cgroups import path_of
 from .percpu_counter import sum_percpu_counters
 
 _PF_KTHREAD = 0x200000
-_MAX_TASKS = 1 << 22
-"""PID_MAX_LIMIT: a list that is longer goes in circles."""
+_PROCESSES = structure("processes", "task", many=True)
+_LEADERS = structure("the list of tasks", "task")
+_PIDS = structure("the table of pids", "pid")
+_IDLE = structure("the mask of online CPUs", "idle task")
+_THREADS = structure("the list of threads", "thread")
 _COUNTERS = ("MM_FILEPAGES", "MM_ANONPAGES", "MM_SHMEMPAGES", "MM_SWAPENTS")
 _PAGE = 4096
 
@@ -56,7 +69,7 @@ class Tasks:
     """All processes but kernel threads, largest first (RSS and swap), as far as could be read."""
 
     tasks: list[Task] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
 
 @dataclass
@@ -73,24 +86,17 @@ class _Found:
 
 def tasks(kernel: Kernel) -> Tasks:
     """Read all processes; where their list is damaged, by their pids."""
-    out = Tasks()
-    found: list[_Found] = []
-    paths: dict[int, str] = {}
-    lost = 0
-    for leader in _leaders(kernel.prog, out.problems):
-        try:
-            process = _process(leader, paths)
-        except ReadErrors:
-            lost += 1
-            continue
-        if process:
-            found.append(process)
-    if lost:
-        out.problems.append(f"{lost:,} tasks are unreadable")
+    prog, paths = kernel.prog, dict[int, str]()
+    leaders = _leaders(prog)
+    processes = walk(prog, _PROCESSES, lambda: leaders, lambda leader: _process(leader, paths))
+    found = processes.found
+    out = Tasks(problems=leaders.problems + processes.problems)
     try:
         counters = _rss(kernel, np.array([p.mm for p in found], np.uint64))
-    except ReadErrors as e:
-        out.problems.append(f"the memory of tasks is unreadable: {e}")
+    except Exception as e:
+        if not is_damage(e):
+            raise
+        out.problems.append(Problem(Code.UNREADABLE, "the memory of tasks", str(e)))
         return out
     for process, (file, anon, shmem, swap) in zip(found, counters, strict=True):
         out.tasks.append(
@@ -103,30 +109,63 @@ def tasks(kernel: Kernel) -> Tasks:
     return out
 
 
-def _leaders(prog: Program, problems: list[str]) -> Iterator[Object]:
+def _leaders(prog: Program) -> Walked[Object]:
     """The leader of each thread group: ``for_each_process()``, else by their pids."""
-    seen: set[int] = set()
-    try:
-        for task in list_for_each_entry(
-            "struct task_struct", prog["init_task"].tasks.address_of_(), "tasks"
-        ):
-            if task.value_() in seen or len(seen) > _MAX_TASKS:
-                raise ValueError("it goes in circles")
-            # The link that comes next tells whether the task is there.
-            task.tasks.next.read_()
-            seen.add(task.value_())
-            yield task
-        return
-    except ReadErrors as e:
-        problems.append(f"the list of tasks is damaged: {e}")
-    try:
-        kind = prog.constant("PIDTYPE_TGID")
-        for pid in for_each_pid(prog):
-            leader = pid_task(pid, kind)
-            if leader and leader.value_() not in seen:
-                yield leader
-    except ReadErrors as e:
-        problems.append(f"the table of pids is damaged: {e}")
+    on_list = _on_list(prog)
+    if not on_list.problems:
+        return on_list
+    by_pid = _by_pid(prog, "PIDTYPE_TGID")
+    return Walked(_joined(on_list, by_pid), on_list.problems + by_pid.problems)
+
+
+def every_task(prog: Program) -> Walked[Object]:
+    """All threads of all processes and the idle tasks, as ``struct task_struct *``.
+
+    By their pids; where the table of these is damaged, by the lists of tasks and of threads.
+    """
+    idle = walk(prog, _IDLE, lambda: for_each_online_cpu(prog), lambda cpu: idle_task(prog, cpu))
+    by_pid = _by_pid(prog, "PIDTYPE_PID")
+    problems = idle.problems + by_pid.problems
+    if not by_pid.problems:
+        return Walked(idle.found + by_pid.found, problems)
+    leaders = _on_list(prog)
+    groups = walk(prog, _PROCESSES, lambda: leaders, _threads)
+    problems += leaders.problems + groups.problems
+    for threads in groups:
+        problems += threads.problems
+    return Walked(_joined(idle, by_pid, leaders, *groups), problems)
+
+
+def _joined(*parts: Walked[Object]) -> list[Object]:
+    """Each task once."""
+    return list({task.value_(): task for part in parts for task in part}.values())
+
+
+def _on_list(prog: Program) -> Walked[Object]:
+    """Leaders of thread groups, by the list that all are on."""
+    return walk(
+        prog,
+        _LEADERS,
+        lambda: list_entries("struct task_struct", prog["init_task"].tasks.address_of_(), "tasks"),
+        as_found,
+    )
+
+
+def _by_pid(prog: Program, kind: str) -> Walked[Object]:
+    """The task of each pid that is in use as a *kind*."""
+
+    def task(pid: Object) -> Object | None:
+        return pid_task(pid, prog.constant(kind)) or None
+
+    return walk(prog, _PIDS, lambda: idr_entries(prog["init_pid_ns"].idr, "struct pid"), task)
+
+
+def _threads(leader: Object) -> Walked[Object]:
+    """All threads of a process."""
+    prog, head = leader.prog_, leader.signal.thread_head.address_of_()
+    return walk(
+        prog, _THREADS, lambda: list_entries("struct task_struct", head, "thread_node"), as_found
+    )
 
 
 def _process(leader: Object, paths: dict[int, str]) -> _Found | None:
@@ -136,12 +175,11 @@ def _process(leader: Object, paths: dict[int, str]) -> _Found | None:
     mm = leader.mm.read_()
     if not mm:
         # The leader has exited, others may live: find_lock_task_mm().
-        threads = leader.signal.thread_head.address_of_()
-        for thread in list_for_each_entry("struct task_struct", threads, "thread_node"):
-            mm = thread.mm.read_()
-            if mm:
-                break
-        else:
+        threads = _threads(leader)
+        mm = next((mm for thread in threads if (mm := thread.mm.read_())), None)
+        if threads.problems and not mm:
+            raise FaultError(str(threads.problems[0]), leader.value_())
+        if not mm:
             return None
     return _Found(
         leader.tgid.value_(),
@@ -158,8 +196,7 @@ def _cgroup(task: Object, paths: dict[int, str]) -> str:
         prog, css_set = task.prog_, task.cgroups.read_()
         if css_set.value_() not in paths:
             memory = prog.constant("memory_cgrp_id").value_()
-            path = cgroup_path(css_set.subsys[memory].cgroup)
-            paths[css_set.value_()] = printable(path)
+            paths[css_set.value_()] = path_of(css_set.subsys[memory].cgroup)
         return paths[css_set.value_()]
     except ReadErrors:
         return ""

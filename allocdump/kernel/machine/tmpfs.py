@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from drgn import Object, Program, container_of
-from drgn.helpers.linux.fs import mount_dst, super_block_for_each_mount
-from drgn.helpers.linux.list import list_for_each_entry
+from drgn.helpers.linux.fs import super_block_for_each_mount
 
+from ...problems import Code, Problem
 from ...text import printable
-from ..walk import ReadErrors
+from ..walk import ReadErrors, list_entries, structure, walk
 
 _SB_KERNMOUNT = 1 << 22
-_MAX_SUPER_BLOCKS = 1 << 16
+_SUPER_BLOCKS = structure("the list of file systems", "file system", most=1 << 16)
+_FILES = structure("the list of files of a tmpfs", "file of a tmpfs", "files of a tmpfs")
+_PATH = structure("the path of a mount", "part of a mount's path", "parts of a mount's path")
 _MAX_INODES = 100_000
 """Their list is walked one by one: more would take more than a second or two."""
 _PAGE = 4096
@@ -45,53 +48,85 @@ class TmpfsMounts:
     """All that are in use, largest first, as far as could be read."""
 
     mounts: list[Tmpfs] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
 
 def tmpfs_mounts(prog: Program) -> TmpfsMounts:
     """Read all file systems whose operations are those of tmpfs."""
-    out = TmpfsMounts()
-    try:
-        operations = prog.symbol("shmem_ops").address
-        for sb in _super_blocks(prog):
-            if sb.s_op.value_() == operations:
-                out.mounts.append(_mount(sb, out.problems))
-    except ReadErrors as e:
-        out.problems.append(f"the list of file systems is damaged: {e}")
-    out.mounts.sort(key=lambda mount: -(mount.bytes + mount.swapped))
-    return out
+
+    def mount(sb: Object) -> tuple[Tmpfs, list[Problem]] | None:
+        is_tmpfs = sb.s_op.value_() == prog.symbol("shmem_ops").address
+        return _mount(sb) if is_tmpfs else None
+
+    walked = walk(
+        prog,
+        _SUPER_BLOCKS,
+        lambda: list_entries("struct super_block", prog["super_blocks"].address_of_(), "s_list"),
+        mount,
+    )
+    mounts = sorted((m for m, _ in walked), key=lambda mount: -(mount.bytes + mount.swapped))
+    problems = [problem for _, some in walked for problem in some]
+    return TmpfsMounts(mounts, problems + walked.problems)
 
 
-def _super_blocks(prog: Program) -> Iterator[Object]:
-    blocks = list_for_each_entry("struct super_block", prog["super_blocks"].address_of_(), "s_list")
-    for count, sb in enumerate(blocks):
-        if count > _MAX_SUPER_BLOCKS:
-            raise ValueError("it goes in circles")
-        yield sb
+def _mount(sb: Object) -> tuple[Tmpfs, list[Problem]]:
+    """A tmpfs, and what of it was unreadable."""
+    problems: list[Problem] = []
+    name, inodes = _name(sb, problems), sb.s_inodes.address_of_()
+    files = walk(
+        sb.prog_,
+        replace(
+            _FILES,
+            name=f"the list of files of tmpfs {name}",
+            entry=f"file of tmpfs {name}",
+            entries=f"files of tmpfs {name}",
+        ),
+        lambda: islice(list_entries("struct inode", inodes, "i_sb_list"), _MAX_INODES + 1),
+        _size,
+    )
+    problems += files.problems
+    sizes = files.found[:_MAX_INODES]
+    if len(sizes) < len(files):
+        subject = f"only the first {_MAX_INODES:,} files of tmpfs {name} are counted"
+        problems.append(Problem(Code.LIMITED, subject))
+    pages, swapped = (sum(size[i] for size in sizes) * _PAGE for i in range(2))
+    return Tmpfs(name, len(sizes), pages, swapped), problems
 
 
-def _mount(sb: Object, problems: list[str]) -> Tmpfs:
-    name = _name(sb)
-    pages = swapped = files = 0
-    try:
-        for inode in list_for_each_entry("struct inode", sb.s_inodes.address_of_(), "i_sb_list"):
-            if files == _MAX_INODES:
-                problems.append(f"only the first {files:,} files of tmpfs {name} are counted")
-                break
-            pages += inode.i_data.nrpages.value_()
-            info = container_of(inode, "struct shmem_inode_info", "vfs_inode")
-            swapped += info.swapped.value_()
-            files += 1
-    except ReadErrors as e:
-        problems.append(f"the list of files of tmpfs {name} is damaged: {e}")
-    return Tmpfs(name, files, pages * _PAGE, swapped * _PAGE)
+def _size(inode: Object) -> tuple[int, int]:
+    """Pages of an inode in memory and in swap."""
+    info = container_of(inode, "struct shmem_inode_info", "vfs_inode")
+    return inode.i_data.nrpages.value_(), info.swapped.value_()
 
 
-def _name(sb: Object) -> str:
+def _name(sb: Object, problems: list[Problem]) -> str:
     if sb.s_flags.value_() & _SB_KERNMOUNT:
         return INTERNAL
-    with suppress(*ReadErrors):
+    with suppress(StopIteration, *ReadErrors):
         # The initramfs has several mounts, and all are the root.
-        for mount in super_block_for_each_mount(sb):
-            return printable(mount_dst(mount))
+        mount = next(iter(super_block_for_each_mount(sb)))
+        names = walk(sb.prog_, _PATH, lambda: _upwards(mount), _path_name)
+        if not names.problems:
+            return printable(b"/" + b"/".join(reversed(names.found)))
+        problems += names.problems
     return printable(sb.s_id.string_())
+
+
+def _upwards(mount: Object) -> Iterator[Object]:
+    """Steps through mounts and the directories that they are mounted below.
+
+    Mirrors ``prepend_path()`` in ``fs/d_path.c``.
+    """
+    while True:
+        yield mount
+        parent, dentry = mount.mnt_parent.read_(), mount.mnt_mountpoint.read_()
+        if parent == mount:
+            return
+        while dentry != parent.mnt.mnt_root and dentry != dentry.d_parent:
+            yield dentry
+            dentry = dentry.d_parent.read_()
+        mount = parent
+
+
+def _path_name(step: Object) -> bytes | None:
+    return None if step.type_.type.tag == "mount" else bytes(step.d_name.name.string_())

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 from drgn import Object
 
+from ...source.memory import U64
 from ..kernel import Kernel
-from ..mm.page_lists import for_each_zone
-from ..walk import ReadErrors
+from ..mm.page_lists import populated_zones
+from ..walk import ReadErrors, as_found
 
 
 class VmStat:
@@ -21,11 +22,8 @@ class VmStat:
 
     def __init__(self, kernel: Kernel) -> None:
         self.prog = prog = kernel.prog
-        try:
-            self._zones = list(for_each_zone(prog))
-        except ReadErrors:
-            self._zones = []
-        self._offsets = kernel.cpus.offsets
+        self._zones: list[Object] = populated_zones(prog, as_found).found
+        self._offsets = _per_cpu_offsets(kernel)
 
     def zone(self, item: str) -> int | None:
         """A ``zone_stat_item``: ``NR_FREE_PAGES`` ..."""
@@ -87,6 +85,16 @@ class VmStat:
             return None
 
     def _per_cpu(self, pointer: Object) -> Iterator[Object]:
+        if self._offsets is None:
+            raise LookupError("per-CPU memory is not to be found")
         base = np.uint64(pointer.value_())
         for address in (base + self._offsets).tolist():
             yield Object(self.prog, pointer.type_.type, address=address)
+
+
+def _per_cpu_offsets(kernel: Kernel) -> U64 | None:
+    """None if they are unreadable: then nothing tells what CPUs have counted themselves."""
+    try:
+        return kernel.cpus.offsets
+    except ReadErrors:
+        return None

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from drgn import Object
 
+from ...problems import Problem
 from ...text import printable
 from ..kernel import Kernel
-from ..mm.page_lists import for_each_zone
-from ..walk import ReadErrors
+from ..mm.page_lists import populated_zones
 from .vmstat import VmStat
 
 
@@ -46,16 +46,11 @@ class ZoneState:
         return sum(self.free_blocks[order:])
 
 
-def zone_states(kernel: Kernel) -> tuple[list[ZoneState], list[str]]:
-    """All populated zones, and sentences on what was unreadable."""
-    found: list[ZoneState] = []
-    try:
-        stat = VmStat(kernel)
-        for zone in for_each_zone(kernel.prog):
-            found.append(_state(zone, stat))
-    except ReadErrors as e:
-        return found, [f"zones are unreadable: {e}"]
-    return found, []
+def zone_states(kernel: Kernel) -> tuple[list[ZoneState], list[Problem]]:
+    """All populated zones, and what was unreadable."""
+    stat = VmStat(kernel)
+    walked = populated_zones(kernel.prog, lambda zone: _state(zone, stat))
+    return walked.found, walked.problems
 
 
 def _state(zone: Object, stat: VmStat) -> ZoneState:

@@ -14,8 +14,8 @@ from ...arrays import Batches, Columns
 from ...source.memory import U64
 from ...text import printable
 from ..tags.references import NONE, Rows
-from ..walk import ReadErrors, walk
-from .page_lists import for_each_zone
+from ..walk import Walked
+from .page_lists import populated_zones
 from .pagemap import PageMap, Part, Progress
 from .pages import PAGE_SHIFT
 from .vmalloc import VmArea, vm_areas
@@ -33,22 +33,17 @@ class Zone:
     spanned: int
 
 
-def zones(prog: Program) -> list[Zone]:
-    """All populated zones, as far as they can be read."""
-    found = []
-    try:
-        for zone in for_each_zone(prog):
-            found.append(
-                Zone(
-                    zone.zone_pgdat.node_id.value_(),
-                    printable(prog.read_c_string(zone.name, max_size=32)),
-                    zone.zone_start_pfn.value_(),
-                    zone.spanned_pages.value_(),
-                )
-            )
-    except ReadErrors:
-        pass
-    return found
+def zones(prog: Program) -> Walked[Zone]:
+    """All populated zones."""
+    return populated_zones(
+        prog,
+        lambda zone: Zone(
+            zone.zone_pgdat.node_id.value_(),
+            printable(prog.read_c_string(zone.name, max_size=32)),
+            zone.zone_start_pfn.value_(),
+            zone.spanned_pages.value_(),
+        ),
+    )
 
 
 @dataclass
@@ -115,6 +110,7 @@ class ObjectReader(Batches[ObjectBatch]):
         super().__init__(lambda: self.batches(None))
         self.pagemap = pagemap
         self.caches = pagemap.caches
+        self.problems += pagemap.slabs.problems
         self._object_sizes = np.array([c.object_size for c in self.caches], np.int64)
 
     def batches(self, progress: Progress | None) -> Iterator[ObjectBatch]:
@@ -145,6 +141,9 @@ class ObjectReader(Batches[ObjectBatch]):
             none = np.full(len(chunk.size), -1, np.int32)
             batch = ObjectBatch(chunk.pointer, chunk.size, chunk.size, none, chunk.site)
             yield batch.take(chunk.site != NONE)
+        for problem in self.pagemap.percpu.problems + self.pagemap.frames.problems:
+            if problem not in self.problems:
+                self.problems.append(problem)
 
 
 @dataclass(frozen=True)
@@ -158,17 +157,16 @@ class VmallocUse:
     """Function that asked for the area."""
 
 
-def vmalloc_uses(pagemap: PageMap) -> Iterator[VmallocUse]:
-    """All vmalloc areas; a damaged tree ends early."""
+def vmalloc_uses(pagemap: PageMap) -> Walked[VmallocUse]:
+    """All vmalloc areas, and what was unreadable."""
     prog, memory = pagemap.kernel.prog, pagemap.kernel.memory
-    areas, _ = walk(prog, lambda: vm_areas(prog))
+    areas = vm_areas(prog)
     with_pages = [a for a in areas if a.page_array and a.pages]
     first, _ = memory.words(np.array([a.page_array for a in with_pages], np.uint64))
-    sites = dict(
-        zip((a.start for a in with_pages), pagemap.frames.sites_of(first).tolist(), strict=True)
-    )
-    for area in areas:
-        yield VmallocUse(area, sites.get(area.start, NONE), symbol(prog, area.caller))
+    rows = pagemap.frames.sites_of(first).tolist()
+    sites = dict(zip((a.start for a in with_pages), rows, strict=True))
+    uses = [VmallocUse(a, sites.get(a.start, NONE), symbol(prog, a.caller)) for a in areas]
+    return Walked(uses, areas.problems)
 
 
 def symbol(prog: Program, address: int) -> str:

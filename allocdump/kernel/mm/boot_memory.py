@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from drgn import FaultError, Object, Program
 from drgn.helpers.linux.mm import follow_pfn
 
+from ...problems import Code, Problem
 from ...text import printable
-from ..walk import ReadErrors
+from ..walk import Cut, ReadErrors, Walked, is_damage, structure, walk
 from .sections import Section
 
-_MAX_RESOURCES = 1 << 16
+_RESOURCES = structure(
+    "what boot made of memory (iomem_resource)", "resource", code=Code.UNREADABLE, most=1 << 16
+)
 _PAGE = 4096
 
 
@@ -41,7 +44,7 @@ class BootMemory:
     labels: list[str]
     """All labels; the first is for what is no memory."""
     spans: list[Span]
-    problems: list[str]
+    problems: list[Problem]
 
 
 def boot_memory(prog: Program, sections: list[Section], page_size: int) -> BootMemory:
@@ -49,43 +52,67 @@ def boot_memory(prog: Program, sections: list[Section], page_size: int) -> BootM
 
     :param page_size: bytes of a ``struct page``
     """
-    try:
-        spans = memory_map(prog) + memmap_spans(prog, sections, page_size)
-    except ReadErrors as e:
-        problem = f"what boot made of memory (iomem_resource) is unreadable: {e}"
-        return BootMemory([NO_MEMORY, SYSTEM_RAM], [Span(0, 1 << 52, SYSTEM_RAM)], [problem])
+    found = memory_map(prog)
+    spans = found.found + memmap_spans(prog, sections, page_size)
+    if found.problems:
+        # Nothing tells the frames of memory from others then: all that are reserved count.
+        spans.insert(0, Span(0, 1 << 52, SYSTEM_RAM))
     labels = list(dict.fromkeys([NO_MEMORY, SYSTEM_RAM, *(s.label for s in spans)]))
-    return BootMemory(labels, spans, [])
+    return BootMemory(labels, spans, found.problems)
 
 
-def memory_map(prog: Program) -> list[Span]:
-    """System RAM and what lies in it, from the tree of resources; inner ones follow outer.
-
-    :raises drgn.FaultError: if the tree is unreadable
-    """
+def memory_map(prog: Program) -> Walked[Span]:
+    """System RAM and what lies in it, from the tree of resources; inner ones follow outer."""
+    resources = walk(prog, _RESOURCES, lambda: _resources(prog), _resource)
     out: list[Span] = []
-    count = 0
+    around: list[int] = []
+    for name, start, end in resources:
+        # What lies in memory, its range tells: an unreadable resource has no say in it.
+        while around and start >= around[-1]:
+            around.pop()
+        is_ram = _is_ram(name)
+        if is_ram or around:
+            first, last = (-(-start // _PAGE), end // _PAGE) if is_ram else _whole(start, end)
+            if first < last:
+                out.append(Span(first, last, SYSTEM_RAM if is_ram else name))
+        if is_ram:
+            around.append(end)
+    return Walked(out, resources.problems)
 
-    def walk(resource: Object, inside: bool) -> None:
-        nonlocal count
-        child = resource.child.read_()
-        while child:
-            count += 1
-            if count > _MAX_RESOURCES:
-                raise ValueError("the tree of resources does not end")
-            pointer = child.name.value_()
-            name = printable(prog.read_c_string(pointer, max_size=64)) if pointer else ""
-            is_ram = name == SYSTEM_RAM
-            if is_ram or inside:
-                start, end = child.start.value_(), child.end.value_() + 1
-                first, last = (-(-start // _PAGE), end // _PAGE) if is_ram else _whole(start, end)
-                if first < last:
-                    out.append(Span(first, last, name))
-            walk(child, is_ram or inside)
-            child = child.sibling.read_()
 
-    walk(prog["iomem_resource"], False)
-    return out
+def _is_ram(name: str) -> bool:
+    """Memory that a driver adds is called ``System RAM (kmem)``, ``System RAM (virtio_mem)``:
+    ``add_memory_driver_managed()`` in ``mm/memory_hotplug.c``.
+    """
+    return name == SYSTEM_RAM or name.startswith(f"{SYSTEM_RAM} (")
+
+
+def _resources(prog: Program) -> Iterator[Object | Cut]:
+    """Steps through the tree of resources, parents before children."""
+    todo, seen = [prog["iomem_resource"].child.read_()], set()
+    while todo:
+        resource = todo.pop()
+        address = resource.value_()
+        if not address:
+            continue
+        try:
+            if address in seen:
+                raise ValueError("it goes in circles")
+            seen.add(address)
+            todo += [resource.sibling.read_(), resource.child.read_()]
+        except Exception as e:
+            if not is_damage(e):
+                raise
+            yield Cut(e)
+        else:
+            yield resource
+
+
+def _resource(resource: Object) -> tuple[str, int, int]:
+    """Name, start and end of a resource."""
+    pointer = resource.name.value_()
+    name = resource.prog_.read_c_string(pointer, max_size=64) if pointer else b""
+    return printable(name), resource.start.value_(), resource.end.value_() + 1
 
 
 def _whole(start: int, end: int) -> tuple[int, int]:

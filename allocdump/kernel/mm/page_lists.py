@@ -8,13 +8,17 @@ Mirrors ``struct per_cpu_pages`` in ``include/linux/mmzone.h`` and ``pindex_to_o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from drgn import FaultError, Object, Program, offsetof, sizeof
+from drgn import Object, Program, offsetof, sizeof
 
+from ...problems import Code, Problem
 from ...source.memory import U64
+from ..chains import list_links
 from ..kernel import Kernel
+from ..walk import Walked, structure, walk
 
 _MIGRATE_PCPTYPES = 3
 _PAGE_ALLOC_COSTLY_ORDER = 3
@@ -25,9 +29,32 @@ _MAX_STEPS = 1 << 16
 # So much longer than pcp->count says a list may be that is just being changed.
 _SLACK = 1 << 10
 
+_ZONES = structure("zones", "zone", code=Code.UNREADABLE, many=True)
+_PCP_LISTS = structure(
+    "per-CPU lists of free pages",
+    "per-CPU list of free pages",
+    "per-CPU lists of free pages",
+    many=True,
+    affects="pages on them count as in use",
+)
 
-def for_each_zone(prog: Program) -> Iterator[Object]:
-    """All populated zones of all nodes, as ``struct zone *``."""
+T = TypeVar("T")
+
+
+def populated_zones(prog: Program, convert: Callable[[Object], T | None]) -> Walked[T]:
+    """All zones with memory, of all nodes.
+
+    :param convert: reads a ``struct zone *``
+    """
+
+    def populated(zone: Object) -> T | None:
+        return convert(zone) if zone.present_pages.value_() else None
+
+    return walk(prog, _ZONES, lambda: _zones(prog), populated)
+
+
+def _zones(prog: Program) -> Iterator[Object]:
+    """Steps through all zones, as ``struct zone *``."""
     try:
         nodes = [node.read_() for node in prog["node_data"]]
     except LookupError:
@@ -35,14 +62,13 @@ def for_each_zone(prog: Program) -> Iterator[Object]:
     for node in nodes:
         if node:
             for zone in node.node_zones:
-                if zone.present_pages.value_():
-                    yield zone.address_of_()
+                yield zone.address_of_()
 
 
 def pcp_blocks(
     kernel: Kernel, pfn_of: Callable[[U64], npt.NDArray[np.int64]]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
-    """Free blocks on all per-CPU lists: page frame numbers and orders.
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8], list[Problem]]:
+    """Free blocks on all per-CPU lists: page frame numbers and orders; what was unreadable.
 
     All lists are walked at once, one page of each per step. In a running kernel a walk
     may stray into another list, so that what is found has yet to be checked.
@@ -55,13 +81,9 @@ def pcp_blocks(
     count = lists.type.length or 0
     order_of = np.array([_order(prog, i) for i in range(count)], np.uint8)
     offsets = kernel.cpus.offsets
-    try:
-        pagesets = [zone.per_cpu_pageset.value_() for zone in for_each_zone(prog)]
-    except (FaultError, LookupError):
-        pagesets = []
-    areas = (np.array(pagesets, np.uint64)[:, None] + offsets).ravel()
-    counts, _ = memory.words(areas + np.uint64(offsetof(type_, "count") // 8 * 8))
-    counts = counts >> np.uint64(offsetof(type_, "count") % 8 * 8) & np.uint64(0xFFFF_FFFF)
+    pagesets = populated_zones(prog, lambda zone: int(zone.per_cpu_pageset.value_()))
+    areas = (np.array(pagesets.found, np.uint64)[:, None] + offsets).ravel()
+    counts, _ = memory.u32(areas + np.uint64(offsetof(type_, "count")))
     steps = min(int(counts.max(initial=0)) + _SLACK, _MAX_STEPS)
     step = np.arange(count, dtype=np.uint64) * np.uint64(sizeof(prog.type("struct list_head")))
     head = (areas[:, None] + np.uint64(lists.offset) + step).ravel()
@@ -69,17 +91,12 @@ def pcp_blocks(
     lru = np.uint64(offsetof(prog.type("struct page"), "lru"))
     pages: list[U64] = [np.zeros(0, np.uint64)]
     orders: list[npt.NDArray[np.uint8]] = [np.zeros(0, np.uint8)]
-    at, ok = memory.words(head)
-    for _ in range(steps):
-        go_on = ok & (at != head)
-        if not go_on.any():
-            break
-        at, head, order = at[go_on], head[go_on], order[go_on]
-        pages.append(at)
-        orders.append(order)
-        at, ok = memory.words(at)
+    problems = pagesets.problems
+    for rows, links in list_links(memory, head, steps, _PCP_LISTS, problems):
+        pages.append(links)
+        orders.append(order[rows])
     pfn = pfn_of(np.concatenate(pages) - lru)
-    return pfn[pfn >= 0], np.concatenate(orders)[pfn >= 0]
+    return pfn[pfn >= 0], np.concatenate(orders)[pfn >= 0], problems
 
 
 def _order(prog: Program, pindex: int) -> int:

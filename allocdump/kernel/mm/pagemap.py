@@ -11,16 +11,16 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ...problems import Code, Problem
 from ...source.memory import U64
 from ..damage import damage_cause
 from ..kernel import Kernel
 from ..tags.references import SiteIndex
-from ..walk import ReadErrors
 from .boot_memory import BootMemory, boot_memory
 from .pages import FrameReader, Frames, loose_tails
 from .percpu import PerCpuObjects, PerCpuReader
 from .slab import Cache, Objects, SlabReader, Slabs
-from .slab_free import Sheaves, free_but_in_slabs_use, sheaves
+from .slab_free import free_but_in_slabs_use, sheaves
 
 Progress = Callable[[int, int], None]
 """Called with pages done and pages in all."""
@@ -84,7 +84,8 @@ class PageMap:
         self.slabs = SlabReader(self.kernel, self.index)
         self.percpu = PerCpuReader(self.kernel, self.index)
         self.percpu_chunks: list[PerCpuObjects] = list(self.percpu)
-        self._unreadable: list[str] = []
+        self._unreadable: list[Problem] = []
+        _ = self.frames.pcp  # read before holes are counted for a pass
         self._before = copy(self.kernel.memory.holes)
 
     @property
@@ -119,37 +120,25 @@ class PageMap:
         return boot_memory(self.kernel.prog, self.frames.sections, self.frames.page_size)
 
     @cached_property
-    def sheaves(self) -> Sheaves:
-        """All sheaves of slab caches; none where they are unreadable."""
-        try:
-            return sheaves(self.kernel, self.caches)
-        except ReadErrors as e:
-            self._unreadable.append(
-                "objects in sheaves count as in use, since the sheaves of slab caches are"
-                f" unreadable: {e}"
-            )
-            return Sheaves.none()
-
-    @cached_property
     def free_in_use(self) -> npt.NDArray[np.int64]:
         """Free objects that slabs count as in use: shape (number of caches,)."""
-        return free_but_in_slabs_use(self.kernel, self.caches, self.sheaves)
+        found = sheaves(self.kernel, self.caches)
+        self._unreadable += found.problems
+        return free_but_in_slabs_use(self.kernel, self.caches, found, self._unreadable)
 
-    def problems(self) -> list[str]:
-        """Sentences on what was unreadable in the last pass, and before it."""
-        found = [*self.slabs.problems, *self.boot_memory.problems]
-        found += self.percpu.problems
-        found += self._unreadable
+    def problems(self) -> list[Problem]:
+        """What was unreadable in the last pass, and before it."""
+        found = [*self.slabs.problems, *self.boot_memory.problems, *self._unreadable]
+        found += [*self.percpu.problems, *self.frames.problems]
         holes = self.kernel.memory.holes
+        pages = f"{holes.pages:,} pages that describe memory"
         if holes.pages and self.kernel.state != "dead":
-            found.append(
-                f"{holes.pages:,} pages that describe memory could not be read, or what"
-                f" points at them changed meanwhile ({holes.reason})"
-            )
+            subject = f"{pages} could not be read, or what points at them changed meanwhile"
+            found.append(Problem(Code.LIMITED, f"{subject} ({holes.reason})"))
         elif holes.pages:
             cause = damage_cause(self.kernel)
-            found.append(
-                f"{holes.pages:,} pages that describe memory are not in the dump"
-                + (f": {cause}" if cause else f" ({holes.reason})")
-            )
+            missing = Problem(Code.MISSING, pages, cause, many=True)
+            if not cause:
+                missing = Problem(Code.LIMITED, f"{missing} ({holes.reason})")
+            found.append(missing)
         return found

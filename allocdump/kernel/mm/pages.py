@@ -13,12 +13,13 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from drgn import sizeof
+from drgn import offsetof, sizeof
 
+from ...problems import Problem
 from ...source.dtypes import dtype_of
 from ...source.memory import U64, Bool, each_whole
 from ..kernel import Kernel
-from ..layouts import PageFlags, PageReferences
+from ..layouts import CompoundPages, PageFlags, PageReferences
 from ..tags.references import PageFlagRefs, Rows, SiteIndex, page_flag_refs
 from .page_lists import pcp_blocks
 from .page_types import Kind, PageTypeReader
@@ -78,11 +79,15 @@ class FrameReader:
         self.kernel, self.memory = kernel, kernel.memory
         self.index = index
         self.free_pages = 0
+        self.problems: list[Problem] = []
         self.sections = sections(kernel)
         self.page_size = sizeof(prog.type("struct page"))
         self.dtype = page_dtype(kernel)
         assert self.dtype.fields
         self._flags_offset = self.dtype.fields["flags"][1]
+        page = prog.type("struct page")
+        renamed = kernel.layouts[CompoundPages] is CompoundPages.INFO
+        self._compound_offset = offsetof(page, "compound_info" if renamed else "compound_head")
         self.types = PageTypeReader(kernel)
         self.flag_refs: PageFlagRefs | None = page_flag_refs(kernel)
         self._flag = {
@@ -154,6 +159,25 @@ class FrameReader:
                 return self._read(self._part(section, skip, min(_WINDOW, section.pages - skip)))
         return None
 
+    def compound_head(self, pfn: int) -> int:
+        """The first page frame of the compound page that one is part of, however far away.
+
+        Mirrors ``_compound_head()`` in ``include/linux/page-flags.h``. In Linux 7.1 and later,
+        ``compound_info`` may be a mask for the address of the struct page.
+        """
+        section = next((s for s in self.sections if s.pfn <= pfn < s.pfn + s.pages), None)
+        if section is None:
+            return pfn
+        page = section.memmap + (pfn - section.pfn) * self.page_size
+        words, _ = self.memory.words(np.array([page + self._compound_offset], np.uint64))
+        info = int(words[0])
+        if not info & 1:
+            return pfn
+        clears = (1 << 64) - (info - 1)
+        head = page & info if clears & (clears - 1) == 0 else info - 1
+        found = int(self.pfn_of(np.array([head], np.uint64))[0])
+        return found if 0 <= found < pfn else pfn
+
     def of_users(self, flags: U64) -> Bool:
         """By page flags: pages on their way to or from page cache and swap have no mapping,
         but are on the lists of what can be reclaimed, or meant for swap.
@@ -161,9 +185,10 @@ class FrameReader:
         return np.asarray(flags & (self._flag["lru"] | self._flag["swapbacked"]) != 0)
 
     @cached_property
-    def _pcp(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+    def pcp(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
         """Free blocks on per-CPU lists, ascending."""
-        pfn, order = pcp_blocks(self.kernel, self.pfn_of)
+        pfn, order, problems = pcp_blocks(self.kernel, self.pfn_of)
+        self.problems += problems
         # A damaged list could lead to the same page twice.
         pfn, first = np.unique(pfn, return_index=True)
         return pfn, order[first]
@@ -190,7 +215,7 @@ class FrameReader:
         readable = each_whole(ok, self.page_size)
         refs = self.references(section, raw["flags"])
         kind = self.types.kinds(raw["page_type"])
-        pcp_pfn, pcp_order = self._pcp
+        pcp_pfn, pcp_order = self.pcp
         first, last = np.searchsorted(pcp_pfn, (section.pfn, section.pfn + section.pages))
         pcp, pcp_order = pcp_pfn[first:last] - section.pfn, pcp_order[first:last]
         # Since the lists were read, a running kernel may have handed out some.

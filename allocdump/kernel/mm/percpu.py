@@ -11,17 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from drgn import Object, Program, offsetof, sizeof
-from drgn.helpers.linux.list import list_for_each_entry
+from drgn import FaultError, Object, Program, offsetof, sizeof
 
+from ...problems import Problem
 from ...source.memory import U64
 from ..kernel import Kernel
 from ..tags.references import NONE, Rows, SiteIndex
-from ..walk import ReadErrors, once, walk
+from ..walk import Cut, is_damage, list_entries, structure, walk
 
 MIN_ALLOC = 4
 """PCPU_MIN_ALLOC_SIZE: one bit of the maps."""
 _MAX_PAGES = 1 << 20
+_CHUNKS = structure("per-CPU chunks", "per-CPU chunk", many=True)
 
 
 @dataclass
@@ -51,20 +52,21 @@ class PerCpuReader:
     def __init__(self, kernel: Kernel, index: SiteIndex) -> None:
         self.kernel, self.memory = kernel, kernel.memory
         self.index = index
-        self.problems: list[str] = []
+        self.problems: list[Problem] = []
         self._has_refs = kernel.layouts.profiling
 
     def __iter__(self) -> Iterator[PerCpuObjects]:
         prog = self.memory.prog
         try:
             base = pointer_base(prog)
-            found, error = walk(prog, lambda: once(chunks(prog)))
-            for chunk in found:
-                yield self._read(chunk, base)
-        except ReadErrors as e:
-            error = e
-        if error:
-            self.problems.append(f"per-CPU chunks are damaged: {error}")
+        except Exception as e:
+            if not is_damage(e):
+                raise
+            self.problems.append(_CHUNKS.cut(e))
+            return
+        walked = walk(prog, _CHUNKS, lambda: chunks(prog), lambda c: self._read(c, base))
+        self.problems += walked.problems
+        yield from walked.found
 
     def _read(self, chunk: Object, base: int) -> PerCpuObjects:
         prog, memory = self.memory.prog, self.memory
@@ -101,7 +103,9 @@ class PerCpuReader:
         )
 
     def _bitmap(self, address: int, bits: int) -> npt.NDArray[np.bool_]:
-        data, _ = self.memory.read(address, (bits + 7) // 8)
+        data, ok = self.memory.read(address, (bits + 7) // 8)
+        if not ok.all():
+            raise FaultError("a bitmap is not readable", address)
         return np.unpackbits(data, bitorder="little")[:bits].astype(np.bool_)
 
 
@@ -123,10 +127,11 @@ def pointer_base(prog: Program) -> int:
     return int(first - prog.symbol("__per_cpu_start").address)
 
 
-def chunks(prog: Program) -> Iterator[Object]:
+def chunks(prog: Program) -> Iterator[Object | Cut]:
+    """Steps through all chunks, as ``struct pcpu_chunk *``."""
     lists = prog["pcpu_chunk_lists"].read_()
     for slot in range(prog["pcpu_nr_slots"].value_()):
-        yield from list_for_each_entry("struct pcpu_chunk", lists + slot, "list")
+        yield from list_entries("struct pcpu_chunk", lists + slot, "list")
     reserved = prog["pcpu_reserved_chunk"].read_()
     if reserved:
         yield reserved

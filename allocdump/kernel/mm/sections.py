@@ -17,8 +17,9 @@ from ...source.dtypes import dtype_of
 from ...source.memory import U64, each_whole
 from ..kernel import Kernel
 
-_HAS_MEM_MAP = 2
-"""SECTION_HAS_MEM_MAP"""
+_HAS_MEM_MAP, _IS_ONLINE = 2, 4
+"""SECTION_HAS_MEM_MAP, SECTION_IS_ONLINE: of memory that is not online, nobody has written the
+struct pages (``pfn_to_online_page()`` in ``mm/memory_hotplug.c``)."""
 _PAGE_EXT_INVALID = 1
 
 _MAX_ROOTS = 1 << 22
@@ -53,13 +54,15 @@ def sections(kernel: Kernel) -> list[Section]:
     page_size = sizeof(prog.type("struct page"))
     ext_size = _page_ext_size(prog)
     per_section = 1 << kernel.vmcoreinfo.number("SECTION_SIZE_BITS") - kernel.page_shift
+    wanted = np.uint64(_HAS_MEM_MAP | _IS_ONLINE)
     mask = ~((1 << prog.constant("SECTION_MAP_LAST_BIT").value_()) - 1)
     out = []
     for first, address, count in _tables(kernel, size):
         data, ok = memory.read(address, count * size)
         table: npt.NDArray[np.void] = data.view(dtype)
         readable = each_whole(ok, size)
-        for i in np.flatnonzero(readable & (table["map"] & _HAS_MEM_MAP != 0)).tolist():
+        used = table["map"] & wanted == wanted
+        for i in np.flatnonzero(readable & used).tolist():
             pfn = (first + i) * per_section
             ext = int(table["page_ext"][i]) if "page_ext" in members else 0
             if ext & _PAGE_EXT_INVALID or not ext_size:

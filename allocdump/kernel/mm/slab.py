@@ -20,14 +20,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 from drgn import FaultError, Object, Program, Type, TypeKind, offsetof, sizeof
-from drgn.helpers.linux.slab import for_each_slab_cache
 
+from ...problems import Problem
 from ...source.memory import U64, Bool
 from ...text import printable
 from ..kernel import Kernel
 from ..layouts import SlabExtensions, static_key
 from ..tags.references import Rows, SiteIndex
-from ..walk import once, walk
+from ..walk import list_entries, structure, walk
 from .page_types import Kind
 from .pages import PAGE_SHIFT, Frames
 
@@ -36,6 +36,8 @@ _OBJEXTS_ALLOC_FAIL = 1
 
 # Objects are read in batches of at most so many.
 _BATCH = 1 << 20
+
+_CACHES = structure("the list of slab caches", "slab cache")
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,6 @@ class Slabs:
     ref_offset: npt.NDArray[np.int64]
     failed: Bool
     """The vector could not be allocated: objects are allocated, but carry no tag."""
-    site: Rows
-    """Of the slab's pages themselves."""
     freelist: U64
     """Its first free object; 0 if none is on its own list."""
     inuse: npt.NDArray[np.int64]
@@ -118,7 +118,7 @@ class SlabReader:
     kernel: Kernel
     index: SiteIndex
     caches: list[Cache] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         prog, self.memory = self.kernel.prog, self.kernel.memory
@@ -176,7 +176,6 @@ class SlabReader:
             stride,
             ref_offset,
             exts == _OBJEXTS_ALLOC_FAIL,
-            frames.site[heads],
             _field(pages, self.type, "freelist"),
             np.minimum(_field(pages, self.type, "inuse").astype(np.int64), objects),
         )
@@ -240,16 +239,19 @@ class SlabReader:
         return slabs.address[slab] + offset.astype(np.uint64)
 
 
-def slab_caches(prog: Program) -> tuple[list[Cache], list[str]]:
-    """All caches on the list ``slab_caches``, and sentences on what was unreadable."""
+def slab_caches(prog: Program) -> tuple[list[Cache], list[Problem]]:
+    """All caches on the list ``slab_caches``, and what was unreadable."""
     try:
         reclaimable = 1 << prog.constant("_SLAB_RECLAIM_ACCOUNT").value_()
     except LookupError:
         reclaimable = 0
-    found, error = walk(
-        prog, lambda: (_cache(c, reclaimable) for c in once(for_each_slab_cache(prog)))
+    walked = walk(
+        prog,
+        _CACHES,
+        lambda: list_entries("struct kmem_cache", prog["slab_caches"].address_of_(), "list"),
+        lambda cache: _cache(cache, reclaimable),
     )
-    return found, [f"the list of slab caches is damaged: {error}"] if error else []
+    return walked.found, walked.problems
 
 
 def _cache(cache: Object, reclaimable: int) -> Cache:

@@ -9,18 +9,20 @@ without a reference may be in use: on a kernel without profiling all are. Mirror
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from drgn import Object, offsetof
+from drgn import Object, Program, offsetof
 from drgn.helpers.linux.nodemask import for_each_online_node
 
 from ...arrays import Columns
-from ...source.memory import U64, Memory
+from ...problems import Problem
+from ...source.memory import U64, Bool, Memory
+from ..chains import Chains, Rows, list_links
 from ..kernel import Kernel
 from ..layouts import Barns, CpuSlabs
-from ..walk import ReadErrors
+from ..walk import structure, walk
 from .slab import Cache
 
 _MAX_CHAIN = 1 << 16
@@ -28,42 +30,78 @@ _MAX_CHAIN = 1 << 16
 _MAX_SHEAVES = 1 << 12
 """A barn keeps some ten of them."""
 
+_FREE_LISTS = structure(
+    "free lists of slab caches",
+    "free list of slabs",
+    "free lists of slabs",
+    many=True,
+    affects="free objects count as in use",
+)
+_BARNS = structure(
+    "the barns of slab caches",
+    "barn of a slab cache",
+    "barns of slab caches",
+    many=True,
+    affects="objects in sheaves count as in use",
+)
+_SHEAVES = structure(
+    "lists of sheaves",
+    "list of sheaves",
+    "lists of sheaves",
+    many=True,
+    affects="objects in sheaves count as in use",
+)
+
 Int = npt.NDArray[np.int64]
 
 
 def free_objects(
-    memory: Memory, caches: list[Cache], cache: Int, freelist: U64
+    memory: Memory,
+    caches: list[Cache],
+    cache: Int,
+    freelist: U64,
+    problems: list[Problem] | None = None,
 ) -> Iterator[tuple[Int, U64]]:
     """Objects on free lists, in batches: indexes of their caches, and addresses.
 
+    Those of a list that goes in circles come more than once.
+
     :param cache: index in *caches* of each list's cache, shape (n,)
     :param freelist: the first object of each list, shape (n,)
+    :param problems: takes what was unreadable
     """
     offset = np.array([c.free_pointer for c in caches], np.uint64)
     random = np.array([c.random or 0 for c in caches], np.uint64)
     hardened = np.array([c.random is not None for c in caches], np.bool_)
-    for _ in range(_MAX_CHAIN):
-        live = freelist != 0
-        cache, freelist = cache[live], freelist[live]
-        if not len(freelist):
-            return
-        yield cache, freelist
+
+    def step(rows: Rows, at: U64) -> tuple[U64, Bool]:
         # freelist_ptr_decode(): mixed with where it lies, bytes swapped.
-        place = freelist + offset[cache]
-        words, _ = memory.words(place)
-        freelist = np.where(
-            hardened[cache] & (words != 0), words ^ random[cache] ^ place.byteswap(), words
-        )
+        of = cache[rows]
+        place = at + offset[of]
+        words, ok = memory.words(place)
+        mixed = hardened[of] & (words != 0)
+        return np.where(mixed, words ^ random[of] ^ place.byteswap(), words), ok
+
+    chains = Chains(step, _MAX_CHAIN)
+    for rows, objects in chains.follow(freelist, np.zeros(len(freelist), np.uint64)):
+        yield cache[rows], objects
+    if problems is not None:
+        problems += chains.problems(memory.prog, _FREE_LISTS)
 
 
-def free_but_in_slabs_use(kernel: Kernel, caches: list[Cache], found: Sheaves) -> Int:
+def free_but_in_slabs_use(
+    kernel: Kernel, caches: list[Cache], found: Sheaves, problems: list[Problem] | None = None
+) -> Int:
     """Free objects that their slabs count as in use: on CPUs' lists and in sheaves.
 
+    :param problems: takes what was unreadable
     :return: shape (number of caches,)
     """
-    free = np.zeros(len(caches), np.int64)
-    for cache, _ in free_objects(kernel.memory, caches, *cpu_lists(kernel, caches)):
-        free += np.bincount(cache, minlength=len(caches))
+    none = np.zeros(0, np.int64), np.zeros(0, np.uint64)
+    batches = free_objects(kernel.memory, caches, *cpu_lists(kernel, caches), problems)
+    cache, objects = map(np.concatenate, zip(none, *batches, strict=True))
+    _, once = np.unique(objects, return_index=True)
+    free = np.bincount(cache[once], minlength=len(caches))
     ready = (found.cache >= 0) & ~found.rcu
     return free + np.bincount(found.cache[ready], found.size[ready], len(caches)).astype(np.int64)
 
@@ -95,6 +133,7 @@ class Sheaves(Columns):
     """Its objects wait for a grace period: they are not free yet."""
     objects: int
     """Offset of the array."""
+    problems: list[Problem] = field(default_factory=list)
 
     @classmethod
     def none(cls) -> Sheaves:
@@ -126,52 +165,50 @@ def sheaves(kernel: Kernel, caches: list[Cache]) -> Sheaves:
         words, _ = memory.words(copies + np.uint64(offsetof(percpu, member)))
         found.append(words[words != 0])
         rcu += [member == "rcu_free"] * len(found[-1])
-    for batch in _in_barns(memory, _barns(kernel, caches)):
+    barns = walk(
+        prog, _BARNS, lambda: _places_of_barns(prog, caches), lambda where: _barn(kernel, *where)
+    )
+    problems = barns.problems
+    for batch in _in_barns(memory, barns.found, problems):
         found.append(batch - np.uint64(offsetof(type_, "barn_list")))
         rcu += [False] * len(batch)
     address, first = np.unique(np.concatenate(found), return_index=True)
-    at = np.uint64(offsetof(type_, "size"))
-    words, ok = memory.words((address + at) & ~np.uint64(7))
-    size = ((words >> (at % np.uint64(8) * np.uint64(8))) & np.uint64(0xFFFF_FFFF)).astype(np.int64)
+    size, ok = memory.u32(address + np.uint64(offsetof(type_, "size")))
     owner, _ = memory.words(address + np.uint64(offsetof(type_, "cache")))
     numbers = {c.address: i for i, c in enumerate(caches)}
     cache = np.array([numbers.get(o, -1) for o in owner.tolist()], np.int64)
     capacities = np.array([*(c.sheaf_capacity for c in caches), 0], np.int64)
     capacity = capacities[cache]
-    size = np.where(ok, np.minimum(size, capacity), capacity)
-    return Sheaves(
-        address, cache, size, capacity, np.array(rcu, np.bool_)[first], offsetof(type_, "objects")
-    )
+    sizes = np.where(ok, np.minimum(size.astype(np.int64), capacity), capacity)
+    waits, objects = np.array(rcu, np.bool_)[first], offsetof(type_, "objects")
+    return Sheaves(address, cache, sizes, capacity, waits, objects, problems)
 
 
-def _barns(kernel: Kernel, caches: list[Cache]) -> U64:
-    """Heads of each cache's and node's lists of full and of empty sheaves."""
-    prog, type_ = kernel.prog, kernel.prog.type("struct node_barn")
-    per_node = kernel.layouts[Barns] is Barns.PER_NODE
-    heads = []
+def _places_of_barns(prog: Program, caches: list[Cache]) -> Iterator[tuple[int, int]]:
+    """Addresses of caches, and numbers of nodes."""
     nodes = list(for_each_online_node(prog))
     for cache in caches:
-        if not cache.cpu_sheaves:
-            continue
-        slab_cache = Object(prog, "struct kmem_cache *", cache.address)
-        for node in nodes:
-            try:
-                owner = slab_cache.per_node[node] if per_node else slab_cache.node[node]
-                barn = owner.barn.value_()
-            except ReadErrors:
-                continue
-            if barn:
-                heads += [barn + offsetof(type_, n) for n in ("sheaves_full", "sheaves_empty")]
-    return np.array(heads, np.uint64)
+        if cache.cpu_sheaves:
+            yield from ((cache.address, node) for node in nodes)
 
 
-def _in_barns(memory: Memory, heads: U64) -> Iterator[U64]:
-    """List heads in sheaves, of all lists at once."""
-    at = heads
-    for _ in range(_MAX_SHEAVES):
-        at, ok = memory.words(at)
-        live = ok & (at != heads) & (at != 0)
-        at, heads = at[live], heads[live]
-        if not len(at):
-            return
-        yield at
+def _barn(kernel: Kernel, cache: int, node: int) -> int | None:
+    """Address of the ``struct node_barn`` of a cache and node; None if it has none."""
+    slab_cache = Object(kernel.prog, "struct kmem_cache *", cache)
+    variant = kernel.layouts[Barns]
+    if variant is Barns.NONE:
+        return None
+    per_node = variant is Barns.PER_NODE
+    owner = slab_cache.per_node[node] if per_node else slab_cache.node[node]
+    return owner.barn.value_() or None
+
+
+def _in_barns(memory: Memory, barns: list[int], problems: list[Problem]) -> Iterator[U64]:
+    """List heads in full and in empty sheaves, of all lists at once."""
+    type_ = memory.prog.type("struct node_barn")
+    heads = np.array(
+        [barn + offsetof(type_, n) for barn in barns for n in ("sheaves_full", "sheaves_empty")],
+        np.uint64,
+    )
+    for _, links in list_links(memory, heads, _MAX_SHEAVES, _SHEAVES, problems):
+        yield links

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from drgn import Object, Program
-from drgn.helpers.linux.mm import find_vmap_area, for_each_vmap_area
+from drgn import Object, ObjectAbsentError, Program
+from drgn.helpers.linux.mm import find_vmap_area
 
-from ..walk import ReadErrors, once
+from ..walk import Cut, ReadErrors, Walked, list_entries, structure, tree_entries, walk
 
 _KINDS = {0x1: "ioremap", 0x2: "vmalloc", 0x4: "vmap", 0x8: "user mapping"}
 """VM_IOREMAP, VM_ALLOC, VM_MAP, VM_USERMAP"""
+
+_AREAS = structure("the tree of vmalloc areas", "vmalloc area")
 
 
 @dataclass(frozen=True)
@@ -31,22 +33,36 @@ class VmArea:
     """Address of the array of its ``struct page *``; 0 without."""
     caller: int
     """Address in the code that asked for it."""
-    physical: int
     vm_struct: int
     """Address of the ``struct vm_struct``."""
     vmap_area: int
     """Address of the ``struct vmap_area``."""
 
 
-def vm_areas(prog: Program) -> Iterator[VmArea]:
-    """All areas; a damaged tree ends early.
+def vm_areas(prog: Program) -> Walked[VmArea]:
+    """All areas that have a ``struct vm_struct``."""
+    return walk(prog, _AREAS, lambda: _vmap_areas(prog), _area)
 
-    :raises drgn.FaultError: where it is damaged
+
+def _vmap_areas(prog: Program) -> Iterator[Object | Cut]:
+    """Steps through all ``struct vmap_area``, each on the list of its ``struct vmap_node``.
+
+    Many lie on one page. Where it is missing, the tree has ways round it.
     """
-    for area in once(for_each_vmap_area(prog)):
-        found = _area(area)
-        if found:
-            yield found
+    try:
+        nodes, count = prog["vmap_nodes"].read_(), prog["nr_vmap_nodes"].value_()
+    except ObjectAbsentError:
+        # Kernels for one CPU have a single node, of which compilers leave no more than that.
+        nodes, count = prog.variable("single", "mm/vmalloc.c").address_of_(), 1
+    for i in range(count):
+        busy, seen = nodes[i].busy, set()
+        for area in list_entries("struct vmap_area", busy.head.address_of_(), "list"):
+            yield area
+            seen.add(None if isinstance(area, Cut) else area.value_())
+        if None in seen:
+            for area in tree_entries("struct vmap_area", busy.root.address_of_(), "rb_node"):
+                if isinstance(area, Cut) or area.value_() not in seen:
+                    yield area
 
 
 def vm_area(prog: Program, address: int) -> VmArea | None:
@@ -71,7 +87,6 @@ def _area(area: Object) -> VmArea | None:
         min(vm.nr_pages.value_(), vm.size.value_() // 4096),
         vm.pages.value_(),
         vm.caller.value_(),
-        vm.phys_addr.value_(),
         pointer.value_(),
         area.value_(),
     )

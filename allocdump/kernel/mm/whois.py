@@ -16,6 +16,7 @@ from drgn.helpers.linux.cgroup import cgroup_path
 from drgn.helpers.linux.mm import follow_pfn
 from drgn.helpers.linux.slab import slab_object_info
 
+from ...problems import Problem
 from ...text import printable
 from ..machine.modules import loaded_modules
 from ..tags.references import EMPTY, NONE, STRAY
@@ -29,9 +30,6 @@ from .vmalloc import vm_area
 _PAGE = 1 << PAGE_SHIFT
 _OBJEXTS, _KMEM = 1, 2
 """MEMCG_DATA_OBJEXTS, MEMCG_DATA_KMEM"""
-
-_HELPER_ERRORS: tuple[type[Exception], ...] = (*ReadErrors, AttributeError, TypeError)
-"""What drgn's helpers raise where this kernel is not as they expect."""
 
 
 class AddressError(ValueError):
@@ -61,6 +59,8 @@ class Location:
     query: str
     address: int
     layers: list[Layer]
+    problems: list[Problem] = field(default_factory=list)
+    """What could not be read, so that layers may be missing."""
 
 
 class Locator:
@@ -71,12 +71,20 @@ class Locator:
 
     def __init__(self, pagemap: PageMap) -> None:
         kernel = pagemap.kernel
-        self.kernel, self.memory, self.prog = kernel, kernel.memory, kernel.prog
+        self.memory, self.prog = kernel.memory, kernel.prog
         self.index, self.frames, self.slabs = pagemap.index, pagemap.frames, pagemap.slabs
         self.direct_map = kernel.direct_map
-        self._zones = zones(self.prog)
-        self._cpus = kernel.cpus
-        self._chunks = pagemap.percpu_chunks
+        found = zones(self.prog)
+        self._zones = found.found
+        cpus = kernel.cpus
+        self._copies = list(zip(cpus.numbers, cpus.offsets.tolist(), strict=True))
+        self._percpu, self._chunks = pagemap.percpu, pagemap.percpu_chunks
+        self.problems: list[Problem] = [
+            *self.slabs.problems,
+            *self._percpu.problems,
+            *found.problems,
+        ]
+        """What is missing in all answers."""
 
     def locate(self, query: str) -> Location:
         """Answer for a number, ``pfn:N``, ``phys:N`` or a symbol, with or without ``+offset``.
@@ -84,7 +92,8 @@ class Locator:
         :raises AddressError: if it is none of these
         """
         address = self.parse(query)
-        return Location(query, address, list(self._layers(address)))
+        layers = list(self._layers(address))
+        return Location(query, address, layers, self.problems + self.frames.problems)
 
     def parse(self, query: str) -> int:
         """The address that a query stands for.
@@ -159,7 +168,9 @@ class Locator:
             start = end = 0
         if start <= address < end:
             detail: dict[str, object] = {"symbol": symbol(self.prog, address)}
-            yield Layer("kernel image", start, end - start, detail=detail)
+            unless = [f"unless it is a per-CPU pointer: {p}" for p in self._percpu.problems]
+            evidence = unless[0] if unless else ""
+            yield Layer("kernel image", start, end - start, evidence=evidence, detail=detail)
         for module in loaded_modules(self.prog).modules:
             try:
                 regions = module.regions()
@@ -173,8 +184,7 @@ class Locator:
     def _in_percpu(self, address: int) -> Layer | None:
         """A per-CPU pointer, or an address in a CPU's copy."""
         pointers = [(address, None)] + [
-            ((address - offset) % (1 << 64), cpu)
-            for cpu, offset in zip(self._cpus.numbers, self._cpus.offsets.tolist(), strict=True)
+            ((address - offset) % (1 << 64), cpu) for cpu, offset in self._copies
         ]
         for pointer, cpu in pointers:
             for chunk in self._chunks:
@@ -203,10 +213,12 @@ class Locator:
             layer.evidence = none or "no reference"
 
     def _page(self, pfn: int, address: int | None) -> Iterator[Layer]:
-        frames = self.frames.around(pfn)
+        # The head of a gigantic page may be far away.
+        first_pfn = self.frames.compound_head(pfn)
+        frames = self.frames.around(first_pfn)
         if frames is None:
             return
-        i = pfn - frames.section.pfn
+        i = first_pfn - frames.section.pfn
         tails, first = loose_tails(frames)
         where = np.flatnonzero(tails == i)
         inferred = len(where) > 0
@@ -286,7 +298,7 @@ class Locator:
         try:
             info = slab_object_info(self.prog, address)
             return "allocated" if info and info.allocated else "free"
-        except _HELPER_ERRORS:
+        except ReadErrors:
             return "unknown"  # drgn's helper needs what the dump may lack
 
     def _word(self, address: int) -> int:
@@ -311,7 +323,7 @@ class Locator:
             else:
                 memcg = Object(self.prog, "struct mem_cgroup *", pointer)
             return printable(cgroup_path(memcg.css.cgroup))
-        except _HELPER_ERRORS:
+        except ReadErrors:
             return "unreadable"
 
 

@@ -7,21 +7,19 @@ Mirrors ``lib/codetag.c`` (``struct codetag_type``, ``struct codetag_module``) a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from drgn import Object, Program
-from drgn.helpers.linux.idr import idr_for_each_entry
-from drgn.helpers.linux.list import list_for_each_entry
 
+from ...problems import Code, Problem
 from ...source.dtypes import dtype_of
 from ...source.memory import Bool, Memory, each_whole
 from ...text import printable
 from ..machine.modules import LoadedModules
-from ..walk import ReadErrors, once, walk
+from ..walk import Walked, idr_entries, is_damage, list_entries, structure, walk
 
 RangeState = Literal["built-in", "loaded", "unloaded"]
 
@@ -29,6 +27,11 @@ CODETAG_FLAG_INACCURATE = 1
 
 # More tags than this in one range are a damaged pointer: the largest kernels have 100,000.
 MAX_TAGS = 1 << 20
+
+_RANGES = structure(
+    "the IDR of tag ranges (alloc_tag_cttype->mod_idr)", "tag range", code=Code.UNREADABLE
+)
+_TYPES = structure("the list of code tag types", "code tag type")
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class TagRanges:
     ranges: list[TagRange]
     expected: int | None
     """How many tags the kernel says are registered; None if that is unreadable."""
-    problems: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
 
 def tag_ranges(prog: Program, modules: LoadedModules) -> TagRanges:
@@ -60,27 +63,25 @@ def tag_ranges(prog: Program, modules: LoadedModules) -> TagRanges:
     The kernel keeps them in ``alloc_tag_cttype->mod_idr``. A dump may have lost a node
     of it, so what is missing there is found through symbols and the module list.
     """
-    found = TagRanges([], None)
-    try:
-        cttype = prog["alloc_tag_cttype"].read_()
-        found.expected = cttype.count.value_()
-        idr = cttype.mod_idr.address_of_()
-        found.ranges, error = walk(
-            prog,
-            lambda: (
-                _registered_range(cmod)
-                for _, cmod in idr_for_each_entry(idr, "struct codetag_module")
-            ),
-        )
-    except ReadErrors as e:
-        error = e
-    if error:
-        found.problems.append(
-            f"the IDR of tag ranges (alloc_tag_cttype->mod_idr) is unreadable: {error}"
-        )
+    walked = walk(
+        prog,
+        _RANGES,
+        lambda: idr_entries(prog["alloc_tag_cttype"].mod_idr, "struct codetag_module"),
+        _registered_range,
+    )
+    found = TagRanges(walked.found, _expected(prog), walked.problems)
     if found.problems or not found.ranges:
         _complete(prog, found, modules)
     return found
+
+
+def _expected(prog: Program) -> int | None:
+    try:
+        return int(prog["alloc_tag_cttype"].count.value_())
+    except Exception as e:
+        if not is_damage(e):
+            raise
+        return None
 
 
 def _registered_range(cmod: Object) -> TagRange:
@@ -109,8 +110,11 @@ def _complete(prog: Program, found: TagRanges, modules: LoadedModules) -> None:
     for module in reversed(modules.modules):
         try:
             span = module.section("alloc_tags")
-        except ReadErrors as e:
-            found.problems.append(f"the symbols of module {module.name} are unreadable: {e}")
+        except Exception as e:
+            if not is_damage(e):
+                raise
+            subject = f"the symbols of module {module.name}"
+            found.problems.append(Problem(Code.UNREADABLE, subject, str(e), many=True))
             continue
         if span and span[0] not in known:
             found.ranges.append(TagRange(*span, module.name, "loaded", "module list"))
@@ -126,18 +130,18 @@ class CodetagType:
     count: int
 
 
-def codetag_types(prog: Program) -> Iterator[CodetagType]:
-    """All registered kinds of code tags; allocation tags are ``alloc_tags``.
-
-    :raises drgn.FaultError: if the list is unreadable from some point on
-    """
-    types = prog["codetag_types"].address_of_()
-    for cttype in once(list_for_each_entry("struct codetag_type", types, "link")):
-        yield CodetagType(
+def codetag_types(prog: Program) -> Walked[CodetagType]:
+    """All registered kinds of code tags; allocation tags are ``alloc_tags``."""
+    return walk(
+        prog,
+        _TYPES,
+        lambda: list_entries("struct codetag_type", prog["codetag_types"].address_of_(), "link"),
+        lambda cttype: CodetagType(
             printable(prog.read_c_string(cttype.desc.section, max_size=256)),
             cttype.desc.tag_size.value_(),
             cttype.count.value_(),
-        )
+        ),
+    )
 
 
 @dataclass

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ...problems import Problem
 from ..kernel import Kernel
 from ..machine.log import UnloadMessage
 from ..machine.modules import loaded_modules
-from ..walk import ReadErrors
 from .codetag import (
     CodetagType,
     TagRange,
@@ -35,8 +35,8 @@ class Completeness:
     """Tags that are not in the dump, or whose strings are not."""
     uncounted: int = 0
     """Tags of which a CPU's counter is not in the dump: their numbers are wrong or zero."""
-    problems: list[str] = field(default_factory=list)
-    """Sentences on what was damaged."""
+    problems: list[Problem] = field(default_factory=list)
+    """What was damaged."""
 
     @property
     def lost(self) -> int:
@@ -72,16 +72,12 @@ def read_profile(kernel: Kernel, unload_messages: list[UnloadMessage]) -> Profil
     ranges = found.ranges + [r for r in others if r.state == "loaded"]
     gone = [r for r in others if r.state == "unloaded"]
     done.expected = found.expected
-    done.problems = found.problems + problems + modules.problems
+    types = codetag_types(prog)
+    done.problems = found.problems + problems + modules.problems + types.problems
     parts = [_registered_sites(kernel, r, done) for r in ranges]
     done.found = sum(map(len, parts))
     parts += [unloaded_sites(kernel, r, unload_messages) for r in gone]
-    types: list[CodetagType] = []
-    try:
-        types.extend(codetag_types(prog))
-    except ReadErrors as e:
-        done.problems.append(f"the list of code tag types is damaged: {e}")
-    return Profile(Sites.concatenate(parts), ranges + gone, types, done)
+    return Profile(Sites.concatenate(parts), ranges + gone, types.found, done)
 
 
 def _registered_sites(kernel: Kernel, span: TagRange, done: Completeness) -> Sites:

@@ -15,15 +15,16 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from drgn import Program
+from drgn import FaultError, Program
 from drgn.helpers.linux.mapletree import mt_for_each
 
+from ...problems import Code, Problem
 from ...source.memory import U64, Memory
 from ..kernel import Kernel
 from ..layouts import ModuleTags
 from ..machine.log import UnloadMessage
 from ..machine.modules import LoadedModules
-from ..walk import ReadErrors, walk
+from ..walk import is_damage, structure, walk
 from .codetag import RangeState, TagRange, read_tags, tag_dtype
 from .counters import sum_counters
 from .sites import UNKNOWN, Evidence, Sites, named_sites
@@ -34,45 +35,58 @@ _ORPHANED = "module data that stayed"
 _MAX_LINE = 1 << 20
 _KERNEL_HALF = np.uint64(1 << 63)
 
+_TREE = structure(
+    "the maple tree of module tags (mod_area_mt)",
+    "entry of the maple tree of module tags",
+    "entries of the maple tree of module tags",
+    code=Code.UNREADABLE,
+)
+
 
 def unloaded_ranges(
     kernel: Kernel, known: list[TagRange], modules: LoadedModules
-) -> tuple[list[TagRange], list[str]]:
+) -> tuple[list[TagRange], list[Problem]]:
     """Find the tags of unloaded modules.
 
     Where that takes a look at every record, those of loaded modules that are not
     among *known* turn up, too.
 
     :param known: the ranges that are registered
-    :return: the ranges, and sentences on what was unreadable
+    :return: the ranges, and what was unreadable
     """
     prog, memory = kernel.prog, kernel.memory
     if kernel.layouts[ModuleTags] is ModuleTags.MODULE_DATA:
         return _orphaned(prog, modules)
     try:
         area = prog["module_tags"].read_()
-    except ReadErrors as e:
-        return [], [f"the area of module tags is unreadable: {e}"]
+    except LookupError:
+        return _orphaned(prog, modules)
+    except FaultError as e:
+        return [], [Problem(Code.UNREADABLE, "the area of module tags", str(e))]
     start, size = area.start_addr.value_(), area.size.value_()
     if not size:
         return [], []
-    try:
-        gone = prog.symbol("unloaded_mod").address
-        tree = prog["mod_area_mt"].address_of_()
-        entries, error = walk(prog, lambda: mt_for_each(tree))
-    except ReadErrors as e:
-        error = e
-    if error is None:
+    entries = walk(
+        prog,
+        _TREE,
+        lambda: mt_for_each(prog["mod_area_mt"].address_of_()),
+        lambda entry: (
+            entry[0],
+            entry[1],
+            entry[2].value_() == prog.symbol("unloaded_mod").address,
+        ),
+        key=lambda entry: entry[0],
+    )
+    if not entries.problems:
         return [
             TagRange(start + first, start + last + 1, "", "unloaded", "maple tree")
-            for first, last, owner in entries
-            if owner.value_() == gone
+            for first, last, is_gone in entries
+            if is_gone
         ], []
-    problem = f"the maple tree of module tags (mod_area_mt) is unreadable: {error}"
     length = min(size, area.end_addr.value_() - start, _MAX_ORPHANED)
     rest = _without([(start, start + length)], [(r.start, r.stop) for r in known])
     found = [span for piece in rest for span in find_records(memory, *piece)]
-    return [_from_records(memory, *span) for span in found], [problem]
+    return [_from_records(memory, *span) for span in found], entries.problems
 
 
 def _from_records(memory: Memory, start: int, stop: int) -> TagRange:
@@ -82,7 +96,7 @@ def _from_records(memory: Memory, start: int, stop: int) -> TagRange:
     return TagRange(start, stop, "" if module == UNKNOWN else module, state, "records")
 
 
-def _orphaned(prog: Program, modules: LoadedModules) -> tuple[list[TagRange], list[str]]:
+def _orphaned(prog: Program, modules: LoadedModules) -> tuple[list[TagRange], list[Problem]]:
     """6.10 to 6.12: look for records in module memory that no loaded module owns."""
     try:
         tree = prog["mod_tree"]
@@ -90,8 +104,11 @@ def _orphaned(prog: Program, modules: LoadedModules) -> tuple[list[TagRange], li
         owned = [
             (start, start + size) for m in modules.modules for start, size in m.regions() if size
         ]
-    except ReadErrors as e:
-        return [], [f"memory of unloaded modules cannot be told from that of loaded ones: {e}"]
+    except Exception as e:
+        if not is_damage(e):
+            raise
+        subject = "memory of unloaded modules cannot be told from that of loaded ones"
+        return [], [Problem(Code.LIMITED, subject, str(e))]
     if not 0 < span[1] - span[0] <= 4 * _MAX_ORPHANED:
         return [], []
     # Holes are what is expected between modules: they do not count.

@@ -15,7 +15,7 @@ from ..verdict import Suspect
 from .limits import cgroup_kills, cgroup_limit, elsewhere, fragmentation
 from .proof import held_memory, lost_memory, unloaded_modules
 from .sites import large_sites, modules_together
-from .trust import disagreement, empty_slabs, kernel_top_ten, unexplained
+from .trust import empty_slabs, unexplained
 from .user import user_memory
 
 Rule = Callable[[Case], list[Suspect]]
@@ -33,8 +33,6 @@ RULES: list[Rule] = [
     empty_slabs,
     unexplained,
     cgroup_kills,
-    kernel_top_ten,
-    disagreement,
 ]
 """Where two find equally much, the first comes first."""
 

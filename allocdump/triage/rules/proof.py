@@ -64,6 +64,9 @@ def lost_memory(case: Case) -> list[Suspect]:
 
 def _lost(case: Case, lost: LostSite) -> Suspect:
     confidence, cause = _sure(case, lost.lost_bytes)
+    if lost.confidence not in ("", "high"):
+        # That it is lost is not certain then.
+        confidence = min(confidence, Confidence.LIKELY)
     evidence = [
         say(
             "{held:bytes} from there can still be reached",

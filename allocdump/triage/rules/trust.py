@@ -5,11 +5,8 @@ from __future__ import annotations
 
 import glob
 
-import numpy as np
-
-from ...analysis.audit import Cause
 from ...sentence import say
-from ..commands import command, of_site
+from ..commands import command
 from ..evidence import Case
 from ..shortage import machine_short
 from ..thresholds import LARGE, MOST, NOTABLE
@@ -18,12 +15,6 @@ from ..verdict import Confidence, Suspect
 _UNEXPLAINED = ("other pages without a site", "other pages that refer to no known tag")
 """Classes of usage. Pages of user tasks and page tables without a site are not among them:
 they are known by what they are."""
-
-_TOLERANCE = 0.1
-"""The kernel goes on between writing its list and dying."""
-
-_HARMLESS = (Cause.AGREES, Cause.EXCLUDED, Cause.COUNTERS_GONE, Cause.COUNTERS_INCOMPLETE)
-"""Causes of a difference that are the dump's, not the kernel's."""
 
 
 def unexplained(case: Case) -> list[Suspect]:
@@ -93,78 +84,6 @@ def empty_slabs(case: Case) -> list[Suspect]:
                     command(case, "objects", "--by", "cache", "--cache", glob.escape(cache.name)),
                     command(case, "objects", "--cache", glob.escape(cache.name)),
                 ],
-            )
-        )
-    return out
-
-
-def disagreement(case: Case) -> list[Suspect]:
-    """Counters and memory contradict each other."""
-    audit = case.audit
-    if audit is None:
-        return []
-    out = []
-    for row in np.argsort(-np.abs(audit.difference), kind="stable").tolist():
-        difference = int(audit.difference[row])
-        if case.share(abs(difference)) < NOTABLE:
-            break
-        if audit.cause[row] in _HARMLESS:
-            continue
-        out.append(
-            Suspect(
-                rule="disagreement",
-                subject=f"difference:{row}",
-                title=say(
-                    "counter and memory of {site} disagree: {counter:bytes} counted,"
-                    " {memory:bytes} found",
-                    site=case.site_name(row),
-                    counter=int(audit.counter[row]),
-                    memory=int(audit.memory[row]),
-                ),
-                confidence=Confidence.POSSIBLE,
-                bytes=abs(difference),
-                cause=False,
-                evidence=[say("cause: {cause}", cause=str(audit.cause[row]))],
-                commands=of_site(case, row)[:1],
-            )
-        )
-    return out
-
-
-def kernel_top_ten(case: Case) -> list[Suspect]:
-    """The list that the dying kernel logged does not fit what is in the dump."""
-    event = case.fatal_event
-    if event is None:
-        return []
-    out = []
-    for logged in event.top_sites:
-        row = case.find(logged)
-        now = 0 if row is None else int(case.sites.bytes[row])
-        off = abs(now - logged.bytes)
-        if off <= logged.precision + _TOLERANCE * logged.bytes or case.share(off) < NOTABLE:
-            continue
-        module = f" [{logged.module}]" if logged.module else ""
-        name = f"{logged.file}:{logged.line} {logged.function}{module}"
-        out.append(
-            Suspect(
-                rule="kernel_top_ten",
-                subject=f"logged:{name}",
-                title=say(
-                    "the kernel logged about {logged:bytes} for {site} when it died, the dump has"
-                    " {now:bytes}",
-                    logged=logged.bytes,
-                    site=name,
-                    now=now,
-                ),
-                confidence=Confidence.POSSIBLE,
-                bytes=off,
-                cause=False,
-                evidence=[
-                    say("the site is not in the dump")
-                    if row is None
-                    else say("{calls:count allocation} logged", calls=logged.calls)
-                ],
-                commands=[] if row is None else of_site(case, row)[:1],
             )
         )
     return out

@@ -20,9 +20,12 @@ def user_memory(case: Case) -> list[Suspect]:
     if not machine_short(case) or case.share(size) < MOST:
         return []
     evidence = [
-        say("{name}: {size:bytes}", name=name, size=case.class_bytes(name))
-        for name in _CLASSES
-        if case.class_bytes(name)
+        *_largest(case, size),
+        *(
+            say("{name}: {size:bytes}", name=name, size=case.class_bytes(name))
+            for name in _CLASSES
+            if case.class_bytes(name)
+        ),
     ]
     kernel = int(case.suspicious.sum())
     if kernel:
@@ -45,7 +48,7 @@ def user_memory(case: Case) -> list[Suspect]:
         Suspect(
             rule="user_memory",
             subject="user memory",
-            title=_title(case, size, evidence),
+            title=_title(case, size),
             confidence=Confidence.VERY_LIKELY,
             bytes=size,
             evidence=evidence,
@@ -54,17 +57,31 @@ def user_memory(case: Case) -> list[Suspect]:
     ]
 
 
-def _title(case: Case, size: int, evidence: list[Sentence]) -> Sentence:
-    """Names the task, or the tmpfs, that most of it is."""
-    values = {"size": size, "share": case.share(size)}
-    text = (
-        "user memory, not the kernel's, filled the machine: {size:bytes}, {share:share} of"
-        " managed memory"
-    )
+def _most_is_a_task(case: Case, size: int) -> bool:
+    return bool(case.tasks) and case.tasks[0].anon >= MOST * size
+
+
+def _most_is_shared(case: Case, size: int) -> bool:
+    shmem = case.class_bytes("shared memory and tmpfs")
+    return bool(case.tmpfs) and shmem >= MOST * size and not _most_is_a_task(case, size)
+
+
+def _largest(case: Case, size: int) -> list[Sentence]:
+    """The largest tmpfs, if it counts, and the largest task."""
+    out = []
+    if _most_is_shared(case, size):
+        files = case.tmpfs[0]
+        out.append(
+            say(
+                "largest tmpfs: {mount}, {n:count file} with {size:bytes}",
+                mount=files.mount,
+                n=files.files,
+                size=files.bytes,
+            )
+        )
     if case.tasks:
         top = case.tasks[0]
-        evidence.insert(
-            0,
+        out.append(
             say(
                 "largest task: {comm} (pid {pid:number}), {rss:bytes} resident, {swap:bytes} in"
                 " swap, oom_score_adj {adj:number}",
@@ -73,26 +90,29 @@ def _title(case: Case, size: int, evidence: list[Sentence]) -> Sentence:
                 rss=top.rss,
                 swap=top.swap,
                 adj=top.oom_score_adj,
-            ),
+            )
         )
-        if top.anon >= MOST * size:
-            return say(
-                text + "; most of it is the task {comm} (pid {pid:number}) with {rss:bytes}",
-                **values, comm=top.comm, pid=top.pid, rss=top.rss,
-            )  # fmt: skip
-    shmem = case.class_bytes("shared memory and tmpfs")
-    if case.tmpfs and shmem >= MOST * size:
-        files = case.tmpfs[0]
-        evidence.insert(
-            0,
-            say(
-                "largest tmpfs: {mount}, {n:count file} with {size:bytes}",
-                mount=files.mount, n=files.files, size=files.bytes,
-            ),
+    return out
+
+
+def _title(case: Case, size: int) -> Sentence:
+    """Names the task, or the tmpfs, that most of it is."""
+    values = {"size": size, "share": case.share(size)}
+    text = (
+        "user memory, not the kernel's, filled the machine: {size:bytes}, {share:share} of"
+        " managed memory"
+    )
+    if _most_is_a_task(case, size):
+        top = case.tasks[0]
+        return say(
+            text + "; most of it is the task {comm} (pid {pid:number}) with {rss:bytes}",
+            **values, comm=top.comm, pid=top.pid, rss=top.rss,
         )  # fmt: skip
-        if files.bytes >= WHOLE * shmem:
-            return say(
-                text + "; most of it are files in tmpfs {mount} with {files:bytes}",
-                **values, mount=files.mount, files=files.bytes,
-            )  # fmt: skip
+    shmem = case.class_bytes("shared memory and tmpfs")
+    if _most_is_shared(case, size) and case.tmpfs[0].bytes >= WHOLE * shmem:
+        files = case.tmpfs[0]
+        return say(
+            text + "; most of it are files in tmpfs {mount} with {files:bytes}",
+            **values, mount=files.mount, files=files.bytes,
+        )  # fmt: skip
     return say(text, **values)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Many chains of pointers at once, a step of each at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+from drgn import Program, ProgramFlags
+
+from ..problems import Problem
+from ..source.memory import U64, Bool, Memory
+from .walk import Structure
+
+Rows = npt.NDArray[np.intp]
+
+Step = Callable[[Rows, U64], tuple[U64, Bool]]
+"""From rows of chains and where they are to where they go on, and whether that could be read."""
+
+
+class Chains:
+    """Follows chains, and knows afterwards which could not be followed to their ends.
+
+    :param most: a chain with more links goes in circles
+    """
+
+    def __init__(self, step: Step, most: int) -> None:
+        self.step = step
+        self.most = most
+        self._broken: list[Rows] = []
+
+    @property
+    def broken(self) -> int:
+        """Number of chains that could not be followed to their ends."""
+        return sum(map(len, self._broken))
+
+    @property
+    def broken_rows(self) -> Rows:
+        """Rows of the chains that could not be followed to their ends, ascending."""
+        return np.sort(np.concatenate([np.zeros(0, np.intp), *self._broken]))
+
+    def follow(self, at: U64, ends: U64) -> Iterator[tuple[Rows, U64]]:
+        """Rows of chains and their next links, until each chain is at its end.
+
+        The links of a chain that goes in circles come up to three times: Brent's algorithm
+        looks back to the links number 1, 2, 4, 8 ...
+
+        :param at: the first link of each chain, shape (n,)
+        :param ends: what follows its last link, shape (n,)
+        """
+        rows = np.flatnonzero(at != ends)
+        at = before = at[rows]
+        for count in range(self.most):
+            if not len(rows):
+                return
+            yield rows, at
+            if count & (count - 1) == 0:
+                before = at
+            at, ok = self.step(rows, at)
+            ended = ok & (at == ends[rows])
+            going = ok & ~ended & (at != before)
+            self._broken.append(rows[~going & ~ended])
+            rows, at, before = rows[going], at[going], before[going]
+        self._broken.append(rows)
+
+    def problems(self, prog: Program, what: Structure) -> list[Problem]:
+        """What to say of broken chains; in a running kernel they change under the walk."""
+        if not self.broken or prog.flags & ProgramFlags.IS_LIVE:
+            return []
+        return [what.unreadable(self.broken)]
+
+
+_LIST_PREV = np.uint64(8)
+"""Offset of ``prev`` in ``struct list_head``."""
+
+
+def list_links(
+    memory: Memory, heads: U64, most: int, what: Structure, problems: list[Problem]
+) -> Iterator[tuple[Rows, U64]]:
+    """Rows of lists and the next of their links, of many ``struct list_head`` at once.
+
+    Where a link is broken, those behind it are found from the end; some come twice then.
+
+    :param heads: addresses of the heads, shape (n,)
+    :param problems: takes what was unreadable
+    """
+    at, ok = memory.words(heads)
+    rows = np.flatnonzero(ok)
+    forth = Chains(lambda _, links: memory.words(links), most)
+    for some, links in forth.follow(at[rows], heads[rows]):
+        yield rows[some], links
+    broken = rows[forth.broken_rows]
+    again = Memory(memory.prog)  # what is missing has been counted
+    back = Chains(lambda _, links: again.words(links + _LIST_PREV), most)
+    at, ok_back = again.words(heads[broken] + _LIST_PREV)
+    for some, links in back.follow(np.where(ok_back, at, heads[broken]), heads[broken]):
+        yield broken[some], links
+    count = len(heads) - len(rows) + len(broken)
+    if count and not memory.prog.flags & ProgramFlags.IS_LIVE:
+        problems.append(what.unreadable(count))

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What is at an address, where a dump is damaged or large pages are."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import allocdump
+from allocdump.errors import DamagedError
+from allocdump.kernel.mm.pages import Kind
+
+from ...dumpdata import core, exclude, open_core, overwrite
+from ..walks import POISON, percpu_chunks
+
+
+@pytest.fixture
+def dump():
+    return allocdump.open(core("7.2-quiet"), debug_info="btf")
+
+
+def percpu_object(dump):
+    """The pointer to a per-CPU object with a site, and the offset of the second CPU."""
+    batch = next(b for b in dump.objects() if (b.cache < 0).any())
+    pointer = int(batch.address[batch.cache < 0][0])
+    return pointer, dump.prog["__per_cpu_offset"][1].value_()
+
+
+def test_cpus_have_their_own_numbers(dump):
+    """Possible CPUs may have gaps."""
+    dump.kernel.cpus = replace(dump.kernel.cpus, numbers=(0, 5))
+    pointer, offset = percpu_object(dump)
+    first = dump.whois(f"{(pointer + offset) % (1 << 64):#x}").layers[0]
+    assert (first.what, first.detail["cpu"]) == ("per-CPU object", 5)
+
+
+def test_a_damaged_chunk_is_told(dump):
+    """Nothing says that an address in the kernel image is no per-CPU pointer then."""
+    chunk = percpu_chunks(dump.prog)[0]
+    overwrite(dump.prog, chunk.alloc_map.address_, POISON.to_bytes(8, "little"))
+    found = dump.whois("jiffies")
+    assert [str(p) for p in found.problems] == ["1 per-CPU chunk is unreadable"]
+    image = next(layer for layer in found.layers if layer.what == "kernel image")
+    assert image.evidence == "unless it is a per-CPU pointer: 1 per-CPU chunk is unreadable"
+    assert dump.whois("phys:0x2000000").problems
+
+
+def test_nothing_is_told_of_a_whole_dump():
+    found = open_core(core("7.2-quiet")).whois("jiffies")
+    image = next(layer for layer in found.layers if layer.what == "kernel image")
+    assert (found.problems, image.evidence) == ([], "")
+
+
+@pytest.mark.parametrize("mask", [False, True])
+def test_deep_in_a_gigantic_page(dump, mask):
+    """Its head is further away than the largest block of the buddy allocator.
+
+    :param mask: compound_info has a mask: Linux 7.1 and later with small struct pages for hugetlb
+    """
+    frames = dump._locator.frames
+    section = frames.sections[0]
+    head = 8192
+    deep = head + 4000
+    page = dump.prog.type("struct page")
+    name = "compound_info" if page.has_member("compound_info") else "compound_head"
+    start = section.memmap + (head - section.pfn) * page.size
+    at = section.memmap + (deep - section.pfn) * page.size + page.member(name).offset
+    # Struct pages of 64 bytes: 4,096 of them are aligned to their size.
+    aligned = start & -(8192 * page.size)
+    head = section.pfn + (aligned - section.memmap) // page.size if mask else head
+    value = (-(8192 * page.size) if mask else start) | 1
+    overwrite(dump.prog, at, (value % (1 << 64)).to_bytes(8, "little"))
+    assert dump._locator.frames.compound_head(deep) == head
+    (found,) = [x for x in dump.whois(f"pfn:{deep}").layers if "pfn" in x.detail]
+    assert (found.detail["pfn"], found.detail["first pfn"]) == (deep, head)
+
+
+def test_heads_of_ordinary_pages():
+    frames = open_core(core("7.2-quiet"))._locator.frames
+    for found in frames:
+        compound = np.flatnonzero((found.order > 0) & (found.kind != Kind.FREE))[:3]
+        for head in compound.tolist():
+            pfn = found.section.pfn + head
+            tails = range(1 << int(found.order[head]))
+            assert {frames.compound_head(pfn + i) for i in tails} == {pfn}
+
+
+@pytest.mark.parametrize("command", ["pages", "objects", "vmalloc_areas", "usage", "graph"])
+def test_without_what_describes_memory(dump, command):
+    """One sentence, and one exit code, whatever is asked."""
+    dump.report()
+    type_ = dump.prog.struct_type("mem_section", 8, ())
+    dump.prog.register_type_finder(
+        "broken",
+        lambda prog, kinds, name, filename: type_ if name == "mem_section" else None,
+        enable_index=0,
+    )
+    with pytest.raises(DamagedError, match="what describes memory") as caught:
+        list(getattr(dump, command)())
+    assert caught.value.exit_code == 6
+
+
+def test_without_zones(dump):
+    exclude(dump.prog, dump.prog.symbol("node_data").address)
+    with pytest.raises(DamagedError, match="zones are unreadable"):
+        dump.zones  # noqa: B018
+
+
+def test_sections_that_are_not_online(dump):
+    """Their struct pages may be anything."""
+    before = dump._locator.frames.sections
+    table = dump.prog["mem_section"].value_()
+    root = dump.prog.read_u64(table)
+    size = dump.prog.type("struct mem_section").size
+    per_section = before[0].pages
+    at = root + size * (before[0].pfn // per_section)
+    flags = dump.prog.read_u64(at)
+    assert flags & 4
+    overwrite(dump.prog, at, (flags & ~4).to_bytes(8, "little"))
+    del dump.__dict__["_locator"], dump.__dict__["pagemap"]
+    assert dump._locator.frames.sections == before[1:]
+
+
+@pytest.mark.parametrize("command", ["pages", "objects"])
+def test_listings_tell_what_is_missing(dump, command):
+    """When all has been read."""
+    dump.report()
+    chunk = percpu_chunks(dump.prog)[0]
+    overwrite(dump.prog, chunk.alloc_map.address_, POISON.to_bytes(8, "little"))
+    pageset = next(z for z in dump.prog["node_data"][0].node_zones if z.present_pages)
+    overwrite(dump.prog, pageset.per_cpu_pageset.address_, POISON.to_bytes(8, "little"))
+    found = getattr(dump, command)()
+    assert not found.problems
+    said = [str(problem) for _ in [list(found)] for problem in found.problems]
+    assert ("1 per-CPU chunk is unreadable" in said) == (command == "objects")
+    assert any("per-CPU lists of free pages are unreadable" in text for text in said)
