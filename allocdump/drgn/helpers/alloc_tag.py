@@ -237,14 +237,12 @@ def page_alloc_tag(page: Object) -> Object:
     .. note::
 
         Only the first page of an allocation refers to its tag. For a tail page of a
-        `compound page`_, the head page does; but nothing leads from the other pages of a
-        higher-order allocation without ``__GFP_COMP`` to the first one, so this returns ``NULL``
-        for them:
+        `compound page <https://lwn.net/Articles/619514/>`__, the head page does; but nothing
+        leads from the other pages of a higher-order allocation without ``__GFP_COMP`` to the
+        first one, so this returns ``NULL`` for them:
 
         >>> page_alloc_tag(page + 1)
         (struct alloc_tag *)0x0
-
-    .. _compound page: https://lwn.net/Articles/619514/
 
     :param page: ``struct page *``
     :return: ``struct alloc_tag *`` (``NULL`` if the page is free, or has no tag)
