@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Section 1: what died."""
+"""Section 1: the death of the machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .verdict import Column, Section, Table
 
 
 def died(case: Case, top: int | None) -> Section:
-    """Kernel, machine, reason, and every time that memory ran out."""
+    """Kernel, machine, reason, and every shortage of memory."""
     section = Section("died", "What died")
     m = case.machine
     section.say(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Section 3: who holds it."""
+"""Section 3: the holders of memory."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from .sentence import Value
 from .verdict import Column, Section, Table
 
 _WORTH = 0.001
-"""A page for people leaves out sites of less than a thousandth of managed memory."""
+"""Smallest share of managed memory for a site to be on a page for people."""
 
 _WORTH_MORE = 0.01
-"""And of everything else what is less than a hundredth."""
+"""Smallest share of managed memory for anything else."""
 
 _PART = 0.1
-"""What a site's memory is made of is told from a tenth on."""
+"""Smallest part of a site's memory to be named."""
 
 _PARTS = ("pages", "vmalloc", "slab", "reclaimable", "percpu", "user")
 """Columns of the footprint."""
 
 
 def holders(case: Case, top: int | None) -> Section:
-    """Sites by what they really keep, tasks, cgroups, caches, vmalloc areas, tmpfs."""
+    """Sites by the memory that they really keep, tasks, cgroups, caches, vmalloc areas, tmpfs."""
     section = Section("holders", "Who holds it")
     if case.footprint:
         _sums(section, case.footprint)
@@ -126,7 +126,7 @@ def _made_of(found: Footprint, i: int) -> str:
 
 
 def _top_ten(section: Section, case: Case) -> Table:
-    """The kernel's own list, which counts what was asked for, beside the dump's counters."""
+    """The kernel's own list beside the dump's counters."""
     table = Table(
         "kernel_top_ten",
         "The kernel's own top ten, as it was logged",

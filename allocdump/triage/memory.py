@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Section 2: where memory was."""
+"""Section 2: the use of memory."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from .shortage import exhausted, reserve
 from .verdict import Column, Section, Table
 
 _WORTH = 0.001
-"""A page for people leaves out classes of less than a thousandth of all memory."""
+"""Smallest share of all memory for a class to be on a page for people."""
 
 
 def memory(case: Case, top: int | None) -> Section:
-    """The account of all memory, zones against their watermarks, swap, what could be had back."""
+    """The account of all memory, zones against their watermarks, swap, reclaimable memory."""
     section = Section("memory", "Where memory was")
     if case.swap is None:
         section.say("swap", "swap", "unreadable")

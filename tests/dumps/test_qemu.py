@@ -181,7 +181,7 @@ def test_no_such_socket(tmp_path):
 
 @pytest.mark.parametrize("path", [TESTDATA, QUIET, "/dev/null"])
 def test_no_socket_at_all(path):
-    assert "is no socket" in one_sentence(run("report", "--qemu", path), 3)
+    assert "is not a socket" in one_sentence(run("report", "--qemu", path), 3)
 
 
 def test_a_path_too_long_for_a_socket(tmp_path):
@@ -213,7 +213,7 @@ def test_another_socket(server, tmp_path, greeting):
         client.close()
 
     threading.Thread(target=greet).start()
-    with pytest.raises(DumpError, match="is no QMP socket"):
+    with pytest.raises(DumpError, match="is not a QMP socket"):
         Guest(tmp_path / "socket")
 
 

@@ -249,7 +249,7 @@ def page_alloc_tag(page: Object) -> Object:
     """
     prog = page.prog_
     page = compound_head(page)
-    # Since Linux kernel commit 4835f747d334 ("alloc_tag: support for page allocation tag
+    # Since Linux kernel commit 4835f747d3ed ("alloc_tag: support for page allocation tag
     # compression") (in v6.13), references may be indexes in the page flags. Otherwise, and before
     # that, they are in the page extension.
     if static_key(prog, "mem_profiling_compressed"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Whether the kernel profiled its allocations: built in, enabled, compressed.
+"""State of allocation profiling: built in, enabled, compressed.
 
 Mirrors ``lib/alloc_tag.c`` (``mm/alloc_tag.c`` since Linux 7.3).
 """
@@ -24,14 +24,15 @@ class Profiling:
     state: State
     """``off``: was on, or can be switched on. ``never``: disabled at boot for good."""
     compressed: bool
-    """References from pages are kept in page flags (since Linux 6.13)."""
+    """True if page flags keep references, since Linux kernel commit 4835f747d3ed ("alloc_tag:
+    support for page allocation tag compression") (in v6.13)."""
 
     def describe(self) -> str:
         return self.state + (", compressed" if self.compressed else "")
 
 
 def built_in(prog: Program) -> bool:
-    """Whether the kernel has code tags: built with CONFIG_MEM_ALLOC_PROFILING.
+    """Tell if the kernel has code tags: built with CONFIG_MEM_ALLOC_PROFILING.
 
     Linux 6.10 and later have the types and the section's symbols without it, too, but then
     the section is empty: ``CODETAG_SECTIONS()`` in ``include/asm-generic/codetag.lds.h``.
@@ -70,7 +71,7 @@ def _variable(prog: Program, name: str) -> Object | None:
 
 
 def static_key(prog: Program, name: str) -> bool | None:
-    """Is a static key on? None if the kernel has none of that name, or it is unreadable."""
+    """State of a static key; None if the kernel has none of that name, or it is unreadable."""
     key = _variable(prog, name)
     if key is None:
         return None
@@ -83,7 +84,7 @@ def static_key(prog: Program, name: str) -> bool | None:
 
 
 def _registered(prog: Program) -> bool | None:
-    """Did boot get as far as registering the tags? Not with ``mem_profiling=never``.
+    """Tell if boot registered the tags: it does not with ``mem_profiling=never``.
 
     Before Linux 6.13 it did in any case, and all counters stayed at zero.
     """

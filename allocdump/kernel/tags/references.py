@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""References to tags: from the word that memory holds to a row of the sites.
+"""References to tags: from a word in memory to a row of the sites.
 
 Mirrors ``include/linux/pgalloc_tag.h`` (``idx_to_ref()``) and ``include/linux/alloc_tag.h``
 (``CODETAG_EMPTY``).
@@ -54,7 +54,7 @@ class SiteIndex:
 
 @dataclass(frozen=True)
 class PageFlagRefs:
-    """How page flags hold references when they are compressed (since Linux 6.14)."""
+    """Place of compressed references in page flags (since Linux 6.13)."""
 
     shift: int
     mask: int
@@ -74,7 +74,7 @@ class PageFlagRefs:
 
 
 def page_flag_refs(prog: Program) -> PageFlagRefs | None:
-    """How page flags hold references; None if page extensions do."""
+    """Find the place of references in page flags; None if page extensions hold them."""
     if not static_key(prog, "mem_profiling_compressed"):
         return None
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Rules about memory that is in nobody's use, or that nothing explains."""
+"""Rules about memory that is not in use, or that nothing explains."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..verdict import Confidence, Suspect
 
 _UNEXPLAINED = ("other pages without a site", "other pages that refer to no known tag")
 """Classes of usage. Pages of user tasks and page tables without a site are not among them:
-they are known by what they are."""
+their use is known."""
 
 _TOLERANCE = 0.1
 """The kernel goes on between writing its list and dying."""
@@ -132,7 +132,7 @@ def disagreement(case: Case) -> list[Suspect]:
 
 
 def kernel_top_ten(case: Case) -> list[Suspect]:
-    """The list that the dying kernel logged does not fit what is in the dump."""
+    """The list that the dying kernel logged contradicts the dump."""
     event = case.fatal_event
     if event is None:
         return []

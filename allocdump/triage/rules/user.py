@@ -55,7 +55,7 @@ def user_memory(case: Case) -> list[Suspect]:
 
 
 def _title(case: Case, size: int, evidence: list[Sentence]) -> Sentence:
-    """Names the task, or the tmpfs, that most of it is."""
+    """Title with the task, or the tmpfs, that has most of it."""
     values = {"size": size, "share": case.share(size)}
     text = (
         "user memory, not the kernel's, filled the machine: {size:bytes}, {share:share} of"
