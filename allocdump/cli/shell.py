@@ -25,8 +25,8 @@ def command(dump: Dump) -> None:
     """An interactive session of drgn on a dump.
 
     The commands of allocdump are there as %allocinfo, %whois and so on, with drgn's pipes and
-    redirections; so are all helpers of drgn and of allocdump, and the dump itself as Python
-    knows it. What it can be asked stands above the prompt. Ctrl-D ends it.
+    redirections; so are all helpers of drgn and of allocdump, and the dump itself as a
+    Python object. A banner above the prompt shows its methods. Ctrl-D ends it.
 
     \b
     Examples:
@@ -53,7 +53,7 @@ def command(dump: Dump) -> None:
 
 
 def _what(dump: Dump) -> tuple[list[str], list[tuple[str, str]]]:
-    """What the dump is, and what to try on it."""
+    """Description of the dump, and commands to try on it."""
     try:
         origin = dump.origin
         if origin.profiling.state != "on":

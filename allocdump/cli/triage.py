@@ -33,11 +33,11 @@ _TOP = 5
 @click.option("-e", "--exact", is_flag=True, help="Sizes in bytes.")
 @output_option
 def command(dump: Dump, format_: str, top: int | None, exact: bool, output: str | None) -> None:
-    """One page on a dead machine: what died, where memory was, who is to blame.
+    """One page on a dead machine: the verdict, memory, suspects.
 
     Reads the kernel log, the account of all memory, call sites, tasks, memory cgroups,
-    zones and swap, and names suspects with their evidence, or says that nothing stands
-    out. Works without an allocation profile, too, and says what it could not tell.
+    zones and swap. Names suspects with their evidence, or says that nothing stands out.
+    Works without an allocation profile, too, and names the gaps.
 
     \b
     Examples:

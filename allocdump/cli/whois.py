@@ -28,7 +28,7 @@ _EXIT_NO_ADDRESS = 2
     show_default=True, help="json: one object per line.",
 )  # fmt: skip
 def command(dump: Dump, addresses: tuple[str, ...], format_: str) -> int:
-    """What is at an address, who allocated it, and what it is a part of.
+    """The memory at an address, and the site that allocated it.
 
     ADDRESS is a number (direct map, vmalloc, module, kernel image, struct page, per-CPU
     pointer), pfn:N, phys:N or a symbol; without any, addresses are read from standard
