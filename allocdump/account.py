@@ -24,7 +24,7 @@ from .source.program import Dump
 
 
 def attribution(dump: Dump, sites: Sites, progress: Progress | None = None) -> Attribution:
-    """Which memory each site holds: one pass over all memory.
+    """Memory that each site holds: one pass over all memory.
 
     :raises DamagedError: if the dump lacks what describes its memory
     """
@@ -48,7 +48,7 @@ def attribution(dump: Dump, sites: Sites, progress: Progress | None = None) -> A
 
 
 def no_memory_map(dump: Dump, error: Exception) -> DamagedError:
-    """What to say of a dump without the structures that describe its memory."""
+    """Error for a dump without the structures that describe its memory."""
     return DamagedError(
         f"{dump.core.path}: what describes memory (sections, struct page, slab caches)"
         f" is not readable: {error}."
@@ -56,7 +56,7 @@ def no_memory_map(dump: Dump, error: Exception) -> DamagedError:
 
 
 def memory_usage(dump: Dump, sites: Sites, found: Attribution, areas: Iterable[VmallocUse]) -> Node:
-    """Where all memory went: a tree that adds up to every page."""
+    """All memory: a tree that adds up to every page."""
     return usage(
         sites,
         found,

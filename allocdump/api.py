@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""An opened dump, and what can be asked of it."""
+"""A session: an opened dump, and the answers it gives."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Dump:
 
     @property
     def state(self) -> State:
-        """Of the kernel: ``dead`` in a dump; ``running`` ones change while they are read."""
+        """State of the kernel: ``dead`` in a dump; a ``running`` one changes while it is read."""
         return self._opened.state
 
     @cached_property
@@ -93,7 +93,7 @@ class Dump:
 
     @cached_property
     def system(self) -> System:
-        """Which machine and kernel this is."""
+        """The machine and its kernel."""
         return system(self.prog, self._opened.vmcoreinfo)
 
     @property
@@ -103,7 +103,7 @@ class Dump:
 
     @property
     def types(self) -> str:
-        """Where types come from: ``btf`` or ``dwarf``."""
+        """Source of types: ``btf`` or ``dwarf``."""
         return self._opened.types
 
     @property
@@ -113,7 +113,7 @@ class Dump:
 
     @cached_property
     def origin(self) -> Origin:
-        """Which kernel this is, how it died, and the state of profiling.
+        """The kernel, its death, and the state of profiling.
 
         :raises ProfilingError: if the kernel was built without allocation profiling
         """
@@ -192,7 +192,7 @@ class Dump:
         return kernel_log(self.prog).unload_messages()
 
     def sampler(self) -> Sampler:
-        """For the counters of a running kernel, again and again.
+        """Sampler of the counters of a running kernel.
 
         :raises ProfilingError: if the kernel keeps none
         """
@@ -203,7 +203,7 @@ class Dump:
         return Sampler(self.prog, self._unload_messages)
 
     def attribution(self, progress: Progress | None = None) -> Attribution:
-        """Which memory each site of the report holds: one pass over all memory.
+        """Memory that each site of the report holds: one pass over all memory.
 
         :raises DamagedError: if the dump lacks what describes its memory
         """
@@ -236,14 +236,14 @@ class Dump:
         )
 
     def usage(self, progress: Progress | None = None) -> Node:
-        """Where all memory went: a tree that adds up to every page."""
+        """All memory: a tree that adds up to every page."""
         from .account import memory_usage
 
         sites, found = self.report().sites, self.attribution(progress)
         return memory_usage(self._opened, sites, found, self.vmalloc_areas())
 
     def triage(self, progress: Progress | None = None, top: int | None = None) -> Triage:
-        """From a dead machine to the suspect; goes on where something is missing.
+        """Triage: from a dead machine to the suspect; goes on where something is missing.
 
         :param top: rows of each table; None is all
         """
@@ -274,7 +274,7 @@ class Dump:
         return vmalloc_uses(Memory(self.prog), self._opened.vmcoreinfo, self._addresses)
 
     def graph(self, progress: Progress | None = None) -> Graph:
-        """All allocations and who points at whom: what leaks, retained and paths use.
+        """All allocations and the pointers between them, for leaks, retained and paths.
 
         :raises DamagedError: if the dump lacks what describes its memory
         """
@@ -291,7 +291,7 @@ class Dump:
         return self._graph
 
     def reach(self, progress: Progress | None = None) -> Reach:
-        """Which allocations can still be reached from anywhere.
+        """The allocations that roots reach.
 
         :raises ExtraError: if the libraries for it are not installed
         """
@@ -302,7 +302,7 @@ class Dump:
         return self._reach
 
     def leaks(self, progress: Progress | None = None) -> Leaks:
-        """Memory that nobody can reach any more, by site.
+        """Memory that nothing points at any more, by site.
 
         :raises ExtraError: if the libraries for it are not installed
         """
@@ -312,7 +312,7 @@ class Dump:
         return leaks(reached, self.report().sites)
 
     def dominators(self, progress: Progress | None = None) -> Dominators:
-        """Who keeps memory alive: the dominator tree of all that can be reached.
+        """Holders that keep memory alive: the dominator tree of all nodes that roots reach.
 
         :raises ExtraError: if the libraries for it are not installed
         """
@@ -339,7 +339,7 @@ class Dump:
         return Paths(query, address, node, found)
 
     def whois(self, query: str) -> Location:
-        """What is at an address, who allocated it, and what it is a part of.
+        """The memory at an address, its call site, and everything that it is a part of.
 
         :param query: a number, ``pfn:N``, ``phys:N`` or a symbol
         :raises AddressError: if it is none of these
@@ -376,7 +376,7 @@ class Dump:
 
     @cached_property
     def first_cpu_offset(self) -> int:
-        """What to add to a per-CPU pointer for the first possible CPU's copy."""
+        """Offset from a per-CPU pointer to the first possible CPU's copy."""
         from .kernel.tags.counters import per_cpu_offsets
 
         return int(per_cpu_offsets(self.prog)[0])

@@ -52,7 +52,7 @@ _MOST_HOLDERS = 20
 
 @dataclass(frozen=True)
 class Asks:
-    """What is read when it is asked for; each may raise an :class:`AllocdumpError`."""
+    """Answers read on demand; each may raise an :class:`AllocdumpError`."""
 
     report: Callable[[], Report]
     reach: Callable[[], Reach]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What stands above the prompt of an interactive session."""
+"""The banner above the prompt of an interactive session."""
 
 from __future__ import annotations
 

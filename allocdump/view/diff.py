@@ -80,7 +80,7 @@ def _columns(rows: Changes, exact: bool) -> list[Column]:
 
 
 def notes(rows: Changes) -> list[str]:
-    """What to know about each row; often empty."""
+    """Notes on each row; often empty."""
     out = []
     new, gone = rows.new.tolist(), rows.gone.tolist()
     for i in range(len(rows)):

@@ -55,7 +55,7 @@ def site_name(report: Report, row: int) -> str:
 
 
 def holders(report: Report, roots: list[Root], found: list[Holder]) -> Iterator[Row]:
-    """What holds the memory of sites: a row for each pair of site and holder."""
+    """Holders of the memory of sites: a row for each pair of site and holder."""
     sites = report.sites
     for holder in found:
         row = holder.site

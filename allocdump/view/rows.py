@@ -19,7 +19,7 @@ _SIZES = {"bytes", "used", "lost", "size", "held", "cluster", "retained", "undec
 
 
 def site_fields(sites: Sites, row: int) -> Row:
-    """Where a site is; empty texts for a negative row, which is no site."""
+    """Place of a site; empty texts for a negative row, which stands for no site."""
     if row < 0:
         return {"site": "", "function": "", "module": ""}
     return {

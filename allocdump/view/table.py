@@ -27,7 +27,7 @@ _MIN_NAME = 12
 
 
 def notes(sites: Sites) -> list[str]:
-    """What to know about each site; mostly empty."""
+    """Notes on each site; mostly empty."""
     out = []
     for i in range(len(sites)):
         words = []

@@ -113,7 +113,7 @@ def _wrap(sentence: str, first: str, width: int | None) -> list[str]:
 
 
 def for_people(table: Table) -> list[int]:
-    """Which columns people are shown: no details, and none that is empty."""
+    """Columns shown to people: no details, and no empty ones."""
     return [
         i
         for i, column in enumerate(table.columns)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the kernel log keeps that nothing else in a dump does."""
+"""The kernel log: facts that nothing else in a dump keeps."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ class KernelLog:
         return self.time(panic.start() if panic else len(self.text))
 
     def panic_message(self) -> str:
-        """Why the kernel died, in its own words; empty if the log does not say."""
+        """Reason of the kernel's death, in its own words; empty if the log does not say."""
         panic = _PANIC.search(self.text)
         if panic is None or b"Fatal exception" in panic[0]:
             panic = _FAULT.search(self.text) or panic
         return printable(panic[0].strip()) if panic else ""
 
     def unload_messages(self) -> list[UnloadMessage]:
-        """What modules left behind when they were unloaded, in order."""
+        """Memory that modules left behind at their unload, in order."""
         return [
             UnloadMessage(
                 printable(m["file"]),

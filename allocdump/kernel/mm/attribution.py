@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Whose memory is this: one pass over all page frames, slab objects and per-CPU objects.
+"""Owners of memory: one pass over all page frames, slab objects and per-CPU objects.
 
 Everything is summed up section by section, so that memory use does not grow with the
 dump's. The page and object references that make it up are exact; what has to be inferred
@@ -45,7 +45,7 @@ class Tally:
         return cls(np.zeros(sites, np.int64), np.zeros(sites, np.int64))
 
     def add(self, rows: Rows, size: Int | int) -> None:
-        """Count an allocation of *size* bytes for each of *rows*; negative rows are no sites."""
+        """Count an allocation of *size* bytes for each of *rows*; negative rows are skipped."""
         of_sites = rows >= 0
         sizes = np.broadcast_to(size, rows.shape)[of_sites]
         count = len(self.bytes)
@@ -56,7 +56,7 @@ class Tally:
 
 @dataclass
 class CacheUse:
-    """What the slabs of each cache hold; columns of shape (number of caches,)."""
+    """Use of each cache's slabs; columns of shape (number of caches,)."""
 
     slabs: Int
     pages: Int
@@ -82,7 +82,7 @@ class CacheUse:
 
 @dataclass
 class Attribution:
-    """Who holds the memory. Rows of sites are those of :class:`kernel.sites.Sites`."""
+    """Owners of memory. Rows of sites are those of :class:`kernel.sites.Sites`."""
 
     pages: Tally
     """By references from pages; slab pages count for the site of their pages."""

@@ -31,7 +31,7 @@ _MAX_ORDER = 40
 
 
 class Kind(IntEnum):
-    """What a page frame is used for, as its struct page tells."""
+    """Uses of a page frame, by its struct page."""
 
     IN_USE = 0
     """Allocated, and nothing more special than that."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Where the struct pages of all memory are, section by section.
+"""Places of all struct pages, section by section.
 
 Mirrors ``include/linux/mmzone.h`` (``struct mem_section``, ``__section_mem_map_addr()``)
 and ``mm/page_ext.c`` (``lookup_page_ext()``).

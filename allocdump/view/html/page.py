@@ -26,9 +26,9 @@ from .library import Library, plotly
 Kind = Literal[
     "text", "code", "path", "size", "growth", "count", "more", "number", "share", "duration"
 ]
-"""How a column's values are shown: texts (of a long path the end); or numbers of bytes,
-bytes with a sign, a count, a count with a sign, a number that counts nothing (a pid), a part
-of one, seconds."""
+"""Meaning of a column's values: texts (of a long path the end); or numbers of bytes, bytes with
+a sign, a count, a count with a sign, a number that counts nothing (a pid), a part of one,
+seconds."""
 
 _FORMATS: dict[str, Callable[[Any], str]] = {
     "text": str,
@@ -63,7 +63,7 @@ class Table:
 
     columns: list[Column]
     noun: str = "row"
-    """What a row is, for ``1,214 sites``."""
+    """Name of a row, for ``1,214 sites``."""
     nouns: str = ""
     """Its plural, if that is not made with an s."""
     total: str = ""
@@ -95,9 +95,9 @@ class Section:
 @dataclass
 class Page:
     title: str
-    """What the page is: ``Allocation report``."""
+    """Kind of page: ``Allocation report``."""
     heading: str
-    """What it is about: ``Linux 6.12.117``."""
+    """Subject of the page: ``Linux 6.12.117``."""
     lead: str = ""
     """The most important sentence."""
     figures: Sequence[tuple[str, str]] = ()

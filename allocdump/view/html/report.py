@@ -51,13 +51,13 @@ def as_page(report: Report, rows: Rows, shown: Total, whole: Total, tree: Node) 
 
 
 def heading(report: Report) -> tuple[str, str]:
-    """Which kernel, and why it died."""
+    """The kernel, and the reason of its death."""
     origin = report.origin
     return f"Linux {origin.system.release or UNKNOWN}", origin.reason
 
 
 def facts(report: Report) -> list[tuple[str, str]]:
-    """What to know of the dump, as names and values; an empty value is unknown."""
+    """Facts on the dump, as names and values; an empty value is unknown."""
     origin, system = report.origin, report.origin.system
     crashed = system.crash_time
     return [
