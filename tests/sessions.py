@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Sessions shown in README and docs.
 
-``python -m tests.sessions [PAGE...]`` runs them and writes what they print now into the pages.
+``python -m tests.sessions [PAGE...]`` runs them and writes their output into the pages.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import chdir
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from . import dumpdata
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
@@ -23,11 +26,15 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _TYPED = re.compile(r"^>>> (.*\n)", re.MULTILINE)
 _PROMPT = ">>> "
+_QUOTED = re.compile(r"'[^']*'")
+_FOR_A_SHELL = re.compile(r"[|&;<>$*?#\"\\]")
+_OF_THEIR_OWN = ("allocdump shell", "allocdump watch")
+"""Commands that need a process."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A command of a session, and what the page says it prints."""
+    """A command of a session, and its output as the page has it."""
 
     page: Path
     command: str
@@ -62,7 +69,16 @@ def steps() -> Iterator[Step]:
 
 @cache
 def run(command: str, typed: tuple[str, ...] = ()) -> str:
-    """What a terminal shows after a command: both streams, with the lines typed in."""
+    """Text that a terminal shows after a command: both streams, with the lines typed in."""
+    plain = command.startswith("allocdump ") and not command.startswith(_OF_THEIR_OWN)
+    if not plain or _FOR_A_SHELL.search(_QUOTED.sub("", command)):
+        return _in_a_shell(command, typed)
+    with chdir(ROOT):
+        done = dumpdata.run(*shlex.split(command)[1:])
+    return str(done.stderr + done.stdout)
+
+
+def _in_a_shell(command: str, typed: tuple[str, ...]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         start = "import sys; sys.argv[0] = 'allocdump'; from allocdump.cli import main; main()"
         script = Path(folder) / "allocdump"
