@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Who allocated the memory of a dead Linux kernel, down to the line of code.
+"""allocdump: from a vmcore to the lines of code that allocated its memory.
 
 >>> import allocdump
 >>> session = allocdump.open("vmcore")

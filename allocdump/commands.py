@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Which commands there are: known without loading any."""
+"""Names of the commands, known without loading any."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What can go wrong, and the exit code each kind of failure has.
+"""Errors that are shown as one sentence, and the exit code of each kind.
 
 Every message is one sentence for the person with the dump, and says what to do.
 """

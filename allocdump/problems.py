@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Code(StrEnum):
-    """What is wrong, for programs."""
+    """Kinds of problems, for programs."""
 
     DAMAGED = "damaged"
     """A structure cannot be followed to its end: entries may be missing."""
@@ -25,11 +25,11 @@ class Problem:
 
     code: Code
     subject: str
-    """What could not be read: ``the list of slab caches``, ``3 tasks``."""
+    """The part that could not be read: ``the list of slab caches``, ``3 tasks``."""
     detail: str = ""
     """The reason, in drgn's words or ours."""
     affects: str = ""
-    """What is wrong in the answer therefore, as a clause: ``objects count as in use``."""
+    """Effect on the answer, as a clause: ``objects count as in use``."""
     many: bool = False
     """The subject is plural."""
 

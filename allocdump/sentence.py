@@ -12,10 +12,10 @@ Value = str | bool | int | float | None
 class Sentence:
     """A template and its values.
 
-    What follows the colon in a place of the template is what the value is: ``{size:bytes}``,
+    The word after the colon in a place of the template is the value's kind: ``{size:bytes}``,
     ``{part:share}`` (0 to 1), ``{n:count}``, ``{n:count task}`` (with the noun, in the plural
-    if need be), ``{t:seconds}``; without it, it is text. Strings of a dump are values, never
-    part of the template.
+    if need be), ``{t:seconds}``; without a kind, it is text. Strings of a dump are values,
+    never part of the template.
     """
 
     template: str

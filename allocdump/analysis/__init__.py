@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Reasoning about what was read: pure functions of frozen inputs."""
+"""Analyses: pure functions of frozen inputs."""

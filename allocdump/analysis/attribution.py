@@ -39,7 +39,7 @@ class Tally:
         return cls(np.zeros(sites, np.int64), np.zeros(sites, np.int64))
 
     def add(self, rows: Rows, size: Int | int) -> None:
-        """Count an allocation of *size* bytes for each of *rows*; negative rows are no sites."""
+        """Count an allocation of *size* bytes for each of *rows*; negative rows are skipped."""
         of_sites = rows >= 0
         sizes = np.broadcast_to(size, rows.shape)[of_sites]
         count = len(self.bytes)
@@ -50,7 +50,7 @@ class Tally:
 
 @dataclass
 class CacheUse:
-    """What the slabs of each cache hold; columns of shape (number of caches,)."""
+    """Use of each cache's slabs; columns of shape (number of caches,)."""
 
     slabs: Int
     pages: Int
@@ -76,7 +76,7 @@ class CacheUse:
 
 @dataclass
 class Attribution:
-    """Who holds the memory. Rows of sites are those of :class:`kernel.sites.Sites`."""
+    """Owners of memory. Rows of sites are those of :class:`kernel.sites.Sites`."""
 
     pages: Tally
     """By references from pages; slab pages count for the site of their pages."""

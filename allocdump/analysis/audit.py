@@ -19,7 +19,7 @@ Int = npt.NDArray[np.int64]
 
 
 class Cause(StrEnum):
-    """Why counter and references of a site differ."""
+    """Causes of a difference between a site's counter and its references."""
 
     AGREES = ""
     COUNTERS_GONE = "counters freed with the module"
@@ -34,7 +34,7 @@ class Cause(StrEnum):
 
 
 class PerCpuAccounting(StrEnum):
-    """How the kernel counts a per-CPU allocation; types do not tell, counters do."""
+    """Ways in which kernels count a per-CPU allocation; types do not tell, counters do."""
 
     ONE_COPY = "one CPU's copy"
     ALL_COPIES = "all CPUs' copies and the memory cgroup pointers"
@@ -95,7 +95,7 @@ def audit(
     completeness: Completeness,
     moved: npt.NDArray[np.bool_] | None = None,
 ) -> Audit:
-    """Compare the counters of all sites with what references say.
+    """Compare the counters of all sites with references.
 
     :param cpus: number of possible CPUs
     :param cgroup_pointers: whether per-CPU objects have pointers to their memory cgroup

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Slab caches: what their slabs take, and how much of it is in use."""
+"""Slab caches: the memory of their slabs, and the part of it in use."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class CacheRow:
     bytes: int
     """Of all its slabs."""
     size: int
-    """From one object to the next."""
+    """Distance from one object to the next."""
     object_size: int
-    """What the user of an object asked for."""
+    """Size that the user of an object asked for."""
     capacity: int
     """Objects that the slabs have room for."""
     allocated: int
     """Objects in use: on no free list, in no sheaf."""
     untagged: int
-    """The part of them that no reference tells a site of."""
+    """The part of them without a reference to a site."""
     reclaimable: bool
 
     @property
@@ -37,7 +37,7 @@ class CacheRow:
 
     @property
     def lost(self) -> int:
-        """Bytes that are neither objects nor room for them."""
+        """Bytes that are neither objects nor room for objects."""
         return self.bytes - self.capacity * self.object_size
 
 

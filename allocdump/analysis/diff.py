@@ -28,7 +28,7 @@ Lines = dict[int, list[int]]
 
 @dataclass
 class Snapshot:
-    """Call sites at one time, from whatever was kept of them."""
+    """Call sites at one time, from a dump or a file."""
 
     path: str
     kind: Literal["dump", "allocinfo", "report"]
@@ -36,23 +36,23 @@ class Snapshot:
     system: System | None = None
     """None if the file does not say."""
     reason: str = ""
-    """Why the kernel died; empty if it did not, or the file does not say."""
+    """Reason of the kernel's death; empty if it did not die, or the file does not say."""
     warnings: list[str] = field(default_factory=list)
 
     @property
     def has_zeros(self) -> bool:
-        """Whether sites that hold nothing are among them."""
+        """True if sites that hold nothing are among them."""
         return bool(((self.sites.bytes == 0) & (self.sites.calls == 0)).any())
 
     @property
     def build(self) -> tuple[str, str] | None:
-        """What differs between builds of a kernel; None if unknown."""
+        """Identity of the kernel's build; None if unknown."""
         known = self.system is not None and bool(self.system.version)
         return (self.system.release, self.system.version) if known and self.system else None
 
 
 class Match(StrEnum):
-    """How a row of one snapshot was found in the other."""
+    """Ways to find a row of one snapshot in the other."""
 
     EXACT = "exact"
     """By file, line, function and module, or it is in one of them only."""
@@ -79,7 +79,7 @@ class Changes:
     """Number of sites in the row; 0 if the snapshot has no such site."""
     count_after: Int
     sites: Sites | None = None
-    """If rows are sites: each as it is after, or as it was if it is gone."""
+    """Sites as they are after, or as they were if they are gone; None if rows are groups."""
     old_line: Int | None = None
     """Line numbers before, likewise."""
     match: npt.NDArray[np.object_] | None = None
@@ -184,7 +184,7 @@ class _Rows:
 
 
 def _may_have_moved(before: Snapshot, after: Snapshot) -> bool:
-    """Whether a line that only one snapshot has can be another line of the other.
+    """Tell if a line that only one snapshot has can be another line of the other.
 
     If neither has the sites that hold nothing, a function can seem to have moved a site
     when in truth another one holds memory now. Then only a known rebuild is believed.
@@ -197,7 +197,7 @@ def _may_have_moved(before: Snapshot, after: Snapshot) -> bool:
 def _pairs(
     before: Sites, after: Sites, loosely: bool
 ) -> Iterator[tuple[list[int], list[int], Match]]:
-    """Rows before, rows after, and how they were matched; each row once."""
+    """Rows before, rows after, and the way they were matched; each row once."""
     old, new = _by_function(before), _by_function(after)
     for function in dict.fromkeys([*new, *old]):
         mine, yours = old.get(function, {}), new.get(function, {})
@@ -271,9 +271,9 @@ class Summary:
 
     rows: int
     grown: int
-    """Sum of what grew."""
+    """Sum of growth of the rows that grew."""
     shrunk: int
-    """Sum of what shrank, positive."""
+    """Sum of shrinkage of the rows that shrank, positive."""
     new: int
     """Number of rows that held nothing before."""
     gone: int

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Who keeps memory alive: dominators of allocations, from the roots on.
+"""Holders that keep memory alive: dominators of allocations, from the roots on.
 
 A holder *retains* what would be lost with it: what is reached through it alone.
 """
@@ -19,7 +19,7 @@ from ..graph.edges import Graph
 from .reach import I32, NEVER, Int, Reach, ends, rows
 
 TOP = -1
-"""Dominator of roots, and of what is reached from several."""
+"""Dominator of roots, and of nodes reached from several roots."""
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Dominators:
     graph: Graph
     reach: Reach
     parent: I32
-    """Immediate dominator, or TOP; -2 for what is not reached. Shape (nodes + roots,)."""
+    """Immediate dominator, or TOP; -2 for nodes that are not reached. Shape (nodes + roots,)."""
     bytes: Int
     """Retained: its own and those of all that it dominates."""
     allocations: Int
@@ -43,7 +43,7 @@ class Dominators:
 
 
 def dominators(reach: Reach) -> Dominators:
-    """The dominator tree of all that is reached.
+    """Build the dominator tree of all nodes that roots reach.
 
     What a root of one tier reaches, later tiers do not share (:class:`.roots.Tier`).
     """
@@ -56,7 +56,7 @@ def dominators(reach: Reach) -> Dominators:
     source = np.append(source, np.full(len(start), size, np.int32))
     target = np.append(target, start)
     order, _ = breadth_first_order(rows(source, target, size + 1), size)
-    # Numbered in that order, a dominator comes before what it dominates.
+    # Numbered in that order, a dominator comes before the nodes that it dominates.
     place = np.full(size + 1, -1, np.int32)
     place[order] = np.arange(len(order), dtype=np.int32)
     edges = np.column_stack((place[source], place[target])).astype(np.int64)
@@ -92,7 +92,7 @@ def _subtree_sums(parent: Int, own: npt.NDArray[np.float64]) -> Int:
 
 @dataclass
 class Holding:
-    """A holder, or allocations of one site that it holds, and what is retained by them."""
+    """A holder, or allocations of one site that it holds, and the memory they retain."""
 
     root: int | None
     """Number among the graph's roots; None for a site, or for :attr:`shared`."""
@@ -104,12 +104,12 @@ class Holding:
 
     @property
     def shared(self) -> bool:
-        """What several roots hold together."""
+        """True for memory that several roots hold together."""
         return self.root is None and self.site is None
 
 
 def holdings(tree: Dominators, depth: int) -> list[Holding]:
-    """Holders, and below them what they hold by site; most first.
+    """List holders, and below them the sites that they hold; most first.
 
     Allocations of one site that hold one another, like the records of a list, are taken
     together.
@@ -122,7 +122,7 @@ def holdings(tree: Dominators, depth: int) -> list[Holding]:
         Holding(r - count, None, int(tree.bytes[r]), int(tree.allocations[r]))
         for r in roots.tolist()
     ]
-    # In which holding each node and root is, as far as levels go.
+    # The holding of each node and root, as far as levels go.
     group = np.full(len(tree.parent), -1, np.int64)
     group[roots] = np.arange(len(roots))
     head = _heads(tree)
@@ -167,7 +167,7 @@ def _heads(tree: Dominators) -> Int:
 
 
 def nearest_root(reach: Reach) -> I32:
-    """The root that each node is reached from first; -1 if none. Shape (nodes,)."""
+    """The root that reaches each node first; -1 if none does. Shape (nodes,)."""
     count = len(reach.graph.nodes)
     before = reach.before.astype(np.int64)
     up = ends(np.where(before < 0, np.arange(len(before)), before))
@@ -176,7 +176,7 @@ def nearest_root(reach: Reach) -> I32:
 
 @dataclass
 class Holder:
-    """Who holds memory of a site."""
+    """A holder of a site's memory."""
 
     site: int
     """Row of the site."""
@@ -190,7 +190,7 @@ class Holder:
 
 
 def holders_of(tree: Dominators, sites: npt.NDArray[np.intp]) -> list[Holder]:
-    """Who holds the memory of the given sites (rows), most first."""
+    """List the holders of the memory of the given sites (rows), most first."""
     nodes = tree.graph.nodes
     count, none = len(nodes), len(tree.graph.roots)
     node = np.flatnonzero(np.isin(nodes.site, sites))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What each call site really keeps from others, which is more than what it asked for.
+"""Memory that each call site really keeps from others: more than it asked for.
 
 Counters count what was asked for. An object keeps its part of a slab, with the room
 that nobody uses; a per-CPU allocation has a copy for each CPU. Divided up like this, no
@@ -57,11 +57,11 @@ class Footprint:
     reclaimable: Int
     """The part of *slab* in caches that shrink when memory is short."""
     without: dict[str, int] = field(default_factory=dict)
-    """What no site holds, by what it is."""
+    """Memory without a site, by its class."""
 
     @property
     def kernel(self) -> Int:
-        """Without what belongs to user tasks."""
+        """Bytes that do not belong to user tasks."""
         return self.pages + self.slab + self.percpu
 
     @property
@@ -69,7 +69,7 @@ class Footprint:
         return self.kernel + self.user
 
     def memory(self) -> int:
-        """All of it: what sites hold and what no site holds."""
+        """All memory: of sites, and without a site."""
         return int(self.total.sum()) + sum(self.without.values())
 
 
@@ -110,12 +110,12 @@ def footprint(
 
 
 def _percpu(sites: Sites, memory: Attribution, pages: Int, cpus: int) -> Int:
-    """Give the pages of per-CPU chunks to who uses them; what is left stays in *pages*."""
+    """Give the pages of per-CPU chunks to their users; the rest stays in *pages*."""
     pairs = zip(sites.function, sites.module, strict=True)
     of_chunks = np.array([role(f, m) == Role.PERCPU for f, m in pairs], np.bool_)
     copies = memory.percpu.bytes * cpus
     wanted, there = int(copies.sum()), int(pages[of_chunks].sum())
-    if wanted > there:  # damaged, or chunks that are no pages of their own
+    if wanted > there:  # damaged, or chunks without pages of their own
         copies = copies * there // wanted
     rest = int(copies.sum())
     for i in np.flatnonzero(of_chunks).tolist():
@@ -139,7 +139,7 @@ def _slabs(memory: Attribution, objects: ObjectTotals, count: int) -> tuple[Int,
     others = np.maximum(use.in_use - known, 0)
     size = use.pages * PAGE
     share = size[cache] * held // np.maximum(known + others, 1)[cache]
-    # What is lost to rounding goes to the first, who has most, if all is theirs.
+    # Bytes lost to rounding go to the first, which has most, if all is theirs.
     lost = size - np.bincount(cache, share, caches).astype(np.int64)
     first = np.unique(cache, return_index=True)[1]
     first = first[others[cache[first]] == 0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What call sites grew by between two moments of one running kernel."""
+"""Growth of call sites between two moments of one running kernel."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Growth:
 
 
 def match(before: Sites, now: Sites) -> npt.NDArray[np.intp]:
-    """The row of *before* that each row of *now* goes on from; -1 for a new site.
+    """Match sites: the row of *before* that each row of *now* continues; -1 for a new site.
 
     A site is known by the address of its tag. A module that was loaded again has its tags
     elsewhere: they go on from those of the same names that are no longer there.
@@ -107,6 +107,7 @@ class Watch:
 
 
 def largest(growth: Growth, top: int) -> npt.NDArray[np.intp]:
-    """Rows of the *top* sites that grew most; none that did not grow. Ties keep their order."""
+    """Rows of the *top* sites that grew most, without those that did not grow. Ties keep their
+    order."""
     order = np.argsort(-growth.bytes, kind="stable")[:top]
     return order[growth.bytes[order] > 0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Memory that nobody can reach any more, by call site."""
+"""Memory that nothing points at any more, by call site."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ..kernel.tags.sites import Sites
 from .reach import I32, NEVER, Bool, Int, Reach, ends, rows
 
 _MANY = 16
-"""That many allocations of one site do not hide by chance."""
+"""A number of allocations of one site that cannot all be hidden by chance."""
 
 
 class Confidence(StrEnum):
-    """How sure it is that lost memory of a site is leaked."""
+    """Degrees of certainty that lost memory of a site is leaked."""
 
     HIGH = "high"
     MEDIUM = "medium"
@@ -34,7 +34,7 @@ class Confidence(StrEnum):
 EXPECTED = {
     "__register_sysctl_table": "headers of empty sysctl directories are never unregistered",
 }
-"""Functions of the kernel itself whose allocations nothing points at although all is well:
+"""Functions of the kernel whose allocations nothing points at although all is well:
 ``register_sysctl_mount_point()`` in fs/proc/proc_sysctl.c."""
 
 
@@ -52,7 +52,7 @@ class Lost(Columns):
     heads: Int
     """Lost allocations that no other lost one points at: the leak itself, most likely."""
     cluster_bytes: Int
-    """Of all that is lost with them: what they point at, and so on."""
+    """Bytes of all allocations lost with them: those that they point at, and so on."""
     cluster_allocations: Int
     confidence: npt.NDArray[np.object_]
     reason: npt.NDArray[np.object_]
@@ -60,23 +60,23 @@ class Lost(Columns):
 
 @dataclass
 class Leaks:
-    """What :func:`leaks` found."""
+    """Result of :func:`leaks`."""
 
     graph: Graph
     lost: Lost
     node: Int
     """Lost allocations, ascending: shape (lost allocations,)."""
     head: Int
-    """For each, the allocation at the head of its cluster; its own, if it is that."""
+    """Head of the cluster of each lost allocation; the allocation itself, if it is the head."""
     reasons: list[str]
-    """Why lost memory is only undecided; empty if it is not."""
+    """Reasons for calling lost memory only undecided; empty if there are none."""
     total_bytes: int
     """Of all allocations that were judged."""
     total_allocations: int
 
 
 def leaks(reach: Reach, sites: Sites) -> Leaks:
-    """Sum up by site what no root reaches."""
+    """Sum up by site the memory that no root reaches."""
     graph = reach.graph
     nodes, count = graph.nodes, len(sites)
     lost = reach.tier == NEVER
@@ -113,9 +113,9 @@ def leaks(reach: Reach, sites: Sites) -> Leaks:
 
 
 def _likeness(graph: Graph, sites: Sites) -> Int:
-    """How likely each node, of those in a cycle, is what the others belong to.
+    """Likelihood of each node in a cycle to be the owner of the others.
 
-    Modules leak more than the kernel's own trees, areas more than what describes them.
+    Modules leak more than the kernel's own trees, areas more than their descriptions.
     """
     nodes = graph.nodes
     of_module = (sites.module != "")[nodes.site].astype(np.int64)
@@ -124,7 +124,7 @@ def _likeness(graph: Graph, sites: Sites) -> Int:
 
 
 def _clusters(graph: Graph, lost: Bool, likeness: Int) -> Int:
-    """For each lost node, in order, the rank among them of the head of its cluster.
+    """Rank of the head of its cluster for each lost node, in order.
 
     Heads are lost nodes, or the likeliest of a cycle of them, that no other lost one points
     at; each leads all that can be reached from it and from no head before.
@@ -154,7 +154,7 @@ def _clusters(graph: Graph, lost: Bool, likeness: Int) -> Int:
 
 
 def _chief_heads(site: I32, node: Int, head: Int, count: int) -> Int:
-    """For each site, the site at the head of most of its lost allocations."""
+    """Site at the head of most lost allocations, for each site."""
     pair, times = np.unique(site[node].astype(np.int64) * count + site[head], return_counts=True)
     chief = np.full(count, -1, np.int64)
     order = np.argsort(times, kind="stable")

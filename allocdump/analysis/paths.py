@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""How an allocation is reached: from a root, pointer by pointer."""
+"""Ways to an allocation: from a root, pointer by pointer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..graph.pointer_search import Place, cache_of, find_pointer, member_of
 from .reach import NEVER, Reach
 
 _ENDS = 12
-"""Of a long way, so many steps are shown at either end."""
+"""Number of steps shown at either end of a long way."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Step:
     size: int
     cache: str
     pointer: Place | None
-    """None at the end of the way, or if it is no plain word (:mod:`.kernel.hidden`)."""
+    """Place of the pointer; None at the end of the way, or for a pointer in disguise."""
     member: str
-    """What the type calls the place of the pointer; empty where no type is known."""
+    """Name of the pointer's place by its type; empty where no type is known."""
     left_out: int
-    """Steps after this one that are not shown: more of the same site, as in a list."""
+    """Number of steps left out after this one: more of the same site, as in a list."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,17 @@ class Path:
     length: int
     """Number of pointers on the way, those of steps left out included."""
     lost: bool
-    """It begins at a lost allocation instead of a root."""
+    """True if it begins at a lost allocation instead of a root."""
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Answer to a question for an address."""
+    """Answer for an address."""
 
     query: str
     address: int
     node: int | None
-    """The allocation that the address is in; None if it is in none that is judged."""
+    """The allocation around the address; None if it is in none that is judged."""
     found: list[Path]
 
 
@@ -70,9 +70,9 @@ _KINDS = {
 
 
 def find_paths(reach: Reach, node: int, limit: int) -> list[Path]:
-    """The shortest ways to a node through different direct holders, shortest first.
+    """Find the shortest ways to a node through different direct holders, shortest first.
 
-    Of a lost node, who among the lost points at it.
+    For a lost node, the lost nodes that point at it.
     """
     graph = reach.graph
     holders = graph.source[graph.target == node].tolist()

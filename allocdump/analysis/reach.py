@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Which allocations can still be reached, and on which way.
+"""Allocations that roots reach, and the ways there.
 
 Searches run in compiled code over compressed sparse rows (scipy): a list of a million
 records is a million steps deep.
@@ -25,13 +25,13 @@ Int = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 
 NEVER = len(Tier)
-"""In :attr:`Reach.tier`: no root reaches it."""
+"""Value of :attr:`Reach.tier` for nodes that no root reaches."""
 _MAX_EXACT = 1024
 """Pages of the largest block of the buddy allocator."""
 
 
 class Verdict(IntEnum):
-    """What becomes of an allocation."""
+    """Verdicts on an allocation."""
 
     HELD = 0
     """A root reaches it."""
@@ -52,7 +52,7 @@ def rows(source: I32, target: I32, size: int) -> csr_array:
 
 
 def ends(up: Int) -> Int:
-    """Where following *up* from each index leads; what ends a way points at itself."""
+    """Ends of following *up* from each index; an end points at itself."""
     while not np.array_equal(further := up[up], up):
         up = further
     return up
@@ -60,7 +60,7 @@ def ends(up: Int) -> Int:
 
 @dataclass
 class Reach:
-    """What roots reach."""
+    """The part of a graph that roots reach."""
 
     graph: Graph
     tier: npt.NDArray[np.uint8]
@@ -69,7 +69,7 @@ class Reach:
     """The node or root before each node on the shortest way from a root of that tier; -1.
     Shape (nodes + roots,)."""
     reasons: list[str]
-    """Why nothing can be called lost; empty if it can."""
+    """Reasons for calling nothing lost; empty if there are none."""
 
     @cached_property
     def verdict(self) -> npt.NDArray[np.uint8]:

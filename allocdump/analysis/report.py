@@ -31,7 +31,7 @@ BUILT_IN = "(built-in)"
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a report comes from: enough to tell which machine, and how far to trust it."""
+    """Source of a report: the machine, and how far to trust its dump."""
 
     core: str
     """Path of the dump."""
@@ -41,7 +41,7 @@ class Origin:
     """``btf`` or ``dwarf``"""
     system: System
     reason: str
-    """Why the kernel died; empty if it did not, or its log does not say."""
+    """Reason of the kernel's death; empty if it did not die, or its log does not say."""
     profiling: Profiling
     state: State = "dead"
     """Of the kernel while it was read."""
@@ -49,7 +49,7 @@ class Origin:
 
 @dataclass
 class Report:
-    """All call sites of one kernel, and what there is to know about them."""
+    """All call sites of one kernel, and how they were read."""
 
     origin: Origin
     sites: Sites
@@ -58,7 +58,7 @@ class Report:
     completeness: Completeness
     warnings: list[str] = field(default_factory=list)
     moved: npt.NDArray[np.bool_] | None = None
-    """Which sites' counters changed while the report was made, shape (number of sites,);
+    """Marks sites whose counters changed while the report was made, shape (number of sites,);
     None if the kernel did not run."""
 
     def by(self, what: GroupBy) -> Rows:
@@ -79,7 +79,7 @@ class Report:
 
 @dataclass
 class Rows(Columns):
-    """What a report shows: one row per site or group, all columns of one length."""
+    """Rows to show: one per site or group, all columns of one length."""
 
     by: GroupBy
     name: npt.NDArray[np.object_]
@@ -92,7 +92,7 @@ class Rows(Columns):
     """The rows' sites if each row is one."""
 
     def average(self) -> npt.NDArray[np.float64]:
-        """Bytes per call; 0 where there are no calls."""
+        """Bytes per call; 0 without calls."""
         calls = self.calls.astype(np.float64)
         return np.divide(self.bytes, calls, out=np.zeros(len(self)), where=calls > 0)
 
@@ -129,7 +129,7 @@ class Pattern:
         self._match = re.compile(fnmatch.translate(glob if self._field is not None else text)).match
 
     def matches(self, sites: Sites) -> npt.NDArray[np.bool_]:
-        """Which sites match: shape (number of sites,)."""
+        """Mark the sites that match: shape (number of sites,)."""
         names = site_names(sites)
         columns = ([sites.file, names], [sites.function], [sites.module])
         chosen = (
@@ -190,7 +190,7 @@ def group_names(sites: Sites, by: GroupBy) -> tuple[npt.NDArray[np.object_], npt
 
 
 def directory(file: str, module: str) -> str:
-    """The directory of a source file; out-of-tree modules often have none of use."""
+    """The directory of a source file; that of out-of-tree modules often means nothing."""
     head = file.rpartition("/")[0]
     return head or (f"[{module}]" if module else UNKNOWN if file == UNKNOWN else ".")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Pages and objects by site, out of batches of them."""
+"""Pages and objects by site, summed over batches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Int = npt.NDArray[np.int64]
 
 @dataclass
 class PageFilter:
-    """Which allocations of pages are wanted; None is any."""
+    """Choice of page allocations; None is any."""
 
     sites: npt.NDArray[np.bool_]
     """Shape (number of sites,)."""
@@ -67,7 +67,7 @@ def page_totals(batches: Iterable[PageBatch], sites: int) -> PageTotals:
 
 @dataclass
 class ObjectFilter:
-    """Which objects are wanted; caches None is any, and per-CPU objects, too."""
+    """Choice of objects; caches None is any, per-CPU objects included."""
 
     sites: npt.NDArray[np.bool_]
     caches: npt.NDArray[np.bool_] | None = None

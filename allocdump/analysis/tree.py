@@ -48,7 +48,7 @@ class _Directory:
         )
 
     def merged(self, name: str) -> Node:
-        """With the only directory in it, if there is nothing else."""
+        """This directory, merged with the only directory in it if it holds nothing else."""
         inside = self
         while len(inside.directories) == 1 and not inside.files:
             ((part, inside),) = inside.directories.items()
@@ -57,7 +57,7 @@ class _Directory:
 
 
 def growth_tree(changes: Changes) -> Node:
-    """What grew and what shrank, each as a tree of sites."""
+    """Growth and shrinkage, each as a tree of sites."""
     assert changes.sites is not None
     return Node("changes").add(
         site_tree(changes.sites, changes.growth, "grew"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Where all memory went: a tree whose leaves add up to every page of memory."""
+"""All memory as a tree whose leaves add up to every page."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Node:
     bytes: int = 0
     children: list[Node] = field(default_factory=list)
     counter: int | None = None
-    """What the kernel's own counter says, in bytes, where there is one."""
+    """The kernel's own counter in bytes; None where it has none."""
     note: str = ""
 
     def add(self, *nodes: Node) -> Node:
@@ -184,7 +184,7 @@ class _Usage:
         return int(self.memory.kinds[kind].sum()) * PAGE
 
     def _kind(self, name: str, kind: Kind, counter: int | None) -> Node:
-        """All pages of a kind, by site; what has none is one leaf."""
+        """All pages of a kind, by site; pages without a site are one leaf."""
         row = self.memory.kinds[kind]
         node = Node(name, counter=_bytes(counter))
         node.add(*self._leaves(row[: self.count] * PAGE))
@@ -195,7 +195,7 @@ class _Usage:
         return [Node(self.names[i], int(sizes[i])) for i in np.flatnonzero(sizes).tolist()]
 
     def _in_use(self) -> tuple[list[Node], list[Node]]:
-        """Pages in use that struct pages tell nothing of: their sites do."""
+        """Pages in use whose struct pages tell nothing: their sites tell."""
         row = self.memory.kinds[Kind.IN_USE]
         by_site = row[: self.count] * PAGE
         rest = by_site.copy()
@@ -266,7 +266,7 @@ class _Usage:
         inside = int(use.inside.sum())
         objects = int(m.objects.bytes.sum())
         overhead = total - objects - sum(int(p.sum()) for p in parts.values())
-        # Extensions inside of slabs are in what objects leave over, or in the objects.
+        # Extensions inside of slabs are in the room that objects leave over, or in the objects.
         inside = min(inside, max(overhead, 0))
         slab = Node("slab", note="extension vectors are the profiler's")
         if self.counters.slab is not None:

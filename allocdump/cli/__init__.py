@@ -60,10 +60,10 @@ class _Commands(click.Group):
 @click.command(cls=_Commands, epilog=_EPILOG, context_settings=CONTEXT)
 @click.version_option(__version__, "-V", "--version", prog_name="allocdump")
 def cli() -> None:
-    """Who allocated the memory of a Linux machine, from its vmcore or while it runs.
+    """Tell who allocated the memory of a Linux machine, from its vmcore or while it runs.
 
-    Reads what CONFIG_MEM_ALLOC_PROFILING (Linux 6.10 and later) left in a dump: every
-    allocation call site with its counters, as /proc/allocinfo would have shown them.
+    Reads the profile of CONFIG_MEM_ALLOC_PROFILING (Linux 6.10 and later) from a dump:
+    every allocation call site with its counters, as /proc/allocinfo would have shown them.
     No debug information is needed.
     """
 

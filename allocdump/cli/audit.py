@@ -24,11 +24,11 @@ from .progress import progress
 def command(
     dump: Session, filters: tuple[str, ...], everything: bool, exact: bool, format_: str
 ) -> None:
-    """Counters against memory: does what was counted exist, and the other way round?
+    """Counters against memory, site by site.
 
-    For each site that does not agree: bytes by its counter, by references from pages
-    (tails of higher orders inferred), slab objects and per-CPU objects, the difference,
-    and its cause, where that can be told.
+    Shows each site that does not agree: bytes by its counter; by references from pages
+    (tails of higher orders inferred), slab objects and per-CPU objects; the difference, and
+    its cause, where that can be told.
     """
     report = dump.report()
     with progress("Reading memory") as show_progress:

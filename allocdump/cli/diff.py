@@ -69,7 +69,7 @@ def command(
     fail_over: int | None,
     output: str | None,
 ) -> int:
-    """What grew between two snapshots, site by site.
+    """Growth between two snapshots, site by site.
 
     BEFORE and AFTER are each a vmcore, a saved /proc/allocinfo (or that file itself), or a
     report saved with --format json --all. The kernel may have been rebuilt in between:
@@ -111,7 +111,7 @@ def command(
 
 
 def _grew(rows: analysis.Changes, limit: int) -> bool:
-    """Whether any row grew by more than *limit* bytes; if so, it is said which."""
+    """Tell if any row grew by more than *limit* bytes, and say which."""
     over = analysis.order(rows.take(rows.growth > limit))
     if len(over):
         noun = "site" if rows.by == "site" else "group"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What to say of an exception: one sentence, and an exit code."""
+"""Exceptions as one sentence and an exit code."""
 
 from __future__ import annotations
 

@@ -30,17 +30,17 @@ def command(
     format_: str,
     exact: bool,
 ) -> None:
-    """Memory that nobody can reach any more, by the call site that allocated it.
+    """Memory that nothing points at any more, by call site.
 
     All memory in use is searched for pointers, from global and per-CPU variables, tasks
-    and their stacks on. What nothing that is alive points at, directly or through other
-    allocations, is lost: it cannot be freed any more. Lost allocations that no other lost
-    one points at are heads, the leak itself most likely; the cluster is what is lost with
-    them.
+    and their stacks on. Memory that nothing alive points at, directly or through other
+    allocations, is lost: nobody can free it any more. Lost allocations that no other lost
+    one points at are heads, most likely the leak itself; the cluster is all that is lost
+    with them.
 
     In a dump that lacks memory that may hold pointers, nothing is called lost, only
-    undecided. Pointers of a form that nobody knows make false alarms: few allocations of
-    many are no proof, all of thousands are.
+    undecided. Pointers of an unknown form make false alarms: a few allocations of many do
+    not prove a leak, all of thousands do.
 
     \b
     Examples:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What commands on a kernel that is alive need beside those on a dump."""
+"""Additions for commands on a kernel that is alive."""
 
 from __future__ import annotations
 

@@ -54,10 +54,10 @@ def command(
     dump_bytes: int | None,
     type_name: str | None,
 ) -> None:
-    """Which objects the sites hold: slab objects, per-CPU objects, vmalloc areas.
+    """Slab objects, per-CPU objects and vmalloc areas of each site.
 
-    By references from the objects themselves. BYTES is what the site is charged, USED what
-    the cache's users can use of it, LOST the rest. Per-CPU objects count one CPU's copy.
+    By references from the objects themselves. BYTES are charged to the site; the cache's
+    users can use USED; LOST is the rest. Per-CPU objects count one CPU's copy.
 
     \b
     Examples:

@@ -32,7 +32,7 @@ class Size(click.ParamType[int]):
             return value
         found = self._pattern.fullmatch(value.strip())
         if not found:
-            self.fail(f"{value!r} is no size; write it as 4096, 64K or 1.5M.", param, ctx)
+            self.fail(f"{value!r} is not a size; write it as 4096, 64K or 1.5M.", param, ctx)
         power = " KMGTPE".index(found[2].upper() or " ")
         return int(float(found[1]) * 1024**power)
 
@@ -112,7 +112,7 @@ site_filter = click.option(
 
 
 def matching(report: Report, filters: tuple[str, ...]) -> npt.NDArray[np.bool_]:
-    """Which sites of a report match all *filters*: shape (number of sites,)."""
+    """Mark the sites of a report that match all *filters*: shape (number of sites,)."""
     chosen = np.ones(len(report.sites), np.bool_)
     for text in filters:
         chosen &= Pattern(text).matches(report.sites)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Where results go: standard output, a file, never a page to a terminal; warnings to stderr."""
+"""Ways for results: to standard output or a file, never a page to a terminal; warnings to
+stderr."""
 
 from __future__ import annotations
 
@@ -72,7 +73,7 @@ def write(data: str | bytes, output: str | None = None, *, to_terminal: bool = T
 
 
 def warn(messages: Iterable[str]) -> None:
-    """Tell on stderr what the result should be read with."""
+    """Print warnings on stderr."""
     for message in messages:
         click.echo(f"allocdump: warning: {message}", err=True)
 

@@ -34,10 +34,10 @@ def command(
     format_: str,
     exact: bool,
 ) -> None:
-    """Which pages the sites hold: by references from pages, not by counters.
+    """Pages of each site, by references instead of counters.
 
-    Slab pages are those of the site that allocates slabs; see allocdump objects for what
-    is in them. The orders column counts allocations by order. Orders of allocations that
+    Slab pages belong to the site that allocates slabs; allocdump objects shows the objects
+    in them. The orders column counts allocations by order. Orders of allocations that
     are not compound are inferred, and marked so.
 
     \b

@@ -23,10 +23,11 @@ from .progress import progress
 )  # fmt: skip
 @format_option("text", "json")
 def command(dump: Session, address: str | None, limit: int, format_: str) -> None:
-    """How an allocation is reached: the shortest ways from a root to an address.
+    """The shortest ways from a root to an allocation.
 
     ADDRESS is as for allocdump whois: a number, pfn:N, phys:N or a symbol. Each step shows
-    where the pointer to the next one is. Of lost memory, what else that is lost points at it.
+    the place of the pointer to the next one. For lost memory, the ways begin at other lost
+    memory.
 
     \b
     Examples:

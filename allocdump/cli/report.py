@@ -67,7 +67,7 @@ def command(
     unloaded: bool | None,
     output: str | None,
 ) -> None:
-    """Who allocated what: every call site with its size and number of allocations.
+    """Every call site with its size and number of allocations.
 
     \b
     Examples:

@@ -21,7 +21,7 @@ from .progress import progress
 @click.command("retained")
 @opens_dump
 @site_filter
-@click.option("--min-size", type=Size(), metavar="SIZE", help="Only what retains SIZE: 64K, 1M.")
+@click.option("--min-size", type=Size(), metavar="SIZE", help="Only holders of SIZE: 64K, 1M.")
 @click.option(
     "-d", "--depth", type=click.IntRange(0), default=1, show_default=True, metavar="N",
     help="Levels of sites below each holder.",
@@ -41,14 +41,15 @@ def command(
     exact: bool,
     format_: str,
 ) -> None:
-    """Who keeps memory alive: global and per-CPU variables, tasks, stacks.
+    """Holders that keep memory alive: variables, tasks, stacks.
 
-    A holder retains what can be reached through it alone: all of that would be free, or
-    lost, without it. What several hold together is shared; that is most of what a healthy
-    kernel has. Allocations of one site that hold one another, like the records of a list,
+    A holder retains the memory that can be reached through it alone: without the holder,
+    all of that would be free, or lost. Memory that several hold together is shared; in a
+    healthy kernel that is most of it. Allocations of one site that hold one another, like
+    the records of a list,
     stand in one line.
 
-    With --site, the other direction: what holds the memory of these sites.
+    With --site, the other direction: the holders of these sites' memory.
 
     \b
     Examples:

@@ -29,8 +29,8 @@ def command(dump: Session) -> None:
     """An interactive session of drgn on a dump.
 
     The commands of allocdump are there as %allocinfo, %whois and so on, with drgn's pipes and
-    redirections; so are all helpers of drgn and of allocdump, and the dump itself as Python
-    knows it. What it can be asked stands above the prompt. Ctrl-D ends it.
+    redirections; so are all helpers of drgn and of allocdump, and the dump itself as a
+    Python object. A banner above the prompt shows its methods. Ctrl-D ends it.
 
     \b
     Examples:
@@ -74,7 +74,7 @@ def _above_the_prompt(dump: Session, helpers: Sequence[str]) -> Iterator[str]:
 
 
 def _what(dump: Session) -> tuple[list[str], list[tuple[str, str]]]:
-    """What the dump is, and what to try on it."""
+    """Description of the dump, and commands to try on it."""
     try:
         origin = dump.origin
         if origin.profiling.state != "on":

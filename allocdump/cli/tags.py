@@ -18,8 +18,8 @@ from .output import write
 def command(files: tuple[str, ...], format_: str) -> int:
     """The call sites compiled into kernel images and modules.
 
-    FILE is a vmlinux or a .ko. Nothing but the file is read: this is what a report of
-    such a kernel can contain. A file that cannot be read is reported, and the others
+    FILE is a vmlinux or a .ko. Nothing but the file is read: a report of such a kernel has
+    no other sites. A file that cannot be read is reported, and the others
     are still listed.
 
     \b

@@ -32,11 +32,11 @@ _WHOLE = ("json", "html")
 @exact_option
 @output_option
 def command(dump: Session, format_: str, top: int | None, exact: bool, output: str | None) -> None:
-    """One page on a dead machine: what died, where memory was, who is to blame.
+    """One page on a dead machine: the verdict, memory, suspects.
 
     Reads the kernel log, the account of all memory, call sites, tasks, memory cgroups,
-    zones and swap, and names suspects with their evidence, or says that nothing stands
-    out. Works without an allocation profile, too, and says what it could not tell.
+    zones and swap. Names suspects with their evidence, or says that nothing stands out.
+    Works without an allocation profile, too, and names the gaps.
 
     \b
     Examples:

@@ -30,11 +30,11 @@ _DEPTH = 2
 def command(
     dump: Session, depth: int | None, exact: bool, format_: str, output: str | None
 ) -> None:
-    """Where all memory went: every page in exactly one class, down to the call sites.
+    """All memory, every page in exactly one class.
 
     Classes add up to all memory. Slabs are divided into the objects in them, so that
     nothing is counted twice. Beside each class stands the kernel's own counter, where it
-    has one. What profiling itself costs is a class of its own.
+    has one. The memory of profiling itself is a class of its own.
 
     \b
     Examples:

@@ -53,10 +53,10 @@ def command(
     top: int,
     exact: bool,
 ) -> None:
-    """Which call sites grow while you watch: on a running kernel only.
+    """Call sites that grow, on a running kernel.
 
-    Shows the sites that hold most more than at the start, GROWTH, and than in the round
-    before, LAST. Reads only counters, so that a round costs milliseconds. Ends after
+    Shows the sites that grew most: GROWTH is since the start, LAST since the round before.
+    Reads only counters, so that a round costs milliseconds. Ends after
     --count rounds or with Ctrl-C, either way with exit code 0. When piped, writes one line
     of JSON per round.
 

@@ -24,7 +24,7 @@ _EXIT_NO_ADDRESS = 2
 @click.argument("addresses", nargs=-1, metavar="ADDRESS...")
 @format_option("text", "json", help="json: one object per line.")
 def command(dump: Session, addresses: tuple[str, ...], format_: str) -> int:
-    """What is at an address, who allocated it, and what it is a part of.
+    """The memory at an address, and the site that allocated it.
 
     ADDRESS is a number (direct map, vmalloc, module, kernel image, struct page, per-CPU
     pointer), pfn:N, phys:N or a symbol; without any, addresses are read from standard

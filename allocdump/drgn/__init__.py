@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What allocdump adds to drgn's sessions."""
+"""Additions of allocdump to drgn's sessions."""

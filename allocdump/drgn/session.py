@@ -68,12 +68,12 @@ def keep(dump: Session) -> None:
 
 
 def description(name: str) -> str:
-    """What the command does, in one line."""
+    """Describe the command in one line."""
     return _command(name).get_short_help_str(limit=200)
 
 
 def usage(name: str) -> str:
-    """How to call it, in one line."""
+    """Show the command's arguments in one line."""
     command = _command(name)
     return " ".join([name, *command.collect_usage_pieces(click.Context(command))])
 

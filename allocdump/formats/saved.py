@@ -22,23 +22,23 @@ _BY_NAME = {name: evidence for evidence, name in EVIDENCE.items()}
 
 
 class NotAReportError(ValueError):
-    """What a file holds instead, to end a sentence that starts with its name."""
+    """The file holds something else; the message ends a sentence that starts with its name."""
 
 
 @dataclass
 class SavedReport:
-    """What a saved report says."""
+    """Contents of a saved report."""
 
     sites: Sites
     system: System
     reason: str
-    """Why the kernel died; empty if it did not, or its log does not say."""
+    """Reason of the kernel's death; empty if it did not die, or its log does not say."""
     total: int | None
     """Number of sites of the kernel; the report may have only some of them."""
     held: int | None
     """Bytes of all sites of the kernel."""
     unreadable: int
-    """Rows that are no records."""
+    """Rows that are not records."""
     warnings: list[str]
 
 

@@ -353,6 +353,6 @@ class HeapBuilder:
 
 
 def _gaps(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """What lies between ascending *spans*: page frames that are reserved, but no memory."""
+    """Gaps between ascending *spans*: page frames that are reserved, but not memory."""
     edges = [0, *(edge for span in sorted(spans) for edge in span), 1 << 52]
     return list(zip(edges[::2], edges[1::2], strict=True))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Pointers that are no plain addresses, each kind a rule of its own.
+"""Pointers in disguise: not plain addresses, each kind a rule of its own.
 
 What needs no rule: tag bits in low bits, as in xarrays, maple trees, red-black trees,
 ``memcg_data`` and ``page->mapping``, leave an address within the allocation.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What a structure calls the word at an offset."""
+"""Names of structure members at given offsets."""
 
 from __future__ import annotations
 

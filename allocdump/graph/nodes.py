@@ -33,12 +33,12 @@ NOTHING = -1
 
 
 def root_code(root: int) -> int:
-    """How a root stands among the numbers of nodes."""
+    """Number of a root among the numbers of nodes."""
     return -2 - root
 
 
 class NodeKind(IntEnum):
-    """What an allocation is."""
+    """Kinds of allocations."""
 
     OBJECT = 0
     PAGES = 1
@@ -126,9 +126,9 @@ class Blocks(Columns):
     where the next free object was, holds nothing."""
     count: U64
     slot: Int
-    """Where :attr:`Heap.slots` has the node of the first object."""
+    """Index in :attr:`Heap.slots` of the node of the first object."""
     scan: Bool
-    """Whether the contents may hold pointers that count."""
+    """Marks contents that may hold pointers that count."""
     slab: Bool
     cache: Codes
     """Index of the slab's cache; -1 for other blocks."""
@@ -177,7 +177,7 @@ class PerCpuUnits:
     offset: U64
     """``__per_cpu_offset`` of its CPU."""
     populated: list[Bool]
-    """Which of its pages exist."""
+    """Marks its pages that exist."""
 
 
 @dataclass
@@ -210,7 +210,7 @@ class Heap:
     """Block of each page frame, by its number in :attr:`index`."""
     blocks: Blocks
     slots: Codes
-    """What each object of each block is; slot 0 is nothing."""
+    """Node of each object of each block; slot 0 is none."""
     boot: int
     """Code of the root that is boot memory."""
     untagged: int
@@ -232,7 +232,7 @@ class Heap:
         self._direct_map = np.uint64(self.direct_map)
 
     def at(self, addresses: U64) -> Codes:
-        """What addresses in the direct map are in."""
+        """Nodes around addresses in the direct map."""
         return self.slots[self.slots_at(addresses)]
 
     def slots_at(self, addresses: U64) -> Int:
@@ -243,7 +243,7 @@ class Heap:
         return np.where(inside, self.blocks.slot[block] + index.view(np.int64), 0)
 
     def users_of(self, addresses: U64) -> Codes:
-        """What words in the direct map are part of, less those that are the allocator's."""
+        """Nodes around words in the direct map, without words of the allocator."""
         block = self.owner[self.index.of_pfn(self._pfn(addresses))]
         offset = (addresses - self.blocks.address[block]) % self.blocks.stride[block]
         return np.where(offset < self.blocks.used[block], self.at(addresses), NOTHING)
@@ -262,17 +262,17 @@ class Heap:
         return np.asarray(objects[np.isin(self.caches_at(objects), wanted)])
 
     def skip(self, areas: Codes) -> None:
-        """Do not look at the contents of vmalloc areas."""
+        """Leave the contents of vmalloc areas out."""
         self.blocks.scan[np.isin(self.slots[self.blocks.slot], areas)] = False
 
     def of_pages(self, pfn: Int) -> Codes:
-        """What page frames are part of as a whole: those of slabs, of nothing."""
+        """Nodes of whole page frames: those of slabs have none."""
         block = self.owner[self.index.of_pfn(pfn)]
         slot = np.where(self.blocks.slab[block], 0, self.blocks.slot[block])
         return self.slots[slot]
 
     def of_struct_pages(self, addresses: U64) -> Codes:
-        """What the pages are part of whose struct pages addresses point into."""
+        """Nodes of pages whose struct pages addresses point into."""
         return self.of_pages(self.index.pfn_of_struct_pages(addresses))
 
     def in_percpu(self, addresses: U64) -> Codes:

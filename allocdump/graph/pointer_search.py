@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Where in a holder the pointer to what it holds is."""
+"""Places of pointers in a holder."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _MOST = 1 << 26
 
 @dataclass(frozen=True)
 class Place:
-    """Where a pointer was found."""
+    """Place of a pointer."""
 
     address: int
     offset: int | None
     """From the start of the holder, or of its copy; None if it is not in one place."""
     cpu: int | None
-    """Which CPU's copy, of per-CPU memory."""
+    """Number of the CPU whose copy it is in, for per-CPU memory."""
 
 
 def find_pointer(graph: Graph, holder: int, target: int) -> Place | None:
-    """The first pointer from a node or root into a node; None if it is no plain word."""
+    """The first pointer from a node or root into a node; None for a pointer in disguise."""
     if holder >= len(graph.nodes):
         address = graph.scanner.seen_elsewhere(holder - len(graph.nodes), target)
         if address is not None:

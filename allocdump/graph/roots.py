@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What keeps memory alive without being an allocation itself."""
+"""Roots: they keep memory alive without being allocations themselves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import IntEnum
 
 
 class Tier(IntEnum):
-    """How much a root says: what one tier holds, those after it do not claim.
+    """Weight of a root: later tiers do not claim what an earlier one holds.
 
     A stale word on a stack may point into the middle of a list; the list is still the
     global variable's.

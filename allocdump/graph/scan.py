@@ -27,7 +27,7 @@ _RUN = 512
 
 @dataclass
 class Links:
-    """Which allocation or root points into which allocation, as pairs.
+    """Links from allocations and roots into allocations, as pairs.
 
     Nodes have their own numbers, roots those that follow.
     """
@@ -107,7 +107,7 @@ class Pointers:
         return code
 
     def whole(self, addresses: U64) -> Codes:
-        """What addresses are in, pages of vmalloc areas included: shape (n,)."""
+        """Nodes around addresses, pages of vmalloc areas included: shape (n,)."""
         direct = self.heap.at(addresses)
         pages = self.heap.of_struct_pages(addresses)
         found = self.targets(addresses)
@@ -118,7 +118,7 @@ class Pointers:
         return np.flatnonzero(words >= self._lowest)
 
     def targets(self, words: U64) -> Codes:
-        """Which node each word points into."""
+        """Node that each word points into."""
         out = np.full(len(words), NOTHING, np.int32)
         for (low, high), find in self._ways:
             inside = np.flatnonzero(words - np.uint64(low) < np.uint64(high - low))
@@ -148,7 +148,7 @@ class Scanner:
         self.exact = np.zeros(len(heap.nodes), np.bool_)
         """Allocations whose very first byte some word points at."""
         self.stale = Spans.none()
-        """Memory whose words are no pointers any more, in the direct map."""
+        """Memory in the direct map whose words are not pointers any more."""
         self.slab_root = root_code(heap.roots.add("slabs", Tier.OTHER))
 
     def scan(self, address: int, size: int) -> tuple[U64, Codes, Bool]:
@@ -168,7 +168,7 @@ class Scanner:
         return at, target, ok[::PAGE]
 
     def contents(self, progress: Progress | None = None) -> None:
-        """What allocations and other memory in use hold."""
+        """Scan the contents of allocations and of other memory in use."""
         heap, done = self.heap, 0
         for section in heap.index.sections:
             first = int(heap.index.of_pfn(np.array([section.pfn]))[0])
@@ -210,7 +210,7 @@ class Scanner:
         return self.links.number(code[code != NOTHING])
 
     def _struct_pages(self, memmap: int, owner: Codes) -> None:
-        """What the struct pages of memory in use hold: a page's belongs to its allocation."""
+        """Scan the struct pages of memory in use: a page's belongs to its allocation."""
         heap = self.heap
         size = heap.index.page_size
         for start, stop in runs_of(owner > 0, _RUN * 8):
@@ -223,7 +223,7 @@ class Scanner:
             self.links.add(source[page.astype(np.int64)], target)
 
     def percpu(self) -> None:
-        """What each CPU's copy of per-CPU objects holds."""
+        """Scan each CPU's copy of per-CPU objects."""
         units = self.heap.units
         for row in range(len(units.start)):
             base = int(units.start[row])

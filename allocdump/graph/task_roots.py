@@ -77,7 +77,7 @@ def _stack_size(prog: Program) -> int:
 
 
 def _stack_pointer(task: Object, base: int, size: int, registers: U64 | None) -> int:
-    """Where the part of a stack begins that is in use; all of it, where nothing tells."""
+    """Start of the part of a stack that is in use; all of it, where nothing tells."""
     if registers is not None:
         inside = registers[(registers >= base) & (registers < base + size)]
         # What an interrupt's stack returns to is not known: all of it then.

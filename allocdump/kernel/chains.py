@@ -65,7 +65,7 @@ class Chains:
         self._broken.append(rows)
 
     def problems(self, prog: Program, what: Structure) -> list[Problem]:
-        """What to say of broken chains; in a running kernel they change under the walk."""
+        """Problems of broken chains; in a running kernel they change under the walk."""
         if not self.broken or prog.flags & ProgramFlags.IS_LIVE:
             return []
         return [what.unreadable(self.broken)]

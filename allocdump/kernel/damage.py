@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Why memory that a dump should hold is not in it."""
+"""Causes of missing memory in a dump."""
 
 from __future__ import annotations
 

@@ -44,14 +44,14 @@ _BROKEN: tuple[type[Exception], ...] = (
 ReadErrors: tuple[type[Exception], ...] = (*_BROKEN, AttributeError, TypeError)
 
 _OTHER_KIND = re.compile(r"'[^']+' is not an? ")
-"""What drgn says of a type of another kind; Python says ``'...' object is not``."""
+"""Message of drgn for a type of another kind; Python says ``'...' object is not``."""
 
 _ATTEMPTS = 100
 _MOST = 1 << 22
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether an exception is about the memory or the types of a dump, and no bug of ours."""
+    """Tell if an exception is about the memory or the types of a dump, not a bug of ours."""
     if isinstance(error, (KeyError, IndexError)):
         return isinstance(error, ObjectNotFoundError)
     if isinstance(error, AttributeError):
@@ -75,7 +75,7 @@ class Structure:
     many: bool = False
     """The name is plural."""
     affects: str = ""
-    """What is wrong in the answer where one is missing; see :attr:`Problem.affects`."""
+    """Effect on the answer where one is missing; see :attr:`Problem.affects`."""
     most: int = _MOST
     """One with more entries goes in circles."""
 
@@ -111,7 +111,7 @@ def structure(
 
 @dataclass(frozen=True)
 class Walked(Generic[T]):
-    """What a walk found, in order, and what it could not."""
+    """Result of a walk: entries in order, and problems."""
 
     found: list[T]
     problems: list[Problem]
@@ -166,7 +166,7 @@ def _walk(
     convert: Callable[[Entry], T | None],
     key: Callable[[Entry], Hashable],
 ) -> tuple[Walked[T], bool]:
-    """What is found, and whether all entries could be stepped through."""
+    """Entries found, and whether all could be stepped through."""
     found: list[T] = []
     errors: list[Exception] = []
     unreadable = 0

@@ -114,7 +114,7 @@ class _Investigation:
         return None
 
     def _leaks(self, case: Case) -> None:
-        """What is lost, and who holds the rest."""
+        """Lost memory, and the holders of the rest."""
         try:
             reach = self.session.reach(self.progress)
         except AllocdumpError as e:
@@ -178,7 +178,7 @@ class _Investigation:
         )
 
     def _memory(self, case: Case, found: Attribution) -> None:
-        """What the pass over all memory tells."""
+        """Results of the pass over all memory."""
         self._miss(*found.problems)
         areas = self._attempt("vmalloc memory", lambda: vmalloc_uses(self.session.pagemap))
         if areas is not None:

@@ -95,12 +95,12 @@ class Session:
 
     @property
     def types(self) -> str:
-        """Where types come from: ``btf`` or ``dwarf``."""
+        """Source of types: ``btf`` or ``dwarf``."""
         return self.source.types
 
     @property
     def state(self) -> State:
-        """Of the kernel: ``dead`` in a dump; ``running`` ones change while they are read."""
+        """State of the kernel: ``dead`` in a dump; a ``running`` one changes while it is read."""
         return self.kernel.state
 
     @property
@@ -146,7 +146,7 @@ class Session:
 
     @property
     def first_cpu_offset(self) -> int:
-        """What to add to a per-CPU pointer for the first possible CPU's copy."""
+        """Offset from a per-CPU pointer to the first possible CPU's copy."""
         return int(self.kernel.cpus.offsets[0])
 
     @cached_property
@@ -235,7 +235,7 @@ class Session:
         return kernel_log(self.prog).unload_messages()
 
     def sampler(self) -> Sampler:
-        """For the counters of a running kernel, again and again.
+        """Sampler of the counters of a running kernel.
 
         :raises ProfilingError: if the kernel keeps none
         """
@@ -362,7 +362,7 @@ class Session:
         )
 
     def usage(self, progress: Progress | None = None) -> Node:
-        """Where all memory went: a tree that adds up to every page."""
+        """All memory: a tree that adds up to every page."""
         self.report()
         return self.account(progress)
 
@@ -422,7 +422,7 @@ class Session:
         return self._described(lambda: vmalloc_uses(self.pagemap))
 
     def whois(self, query: str) -> Location:
-        """What is at an address, who allocated it, and what it is a part of.
+        """The memory at an address, its call site, and everything that it is a part of.
 
         :param query: a number, ``pfn:N``, ``phys:N`` or a symbol
         :raises AddressError: if it is none of these
@@ -439,7 +439,7 @@ class Session:
     # Pointers
 
     def graph(self, progress: Progress | None = None) -> Graph:
-        """All allocations and who points at whom: what leaks, retained and paths use.
+        """All allocations and the pointers between them, for leaks, retained and paths.
 
         :raises DamagedError: if the dump lacks what describes its memory
         """
@@ -465,7 +465,7 @@ class Session:
         return HeapBuilder(self.pagemap, site_roles(self.sites))
 
     def reach(self, progress: Progress | None = None) -> Reach:
-        """Which allocations can still be reached from anywhere.
+        """The allocations that roots reach.
 
         :raises ExtraError: if the libraries for it are not installed
         """
@@ -476,7 +476,7 @@ class Session:
         return self._reach
 
     def leaks(self, progress: Progress | None = None) -> Leaks:
-        """Memory that nobody can reach any more, by site.
+        """Memory that nothing points at any more, by site.
 
         :raises ExtraError: if the libraries for it are not installed
         """
@@ -486,7 +486,7 @@ class Session:
         return leaks(reached, self.report().sites)
 
     def dominators(self, progress: Progress | None = None) -> Dominators:
-        """Who keeps memory alive: the dominator tree of all that can be reached.
+        """Holders that keep memory alive: the dominator tree of all nodes that roots reach.
 
         :raises ExtraError: if the libraries for it are not installed
         """
@@ -515,7 +515,7 @@ class Session:
     # All of it
 
     def triage(self, progress: Progress | None = None, top: int | None = None) -> Triage:
-        """From a dead machine to the suspect; goes on where something is missing.
+        """Triage: from a dead machine to the suspect; goes on where something is missing.
 
         :param top: rows of each table; None is all
         """

@@ -77,7 +77,7 @@ class Record:
     kind_flag: bool
     size_or_type: int
     trailer: int
-    """Byte offset of what follows the record."""
+    """Byte offset of the data behind the record."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ _QUALIFIERS = {
     Kind.RESTRICT: Qualifiers.RESTRICT,
 }
 
-# A chain of pointers, qualifiers and arrays longer than this is no kernel's.
+# A chain of pointers, qualifiers and arrays longer than this is not a kernel's.
 _MAX_DEPTH = 64
 
 
@@ -161,7 +161,7 @@ class BtfTypes:
                     [TypeParameter(self._later(t), name or None) for name, t in parameters],
                     variadic,
                 )
-        raise BtfError(f"BTF type {r.id} of kind {r.kind.name} is no C type")
+        raise BtfError(f"BTF type {r.id} of kind {r.kind.name} is not a C type")
 
     def _enum_integer(self, size: int, signed: bool, order: str) -> Type:
         names = {1: "char", 2: "short", 4: "int", 8: "long"}

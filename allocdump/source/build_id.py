@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Is this vmlinux the dump's? Told by build ID, before any debug information is read."""
+"""Build IDs: they tell, before any debug information is read, if a vmlinux fits a dump."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class DebugFile:
 def inspect(path: str) -> DebugFile:
     """Read build ID and kind of an ELF file with pyelftools.
 
-    :raises TypesError: if *path* is no ELF file
+    :raises TypesError: if *path* is not an ELF file
     """
     from elftools.common.exceptions import ELFError
     from elftools.construct import ConstructError
@@ -55,7 +55,7 @@ def inspect(path: str) -> DebugFile:
 
 
 def check(files: list[DebugFile], dump_build_id: str | None) -> None:
-    """Refuse what does not belong to the dump.
+    """Refuse a file that does not belong to the dump.
 
     :raises TypesError: a kernel image without DWARF, or of another build than the dump's
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What kind of file a core is, and whether all of it is there.
+"""Formats of core files, and checks for missing parts.
 
 Read from the file's own headers, before drgn or libkdumpfile see it, so that
 the usual mistakes get a sentence of their own. Mirrors makedumpfile's
@@ -45,7 +45,7 @@ _DUMP_LEVEL_USER = 8
 
 @dataclass(frozen=True)
 class Core:
-    """What the headers of a core file say."""
+    """Facts from the headers of a core file."""
 
     path: str
     format: str
@@ -54,7 +54,7 @@ class Core:
     dump_level: int | None = None
     """makedumpfile's ``-d``; None if the format does not record it."""
     missing_bytes: int = 0
-    """How much of the end of the file is missing, as far as the headers tell."""
+    """Number of bytes missing at the end of the file, as far as the headers tell."""
     incomplete: bool = False
     """makedumpfile itself marked the dump as incomplete (it ran out of space)."""
     flattened: bool = False
@@ -75,7 +75,7 @@ class Core:
 
 
 def looks_like_core(path: str | os.PathLike[str], head: bytes) -> bool:
-    """Whether a file that starts like this is meant to be a core, if perhaps an unusable one."""
+    """Tell if a file that starts like this is meant to be a core, if perhaps an unusable one."""
     magics = (_KDUMP, _ELF, _FLATTENED, _DISKDUMP, *_COMPRESSED)
     return head.startswith(magics) or Path(path).resolve() == Path("/proc/kcore")
 
@@ -83,7 +83,7 @@ def looks_like_core(path: str | os.PathLike[str], head: bytes) -> bool:
 def identify(path: str | os.PathLike[str]) -> Core:
     """Look at the file at *path*.
 
-    :raises DumpError: if it is no core that can be opened; the message says what to do
+    :raises DumpError: if it cannot be opened as a core; the message says what to do
     """
     name = os.fspath(path)
     if Path(name).resolve() == Path("/proc/kcore"):

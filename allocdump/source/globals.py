@@ -83,7 +83,7 @@ TYPES = {
     "vmemmap_base": "unsigned long",
     "page_offset_base": "unsigned long",
     "vmalloc_base": "unsigned long",
-    # what else drgn's helpers are asked in a session
+    # more for drgn's helpers in a session
     "avenrun": "unsigned long []",
     "cgrp_dfl_root": "struct cgroup_root",
     "init_net": "struct net",

@@ -55,7 +55,7 @@ class Guest:
             )
 
     def notices(self) -> list[str]:
-        """What makes reading this guest slower than it could be."""
+        """Sentences on things that make reading this guest slow."""
         cred = self._connection.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         (pid,) = struct.unpack_from("i", cred)
         try:
@@ -69,7 +69,7 @@ class Guest:
         return []
 
     def is_running(self) -> bool:
-        """Whether the guest's processors run; a guest that hangs or panicked may do so, too."""
+        """True while the guest's processors run; a guest that hangs or panicked may run, too."""
         status = self._execute("query-status")
         return bool(isinstance(status, dict) and status.get("running"))
 
@@ -111,7 +111,7 @@ class Guest:
             self._connection.socket.shutdown(socket.SHUT_RDWR)
 
     def is_there(self) -> bool:
-        """Whether QEMU still answers."""
+        """Tell if QEMU still answers."""
         try:
             self.is_running()
         except DumpError:
@@ -132,7 +132,7 @@ def _connect(path: str) -> qmp.Connection:
     connection = qmp.Connection(socket.socket(socket.AF_UNIX))
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
-            raise DumpError(f"{path} is no socket; name the one of QEMU's {_START}.")
+            raise DumpError(f"{path} is not a socket; name the one of QEMU's {_START}.")
         connection.socket.connect(path)
         connection.greeting()
     except FileNotFoundError:
@@ -150,7 +150,7 @@ def _connect(path: str) -> qmp.Connection:
             " (then give QEMU one more -qmp)."
         ) from None
     except qmp.QmpError:
-        raise DumpError(f"{path} is no QMP socket; name the one of QEMU's {_START}.") from None
+        raise DumpError(f"{path} is not a QMP socket; name the one of QEMU's {_START}.") from None
     except OSError as e:
         raise DumpError(f"{path} cannot be used as a socket ({e.strerror or e}).") from None
     return connection

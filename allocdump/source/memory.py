@@ -22,7 +22,7 @@ Bool = npt.NDArray[np.bool_]
 
 @dataclass
 class Holes:
-    """What could not be read, counted, with the first reason met."""
+    """Unreadable memory, counted, with the first reason met."""
 
     pages: int = 0
     reason: str = ""
@@ -85,14 +85,14 @@ class Memory:
                     todo += [(middle, end), (start, middle)]
 
     def _missed(self, addresses: U64, holes: Holes) -> None:
-        """Count the pages of *addresses*: what lay between them was not asked for."""
+        """Count the pages of *addresses*, without those between them."""
         if len(addresses):
             self.holes.pages += len(np.unique(addresses // np.uint64(PAGE)))
             if self.holes.first is None:
                 self.holes.first, self.holes.reason = int(addresses.min()), holes.reason
 
     def words(self, addresses: U64, gap: int = 16 * PAGE) -> tuple[U64, Bool]:
-        """Read the 64-bit word at each of *addresses*; what is not aligned is not read.
+        """Read the 64-bit word at each of *addresses*; unaligned ones are not read.
 
         :param addresses: shape (n,), any order, duplicates allowed
         :param gap: addresses no further apart than this share a run, in bytes
@@ -173,7 +173,7 @@ class Memory:
 
 
 def each_whole(ok: Bool, size: int) -> Bool:
-    """Of records of *size* bytes, whether each was read whole: shape (len(ok) / size,)."""
+    """Mark the records of *size* bytes that were read whole: shape (len(ok) / size,)."""
     if ok.strides == (0,):
         return np.ones(len(ok) // size, np.bool_)
     return np.asarray(ok.reshape(-1, size).all(axis=1))

@@ -29,7 +29,7 @@ _LOAD_VMLINUX = "load the kernel's vmlinux with drgn -s FILE or prog.load_debug_
 _FINDERS = "allocdump-btf"
 
 State = Literal["dead", "running", "paused"]
-"""Of the kernel while it is read: a dump's is dead."""
+"""State of the kernel while it is read; that of a dump is dead."""
 
 # BTF grows with the kernel's types: distribution kernels have 5 to 10 MiB.
 _MAX_BTF = 256 << 20
@@ -37,19 +37,19 @@ _MAX_BTF = 256 << 20
 
 @dataclass
 class Source:
-    """An opened core or guest: a drgn program, and what is known about where it is from."""
+    """An opened core or guest: a drgn program, and facts about its source."""
 
     prog: Program
     core: Core
     types: Literal["btf", "dwarf"]
-    """Where types come from."""
+    """Source of types."""
     vmcoreinfo: VmcoreInfo
     warnings: list[str] = field(default_factory=list)
-    """Sentences about the dump as a whole that every result should be read with."""
+    """Sentences about the dump as a whole; every result should be read with them."""
     arguments: tuple[str, ...] = ()
-    """What the command line needs to open it again."""
+    """Arguments of the command line that open it again."""
     notices: list[str] = field(default_factory=list)
-    """Sentences about the reading itself, to be known before it begins."""
+    """Sentences about the reading itself, for the time before it begins."""
     state: State = "dead"
     guest: Guest | None = None
 
@@ -146,7 +146,7 @@ def _vmcoreinfo(prog: Program) -> VmcoreInfo:
 
 
 def of_program(prog: Program) -> Source:
-    """Describe a program that somebody else opened.
+    """Describe a program that the caller opened.
 
     Types are those the program has; one without any is given the BTF in its memory.
 
@@ -180,7 +180,7 @@ def _core_of(prog: Program) -> Core:
 
 
 def _has_types(prog: Program) -> bool:
-    """DWARF of modules alone, without the kernel's globals, is not enough."""
+    """Tell if there are types of the kernel: DWARF of modules alone is not enough."""
     try:
         prog.type("struct page")
         prog.variable("init_task")
@@ -243,7 +243,7 @@ def _load_types(dump: Source, vmlinux: Sequence[str], debug_info: DebugInfo) -> 
 
 
 def _load_btf(prog: Program, advice: str) -> None:
-    """Register finders of symbols, types and globals; none if one cannot be had.
+    """Register finders of symbols, types and globals; none of them without BTF.
 
     They come after those that there are: DWARF that is loaded later has precedence.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""As much of the QEMU Machine Protocol as pausing a guest takes.
+"""The part of the QEMU Machine Protocol that pauses a guest.
 
 Run as a program, this resumes a guest when whoever paused it is gone, in whatever way:
 standard input is then a pipe from that process, and the argument a connection's file

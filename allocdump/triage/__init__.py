@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""From a dead machine to the suspect: one page, made of what is known of it."""
+"""Triage: one page from a dead machine to the suspect."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Command lines that look deeper: complete, to be pasted into a shell."""
+"""Command lines that look deeper: complete, for a shell."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def more(case: Case) -> list[str]:
 
 
 def of_site(case: Case, row: int) -> list[str]:
-    """What to run about one site."""
+    """Commands about one site."""
     place = glob.escape(case.place(row))
     found = case.footprint
     out = [command(case, "audit", "--all", "--site", place)]
@@ -38,17 +38,17 @@ def of_site(case: Case, row: int) -> list[str]:
 
 
 def leaks_of(case: Case, row: int) -> str:
-    """What to run about memory that a site has lost."""
+    """Commands about memory that a site has lost."""
     return command(case, "leaks", "--site", glob.escape(case.place(row)), *_FEW)
 
 
 def retained_of(case: Case, row: int) -> str:
-    """What to run about who holds a site's memory."""
+    """Commands about the holders of a site's memory."""
     return command(case, "retained", "--site", glob.escape(case.place(row)))
 
 
 def of_module(case: Case, module: str) -> list[str]:
-    """What to run about one module."""
+    """Commands about one module."""
     pattern = "module=" + glob.escape(module)
     return [
         command(case, "report", "--filter", pattern),

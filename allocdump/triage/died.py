@@ -12,7 +12,7 @@ from .verdict import Cell, Chapter, Field, Records
 
 
 def died(case: Case, top: int | None) -> Chapter:
-    """Kernel, machine, reason, and every time that memory ran out."""
+    """Kernel, machine, reason, and every shortage of memory."""
     section = Chapter("died", "What died")
     m = case.machine
     section.say(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The case: all that is known of a dead machine, for the rules to look at."""
+"""The case: all that is known of a dead machine, for the rules."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Machine:
     core: str
     """Path of the dump, as it was opened."""
     arguments: str
-    """What the command line needs to open it again: the path, quoted, and options."""
+    """Arguments of the command line that open it again: the path, quoted, and options."""
     system: System
     cpus: int
     """Possible ones."""
     reason: str
-    """Why the kernel died; empty if it did not, or its log does not say."""
+    """Reason of the kernel's death; empty if it did not die, or its log does not say."""
     uptime: float | None
     """Seconds from boot to the end."""
     profiling: str
@@ -53,14 +53,14 @@ class LostSite:
     lost_bytes: int
     lost_allocations: int
     held_bytes: int
-    """What is still reachable."""
+    """Bytes that are still reachable."""
     confidence: str = ""
     """The analysis's own words."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """What keeps memory alive: from the tree of dominators."""
+    """A holder that keeps memory alive, from the tree of dominators."""
 
     name: str
     """``recs``"""
@@ -69,12 +69,12 @@ class Holder:
     bytes: int
     allocations: int
     site: int | None = None
-    """Row of the site that most of it comes from."""
+    """Row of the site of most of its memory."""
 
 
 @dataclass
 class Case:
-    """None, or an empty list, is what is not known; ``missing`` says why."""
+    """The case of one dead machine. None, or an empty list, is unknown; ``missing`` says why."""
 
     machine: Machine
     sites: Sites
@@ -98,7 +98,7 @@ class Case:
 
     @cached_property
     def managed(self) -> int:
-        """Bytes that the kernel could hand out: what boot kept is not among them."""
+        """Bytes that the kernel could hand out, without those that boot kept."""
         pages = sum(zone.managed for zone in self.zones)
         if pages or self.usage is None:
             return pages * PAGE
@@ -123,7 +123,7 @@ class Case:
         return size / self.managed if self.managed else 0.0
 
     def class_bytes(self, *names: str) -> int:
-        """What some classes of usage hold."""
+        """Bytes of some classes of usage."""
         if self.usage is None:
             return 0
         return sum(node.bytes for node in self.usage.children if node.name in names)
@@ -148,10 +148,10 @@ class Case:
 
     @cached_property
     def suspicious(self) -> Int:
-        """What each site keeps for the kernel, but for those that work for others: bytes.
+        """Bytes that each site keeps for the kernel, without sites that work for others.
 
-        The pages of slabs and of per-CPU chunks have been given to who uses them, and what
-        profiling itself costs is known.
+        The pages of slabs and of per-CPU chunks have been given to their users, and the cost of
+        profiling itself is known.
         """
         if self.footprint is None:
             return np.zeros(len(self.sites), np.int64)

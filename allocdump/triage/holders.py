@@ -16,13 +16,13 @@ from .trust import trust
 from .verdict import Cell, Chapter, Field, Records
 
 _WORTH = 0.001
-"""A page for people leaves out sites of less than a thousandth of managed memory."""
+"""Smallest share of managed memory for a site to be on a page for people."""
 
 _WORTH_MORE = 0.01
-"""And of everything else what is less than a hundredth."""
+"""Smallest share of managed memory for anything else."""
 
 _PART = 0.1
-"""What a site's memory is made of is told from a tenth on."""
+"""Smallest part of a site's memory to be named."""
 
 _PARTS = ("pages", "vmalloc", "slab", "reclaimable", "percpu", "user")
 """Columns of the footprint."""

@@ -9,11 +9,11 @@ from .shortage import exhausted, reserve
 from .verdict import Chapter, Field, Records
 
 _WORTH = 0.001
-"""A page for people leaves out classes of less than a thousandth of all memory."""
+"""Smallest share of all memory for a class to be on a page for people."""
 
 
 def memory(case: Case, top: int | None) -> Chapter:
-    """The account of all memory, zones against their watermarks, swap, what could be had back."""
+    """The account of all memory, zones against their watermarks, swap, reclaimable memory."""
     section = Chapter("memory", "Where memory was")
     if case.swap is None:
         section.say("swap", "swap", "unreadable")

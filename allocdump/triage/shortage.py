@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What kind of memory was short when the machine died, if any."""
+"""The kind of memory that was short when the machine died, if any."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .evidence import Case
 
 
 class Shortage(StrEnum):
-    """What ran out."""
+    """Kinds of shortage."""
 
     NONE = ""
     MACHINE = "the machine was out of memory"
@@ -36,7 +36,7 @@ def shortage(case: Case) -> Shortage:
 
 
 def machine_short(case: Case) -> bool:
-    """Would more memory have helped? Not if a cgroup's limit or fragmentation was the matter."""
+    """Tell if more memory would have helped: not against a cgroup's limit or fragmentation."""
     return shortage(case) in (Shortage.MACHINE, Shortage.ELSEWHERE)
 
 
@@ -62,7 +62,7 @@ def too_fragmented(zones: list[ZoneState], order: int) -> bool:
 
 
 def in_list(node: int, nodes: str) -> bool:
-    """Is a node in a list as the kernel prints it, ``0-1,3``? Empty is any."""
+    """Tell if a node is in a list as the kernel prints it, ``0-1,3``. An empty list is any node."""
     if not nodes:
         return True
     for part in nodes.split(","):

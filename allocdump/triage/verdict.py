@@ -23,7 +23,7 @@ Cell = Value | SiteName
 
 
 class Confidence(IntEnum):
-    """How sure a suspect is; in words, since nobody can say it in percent."""
+    """Confidence in a suspect; in words, since nobody can say it in percent."""
 
     POSSIBLE = 1
     """It may have to do with it."""
@@ -105,18 +105,18 @@ class Chapter:
 
 @dataclass
 class Suspect:
-    """What may be to blame, why, and what to look at next."""
+    """A possible cause, its evidence, and the next things to look at."""
 
     rule: str
     """Name of the rule that found it."""
     subject: str
-    """What it is about: rules that find the same say one thing together."""
+    """Key of its subject: rules that find the same say one thing together."""
     title: Sentence
     confidence: Confidence
     bytes: int | None
     """Memory that it explains; None if it is not about an amount."""
     cause: bool = True
-    """It can be why memory ran out; if not, it is merely wrong."""
+    """True if it can be why memory ran out; else it is merely wrong."""
     evidence: list[Sentence] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     """Commands of allocdump, complete."""
@@ -129,14 +129,14 @@ class Triage:
     core: str
     """Path of the dump."""
     verdict: Sentence
-    """The one sentence to read."""
+    """The sentence to read first."""
     sections: list[Chapter]
-    """What died, where memory was, who held it."""
+    """Sections on the death, memory, and its holders."""
     suspects: list[Suspect]
     """Strongest first; empty if nothing stands out."""
     commands: list[str]
     """Commands to go on with when no cause was found."""
     missing: list[str]
-    """What could not be told, and why."""
+    """Sentences on things that could not be told, and why."""
     usage: Node | None = None
-    """The account of all memory; None if what describes memory is unreadable."""
+    """The account of all memory; None if the structures that describe memory are unreadable."""

@@ -29,7 +29,8 @@ NUMERIC: frozenset[Kind] = frozenset(
 )
 
 Keep = Literal["always", "if said", "if not zero"]
-"""When a column is shown: always, if a cell says anything, if a cell says more than zero."""
+"""Condition for showing a column: always, if a cell says anything, if a cell says more than
+zero."""
 
 Medium = Literal["lines", "page"]
 """Text and Markdown are lines; HTML is a page, in which one can search and zoom."""
@@ -84,17 +85,17 @@ class Column:
 
     @property
     def numeric(self) -> bool:
-        """Whether cells are numbers."""
+        """True if cells are numbers."""
         return self.kind in NUMERIC
 
     @property
     def right(self) -> bool:
-        """Whether cells are aligned at their right ends."""
+        """True if cells are aligned at their right ends."""
         return self.align == "right" if self.align else self.numeric
 
     @property
     def cuts_start(self) -> bool:
-        """Whether a cell that is too long loses its start."""
+        """True if a cell that is too long loses its start."""
         return self.cut == "start" or (self.cut is None and self.kind == "path")
 
 

@@ -130,7 +130,7 @@ def test_redirections(tmp_path, capsys):
     addresses.write_text("init_task\nnonsense\n")
     run_command(opened(QUIET), f"whois < {addresses} 2> {errors}")
     assert "kernel image" in capsys.readouterr().out
-    assert "nonsense is no address" in errors.read_text()
+    assert "nonsense is not an address" in errors.read_text()
 
 
 def test_a_failing_pipe_is_said():

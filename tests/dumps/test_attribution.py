@@ -325,7 +325,7 @@ def test_whois_json_and_standard_input():
     text = f"{addresses[0][1]:#x}\npfn:1 nonsense\n"
     done = run("whois", core("7.2-quiet"), "--format", "json", input=text)
     assert done.returncode == 2
-    assert "nonsense is no address" in done.stderr
+    assert "nonsense is not an address" in done.stderr
     first, second = (json.loads(line) for line in done.stdout.splitlines())
     assert first["layers"][0]["what"] == "slab object"
     assert first["layers"][0]["site"]["module"] in ("labmod", "leaked")

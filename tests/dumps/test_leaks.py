@@ -338,7 +338,7 @@ def test_paths_command():
     assert "no allocation that is judged" in run("paths", path, "jiffies").stdout
     wrong = run("paths", path, "nonsense")
     assert wrong.returncode == 2
-    assert "nonsense is no address" in wrong.stderr
+    assert "nonsense is not an address" in wrong.stderr
     assert "Traceback" not in wrong.stderr
 
 

@@ -230,7 +230,7 @@ def test_another_socket(server, tmp_path, greeting):
         client.close()
 
     threading.Thread(target=greet).start()
-    with pytest.raises(DumpError, match="is no QMP socket"):
+    with pytest.raises(DumpError, match="is not a QMP socket"):
         Guest(tmp_path / "socket")
 
 

@@ -238,21 +238,19 @@ def page_alloc_tag(page: Object) -> Object:
     .. note::
 
         Only the first page of an allocation refers to its tag. For a tail page of a
-        `compound page`_, the head page does; but nothing leads from the other pages of a
-        higher-order allocation without ``__GFP_COMP`` to the first one, so this returns ``NULL``
-        for them:
+        `compound page <https://lwn.net/Articles/619514/>`__, the head page does; but nothing
+        leads from the other pages of a higher-order allocation without ``__GFP_COMP`` to the
+        first one, so this returns ``NULL`` for them:
 
         >>> page_alloc_tag(page + 1)
         (struct alloc_tag *)0x0
-
-    .. _compound page: https://lwn.net/Articles/619514/
 
     :param page: ``struct page *``
     :return: ``struct alloc_tag *`` (``NULL`` if the page is free, or has no tag)
     """
     prog = page.prog_
     page = compound_head(page)
-    # Since Linux kernel commit 4835f747d334 ("alloc_tag: support for page allocation tag
+    # Since Linux kernel commit 4835f747d3ed ("alloc_tag: support for page allocation tag
     # compression") (in v6.13), references may be indexes in the page flags. Otherwise, and before
     # that, they are in the page extension.
     if static_key(prog, "mem_profiling_compressed"):
@@ -346,8 +344,8 @@ def _objexts_flags_mask(prog: Program) -> int:
 
 def _slabobj_ext_layout(slab: Object, slab_cache: Object) -> tuple[int, int]:
     """
-    How far it is from the extension of one object to that of the next, and where in it the
-    reference is (-1 if there is none): ``slab_obj_ext()`` in :linux:`mm/slab.h`.
+    Distance from the extension of one object to that of the next, and the place of the reference
+    in it (-1 if there is none): ``slab_obj_ext()`` in :linux:`mm/slab.h`.
     """
     type_ = slab.prog_.type("struct slabobj_ext")
     if type_.has_member("ref"):

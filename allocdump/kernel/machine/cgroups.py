@@ -37,11 +37,11 @@ class MemoryCgroup:
     swap: int
     swap_max: int | None
     hits: int
-    """How often usage was about to go over the limit: event ``max``."""
+    """Number of times that usage was about to go over the limit: event ``max``."""
     oom: int
-    """How often that ended at the out-of-memory killer's."""
+    """Number of times that the out-of-memory killer was called for it."""
     oom_kill: int
-    """How many of its tasks the out-of-memory killer killed."""
+    """Number of its tasks that the out-of-memory killer killed."""
 
 
 @dataclass

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the kernel log keeps that nothing else in a dump does."""
+"""The kernel log: facts that nothing else in a dump keeps."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class KernelLog:
     times: tuple[int, ...] = ()
     """Nanoseconds since boot of each line of *text*; empty if nothing tells."""
     problems: tuple[Problem, ...] = ()
-    """What of it is missing."""
+    """Its missing parts."""
 
     def time(self, offset: int) -> float | None:
         """Seconds since boot of what is at an offset in *text*."""
@@ -66,7 +66,7 @@ class KernelLog:
         return self.time(panic.start() if panic else len(self.text))
 
     def panic_message(self, alive: bool = False) -> str:
-        """Why the kernel died, in its own words; empty if the log does not say.
+        """Reason of the kernel's death, in its own words; empty if the log does not say.
 
         :param alive: it may run still: a fault, which may have killed a task only, is no reason
         """
@@ -88,7 +88,7 @@ class KernelLog:
         return last
 
     def unload_messages(self) -> list[UnloadMessage]:
-        """What modules left behind when they were unloaded, in order."""
+        """Memory that modules left behind at their unload, in order."""
         return [
             UnloadMessage(
                 printable(m["file"]),

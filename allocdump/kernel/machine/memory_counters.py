@@ -61,7 +61,7 @@ class Reclaimable:
     slab: int
     """Slab caches that can shrink."""
     other: int
-    """Of the kernel, other than slabs."""
+    """Other memory of the kernel."""
 
 
 def reclaimable(stat: VmStat, page_shift: int) -> Reclaimable | None:

@@ -38,7 +38,7 @@ class LoadedModule:
         return module_address_regions(self.object)
 
     def region_names(self) -> list[str]:
-        """What each of :meth:`regions` holds: ``text``, ``data``, ``rodata`` ..."""
+        """Name of each of :meth:`regions`: ``text``, ``data``, ``rodata`` ..."""
         try:
             kinds = self.object.prog_.type("enum mod_mem_type").enumerators or ()
         except LookupError:

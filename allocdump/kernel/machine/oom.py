@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the kernel log says of running out of memory.
+"""Shortages of memory in the kernel log.
 
 Mirrors the messages of ``mm/oom_kill.c``, ``mem_cgroup_print_oom_meminfo()`` in
 ``mm/memcontrol.c``, ``warn_alloc()`` in ``mm/page_alloc.c`` and, since Linux 6.10,
@@ -62,7 +62,7 @@ _PAGE_COUNTER_MAX = ((1 << 63) - 1) // 4096 * 4
 
 
 class Constraint(StrEnum):
-    """Why not all memory was allowed: ``enum oom_constraint``."""
+    """Limits on the memory that was allowed: ``enum oom_constraint``."""
 
     NONE = "none"
     CPUSET = "cpuset"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Which kernel this is, and when it died."""
+"""The kernel's identity, and the time of its death."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Tmpfs:
     """A file system in memory; sizes in bytes."""
 
     mount: str
-    """Where it is mounted first; :data:`INTERNAL` for the kernel's own."""
+    """Its first mount point; :data:`INTERNAL` for the kernel's own."""
     files: int
     """Inodes, directories included."""
     bytes: int

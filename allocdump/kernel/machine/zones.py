@@ -37,7 +37,7 @@ class ZoneState:
     highatomic: int
     """Reserved for atomic allocations of higher orders."""
     lowmem_reserve: tuple[int, ...]
-    """What is kept from allocations that could come from a higher zone, by that zone."""
+    """Pages kept from allocations that could come from a higher zone, by that zone."""
     free_blocks: tuple[int, ...]
     """Free blocks of the buddy allocator by order; those on per-CPU lists are not among them."""
 

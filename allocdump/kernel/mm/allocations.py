@@ -95,7 +95,7 @@ class ObjectBatch(Columns):
     address: U64
     """A direct-map address, or a per-CPU pointer."""
     size: Int
-    """What the site is charged: the size of a slab's objects; of one CPU's copy."""
+    """Bytes charged to the site: the size of a slab's objects; of one CPU's copy."""
     used: Int
     """Bytes of it that a user can use (``object_size``)."""
     cache: npt.NDArray[np.int32]

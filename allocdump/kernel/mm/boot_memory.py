@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Which page frames are memory at all, and what boot made of them.
+"""Page frames that are memory, and their use by boot.
 
 Mirrors ``struct resource`` in ``include/linux/ioport.h`` (/proc/iomem).
 """

@@ -32,7 +32,7 @@ class Level:
     """Entries that point at something; columns of shape (number of entries,)."""
 
     virtual: U64
-    """Where what they map begins."""
+    """First virtual address that they map."""
     table: U64
     """Physical address of the table that an entry is in; 0 for the top."""
     target: U64

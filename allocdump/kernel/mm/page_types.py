@@ -16,7 +16,7 @@ from ..layouts import PageTypes
 
 
 class Kind(IntEnum):
-    """What a page frame is used for, as its struct page tells."""
+    """Uses of a page frame, by its struct page."""
 
     IN_USE = 0
     """Allocated, and nothing more special than that."""

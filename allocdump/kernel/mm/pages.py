@@ -302,7 +302,7 @@ class FrameReader:
 
 
 def _extents(order: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int32], Bool]:
-    """Which pages belong together: index of each page's first one, and whether it is a tail."""
+    """Extents of allocations: index of each page's first one, and whether it is a tail."""
     count = len(order)
     index = np.arange(count, dtype=np.int32)
     starts = np.flatnonzero(order)

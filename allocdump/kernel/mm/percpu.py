@@ -43,7 +43,7 @@ class PerCpuObjects:
     """The first chunks have no references: their objects are not counted."""
     vector_bytes: int
     populated: npt.NDArray[np.bool_]
-    """Which pages of a copy exist."""
+    """Marks the pages of a copy that exist."""
 
 
 class PerCpuReader:
@@ -114,7 +114,7 @@ def _addresses(base: int, offsets: npt.NDArray[np.int64]) -> U64:
 
 
 def cgroup_pointers(prog: Program) -> bool:
-    """Do per-CPU objects have pointers to their memory cgroup?"""
+    """Tell if per-CPU objects have pointers to their memory cgroup."""
     try:
         return bool(prog.type("struct pcpuobj_ext").has_member("cgroup"))
     except LookupError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Where the struct pages of all memory are, section by section.
+"""Places of all struct pages, section by section.
 
 Mirrors ``include/linux/mmzone.h`` (``struct mem_section``, ``__section_mem_map_addr()``)
 and ``mm/page_ext.c`` (``lookup_page_ext()``).
@@ -79,7 +79,7 @@ def sections(kernel: Kernel) -> list[Section]:
 
 
 def _tables(kernel: Kernel, size: int) -> list[tuple[int, int, int]]:
-    """Where arrays of struct mem_section are: (first section number, address, count)."""
+    """Arrays of struct mem_section: (first section number, address, count)."""
     prog = kernel.prog
     roots = kernel.vmcoreinfo.number("mem_section", "LENGTH")
     per_root = (1 << kernel.page_shift) // size

@@ -55,7 +55,7 @@ class Cache:
     free_pointer: int = 0
     """Offset in a free object of the pointer to the next one."""
     random: int | None = None
-    """What such pointers are mixed with (CONFIG_SLAB_FREELIST_HARDENED)."""
+    """Random value mixed into such pointers (CONFIG_SLAB_FREELIST_HARDENED)."""
     cpu_slab: int = 0
     """Per-CPU pointer to its ``struct kmem_cache_cpu`` (until Linux 6.19); or 0."""
     cpu_sheaves: int = 0
@@ -105,7 +105,7 @@ class Objects:
     site: Rows
     refs: U64
     readable: Bool
-    """Whether the reference could be read; if not, the site is NONE."""
+    """Marks references that could be read; if not, the site is NONE."""
 
 
 @dataclass

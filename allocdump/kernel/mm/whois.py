@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What is at an address, who allocated it, and what it is a part of.
+"""The memory at an address, its call site, and everything that it is a part of.
 
 A handful of reads per address: the page frames around it, its slab, its vmalloc area.
 """
@@ -48,7 +48,7 @@ class Layer:
     site: int | None = None
     """Row of its site; None if it has none."""
     evidence: str = ""
-    """Where the site comes from, or why there is none."""
+    """Source of the site, or the reason why there is none."""
     detail: dict[str, object] = field(default_factory=dict)
 
 
@@ -117,7 +117,7 @@ class Locator:
             return int(self.prog.symbol(name).address) + (int(offset, 0) if plus else 0)
         except (LookupError, ValueError):
             raise AddressError(
-                f"{query} is no address: write a number, pfn:N, phys:N or a symbol of the kernel."
+                f"{query} is not an address: write a number, pfn:N, phys:N or a kernel symbol."
             ) from None
 
     def _layers(self, address: int) -> Iterator[Layer]:

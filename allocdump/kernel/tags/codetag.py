@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Code tags: where they lie and what they say.
+"""Code tags: their places and their contents.
 
 Mirrors ``lib/codetag.c`` (``struct codetag_type``, ``struct codetag_module``) and
 ``lib/alloc_tag.c`` (``mm/alloc_tag.c`` since 7.3).
@@ -44,7 +44,7 @@ class TagRange:
     """Empty for the kernel itself; for an unloaded module it may be unknown, too."""
     state: RangeState
     source: str
-    """Which of the kernel's structures named it."""
+    """Structure of the kernel that named the range."""
 
 
 @dataclass
@@ -53,7 +53,7 @@ class TagRanges:
 
     ranges: list[TagRange]
     expected: int | None
-    """How many tags the kernel says are registered; None if that is unreadable."""
+    """Number of tags that the kernel says are registered; None if that is unreadable."""
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -61,7 +61,7 @@ def tag_ranges(prog: Program, modules: LoadedModules) -> TagRanges:
     """Find the ranges that are registered now: the kernel's and those of loaded modules.
 
     The kernel keeps them in ``alloc_tag_cttype->mod_idr``. A dump may have lost a node
-    of it, so what is missing there is found through symbols and the module list.
+    of it, so missing ranges are found through symbols and the module list.
     """
     walked = walk(
         prog,
@@ -97,7 +97,7 @@ def _registered_range(cmod: Object) -> TagRange:
 
 
 def _complete(prog: Program, found: TagRanges, modules: LoadedModules) -> None:
-    """Add what the IDR did not give, from symbols and the module list.
+    """Add ranges that the IDR did not give, from symbols and the module list.
 
     The IDR hands out the lowest free number, so unless modules were unloaded in
     between its order is the order of loading: the module list backwards.
@@ -180,7 +180,7 @@ def read_tags(memory: Memory, start: int, stop: int) -> Tags:
 
 
 def describe_tag(prog: Program, address: int) -> str:
-    """What a struct alloc_tag outside of all known ranges says; empty if it is none.
+    """Format a struct alloc_tag outside of all known ranges; empty if there is none.
 
     It has to prove itself: a possible line number, and three pointers to names.
     """

@@ -110,7 +110,7 @@ class _Image:
         return out
 
     def _range(self) -> tuple[int, int, int]:
-        """Section index of the tags, and where in it they start and end."""
+        """Section index of the tags, and their start and end in it."""
         symbols = []
         for name in ("__start_alloc_tags", "__stop_alloc_tags"):
             found = self.symbols.get_symbol_by_name(name)
@@ -125,7 +125,7 @@ class _Image:
         return index, symbols[0]["st_value"] - base, symbols[1]["st_value"] - base
 
     def _targets(self, index: int, start: int, stop: int) -> dict[int, tuple[int | None, int]]:
-        """Where relocated words of a section point: {offset: (section, offset or address)}."""
+        """Targets of a section's relocated words: {offset: (section, offset or address)}."""
         dtype = np.dtype(
             [(n, self.order + c) for n, c in (("at", "u8"), ("info", "u8"), ("add", "i8"))]
         )

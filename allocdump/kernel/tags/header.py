@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The text of /proc/allocinfo: its header in a dump, and what was saved of it.
+"""The text of /proc/allocinfo: its header in a dump, and saved copies.
 
 Mirrors ``print_allocinfo_header()`` and ``alloc_tag_to_text()`` in ``lib/alloc_tag.c``
 (``mm/alloc_tag.c`` since 7.3), and ``codetag_to_text()`` in ``lib/codetag.c``.
@@ -56,17 +56,17 @@ class Listing:
     """Of the format; empty if the header was not saved."""
     sites: Sites
     unreadable: int
-    """Lines that are no records."""
+    """Lines that are not records."""
 
 
 def is_listing(head: bytes) -> bool:
-    """Whether a file that starts like this was read from /proc/allocinfo."""
+    """Tell if a file that starts like this was read from /proc/allocinfo."""
     lines = [line for line in head.splitlines() if line.strip() and not line.startswith(b"#")]
     return bool(lines) and bool(_SAVED_VERSION.fullmatch(lines[0]) or _record(lines[0]))
 
 
 def parse_listing(text: bytes) -> Listing:
-    """Read what was saved of /proc/allocinfo, in whatever order, with or without its header."""
+    """Read a saved /proc/allocinfo, in whatever order, with or without its header."""
     out = Listing("", Sites.of([]), 0)
     rows = []
     lines = text.split(b"\n")

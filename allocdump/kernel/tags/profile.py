@@ -25,7 +25,7 @@ from .unloaded import unloaded_ranges, unloaded_sites
 
 @dataclass
 class Completeness:
-    """What of the profile could be read."""
+    """Completeness of a profile: the sites read, and the sites missed."""
 
     expected: int | None = None
     """Tags that the kernel says are registered; None if that is unreadable."""
@@ -36,7 +36,7 @@ class Completeness:
     uncounted: int = 0
     """Tags of which a CPU's counter is not in the dump: their numbers are wrong or zero."""
     problems: list[Problem] = field(default_factory=list)
-    """What was damaged."""
+    """Damage met."""
 
     @property
     def lost(self) -> int:
@@ -60,9 +60,9 @@ class Profile:
 
 
 def read_profile(kernel: Kernel, unload_messages: list[UnloadMessage]) -> Profile:
-    """Read all call sites and counters; what is damaged is left out and counted.
+    """Read all call sites and counters; damaged ones are left out and counted.
 
-    :param unload_messages: from the kernel log, to name what unloaded modules left
+    :param unload_messages: from the kernel log, to name the memory of unloaded modules
     """
     prog = kernel.prog
     done = Completeness()

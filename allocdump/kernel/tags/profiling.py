@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Whether the kernel profiled its allocations: built in, enabled, compressed.
+"""State of allocation profiling: built in, enabled, compressed.
 
 Mirrors ``lib/alloc_tag.c`` (``mm/alloc_tag.c`` since Linux 7.3).
 """
@@ -26,7 +26,8 @@ class Profiling:
     state: State
     """``off``: was on, or can be switched on. ``never``: disabled at boot for good."""
     compressed: bool
-    """References from pages are kept in page flags (since Linux 6.13)."""
+    """True if page flags keep references, since Linux kernel commit 4835f747d3ed ("alloc_tag:
+    support for page allocation tag compression") (in v6.13)."""
 
     def describe(self) -> str:
         return self.state + (", compressed" if self.compressed else "")
@@ -58,7 +59,7 @@ def _variable(prog: Program, name: str) -> Object | None:
 
 
 def _registered(prog: Program) -> bool | None:
-    """Did boot get as far as registering the tags? Not with ``mem_profiling=never``.
+    """Tell if boot registered the tags: it does not with ``mem_profiling=never``.
 
     Before Linux 6.13 it did in any case, and all counters stayed at zero.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""References to tags: from the word that memory holds to a row of the sites.
+"""References to tags: from a word in memory to a row of the sites.
 
 Mirrors ``include/linux/pgalloc_tag.h`` (``idx_to_ref()``) and ``include/linux/alloc_tag.h``
 (``CODETAG_EMPTY``).

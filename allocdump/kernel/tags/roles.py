@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What some call sites allocate memory for, by the function that they are in."""
+"""Uses of memory that some call sites stand for, by their functions."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _ATTEMPTS = 10
 
 
 def registered(prog: Program) -> tuple[int, ...]:
-    """What is another when a module was loaded or unloaded meanwhile; for nothing else."""
+    """Fingerprint that changes only when a module is loaded or unloaded."""
     cttype, modules = prog["alloc_tag_cttype"].read_(), prog["modules"]
     out = [cttype.count.value_(), modules.next.value_(), modules.prev.value_()]
     # Counts modules that were ever registered, since Linux 6.17.
@@ -55,7 +55,7 @@ class Recounter:
         self._pointers_at: U64 = sites.address[self._counted] + place
 
     def recount(self) -> Sites:
-        """The sites with what their counters say now; those without counters as they were."""
+        """The sites with their counters of now; those without counters as they were."""
         # Counters may move: a module's name and place stay when it is loaded again.
         pointers, _ = self.kernel.memory.words(self._pointers_at)
         total, calls, ok = sum_counters(self.kernel, pointers)

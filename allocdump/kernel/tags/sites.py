@@ -23,12 +23,12 @@ UNKNOWN = "?"
 
 
 class Evidence(IntEnum):
-    """Where the numbers of a site come from."""
+    """Sources of a site's numbers."""
 
     COUNTER = 0
     """The kernel's own counters, summed over all possible CPUs."""
     KERNEL_LOG = 1
-    """Inferred: what the kernel logged when the module was unloaded; calls are unknown."""
+    """Inferred from the kernel's message at the module's unload; calls are unknown."""
     NONE = 2
     """The counters were freed or are not in the dump, and nothing else tells."""
 
@@ -144,7 +144,7 @@ _DTYPES: dict[str, type] = {
 
 
 def fits(*, line: int, bytes: int, calls: int) -> bool:
-    """Whether numbers that were read from a text can be those of a site."""
+    """Tell if numbers that were read from a text can be those of a site."""
     return 0 <= line < 1 << 32 and -(1 << 63) <= bytes < 1 << 63 and 0 <= calls < 1 << 64
 
 

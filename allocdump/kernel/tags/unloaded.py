@@ -4,8 +4,8 @@
 /proc/allocinfo never shows them: ``codetag_unload_module()`` takes the module out of
 the IDR. What stays depends on the kernel:
 
-- 6.13 and later (commit 0db6f8d7820a "alloc_tag: load module tags into separate
-  contiguous memory"): tags and counters stay in the ``module_tags`` area, which the
+- Since Linux kernel commit 0db6f8d7820a ("alloc_tag: load module tags into separate
+  contiguous memory") (in v6.13): tags and counters stay in the ``module_tags`` area, which the
   maple tree ``mod_area_mt`` assigns to ``unloaded_mod``. The strings they point at are gone.
 - 6.10 to 6.12: ``free_mod_mem()`` keeps the module's data, so tags and strings stay, in
   memory that no module owns. The counters were freed.
@@ -176,12 +176,12 @@ def find_records(memory: Memory, start: int, end: int) -> list[tuple[int, int]]:
 
 
 def is_name(raw: bytes) -> bool:
-    """Whether a string can be the name of a file, function or module."""
+    """Tell if a string can be the name of a file, function or module."""
     return 0 < len(raw) < 512 and raw.isascii() and raw.decode().isprintable() and b" " not in raw
 
 
 def unloaded_sites(kernel: Kernel, span: TagRange, messages: list[UnloadMessage]) -> Sites:
-    """Sites of an unloaded module that still hold memory, as far as can be told."""
+    """Sites of an unloaded module that still hold memory, as far as the dump tells."""
     tags = read_tags(kernel.memory, span.start, span.stop)
     sites = named_sites(kernel.memory, tags)
     sites.unloaded[:] = True
@@ -196,7 +196,7 @@ def unloaded_sites(kernel: Kernel, span: TagRange, messages: list[UnloadMessage]
 
 
 def _numbers_from_log(sites: Sites, messages: list[UnloadMessage]) -> Sites:
-    """6.10 to 6.12: the counters are gone, the kernel log says what they were."""
+    """6.10 to 6.12: the counters are gone, the kernel log has their values."""
     left = {(m.file, m.line, m.module, m.function): m.bytes for m in messages}
     modules = {m.module for m in messages}
     rows = []

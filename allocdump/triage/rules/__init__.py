@@ -34,11 +34,11 @@ RULES: list[Rule] = [
     unexplained,
     cgroup_kills,
 ]
-"""Where two find equally much, the first comes first."""
+"""In the order of suspects that explain equally much."""
 
 
 def suspects(case: Case, rules: list[Rule] | None = None) -> list[Suspect]:
-    """What all rules find, strongest first; what is about the same thing is one suspect."""
+    """Suspects of all rules, strongest first; those about the same thing are merged."""
     found: dict[str, Suspect] = {}
     for rule in RULES if rules is None else rules:
         for suspect in rule(case):

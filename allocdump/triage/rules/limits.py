@@ -150,7 +150,8 @@ def elsewhere(case: Case) -> list[Suspect]:
 
 
 def _allowed(event: OomEvent, zone: ZoneState) -> bool:
-    """Does the log say so? If it says nothing, the memory that was left was not."""
+    """Tell if the log allows a node or zone. If it says nothing, the memory that was left was
+    not allowed."""
     return bool(event.nodes) and in_list(zone.node, event.nodes)
 
 

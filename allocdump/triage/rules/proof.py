@@ -14,9 +14,9 @@ from ..verdict import Confidence, Suspect
 
 
 def _sure(case: Case, size: int) -> tuple[Confidence, bool]:
-    """How sure it is that lost memory of some size is what was missing, and whether it can be.
+    """Confidence that lost memory of some size was missing, and whether it can be the cause.
 
-    That it is lost is certain. That it was what the machine died of depends on how much it is.
+    The loss is certain. Its size decides whether the machine died of it.
     """
     cause = machine_short(case) and case.share(size) >= LARGE
     whole = not cause or case.share(size) >= MOST
@@ -24,7 +24,7 @@ def _sure(case: Case, size: int) -> tuple[Confidence, bool]:
 
 
 def unloaded_modules(case: Case) -> list[Suspect]:
-    """A module was unloaded and left memory behind: nobody is there to free it."""
+    """A module was unloaded and left memory behind: nobody can free it."""
     sites = case.sites
     out = []
     for module in sorted(set(sites.module[sites.unloaded])):
@@ -95,7 +95,7 @@ def _lost(case: Case, lost: LostSite) -> Suspect:
 
 
 def held_memory(case: Case) -> list[Suspect]:
-    """One variable or task keeps much alive: it is not lost, but somebody never lets go."""
+    """One variable or task keeps much memory alive: it is not lost, but never let go."""
     return [
         _held(case, holder) for holder in case.holders or [] if case.share(holder.bytes) >= LARGE
     ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Rules about who holds much."""
+"""Rules about sites that hold much."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _together(case: Case, row: int) -> list[Sentence]:
 
 
 def _in_the_log(case: Case, row: int) -> list[Sentence]:
-    """Is it in the kernel's own top ten when the machine died?"""
+    """Find it in the kernel's own top ten at the machine's death."""
     event = case.fatal_event
     if event is None:
         return []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Rules about memory that is in nobody's use, or that nothing explains."""
+"""Rules about memory that is not in use, or that nothing explains."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..verdict import Confidence, Suspect
 
 _UNEXPLAINED = ("other pages without a site", "other pages that refer to no known tag")
 """Classes of usage. Pages of user tasks and page tables without a site are not among them:
-they are known by what they are."""
+their use is known."""
 
 
 def unexplained(case: Case) -> list[Suspect]:

@@ -96,7 +96,7 @@ def _largest(case: Case, size: int) -> list[Sentence]:
 
 
 def _title(case: Case, size: int) -> Sentence:
-    """Names the task, or the tmpfs, that most of it is."""
+    """Title with the task, or the tmpfs, that has most of it."""
     values = {"size": size, "share": case.share(size)}
     text = (
         "user memory, not the kernel's, filled the machine: {size:bytes}, {share:share} of"
