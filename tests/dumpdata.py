@@ -26,8 +26,12 @@ from allocdump.session import Session
 from allocdump.source.program import DebugInfo
 
 TESTDATA = Path(__file__).parent.parent / "testdata"
-FOLDERS = sorted(path.parent for path in TESTDATA.glob("*/made.json"))
-CORES = sorted(path for folder in FOLDERS for path in folder.glob("vmcore*"))
+MADE = {path.parent: json.loads(path.read_text()) for path in TESTDATA.glob("*/made.json")}
+FOLDERS = sorted(MADE)
+STOCK = sorted(folder for folder in FOLDERS if MADE[folder].get("profiling") == "none")
+"""Of kernels that distributions ship, which know nothing of profiling."""
+CORES = sorted(path for folder in FOLDERS if folder not in STOCK for path in folder.glob("vmcore*"))
+STOCK_CORES = sorted(path for folder in STOCK for path in folder.glob("vmcore*"))
 CORES_WITH_TRUTH = [core for core in CORES if (core.parent / "truth.allocinfo").exists()]
 
 
@@ -86,7 +90,7 @@ def recorded(path: Path) -> Iterator[tuple[str, int, int, int, str, int, str]]:
 
 
 def made(path: Path) -> dict:
-    return json.loads((path.parent / "made.json").read_text())
+    return MADE[path.parent]
 
 
 def exclude(prog: Program, address: int, size: int = 1) -> None:

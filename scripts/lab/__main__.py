@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from steps import crash, kernel, testdata, work
+from steps import crash, kernels, testdata, work
 
 
 def main() -> None:
@@ -26,7 +26,9 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(metavar="COMMAND", required=True)
 
-    make = commands.add_parser("kernel", help="build a kernel and our modules (about 8 minutes)")
+    make = commands.add_parser(
+        "kernel", help="build a kernel and our modules (about 8 minutes), or unpack a stock one"
+    )
     make.add_argument("name", metavar="NAME", nargs="+", help="a kernel of scripts/lab/kernels")
     make.set_defaults(command=build_kernels)
 
@@ -59,16 +61,16 @@ def accelerator(command: argparse.ArgumentParser) -> None:
 
 def build_kernels(arguments: argparse.Namespace) -> None:
     for name in arguments.name:
-        kernel.make(kernel.load(name))
+        kernels.make(kernels.load(name))
         work.say(f"kernel {name} is ready")
 
 
 def make_dump(arguments: argparse.Namespace) -> None:
     folder = arguments.output or work.WORK / "dumps" / f"{arguments.kernel}-{arguments.scenario}"
-    built = kernel.load(arguments.kernel)
+    kernel = kernels.load(arguments.kernel)
     scenario = crash.load(arguments.scenario)
-    kernel.make(built)
-    crash.dump(built, scenario, folder, arguments.accel)
+    kernels.make(kernel)
+    crash.dump(kernel, scenario, folder, arguments.accel)
     work.say(f"made {folder}")
 
 

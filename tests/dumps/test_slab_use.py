@@ -15,10 +15,11 @@ from .. import dumpdata
 
 QUIET = [
     core
-    for core in dumpdata.CORES
+    for core in dumpdata.CORES + dumpdata.STOCK_CORES
     if (core.parent / "slabinfo").exists()
     and core.name == "vmcore"
     and "oom" not in core.parent.name
+    and (core not in dumpdata.STOCK_CORES or "quiet" in core.parent.name)
     and core.parent.name != "tiny-noprofiling"  # no types
 ]
 

@@ -8,7 +8,7 @@ import pytest
 
 from allocdump.source.core import identify
 
-from ..dumpdata import CORES, CORES_WITH_TRUTH, FOLDERS, made, name, open_core
+from ..dumpdata import CORES, CORES_WITH_TRUTH, FOLDERS, STOCK, STOCK_CORES, made, name, open_core
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda f: f.name)
@@ -35,7 +35,7 @@ def test_coverage():
     assert any("debug" in config for config in configs)
 
 
-@pytest.mark.parametrize("core", CORES, ids=name)
+@pytest.mark.parametrize("core", CORES + STOCK_CORES, ids=name)
 def test_is_whole(core):
     """And captured as its maker noted."""
     found = identify(core)
@@ -43,3 +43,14 @@ def test_is_whole(core):
     assert not found.incomplete
     (noted,) = (dump for dump in made(core)["dumps"] if dump["name"] == core.name)
     assert (found.dump_level, found.compression) == (noted["level"], noted["compression"])
+
+
+@pytest.mark.parametrize("folder", STOCK, ids=lambda f: f.name)
+def test_stock_kernels_reports(folder):
+    """What they said of themselves just before is beside the dump, and no profile is."""
+    reports = ["meminfo", "slabinfo", "vmallocinfo", "zoneinfo", "buddyinfo", "vmstat", "iomem"]
+    for report in [*reports, "modules", "swaps", "cgroups", "tasks", "df"]:
+        assert (folder / report).stat().st_size > 0
+    assert (folder / "meminfo").read_text().startswith("MemTotal:")
+    assert "Kernel panic - not syncing: " in (folder / "console.txt").read_text()
+    assert not list(folder.glob("*alloc*.*"))

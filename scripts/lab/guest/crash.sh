@@ -58,6 +58,11 @@ feed() {
     head -c $1 /dev/zero >&3
 }
 
+# Pages that are not all the same, and still compress well.
+feed_text() {
+    yes "the lab feeds" | tr -d '\n' | head -c $1 >&3
+}
+
 # Leaves the module's memory behind.
 load_and_unload() {
     load $1
@@ -82,7 +87,41 @@ user_reports() {
     sync
 }
 
+# Starts the program that eats memory in one way, in a memory control group, and waits
+# until only so many MiB are free.
+culprit() {
+    group lab
+    run_in lab /lab/culprit "$@" &
+    sleep 1
+    while [ ! -e /reached ]; do
+        pidof culprit > /dev/null || { echo "lab: the culprit died"; reboot -f; }
+        sleep 1
+    done
+}
+
+# Lets it go on until the kernel panics.
+out_of_memory() {
+    echo 1 > /proc/sys/vm/panic_on_oom
+    killall -CONT culprit
+    wait
+}
+
+# Without a shared folder, reports go to the second serial port.
+deliver() {
+    [ -e /lab/stock ] || return
+    stty -F /dev/ttyS1 raw
+    tar -C /lab -cz -f /dev/ttyS1 out
+    rm -r $out
+}
+
 /lab/kexec/ld.so --library-path /lab/kexec /lab/kexec/kexec -p /lab/bzImage --initrd=/lab/initrd \
-    --command-line="$(cat /lab/save.cmdline)" || echo "lab: kexec failed"
+    --command-line="$(cat /lab/save.cmdline)" || { echo "lab: kexec failed"; reboot -f; }
+
+if [ -e /lab/stock ]; then
+    rm -r /lab/kexec /lab/bzImage /lab/initrd
+    for module in $(cat /lab/stock); do
+        load $module
+    done
+fi
 
 . /lab/scenario.sh

@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import apt, share, truth, work
+from . import apt, share, stock, truth, work
 from .kernel import Kernel
+from .stock import Stock
 
 COMPRESSION = {"none": "", "zlib": "-c", "lzo": "-l", "snappy": "-p", "zstd": "-z", "elf": "-E"}
 TIMEOUT = 300
-CMDLINE = "console=ttyS0 crashkernel=80M init_on_alloc=1 init_on_free=1"
+CMDLINE = "console=ttyS0 crashkernel=80M panic=1 init_on_alloc=1 init_on_free=1"
 
 
 @dataclass
@@ -41,15 +42,18 @@ class Scenario:
             for dump in self.dumps
         ]
 
-    def command(self, folder: str, accelerator: str) -> list[str]:
-        """Returns the QEMU command that runs in the shared folder's parent."""
+    def command(self, first: str, accelerator: str, qemu: list[str]) -> list[str]:
+        """Returns the QEMU command that runs in the shared folder's parent.
+
+        The kernel and its first file system are in the folder first.
+        """
         return [
             "qemu-system-x86_64", "-accel", accelerator, "-m", self.memory, "-smp", str(self.cpus),
             "-display", "none", "-nic", "none", "-no-reboot", "-serial", "file:console.txt",
-            "-fsdev", f"local,id=lab,path={folder},security_model=none",
+            "-fsdev", "local,id=lab,path=share,security_model=none",
             "-device", "virtio-9p-pci,fsdev=lab,mount_tag=lab",
-            *self.qemu,
-            "-kernel", f"{folder}/bzImage", "-initrd", f"{folder}/initrd",
+            *qemu, *self.qemu,
+            "-kernel", f"{first}/bzImage", "-initrd", f"{first}/initrd",
             "-append", f"{CMDLINE} {self.cmdline}".strip(),
         ]  # fmt: skip
 
@@ -58,17 +62,26 @@ def load(name: str) -> Scenario:
     return Scenario(name=name, **work.describe("scenarios", name))
 
 
-def dump(kernel: Kernel, scenario: Scenario, folder: Path, accelerator: str) -> None:
+def dump(kernel: Kernel | Stock, scenario: Scenario, folder: Path, accelerator: str) -> None:
     """Makes one dump folder."""
     run = work.folder("runs", f"{kernel.name}-{scenario.name}")
-    share.make(run / "share", kernel, scenario.path, scenario.makedumpfile())
-    command = scenario.command("share", accelerator)
+    shared = run / "share"
+    if isinstance(kernel, Stock):
+        scenario.dumps = [{"level": kernel.level, **dump} for dump in scenario.dumps]
+        share.make(shared, kernel.crash_kernel(), scenario.path, scenario.makedumpfile())
+        stock.add_first(run / "first", kernel, shared)
+        command = scenario.command("first", accelerator, stock.QEMU)
+    else:
+        share.make(shared, kernel, scenario.path, scenario.makedumpfile())
+        command = scenario.command("share", accelerator, [])
     _boot(command, run)
 
-    out = run / "share" / "out"
+    out = shared / "out"
     console = run / "console.txt"
     if missing := [dump["name"] for dump in scenario.dumps if not (out / dump["name"]).exists()]:
         raise work.LabError(f"no {missing[0]} was saved, see {console}")
+    if isinstance(kernel, Stock):
+        stock.take_reports(run)
     shutil.copy(_plain(console), out / "console.txt")
     truth.extract(out / scenario.dumps[0]["name"], out / "console.txt", out)
     (out / "made.json").write_text(json.dumps(_made(kernel, scenario, command), indent=2) + "\n")
@@ -104,23 +117,28 @@ def _plain(console: Path) -> Path:
     return console
 
 
-def _made(kernel: Kernel, scenario: Scenario, command: list[str]) -> dict[str, Any]:
+def _made(kernel: Kernel | Stock, scenario: Scenario, command: list[str]) -> dict[str, Any]:
     """Returns how the dump came to be, without a path of this machine."""
-    package = apt.deb(kernel.package, kernel.suite, kernel.version)
     return {
-        "kernel": {
-            "name": kernel.name,
-            "package": kernel.package,
-            "version": apt.version(package),
-            "configs": kernel.configs,
-            "build_id": _build_id(kernel),
-        },
+        "kernel": stock.made(kernel) if isinstance(kernel, Stock) else _built(kernel),
+        **({"profiling": "none"} if isinstance(kernel, Stock) else {}),
         "scenario": scenario.name,
         "cmdline": command[-1],
         "qemu": command,
         "makedumpfile": share.makedumpfile_version(),
         "dumps": scenario.dumps,
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }
+
+
+def _built(kernel: Kernel) -> dict[str, object]:
+    package = apt.deb(kernel.package, kernel.suite, kernel.version)
+    return {
+        "name": kernel.name,
+        "package": kernel.package,
+        "version": apt.version(package),
+        "configs": kernel.configs,
+        "build_id": _build_id(kernel),
     }
 
 

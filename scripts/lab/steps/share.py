@@ -30,6 +30,7 @@ def make(share: Path, kernel: Kernel, script: Path, dumps: list[str]) -> None:
     (share / "dumps").write_text("".join(f"{line}\n" for line in dumps))
     (share / "save.cmdline").write_text(SAVE_CMDLINE)
     add_kernel(share, kernel)
+    shutil.copy(_culprit(), share / "culprit")
     shutil.copytree(_kexec(), share / "kexec")
     shutil.copytree(_makedumpfile(), share / "makedumpfile")
 
@@ -37,7 +38,7 @@ def make(share: Path, kernel: Kernel, script: Path, dumps: list[str]) -> None:
 def add_kernel(share: Path, kernel: Kernel) -> None:
     """Adds what every guest needs: kernel, first file system, modules."""
     shutil.copy(kernel.image, share / "bzImage")
-    (share / "initrd").write_bytes(_initrd())
+    (share / "initrd").write_bytes(initrd())
     modules = share / "modules"
     modules.mkdir()
     for path in kernel.stripped():
@@ -46,6 +47,14 @@ def add_kernel(share: Path, kernel: Kernel) -> None:
 
 def makedumpfile_version() -> str:
     return apt.version(apt.deb("makedumpfile", TOOLS["suite"], TOOLS["makedumpfile"]))
+
+
+def _culprit() -> Path:
+    """Returns the program that eats memory, compiled again when its source is newer."""
+    source, program = GUEST / "culprit.c", work.folder("tools") / "culprit"
+    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+        work.run("gcc", "-O2", "-static", "-Wall", "-s", "-o", program, source)
+    return program
 
 
 def _kexec() -> Path:
@@ -87,8 +96,11 @@ def _library_name(path: str) -> str:
     return "ld.so" if name.startswith("ld-linux") else name
 
 
-def _initrd() -> bytes:
-    """Returns a cpio archive with busybox and init; the dump holds its files too."""
+def initrd(lab: Path | None = None) -> bytes:
+    """Returns a cpio archive with busybox and init; the dump holds its files too.
+
+    With lab, that folder is in it, in the place of the shared one.
+    """
     if not BUSYBOX.exists():
         raise work.LabError("busybox is missing: install busybox-static")
     folder, executable = stat.S_IFDIR | 0o755, stat.S_IFREG | 0o755
@@ -96,6 +108,13 @@ def _initrd() -> bytes:
     archive += _cpio("bin/busybox", executable, BUSYBOX.read_bytes())
     archive += _cpio("bin/sh", stat.S_IFLNK | 0o777, b"busybox")
     archive += _cpio("init", executable, (GUEST / "init").read_bytes())
+    if lab:
+        for path in sorted(lab.rglob("*")):
+            name = f"lab/{path.relative_to(lab)}"
+            if path.is_dir():
+                archive += _cpio(name, folder)
+            else:
+                archive += _cpio(name, executable, path.read_bytes())
     return archive + _cpio("TRAILER!!!", 0)
 
 

@@ -6,7 +6,8 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import crash, debuginfo, kernel, thin, work
+from . import crash, debuginfo, kernels, slabs, thin, work
+from .kernel import Kernel
 
 TESTDATA = work.REPO / "testdata"
 
@@ -22,6 +23,7 @@ class Entry:
     debuginfo: list[str] = field(default_factory=list)
     modules: list[str] = field(default_factory=list)
     without: list[str] = field(default_factory=list)
+    without_files: bool = False
 
 
 def entries() -> list[Entry]:
@@ -35,23 +37,32 @@ def make(folders: list[str], accelerator: str) -> None:
     if missing := set(folders) - {entry.folder for entry in chosen}:
         raise work.LabError(f"testdata has no {', '.join(sorted(missing))}")
     for entry in chosen:
-        built = kernel.load(entry.kernel)
-        kernel.make(built)
+        built = kernels.load(entry.kernel)
+        kernels.make(built)
         folder = TESTDATA / entry.folder
         crash.dump(built, crash.load(entry.scenario), folder, accelerator)
+        system_map = built.build / "System.map" if isinstance(built, Kernel) else None
         for name in entry.thin:
-            thin.thin(folder / name, built.build / "System.map")
+            full = slabs.full(folder / name) if entry.without_files else set()
+            thin.thin(folder / name, system_map, full)
         if entry.thin:
             _note(folder / "made.json", "code_left_out", entry.thin)
+        if entry.without_files:
+            _note(folder / "made.json", "inodes_left_out", entry.thin)
         for name in entry.without:
             (folder / name).unlink()
-        for name in entry.modules:
-            shutil.copy(built.modules / "stripped" / name, folder / name)
-        for name in entry.debuginfo:
-            debuginfo.add(built, folder / name)
+        if isinstance(built, Kernel):
+            _add_files(entry, built, folder)
         crash.sums(folder)
         size = sum(path.stat().st_size for path in folder.iterdir())
         work.say(f"{size:,} bytes in testdata/{entry.folder}")
+
+
+def _add_files(entry: Entry, kernel: Kernel, folder: Path) -> None:
+    for name in entry.modules:
+        shutil.copy(kernel.modules / "stripped" / name, folder / name)
+    for name in entry.debuginfo:
+        debuginfo.add(kernel, folder / name)
 
 
 def _note(made: Path, key: str, value: list[str]) -> None:

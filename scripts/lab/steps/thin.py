@@ -2,10 +2,10 @@
 
 Code never changes and nothing about allocations is in it, yet it is 2 MB of
 each dump, and the tables that go with it (for unwinding, for finding symbols by
-name, and of what modules may call) are another half. Their pages are treated as makedumpfile treats
-excluded ones: their bits in the second bitmap are cleared, their descriptors and
-data are gone. No other byte of a page changes; those in zstd are compressed again,
-at its highest level.
+name, of what modules may call) are another half.
+Their pages are treated as makedumpfile treats excluded ones: their bits in the
+second bitmap are cleared, their descriptors and data are gone. No other byte of a
+page changes; those in zstd are compressed again, at its highest level.
 """
 
 import struct
@@ -23,10 +23,28 @@ DESCRIPTOR = struct.Struct("<QIIQ")  # offset, size, flags, page flags
 ZSTD = 0x20  # DUMP_DH_COMPRESSED_ZSTD, in the flags
 KERNEL_MAP = 0xFFFFFFFF80000000
 PAGE = 4096
+RANGES = (
+    ("_stext", "_etext"),
+    ("__start_orc_unwind_ip", "__stop_orc_unwind_ip"),
+    ("__start_orc_unwind", "__stop_orc_unwind"),
+    ("__start___ksymtab", "__start___param"),
+)
+"""Symbols between which nothing else is than code and its tables; not all kernels have all."""
+AMONG_DATA = (
+    ("orc_lookup", "orc_lookup_end"),
+    ("__start___bug_table", "__stop___bug_table"),
+    ("__start___jump_table", "__stop___jump_table"),
+    ("__start_static_call_sites", "__stop_static_call_sites"),
+)
+"""The same, where the kernel's variables are: whoever looks for pointers would miss them."""
 
 
-def thin(vmcore: Path, system_map: Path) -> None:
-    """Rewrites a kdump-compressed dump without its kernel's code."""
+def thin(vmcore: Path, system_map: Path | None, others: set[int]) -> None:
+    """Rewrites a kdump-compressed dump without its kernel's code and other page frames.
+
+    A stock kernel has no System.map; the symbols inside the dump are taken. As nobody can
+    look for leaks in it, tables among its variables are left out, too.
+    """
     dump = vmcore.read_bytes()
     if dump[:8] != b"KDUMP   ":
         raise ValueError(f"{vmcore} is not a kdump-compressed dump")
@@ -36,10 +54,15 @@ def thin(vmcore: Path, system_map: Path) -> None:
 
     bitmap = bytearray(dump[bitmap_at:pages_at])
     saved = [8 * at + bit for at, byte in enumerate(bitmap) for bit in range(8) if byte >> bit & 1]
-    code = _code(_vmcoreinfo(dump, block), system_map)
+    vmcoreinfo = _vmcoreinfo(dump, block)
+    if system_map:
+        code = _code(vmcoreinfo, _of_map(system_map), RANGES)
+    else:
+        code = _code(vmcoreinfo, _inside(vmcore), RANGES + AMONG_DATA)
+    left_out = code | others
     compress = _zstd()
-    kept = [(number, pfn) for number, pfn in enumerate(saved) if pfn not in code]
-    for pfn in code.intersection(saved):
+    kept = [(number, pfn) for number, pfn in enumerate(saved) if pfn not in left_out]
+    for pfn in left_out.intersection(saved):
         bitmap[pfn // 8] &= ~(1 << pfn % 8)
 
     descriptors, data = bytearray(), bytearray()
@@ -65,22 +88,33 @@ def _vmcoreinfo(dump: bytes, sub_header: int) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
-def _code(vmcoreinfo: dict[str, str], system_map: Path) -> set[int]:
-    """Returns the page frames that hold nothing but code and its tables."""
+def _of_map(system_map: Path) -> dict[str, int]:
     symbols = (line.split() for line in system_map.read_text().splitlines())
-    at = {name: int(address, 16) for address, _, name in symbols}
+    return {name: int(address, 16) for address, _, name in symbols}
+
+
+def _inside(vmcore: Path) -> dict[str, int]:
+    try:
+        import drgn
+        from drgn.helpers.linux.kallsyms import load_vmlinux_kallsyms
+    except ImportError:
+        raise work.LabError("drgn is missing: run the lab with the project's own Python") from None
+    program = drgn.Program()
+    program.set_core_dump(str(vmcore))
+    program.register_symbol_finder("kallsyms", load_vmlinux_kallsyms(program), enable_index=0)
+    return {symbol.name: symbol.address for symbol in program.symbols()}
+
+
+def _code(
+    vmcoreinfo: dict[str, str], at: dict[str, int], tables: tuple[tuple[str, str], ...]
+) -> set[int]:
+    """Returns the page frames that hold nothing but code and its tables."""
     shift = int(vmcoreinfo["SYMBOL(_stext)"], 16) - at["_stext"]
     shift += int(vmcoreinfo["NUMBER(phys_base)"], 0) - KERNEL_MAP
+    ranges = [(at[start], at[end]) for start, end in tables if start in at and end in at]
     # Three bytes for each symbol, which has four in kallsyms_offsets.
-    names = at["kallsyms_seqs_of_names"]
-    names_size = (names - at["kallsyms_offsets"]) // 4 * 3
-    ranges = [
-        (at["_stext"], at["_etext"]),
-        (at["__start_orc_unwind_ip"], at["__stop_orc_unwind_ip"]),
-        (at["__start_orc_unwind"], at["__stop_orc_unwind"]),
-        (names, names + names_size),
-        (at["__start___ksymtab"], at["__start___param"]),
-    ]
+    if names := at.get("kallsyms_seqs_of_names"):
+        ranges.append((names, names + (names - at["kallsyms_offsets"]) // 4 * 3))
     return {
         pfn
         for start, end in ranges

@@ -8,6 +8,8 @@ from allocdump.errors import ProfilingError
 from allocdump.kernel.kernel import Kernel
 from allocdump.kernel.tags.profiling import profiling
 
+from ...dumpdata import STOCK_CORES, open_core
+from ...dumpdata import core as core_of
 from ...fakekernel import FakeKernel
 
 
@@ -41,3 +43,16 @@ def test_an_empty_section_is_none():
 
 def test_a_kernel_without_the_section():
     assert not Kernel(FakeKernel().prog).layouts.profiling
+
+
+def test_distribution_kernels_have_no_profile_and_no_damage():
+    """Debian 13's own 6.12 has the section and the types, but not the option."""
+    for core in STOCK_CORES:
+        kernel = open_core(core).kernel
+        assert not kernel.layouts.profiling
+        with pytest.raises(ProfilingError, match="without CONFIG_MEM_ALLOC_PROFILING"):
+            open_core(core).report()
+    quiet = open_core(core_of("stock-6.12-quiet"))
+    assert quiet.kernel.prog.type("struct alloc_tag")
+    assert not quiet.attribution().problems
+    assert quiet.attribution().slab.inside.sum() == 0  # extensions of cgroups are not ours

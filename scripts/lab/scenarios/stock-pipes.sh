@@ -1,0 +1,5 @@
+culprit pipes 8
+reports
+user_reports
+deliver
+out_of_memory
