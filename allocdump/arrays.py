@@ -16,6 +16,28 @@ if TYPE_CHECKING:
     import pandas
 
 Column = npt.NDArray[Any]
+Bool = npt.NDArray[np.bool_]
+I32 = npt.NDArray[np.int32]
+Int = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
+
+
+def ranges(counts: npt.NDArray[np.integer]) -> Int:
+    """0, 1, 2 ... up to each of *counts*, one after the other: shape (sum of counts,).
+
+    With ``np.repeat(starts, counts)`` added, runs of indexes of different lengths.
+    """
+    ends = np.cumsum(counts, dtype=np.int64)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.asarray(np.arange(total) - np.repeat(ends - counts, counts))
+
+
+def sum_by(index: npt.NDArray[np.integer], values: npt.NDArray[np.integer], length: int = 0) -> Int:
+    """Sum of the *values* of each *index*: shape (length,), or more if indexes are larger.
+
+    Exact up to 2^53, since bincount's weights are floats.
+    """
+    return np.bincount(index, values, length).astype(np.int64)
 
 
 class Columns:

@@ -25,6 +25,7 @@ from drgn.helpers.linux.percpu import per_cpu_ptr
 from drgn.helpers.linux.slab import for_each_slab_cache, slab_cache_for_each_allocated_object
 
 import allocdump
+from allocdump.arrays import U64, Bool
 from allocdump.graph.nodes import PAGE
 from allocdump.graph.scan import runs_of
 from allocdump.kernel.mm.pages import FrameReader
@@ -32,7 +33,7 @@ from allocdump.kernel.tags.codetag import read_tags
 from allocdump.kernel.tags.counters import sum_counters
 from allocdump.kernel.tags.references import SiteIndex
 from allocdump.session import Session
-from allocdump.source.memory import U8, U64, Bool, Holes, Memory
+from allocdump.source.memory import U8, Holes, Memory
 
 TESTDATA = Path(__file__).parent.parent / "testdata"
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""``--lab`` also runs the tests that boot a virtual machine; which tests may be skipped."""
+"""Which tests run, where, and which may be skipped.
+
+``--lab`` also runs the tests that boot a virtual machine.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from .dumpdata import FOLDERS, TESTDATA
 
 MAY_BE_SKIPPED = {
     "tests/browser/test_html.py": "needs Debian's packages chromium and chromium-driver",
@@ -26,6 +31,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     return True if collection_path.name == "lab" and not config.getoption("--lab") else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give all tests of a dump to one worker, which opens it and reads its memory once."""
+    folders = {folder.name for folder in FOLDERS}
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        for value in callspec.params.values() if callspec else ():
+            if isinstance(value, Path) and TESTDATA in value.parents:
+                value = value.relative_to(TESTDATA).parts[0]
+            if isinstance(value, str) and value in folders:
+                item.add_marker(pytest.mark.xdist_group(value))
+                break
 
 
 def _skipped(config: pytest.Config) -> Counter[tuple[str, str]]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Int, sum_by
 from ..kernel.mm.boot_memory import NO_MEMORY, SYSTEM_RAM
 from ..kernel.mm.page_types import Kind
 from ..kernel.mm.pagemap import PageMap, Part
@@ -21,7 +22,6 @@ from ..kernel.mm.slab import Cache, Objects, Slabs
 from ..kernel.tags.references import EMPTY, NONE, STRAY, Rows
 from ..problems import Problem
 
-Int = npt.NDArray[np.int64]
 PAGE = 1 << PAGE_SHIFT
 
 _MAX_STRAYS = 1 << 16
@@ -44,8 +44,7 @@ class Tally:
         sizes = np.broadcast_to(size, rows.shape)[of_sites]
         count = len(self.bytes)
         self.calls += np.bincount(rows[of_sites], minlength=count)
-        # bincount's weights are floats: exact up to 2^53.
-        self.bytes += np.bincount(rows[of_sites], sizes, count).astype(np.int64)
+        self.bytes += sum_by(rows[of_sites], sizes, count)
 
 
 @dataclass
@@ -191,7 +190,7 @@ class Attributor:
         caches = len(self.out.caches)
 
         def add(column: Int, rows: npt.NDArray[np.bool_], values: Int) -> None:
-            column += np.bincount(slabs.cache[rows], values[rows], caches).astype(np.int64)
+            column += sum_by(slabs.cache[rows], values[rows], caches)
 
         pages = np.int64(1) << slabs.order.astype(np.int64)
         add(use.slabs, known, np.ones(len(slabs), np.int64))

@@ -9,13 +9,11 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Column, Columns
+from ..arrays import Column, Columns, Int
 from ..kernel.tags.profile import Completeness
 from ..kernel.tags.profiling import Profiling
 from ..kernel.tags.sites import Evidence, Sites
 from .attribution import Attribution
-
-Int = npt.NDArray[np.int64]
 
 
 class Cause(StrEnum):

@@ -12,14 +12,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Bool, Int
 from ..kernel.machine.system import System
 from ..kernel.tags.sites import Evidence, Sites
 from .report import GroupBy, group_names, site_names
 
 SortBy = Literal["growth", "calls", "after", "name"]
 
-Int = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
 Function = tuple[str, str, str]
 """Module, file, function."""
 Lines = dict[int, list[int]]

@@ -15,8 +15,9 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order
 from scipy.sparse.linalg import spsolve_triangular
 
+from ..arrays import I32, Int, sum_by
 from ..graph.edges import Graph
-from .reach import I32, NEVER, Int, Reach, ends, rows
+from .reach import NEVER, Reach, ends, rows
 
 TOP = -1
 """Dominator of roots, and of nodes reached from several roots."""
@@ -138,12 +139,9 @@ def holdings(tree: Dominators, depth: int) -> list[Holding]:
         into[loose] = len(roots)
         new = np.flatnonzero(begins & (into >= 0) & (group[:count] < 0))
         pair, which = np.unique(into[new] << 32 | graph.nodes.site[new], return_inverse=True)
-        sums = [
-            np.bincount(which, c[new]).astype(np.int64).tolist()
-            for c in (tree.bytes, tree.allocations)
-        ]
+        totals = [sum_by(which, c[new]).tolist() for c in (tree.bytes, tree.allocations)]
         first = len(found)
-        for key, size, calls in zip(pair.tolist(), *sums, strict=True):
+        for key, size, calls in zip(pair.tolist(), *totals, strict=True):
             found.append(Holding(None, key & 0xFFFF_FFFF, size, calls))
             found[key >> 32].children.append(found[-1])
         group[new] = first + which
@@ -200,7 +198,7 @@ def holders_of(tree: Dominators, sites: npt.NDArray[np.intp]) -> list[Holder]:
     nearest = np.where(nearest >= 0, nearest, none)
     key = (nodes.site[node].astype(np.int64) * (none + 1) + root) * (none + 1) + nearest
     keys, which = np.unique(key, return_inverse=True)
-    size, calls = (np.bincount(which, c[node]).astype(np.int64) for c in (nodes.size, nodes.calls))
+    size, calls = (sum_by(which, c[node]) for c in (nodes.size, nodes.calls))
     found = []
     for i, k in enumerate(keys.tolist()):
         r, n = k // (none + 1) % (none + 1), k % (none + 1)

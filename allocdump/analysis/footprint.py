@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Int, sum_by
 from ..kernel.mm.page_types import Kind
 from ..kernel.tags.roles import Role, role
 from ..kernel.tags.sites import Sites
@@ -20,7 +20,6 @@ from .attribution import Attribution
 from .totals import ObjectTotals
 
 PAGE = 4096
-Int = npt.NDArray[np.int64]
 
 USER_KINDS = (Kind.ANONYMOUS, Kind.CACHE, Kind.SHMEM, Kind.HUGETLB)
 """Memory that user tasks, not the kernel, asked for."""
@@ -135,19 +134,14 @@ def _slabs(memory: Attribution, objects: ObjectTotals, count: int) -> tuple[Int,
     site, cache, held = (
         column[of_slab] for column in (objects.site, objects.cache, objects.objects)
     )
-    known = np.bincount(cache, held, caches).astype(np.int64)
+    known = sum_by(cache, held, caches)
     others = np.maximum(use.in_use - known, 0)
     size = use.pages * PAGE
     share = size[cache] * held // np.maximum(known + others, 1)[cache]
     # Bytes lost to rounding go to the first, which has most, if all is theirs.
-    lost = size - np.bincount(cache, share, caches).astype(np.int64)
+    lost = size - sum_by(cache, share, caches)
     first = np.unique(cache, return_index=True)[1]
     first = first[others[cache[first]] == 0]
     share[first] += lost[cache[first]]
     can_shrink = np.array([c.reclaimable for c in memory.caches], np.bool_)[cache]
-    return _sum(site, share, count), _sum(site, np.where(can_shrink, share, 0), count)
-
-
-def _sum(index: Int, values: Int, length: int) -> Int:
-    # bincount's weights are floats: exact up to 2^53.
-    return np.bincount(index, values, length).astype(np.int64)
+    return sum_by(site, share, count), sum_by(site, np.where(can_shrink, share, 0), count)

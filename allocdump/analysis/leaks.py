@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-from ..arrays import Columns
+from ..arrays import I32, Bool, Columns, Int
 from ..graph.edges import Graph
 from ..graph.nodes import NodeKind
 from ..kernel.tags.sites import Sites
-from .reach import I32, NEVER, Bool, Int, Reach, ends, rows
+from .reach import NEVER, Reach, ends, rows
 
 _MANY = 16
 """A number of allocations of one site that cannot all be hidden by chance."""

@@ -78,7 +78,7 @@ def find_paths(reach: Reach, node: int, limit: int) -> list[Path]:
     holders = graph.source[graph.target == node].tolist()
     ways = []
     for holder in holders:
-        way = [holder] if holder >= len(graph.nodes) else reach.way(holder) or [holder]
+        way = [holder] if graph.is_root(holder) else reach.way(holder) or [holder]
         if node not in way:
             # Ways from variables come before those from stacks and the rest.
             ways.append((_tier(reach, holder), len(way), [*way, node]))
@@ -87,14 +87,14 @@ def find_paths(reach: Reach, node: int, limit: int) -> list[Path]:
 
 
 def _tier(reach: Reach, holder: int) -> int:
-    count = len(reach.graph.nodes)
-    return int(reach.tier[holder] if holder < count else reach.graph.roots[holder - count].tier)
+    graph = reach.graph
+    return int(graph.root(holder).tier if graph.is_root(holder) else reach.tier[holder])
 
 
 def _path(reach: Reach, way: list[int]) -> Path:
     graph = reach.graph
-    lost = way[0] < len(graph.nodes) and reach.tier[way[0]] == NEVER
-    shown = _shortened([int(graph.nodes.site[n]) if n < len(graph.nodes) else -1 for n in way])
+    lost = not graph.is_root(way[0]) and reach.tier[way[0]] == NEVER
+    shown = _shortened([-1 if graph.is_root(n) else int(graph.nodes.site[n]) for n in way])
     steps = []
     for place, i in enumerate(shown):
         following = shown[place + 1] if place + 1 < len(shown) else len(way)
@@ -116,8 +116,8 @@ def _step(graph: Graph, node: int, following: list[int], left_out: int) -> Step:
     member = ""
     if pointer and pointer.offset is not None:
         member = member_of(graph, node, pointer.offset)
-    if node >= len(graph.nodes):
-        root = graph.roots[node - len(graph.nodes)]
+    if graph.is_root(node):
+        root = graph.root(node)
         return Step(node, str(root), None, root.start, root.size, "", pointer, member, 0)
     nodes = graph.nodes
     return Step(

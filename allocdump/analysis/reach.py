@@ -7,7 +7,7 @@ records is a million steps deep.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
 
@@ -16,13 +16,10 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order
 
+from ..arrays import I32, Bool, Int, ranges
 from ..graph.edges import Graph
 from ..graph.nodes import PAGE, NodeKind
 from ..graph.roots import Tier
-
-I32 = npt.NDArray[np.int32]
-Int = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
 
 NEVER = len(Tier)
 """Value of :attr:`Reach.tier` for nodes that no root reaches."""
@@ -98,7 +95,7 @@ def reach(graph: Graph) -> Reach:
             np.concatenate(p) for p in zip((graph.source, graph.target), tails, strict=True)
         )
         order = np.argsort(source, kind="stable")
-        graph.source, graph.target = source[order], target[order]
+        graph = replace(graph, source=source[order], target=target[order])
         found = _search(graph, graph.source, graph.target, tiers)
     tier, before = found
     alive = np.append(tier < NEVER, np.ones(len(graph.roots), np.bool_))
@@ -158,7 +155,7 @@ def exact_tails(graph: Graph, reached: Bool) -> tuple[I32, I32]:
     head = np.flatnonzero(reached[page] & graph.exact[page])
     length = np.minimum(aligned[head], end[head] - head) - 1
     first = np.repeat(head, length)
-    tail = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(length) - length, length)
+    tail = first + 1 + ranges(length)
     explained = np.zeros(len(page), np.bool_)
     explained[tail] = True
     unexplained = np.unique(site[~reached[page] & ~explained])

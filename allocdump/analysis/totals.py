@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Int, sum_by
 from ..kernel.mm.allocations import ObjectBatch, ObjectReader, PageBatch, Zone
 from ..kernel.mm.pagemap import Part
-
-Int = npt.NDArray[np.int64]
 
 
 @dataclass
@@ -55,9 +54,9 @@ def page_totals(batches: Iterable[PageBatch], sites: int) -> PageTotals:
     pages, calls, inferred = np.zeros((3, sites), np.int64)
     orders = np.zeros((sites, 12), np.int64)
     for batch in batches:
-        pages += _sum(batch.site, batch.pages, sites)
+        pages += sum_by(batch.site, batch.pages, sites)
         calls += np.bincount(batch.site, minlength=sites)
-        inferred += _sum(batch.site, np.where(batch.inferred, batch.pages, 0), sites)
+        inferred += sum_by(batch.site, np.where(batch.inferred, batch.pages, 0), sites)
         order = np.minimum(np.log2(batch.pages), 11).astype(np.int64)
         orders += np.bincount(batch.site * 12 + order, minlength=12 * sites).reshape(sites, 12)
     rows = np.flatnonzero(pages)
@@ -130,21 +129,16 @@ def _cells(batch: ObjectBatch, caches: int) -> Int:
         batch.site.astype(np.int64) * (caches + 1) + batch.cache + 1, return_inverse=True
     )
     count = np.bincount(where, minlength=len(cell))
-    sums = (_sum(where, values, len(cell)) for values in (batch.size, batch.used))
-    return np.stack([cell, count, *sums])
+    totals = (sum_by(where, values, len(cell)) for values in (batch.size, batch.used))
+    return np.stack([cell, count, *totals])
 
 
 def _totals(parts: list[Int], caches: int) -> ObjectTotals:
     cells, *columns = np.concatenate([np.zeros((4, 0), np.int64), *parts], axis=1)
     cell, where = np.unique(cells, return_inverse=True)
-    count, size, used = (_sum(where, column, len(cell)) for column in columns)
+    count, size, used = (sum_by(where, column, len(cell)) for column in columns)
     rows = np.argsort(-size, kind="stable")
     cell = cell[rows]
     return ObjectTotals(
         cell // (caches + 1), cell % (caches + 1) - 1, count[rows], size[rows], used[rows]
     )
-
-
-def _sum(index: npt.NDArray[np.integer], values: Int, length: int) -> Int:
-    # bincount's weights are floats: exact up to 2^53.
-    return np.bincount(index, values, length).astype(np.int64)

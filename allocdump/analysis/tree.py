@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..arrays import Int
 from ..kernel.tags.sites import Sites
-from .diff import Changes, Int
+from .diff import Changes
 from .report import directory
 from .usage import Node
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from ..arrays import Column, data_frame
+from ..arrays import Column, Int, data_frame
 from ..kernel.machine.memory_counters import MemoryCounters
 from ..kernel.mm.allocations import VmallocUse
 from ..kernel.mm.boot_memory import SYSTEM_RAM
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     import pandas
 
 PAGE = 4096
-Int = npt.NDArray[np.int64]
 
 
 @dataclass

@@ -16,10 +16,10 @@ import numpy as np
 
 from ..analysis.growth import Watch, largest
 from ..analysis.report import Pattern
+from ..arrays import U64
 from ..formats.records import watch as records
 from ..kernel.tags.sites import Sites
 from ..session import Session
-from ..source.memory import U64
 from ..view import watch as projection
 from ..view.model import Document
 from ..view.text import screen

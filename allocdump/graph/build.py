@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import U64, Bool, Int
 from ..kernel.mm.boot_memory import SYSTEM_RAM, kernel_image, memmap_spans, memory_map
 from ..kernel.mm.page_types import Kind
 from ..kernel.mm.pagemap import PageMap, Part
@@ -15,7 +16,6 @@ from ..kernel.mm.vmalloc import VmArea, vm_areas
 from ..kernel.tags.references import NONE, Rows
 from ..kernel.tags.roles import Role
 from ..kernel.walk import ReadErrors
-from ..source.memory import U64, Bool
 from .nodes import (
     NOTHING,
     PAGE,
@@ -25,7 +25,6 @@ from .nodes import (
     DoubtfulSlabs,
     FrameIndex,
     Heap,
-    Int,
     NodeKind,
     Nodes,
     PerCpuUnits,

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from drgn import Program, offsetof, sizeof
 
+from ..arrays import U64
 from ..kernel.layouts import ModuleTags, ThreadStacks
 from ..kernel.machine.modules import loaded_modules
 from ..kernel.mm.page_tables import Level, PageTables
@@ -20,7 +21,7 @@ from ..kernel.mm.pages import PAGE_SHIFT
 from ..kernel.mm.slab_free import Sheaves
 from ..kernel.walk import ReadErrors, list_entries, structure, walk
 from ..problems import Problem
-from ..source.memory import PAGE, U64
+from ..source.memory import PAGE
 from .nodes import NOTHING, Area, Codes, NodeKind, Spans, root_code
 from .roots import Tier
 from .scan import Scanner

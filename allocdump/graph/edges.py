@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Bool
 from ..kernel.mm.pagemap import Progress
 from ..kernel.mm.slab_free import sheaves
 from ..kernel.tags.roles import Role, role
 from ..kernel.tags.sites import Sites
-from ..source.memory import Bool
-from . import disguised as hidden
+from . import disguised
 from .build import HeapBuilder
 from .nodes import Nodes, Spans
 from .roots import Root
@@ -23,7 +23,7 @@ from .unreferenced import mark_untagged
 from .variable_roots import scan_variables
 
 
-@dataclass
+@dataclass(frozen=True)
 class Graph:
     """Allocations, roots, and the pointers between them.
 
@@ -45,6 +45,18 @@ class Graph:
     scanner: Scanner
     """Finds pointers again, for those who ask where one is."""
 
+    def is_root(self, number: int) -> bool:
+        """Tell roots from nodes by their number."""
+        return number >= len(self.nodes)
+
+    def root(self, number: int) -> Root:
+        """The root of a number."""
+        return self.roots[self.root_index(number)]
+
+    def root_index(self, number: int) -> int:
+        """Index in :attr:`roots` of the root of a number."""
+        return number - len(self.nodes)
+
 
 def site_roles(sites: Sites) -> npt.NDArray[np.object_]:
     """The :class:`.roles.Role` of each site: shape (number of sites,)."""
@@ -65,22 +77,22 @@ def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = N
     if heap.unreadable_frames:
         blind.append(f"{heap.unreadable_frames:,} struct pages are not in the dump")
     found = sheaves(kernel, heap.caches)
-    kcore, problems = hidden.kcore_ranges(kernel.prog)
+    kcore, problems = disguised.kcore_ranges(kernel.prog)
     problems += found.problems + mark_untagged(kernel, heap, found)
     blind += map(str, problems)
     scanner.stale = Spans.join(
-        hidden.stale_ends(found), hidden.bookkeeping(kernel.prog, heap.areas), kcore
+        disguised.stale_ends(found), disguised.bookkeeping(kernel.prog, heap.areas), kcore
     )
-    hidden.page_extensions(scanner)
-    hidden.page_tables(scanner)
-    hidden.vmalloc_areas(scanner)
-    hidden.dead_stacks(scanner, np.flatnonzero(site_roles(sites) == Role.STACK))
+    disguised.page_extensions(scanner)
+    disguised.page_tables(scanner)
+    disguised.vmalloc_areas(scanner)
+    disguised.dead_stacks(scanner, np.flatnonzero(site_roles(sites) == Role.STACK))
     own = sites.module == ""
     vmcoreinfo_sites = np.flatnonzero(own & (sites.function == "crash_save_vmcoreinfo_init"))
-    hidden.replaced_vmcoreinfo(scanner, vmcoreinfo_sites)
-    loaded = hidden.loaded_module_areas(scanner)
+    disguised.replaced_vmcoreinfo(scanner, vmcoreinfo_sites)
+    loaded = disguised.loaded_module_areas(scanner)
     heap.skip(loaded)
-    hidden.unloaded_modules(scanner, sites.address[sites.unloaded], loaded)
+    disguised.unloaded_modules(scanner, sites.address[sites.unloaded], loaded)
     scanner.contents(progress)
     scanner.percpu()
     if scanner.percpu_holes:

@@ -14,16 +14,14 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Columns
+from ..arrays import U64, Bool, Columns, Int
 from ..kernel.mm.pages import PAGE_SHIFT
 from ..kernel.mm.sections import Section
 from ..kernel.mm.slab import Cache
 from ..kernel.mm.vmalloc import VmArea
 from ..kernel.tags.references import Rows
-from ..source.memory import U64, Bool
 from .roots import Roots
 
-Int = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
 """Numbers of nodes, :data:`NOTHING`, or :func:`root_code` of roots."""
 

@@ -32,8 +32,8 @@ class Place:
 
 def find_pointer(graph: Graph, holder: int, target: int) -> Place | None:
     """The first pointer from a node or root into a node; None for a pointer in disguise."""
-    if holder >= len(graph.nodes):
-        address = graph.scanner.seen_elsewhere(holder - len(graph.nodes), target)
+    if graph.is_root(holder):
+        address = graph.scanner.seen_elsewhere(graph.root_index(holder), target)
         if address is not None:
             return Place(address, None, None)
     for start, size, cpu in _memory_of(graph, holder):
@@ -48,8 +48,8 @@ def find_pointer(graph: Graph, holder: int, target: int) -> Place | None:
 def _memory_of(graph: Graph, holder: int) -> Iterator[tuple[int, int, int | None]]:
     """(address, bytes, CPU) of the memory of a node or root."""
     nodes, cpus = graph.nodes, graph.scanner.kernel.cpus
-    if holder >= len(nodes):
-        root = graph.roots[holder - len(nodes)]
+    if graph.is_root(holder):
+        root = graph.root(holder)
         if root.where == "per-CPU":
             for cpu, at in cpus.copies(root.start):
                 yield at, root.size, cpu
@@ -66,7 +66,7 @@ def _memory_of(graph: Graph, holder: int) -> Iterator[tuple[int, int, int | None
 
 def cache_of(graph: Graph, node: int) -> tuple[str, int]:
     """Name and object size of the slab cache that a node is of; empty for other nodes."""
-    if node >= len(graph.nodes) or graph.nodes.kind[node] != NodeKind.OBJECT:
+    if graph.is_root(node) or graph.nodes.kind[node] != NodeKind.OBJECT:
         return "", 0
     heap = graph.scanner.heap
     cache = int(heap.caches_at(graph.nodes.address[node : node + 1])[0])
@@ -77,8 +77,8 @@ def member_of(graph: Graph, holder: int, offset: int) -> str:
     """The name of the member at an offset, ``recs.next``; empty where no type is known."""
     prog = graph.scanner.memory.prog
     name, type_ = "", None
-    if holder >= len(graph.nodes):
-        root = graph.roots[holder - len(graph.nodes)]
+    if graph.is_root(holder):
+        root = graph.root(holder)
         if root.where in ("kernel", "per-CPU"):
             name, type_ = root.name, _variable_type(prog, root.name)
     else:

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import U64, Bool, ranges
 from ..kernel.kernel import Kernel
 from ..kernel.mm.pagemap import Progress
 from ..kernel.mm.pages import PAGE_SHIFT
-from ..source.memory import PAGE, U64, Bool
+from ..source.memory import PAGE
 from .nodes import NOTHING, Codes, Heap, NodeKind, Spans, root_code
 from .roots import Tier
 
@@ -205,8 +206,7 @@ class Scanner:
             return np.zeros(0, np.int32)
         blocks, block = self.heap.blocks, np.unique(np.concatenate(self._holes))
         count = blocks.count[block].view(np.int64)
-        first = np.repeat(blocks.slot[block] - np.cumsum(count) + count, count)
-        code = np.unique(self.heap.slots[first + np.arange(len(first))])
+        code = np.unique(self.heap.slots[np.repeat(blocks.slot[block], count) + ranges(count)])
         return self.links.number(code[code != NOTHING])
 
     def _struct_pages(self, memmap: int, owner: Codes) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 from drgn import Object, Program
 from drgn.helpers.linux.sched import cpu_curr, task_cpu
 
+from ..arrays import U64
 from ..kernel.machine.tasks import every_task
 from ..kernel.mm.pages import PAGE_SHIFT
 from ..kernel.walk import ReadErrors, is_damage
-from ..source.memory import U64
 from ..text import printable
 from .nodes import root_code
 from .roots import Tier

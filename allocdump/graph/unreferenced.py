@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..arrays import ranges
 from ..kernel.kernel import Kernel
 from ..kernel.mm.slab_free import Sheaves, cpu_lists, free_objects
 from ..problems import Problem
@@ -27,7 +28,7 @@ def mark_untagged(kernel: Kernel, heap: Heap, found: Sheaves) -> list[Problem]:
     free[heap.slots_at(found.free_objects(kernel.memory))] = True
     first = heap.blocks.slot[slabs.block]
     count = heap.blocks.count[slabs.block].view(np.int64)
-    slots = np.repeat(first - np.cumsum(count) + count, count) + np.arange(int(count.sum()))
+    slots = np.repeat(first, count) + ranges(count)
     slots = slots[(heap.slots[slots] == NOTHING) & ~free[slots]]
     heap.slots[slots] = heap.untagged
     return problems

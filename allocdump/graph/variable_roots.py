@@ -10,10 +10,11 @@ import numpy as np
 from drgn import Program, Symbol, SymbolBinding
 from drgn.helpers.linux.kallsyms import module_kallsyms
 
+from ..arrays import U64
 from ..kernel.machine.modules import LoadedModule, loaded_modules
 from ..kernel.mm.boot_memory import kernel_image
 from ..kernel.walk import ReadErrors, is_damage
-from ..source.memory import PAGE, U64
+from ..source.memory import PAGE
 from ..text import printable
 from .nodes import Codes, root_code
 from .roots import Roots, Tier

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from drgn import Program, ProgramFlags
 
+from ..arrays import U64, Bool
 from ..problems import Problem
-from ..source.memory import U64, Bool, Memory
+from ..source.memory import Memory
 from .walk import Structure
 
 Rows = npt.NDArray[np.intp]

@@ -12,8 +12,9 @@ from drgn import Architecture, Program, ProgramFlags
 from drgn.helpers.linux.cpumask import for_each_online_cpu, for_each_possible_cpu
 from drgn.helpers.linux.mm import pfn_to_virt
 
+from ..arrays import U64
 from ..source.core import Core
-from ..source.memory import U64, Memory
+from ..source.memory import Memory
 from ..source.program import Source, State
 from ..source.vmcoreinfo import VmcoreInfo
 from .layouts import Layouts

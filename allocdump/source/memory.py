@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from drgn import FaultError, Program
 
+from ..arrays import U64, Bool
+
 PAGE = 4096
 _FEW = 32
 _MAX_RUN = 2 << 20
 """Longer reads are not faster, and take more memory."""
 
 U8 = npt.NDArray[np.uint8]
-U64 = npt.NDArray[np.uint64]
-Bool = npt.NDArray[np.bool_]
 
 
 @dataclass

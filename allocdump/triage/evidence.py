@@ -10,8 +10,9 @@ import numpy as np
 
 from ..analysis.audit import Audit
 from ..analysis.caches import CacheRow
-from ..analysis.footprint import PAGE, Footprint, Int
+from ..analysis.footprint import PAGE, Footprint
 from ..analysis.usage import Node
+from ..arrays import Int
 from ..kernel.machine.cgroups import MemoryCgroup
 from ..kernel.machine.memory_counters import Reclaimable
 from ..kernel.machine.oom import AllocationFailure, LoggedSite, OomEvent

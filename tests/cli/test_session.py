@@ -117,7 +117,10 @@ def test_pipe(capfd):
 
 
 def test_the_reader_of_a_pipe_may_go_away(capfd):
-    run_command(opened(QUIET), "pages --list --format json | exec true")
+    prog = opened(QUIET)
+    session.dump_of(prog)
+    capfd.readouterr()  # the first to use a program is told about its types
+    run_command(prog, "pages --list --format json | exec true")
     assert capfd.readouterr() == ("", "")
 
 

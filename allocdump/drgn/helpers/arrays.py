@@ -20,7 +20,7 @@ import numpy.typing as npt
 from drgn import Object, Program
 from drgn.helpers.common.prog import takes_program_or_default
 
-from ...arrays import Column, Columns
+from ...arrays import U64, Column, Columns, Int
 from ...kernel.kernel import Kernel
 from ...kernel.machine.log import kernel_log
 from ...kernel.mm.pages import FrameReader
@@ -30,7 +30,6 @@ from ...kernel.mm.vmalloc import vm_areas
 from ...kernel.tags.profile import read_profile
 from ...kernel.tags.references import CODETAG_EMPTY, SiteIndex
 from ...kernel.tags.sites import Sites
-from ...source.memory import U64
 
 __all__ = (
     "PageAllocTags",
@@ -43,8 +42,6 @@ __all__ = (
     "slab_alloc_tag_arrays",
     "vmalloc_alloc_tag_arrays",
 )
-
-Int = npt.NDArray[np.int64]
 
 
 @takes_program_or_default

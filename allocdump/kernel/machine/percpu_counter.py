@@ -7,13 +7,10 @@ Mirrors ``__percpu_counter_sum()`` in ``lib/percpu_counter.c``.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from drgn import offsetof
 
-from ...source.memory import U64
+from ...arrays import U64, Int
 from ..kernel import Kernel
-
-Int = npt.NDArray[np.int64]
 
 
 def sum_percpu_counters(kernel: Kernel, addresses: U64) -> Int:

@@ -16,8 +16,8 @@ from drgn.helpers.linux.cpumask import for_each_online_cpu
 from drgn.helpers.linux.pid import pid_task
 from drgn.helpers.linux.sched import idle_task
 
+from ...arrays import U64
 from ...problems import Code, Problem
-from ...source.memory import U64
 from ...text import printable
 from ..kernel import Kernel
 from ..walk import (

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from drgn import Object
 
-from ...source.memory import U64
+from ...arrays import U64
 from ..kernel import Kernel
 from ..mm.page_lists import populated_zones
 from ..walk import ReadErrors, as_found

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from drgn import Program
 
-from ...arrays import Batches, Columns
-from ...source.memory import U64
+from ...arrays import U64, Batches, Columns, Int
 from ...text import printable
 from ..tags.references import NONE, Rows
 from ..walk import Walked
@@ -19,8 +18,6 @@ from .page_lists import populated_zones
 from .pagemap import PageMap, Part, Progress
 from .pages import PAGE_SHIFT
 from .vmalloc import VmArea, vm_areas
-
-Int = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from drgn import Object, Program, offsetof, sizeof
 
+from ...arrays import U64
 from ...problems import Code, Problem
-from ...source.memory import U64
 from ..chains import list_links
 from ..kernel import Kernel
 from ..walk import Walked, structure, walk

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from drgn import Architecture
 
-from ...source.memory import U64, Memory
+from ...arrays import U64
+from ...source.memory import Memory
 from ..walk import ReadErrors
 
 _PRESENT, _LARGE = np.uint64(1), np.uint64(1 << 7)

@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ...arrays import U64
 from ...problems import Code, Problem
-from ...source.memory import U64
 from ..damage import damage_cause
 from ..kernel import Kernel
 from ..tags.references import SiteIndex

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from drgn import offsetof, sizeof
 
+from ...arrays import U64, Bool, ranges
 from ...problems import Problem
 from ...source.dtypes import dtype_of
-from ...source.memory import U64, Bool, each_whole
+from ...source.memory import each_whole
 from ..kernel import Kernel
 from ..layouts import CompoundPages, PageFlags, PageReferences
 from ..tags.references import PageFlagRefs, Rows, SiteIndex, page_flag_refs
@@ -340,7 +341,7 @@ def loose_tails(frames: Frames) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.in
     order = np.minimum(np.log2(room), np.log2(aligned)).astype(np.int64)
     lengths = (1 << order) - 1
     first = np.repeat(starts, lengths)
-    tails = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    tails = first + 1 + ranges(lengths)
     return tails, first
 
 

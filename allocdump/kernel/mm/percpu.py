@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from drgn import FaultError, Object, Program, offsetof, sizeof
 
+from ...arrays import U64
 from ...problems import Problem
-from ...source.memory import U64
 from ..kernel import Kernel
 from ..tags.references import NONE, Rows, SiteIndex
 from ..walk import Cut, is_damage, list_entries, structure, walk

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from drgn import Program, sizeof
 
+from ...arrays import U64
 from ...source.dtypes import dtype_of
-from ...source.memory import U64, each_whole
+from ...source.memory import each_whole
 from ..kernel import Kernel
 
 _HAS_MEM_MAP, _IS_ONLINE = 2, 4

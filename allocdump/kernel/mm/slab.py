@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from drgn import FaultError, Object, Program, Type, TypeKind, offsetof, sizeof
 
+from ...arrays import U64, Bool, ranges
 from ...problems import Problem
-from ...source.memory import U64, Bool
 from ...text import printable
 from ..kernel import Kernel
 from ..layouts import SlabExtensions, static_key
@@ -218,7 +218,7 @@ class SlabReader:
     def _objects(self, slabs: Slabs, rows: npt.NDArray[np.intp]) -> Objects:
         counts = slabs.objects[rows]
         slab = np.repeat(rows, counts)
-        index = np.arange(len(slab)) - np.repeat(np.cumsum(counts) - counts, counts)
+        index = ranges(counts)
         place = slabs.vector.view(np.int64)[slab] + index * slabs.stride[slab]
         refs, readable = self.memory.words((place + slabs.ref_offset[slab]).view(np.uint64))
         return Objects(

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from drgn import Object, Program, offsetof
 from drgn.helpers.linux.nodemask import for_each_online_node
 
-from ...arrays import Columns
+from ...arrays import U64, Bool, Columns, Int, ranges, sum_by
 from ...problems import Problem
-from ...source.memory import U64, Bool, Memory
+from ...source.memory import Memory
 from ..chains import Chains, Rows, list_links
 from ..kernel import Kernel
 from ..layouts import Barns, CpuSlabs
@@ -51,8 +51,6 @@ _SHEAVES = structure(
     many=True,
     affects="objects in sheaves count as in use",
 )
-
-Int = npt.NDArray[np.int64]
 
 
 def free_objects(
@@ -103,7 +101,7 @@ def free_but_in_slabs_use(
     _, once = np.unique(objects, return_index=True)
     free = np.bincount(cache[once], minlength=len(caches))
     ready = (found.cache >= 0) & ~found.rcu
-    return free + np.bincount(found.cache[ready], found.size[ready], len(caches)).astype(np.int64)
+    return free + sum_by(found.cache[ready], found.size[ready], len(caches))
 
 
 def cpu_lists(kernel: Kernel, caches: list[Cache]) -> tuple[Int, U64]:
@@ -144,7 +142,7 @@ class Sheaves(Columns):
         """Addresses of all objects in sheaves that are free."""
         rows = np.flatnonzero(~self.rcu)
         count = self.size[rows]
-        index = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+        index = ranges(count)
         place = np.repeat(self.address[rows], count) + np.uint64(self.objects)
         return memory.words(place + index.astype(np.uint64) * np.uint64(8))[0]
 

@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from drgn import Object, Program
 
+from ...arrays import Bool
 from ...problems import Code, Problem
 from ...source.dtypes import dtype_of
-from ...source.memory import Bool, Memory, each_whole
+from ...source.memory import Memory, each_whole
 from ...text import printable
 from ..machine.modules import LoadedModules
 from ..walk import Walked, idr_entries, is_damage, list_entries, structure, walk

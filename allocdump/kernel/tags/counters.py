@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...arrays import U64, Bool
 from ...source.dtypes import dtype_of
-from ...source.memory import PAGE, U64, Bool, runs
+from ...source.memory import PAGE, runs
 from ..kernel import Kernel
 
 _WORD = 8

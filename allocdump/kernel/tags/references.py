@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from drgn import FaultError, sizeof
 
-from ...source.memory import U64
+from ...arrays import U64
 from ..kernel import Kernel
 from ..layouts import PageReferences
 

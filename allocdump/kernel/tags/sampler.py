@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from drgn import Program, offsetof
 
-from ...source.memory import U64
+from ...arrays import U64
 from ..kernel import Kernel
 from ..machine.log import UnloadMessage
 from .counters import sum_counters

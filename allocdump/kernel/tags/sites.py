@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...arrays import Columns
-from ...source.memory import U64, Bool, Memory
+from ...arrays import U64, Bool, Columns
+from ...source.memory import Memory
 from ...text import printable
 from .codetag import CODETAG_FLAG_INACCURATE, Tags
 

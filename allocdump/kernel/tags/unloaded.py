@@ -18,8 +18,9 @@ import numpy.typing as npt
 from drgn import FaultError, Program
 from drgn.helpers.linux.mapletree import mt_for_each
 
+from ...arrays import U64
 from ...problems import Code, Problem
-from ...source.memory import U64, Memory
+from ...source.memory import Memory
 from ..kernel import Kernel
 from ..layouts import ModuleTags
 from ..machine.log import UnloadMessage
