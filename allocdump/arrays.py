@@ -96,7 +96,7 @@ class Batches(Generic[Table]):
     ) -> None:
         self._batches = batches
         self.problems = [] if problems is None else problems
-        """What could not be read, as far as batches were taken."""
+        """Unreadable memory, as far as batches were taken."""
 
     def __iter__(self) -> Iterator[Table]:
         return self._batches()

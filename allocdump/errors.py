@@ -71,5 +71,5 @@ _LIBRARIES = {"leaks": ("scipy", "igraph"), "html": ("plotly",)}
 
 
 def has_extra(name: str) -> bool:
-    """Whether the libraries of an extra are installed."""
+    """Tell if the libraries of an extra are installed."""
     return all(find_spec(library) for library in _LIBRARIES[name])

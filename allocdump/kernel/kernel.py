@@ -30,7 +30,7 @@ class Cpus:
     """``__per_cpu_offset`` of each: shape (possible CPUs,); one zero without SMP."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of possible CPUs."""
         return len(self.numbers)
 
     def copies(self, pointer: int) -> list[tuple[int, int]]:
@@ -45,7 +45,7 @@ class Kernel:
 
     prog: Program
     core: Core = field(default_factory=lambda: Core("The program", "core"))
-    """Where it is read from."""
+    """The file that it is read from."""
     vmcoreinfo: VmcoreInfo = field(default_factory=lambda: VmcoreInfo({}))
     state: State = "dead"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Which variant of each structure a kernel has: detected by its types, members and symbols.
+"""Variants of structures, detected by types, members and symbols.
 
 Each layout is an enumeration, newest variant first. A kernel has the first variant whose
 probe says yes; readers ask :attr:`.kernel.Kernel.layouts` and never probe for themselves,
@@ -33,7 +33,7 @@ class Variant:
     commit: str
     """``0123456789ab ("subject")``; empty if it has no single one."""
     text: str
-    """How it is laid out."""
+    """The layout, in words."""
     probe: Probe
     dump: str = ""
     """A folder of testdata/ whose dump has it; empty if none has."""
@@ -52,17 +52,17 @@ class Layout(Enum):
             if member.value.probe(prog):
                 return member
         raise UnknownLayoutError(
-            f"{cls.structure()} is laid out in a way that this version of allocdump does not know"
+            f"{cls.structure()}: laid out in a way that this version of allocdump does not know"
         )
 
     @classmethod
     def structure(cls) -> str:
-        """What it is the layout of: the first line of the docstring."""
+        """The structure, in words: the first line of the docstring."""
         return (cls.__doc__ or cls.__name__).splitlines()[0].rstrip(".")
 
 
 def has_type(prog: Program, name: str) -> bool:
-    """Whether the kernel has a type of that name."""
+    """Tell if the kernel has a type of that name."""
     try:
         prog.type(name)
     except LookupError:
@@ -71,7 +71,7 @@ def has_type(prog: Program, name: str) -> bool:
 
 
 def has_member(prog: Program, type_name: str, member: str) -> bool:
-    """Whether the kernel has a type of that name with such a member."""
+    """Tell if the kernel has a type of that name with such a member."""
     try:
         return bool(prog.type(type_name).has_member(member))
     except (LookupError, TypeError):
@@ -79,12 +79,12 @@ def has_member(prog: Program, type_name: str, member: str) -> bool:
 
 
 def has_symbol(prog: Program, name: str) -> bool:
-    """Whether the kernel has a symbol of that name."""
+    """Tell if the kernel has a symbol of that name."""
     return bool(prog.symbols(name))
 
 
 def has_constant(prog: Program, name: str) -> bool:
-    """Whether the kernel has an enumerator of that name."""
+    """Tell if the kernel has an enumerator of that name."""
     try:
         prog.constant(name)
     except LookupError:
@@ -93,7 +93,7 @@ def has_constant(prog: Program, name: str) -> bool:
 
 
 def static_key(prog: Program, name: str) -> bool | None:
-    """Whether a static key is on; None if the kernel has no such key, or it is unreadable."""
+    """State of a static key; None if the kernel has no such key, or it is unreadable."""
     try:
         key = prog[name].read_()
         # struct static_key_true and static_key_false only wrap struct static_key.
@@ -146,7 +146,7 @@ class CodeTags(Layout):
 
 
 class ModuleTags(Layout):
-    """Where the code tags of modules lie (lib/alloc_tag.c; mm/alloc_tag.c since 7.3)."""
+    """Code tags of modules (lib/alloc_tag.c; mm/alloc_tag.c since 7.3)."""
 
     AREA = Variant(
         "6.13",
@@ -165,7 +165,7 @@ class ModuleTags(Layout):
 
 
 class PageReferences(Layout):
-    """Where a page's reference to its tag lies (include/linux/pgalloc_tag.h)."""
+    """References of pages to their tags (include/linux/pgalloc_tag.h)."""
 
     PAGE_FLAGS = Variant(
         "6.13",
@@ -282,7 +282,7 @@ class CpuSlabs(Layout):
 
 
 class Barns(Layout):
-    """Where a cache keeps each node's full and empty sheaves (mm/slub.c)."""
+    """Full and empty sheaves of nodes (mm/slub.c)."""
 
     NONE = Variant(
         "", "", "no sheaves", lambda prog: not has_type(prog, "struct node_barn"), "6.12-oom"
@@ -303,7 +303,7 @@ class Barns(Layout):
 
 
 class CompoundPages(Layout):
-    """How tail pages know their head (include/linux/mm_types.h)."""
+    """Heads of compound pages (include/linux/mm_types.h)."""
 
     INFO = Variant(
         "7.1", "", "page->compound_info", _member("struct page", "compound_info"), "7.2-quiet"
@@ -365,5 +365,5 @@ class Layouts:
 
     @property
     def profiling(self) -> bool:
-        """Whether the kernel was built with CONFIG_MEM_ALLOC_PROFILING."""
+        """Tell if the kernel was built with CONFIG_MEM_ALLOC_PROFILING."""
         return self[CodeTags] is CodeTags.BUILT_IN

@@ -44,7 +44,7 @@ class VmcoreInfo:
         return int(value)
 
     def flag(self, name: str) -> bool:
-        """Whether ``NUMBER(name)`` is there and not zero."""
+        """Tell if ``NUMBER(name)`` is there and not zero."""
         return self.values.get(("NUMBER", name), "0") != "0"
 
     def symbol(self, name: str) -> int | None:

@@ -198,7 +198,7 @@ def test_no_such_socket(tmp_path):
 
 @pytest.mark.parametrize("path", [TESTDATA, QUIET, "/dev/null"])
 def test_no_socket_at_all(path):
-    assert "is no socket" in one_sentence(process("report", "--qemu", path), 3)
+    assert "is not a socket" in one_sentence(process("report", "--qemu", path), 3)
 
 
 def test_a_path_too_long_for_a_socket(tmp_path):
@@ -290,7 +290,7 @@ def test_held_output_takes_binary(capsysbinary):
 
 
 def test_profile_of_a_paused_guest(guest):
-    done = run("report", "--qemu", guest.path, "--pause", "--format", "pprof", text=False)
+    done = process("report", "--qemu", guest.path, "--pause", "--format", "pprof", text=False)
     assert (done.returncode, done.stderr.count(b"internal error")) == (0, 0)
     assert gzip.decompress(done.stdout)
     assert pauses(guest.commands()) == ["stop", "cont"]

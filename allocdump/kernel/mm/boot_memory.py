@@ -39,7 +39,7 @@ NO_MEMORY = "no memory"
 
 @dataclass(frozen=True)
 class BootMemory:
-    """What boot made of page frames: spans with labels, inner ones after outer ones."""
+    """Uses of page frames since boot: spans with labels, inner ones after outer ones."""
 
     labels: list[str]
     """All labels; the first is for what is no memory."""

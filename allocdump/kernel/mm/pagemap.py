@@ -116,7 +116,7 @@ class PageMap:
 
     @cached_property
     def boot_memory(self) -> BootMemory:
-        """What boot made of memory: see :func:`.boot_memory.boot_memory`."""
+        """Uses of memory since boot: see :func:`.boot_memory.boot_memory`."""
         return boot_memory(self.kernel.prog, self.frames.sections, self.frames.page_size)
 
     @cached_property
@@ -127,7 +127,7 @@ class PageMap:
         return free_but_in_slabs_use(self.kernel, self.caches, found, self._unreadable)
 
     def problems(self) -> list[Problem]:
-        """What was unreadable in the last pass, and before it."""
+        """Unreadable memory of the last pass, and before it."""
         found = [*self.slabs.problems, *self.boot_memory.problems, *self._unreadable]
         found += [*self.percpu.problems, *self.frames.problems]
         holes = self.kernel.memory.holes

@@ -60,7 +60,7 @@ class Location:
     address: int
     layers: list[Layer]
     problems: list[Problem] = field(default_factory=list)
-    """What could not be read, so that layers may be missing."""
+    """Unreadable memory: layers may be missing."""
 
 
 class Locator:
@@ -84,7 +84,7 @@ class Locator:
             *self._percpu.problems,
             *found.problems,
         ]
-        """What is missing in all answers."""
+        """Problems of all answers."""
 
     def locate(self, query: str) -> Location:
         """Answer for a number, ``pfn:N``, ``phys:N`` or a symbol, with or without ``+offset``.

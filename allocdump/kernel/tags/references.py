@@ -55,7 +55,7 @@ class SiteIndex:
 
 @dataclass(frozen=True)
 class PageFlagRefs:
-    """How page flags hold references: see :class:`.layouts.PageReferences`."""
+    """Place of references in page flags: see :class:`.layouts.PageReferences`."""
 
     shift: int
     mask: int
@@ -75,7 +75,7 @@ class PageFlagRefs:
 
 
 def page_flag_refs(kernel: Kernel) -> PageFlagRefs | None:
-    """How page flags hold references; None if they do not, or nothing tells how."""
+    """Find the place of references in page flags; None if they hold none, or nothing tells."""
     if kernel.layouts[PageReferences] is not PageReferences.PAGE_FLAGS:
         return None
     prog = kernel.prog
