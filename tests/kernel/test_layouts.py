@@ -10,6 +10,7 @@ from allocdump.kernel.kernel import Kernel
 from allocdump.kernel.layouts import LAYOUTS, Layout, PageTypes, UnknownLayoutError
 from allocdump.kernel.mm.page_types import Kind, PageTypeReader
 
+from .. import layout_table
 from ..dumpdata import TESTDATA, core, open_core
 from ..fakekernel import FakeKernel
 
@@ -104,3 +105,10 @@ def test_a_kernel_of_an_unknown_layout_is_refused(monkeypatch):
 
 def _unknown(cls, prog):
     raise UnknownLayoutError(f"{cls.structure()} is laid out in a new way")
+
+
+def test_the_table_in_the_docs_is_of_today():
+    """``python -m tests.layout_table`` writes it."""
+    page = layout_table.PAGE.read_text()
+    assert page.count("<!-- layouts -->") == 1
+    assert layout_table.with_table(page) == page
