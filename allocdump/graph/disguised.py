@@ -59,11 +59,9 @@ def page_tables(scanner: Scanner) -> None:
     The direct map shows all memory, and vmalloc space what areas hold: what is mapped
     there is not held by that. What is mapped elsewhere is: struct pages, espfix stacks.
     """
-    heap, memory = scanner.heap, scanner.memory
-    five = scanner.kernel.vmcoreinfo.flag("pgtable_l5_enabled")
-    tables = PageTables(memory, heap.direct_map, five)
+    heap = scanner.heap
+    tables, top = _page_tables(scanner), _kernel_top(scanner)
     root = root_code(heap.roots.add("page tables", Tier.OTHER))
-    top = np.array([scanner.kernel.vmcoreinfo.symbol("swapper_pg_dir") or 0], np.uint64)
     if top[0]:
         for level in tables.walk(top, _KERNEL_HALF, (1 << 64) - 1, leaves=False):
             _link_tables(scanner, level, root)
@@ -73,6 +71,36 @@ def page_tables(scanner: Scanner) -> None:
                 _link_mapped(scanner, level, root)
     for level in tables.walk(_user_tops(scanner), 0, _KERNEL_HALF - 1, leaves=False):
         _link_tables(scanner, level, root)
+
+
+def mapped_areas(scanner: Scanner) -> None:
+    """Areas of vmalloc space without an array of pages hold what page tables map there.
+
+    Whoever asked for them knows the area's address and nothing else of the pages: BPF ring
+    buffers (``vmap()`` of a caller's array), BPF arenas (``VM_SPARSE``), pools of DMA memory.
+    Nobody judges whether such an area is needed. Mirrors ``mm/vmalloc.c``.
+    """
+    heap = scanner.heap
+    bare = [a.vm for a in heap.areas if not (a.vm.page_array and a.vm.pages)]
+    bare = [vm for vm in bare if vm.kind != "ioremap" and vm.size > 0]
+    top = _kernel_top(scanner)
+    if not bare or not top[0]:
+        return
+    tables = _page_tables(scanner)
+    root = root_code(heap.roots.add("vmalloc areas without a page array", Tier.OTHER))
+    for vm in bare:
+        for level in tables.walk(top, vm.start, vm.start + vm.size - 1, leaves=True):
+            _link_mapped(scanner, level, root)
+
+
+def _page_tables(scanner: Scanner) -> PageTables:
+    five = scanner.kernel.vmcoreinfo.flag("pgtable_l5_enabled")
+    return PageTables(scanner.memory, scanner.heap.direct_map, five)
+
+
+def _kernel_top(scanner: Scanner) -> U64:
+    """The kernel's top table; 0 if VMCOREINFO does not tell."""
+    return np.array([scanner.kernel.vmcoreinfo.symbol("swapper_pg_dir") or 0], np.uint64)
 
 
 def _user_tops(scanner: Scanner) -> U64:

@@ -86,6 +86,7 @@ def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = N
     disguised.page_extensions(scanner)
     disguised.page_tables(scanner)
     disguised.vmalloc_areas(scanner)
+    disguised.mapped_areas(scanner)
     disguised.dead_stacks(scanner, np.flatnonzero(site_roles(sites) == Role.STACK))
     own = sites.module == ""
     vmcoreinfo_sites = np.flatnonzero(own & (sites.function == "crash_save_vmcoreinfo_init"))

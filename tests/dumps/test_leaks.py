@@ -395,3 +395,21 @@ def test_an_unreadable_task_costs_itself_only():
     assert re.search("1 task is|tasks are", reason)
     others = [r for r in dump.reach().graph.roots if r.where == "stack"]
     assert len(others) > 5
+
+
+def test_pages_that_only_page_tables_map(monkeypatch):
+    """As vmap() of a caller's array leaves them, for a BPF ring buffer: the area has no array.
+
+    The lab has none of these yet: a vmalloc area's own array is taken away.
+    """
+    dump = allocdump.open(core("7.2-quiet"))
+    use = next(
+        u for u in dump.vmalloc_areas()
+        if u.site >= 0 and dump.report().sites.function[u.site] == "labmod_vmalloc" and u.area.pages
+    )  # fmt: skip
+    pages = dump.prog.type("struct vm_struct").member("pages").offset
+    overwrite(dump.prog, use.area.vm_struct + pages, bytes(8))
+    # The array itself, which is of the same site, is lost then.
+    assert lost_functions(dump)["labmod_vmalloc"] == 1
+    monkeypatch.setattr(hidden, "mapped_areas", lambda scanner: None)
+    assert lost_functions(dump)["labmod_vmalloc"] == 1 + use.area.pages
