@@ -16,8 +16,9 @@ def test_cpus_have_their_own_numbers():
     fake.cpus([0x1000, 0, 0x3000], possible=0b101)
     kernel = Kernel(fake.prog)
     assert kernel.cpus.numbers == (0, 2)
+    root = Root("counters", "per-CPU", Tier.NAMED, 0x100, 8)
     graph = SimpleNamespace(
-        nodes=[], roots=[Root("counters", "per-CPU", Tier.NAMED, 0x100, 8)],
+        nodes=[], root=lambda number: root, is_root=lambda number: True,
         scanner=SimpleNamespace(kernel=kernel),
     )  # fmt: skip
     assert list(_memory_of(graph, 0)) == [(0x1100, 8, 0), (0x3100, 8, 2)]
