@@ -87,6 +87,8 @@ class Attribution:
     """By references from per-CPU objects, with the size of one CPU's copy."""
     reserved: dict[str, int]
     """Reserved page frames that are memory, by what is known of them; the rest is ``""``."""
+    map_known: bool
+    """False where the kernel's map of memory is unreadable: holes count as reserved memory."""
     kinds: Int
     """Page frames by kind and site: shape (kinds, sites + 3); the last columns are
     STRAY, EMPTY and NONE. Reserved frames that are no memory are left out."""
@@ -121,6 +123,7 @@ class Attributor:
             objects=Tally.zeros(count),
             percpu=Tally.zeros(count),
             reserved={},
+            map_known=not self.boot.problems,
             kinds=np.zeros((len(Kind), count + 3), np.int64),
             slab=CacheUse(*np.zeros((11, caches), np.int64)),
             caches=pagemap.caches,

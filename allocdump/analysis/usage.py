@@ -286,6 +286,10 @@ class _Usage:
 
     def _boot(self) -> tuple[Node, list[Node]]:
         reserved = {label: pages * PAGE for label, pages in self.memory.reserved.items()}
+        if not self.memory.map_known and self.counters.present is not None:
+            # Without the map, holes look like memory that boot kept: the zones know their number.
+            holes = (int(self.memory.kinds.sum()) - self.counters.present) * PAGE
+            reserved[SYSTEM_RAM] = max(0, reserved.get(SYSTEM_RAM, 0) - max(0, holes))
         tags = min(self.cost.tags, reserved.get("Kernel data", 0))
         if tags:
             reserved["Kernel data"] -= tags

@@ -37,7 +37,7 @@ def attribution():
     percpu.bytes[1] = 1000
     return Attribution(
         pages=Tally.zeros(COUNT), inferred=Tally.zeros(COUNT), objects=Tally.zeros(COUNT),
-        percpu=percpu, reserved={}, kinds=kinds, slab=use,
+        percpu=percpu, reserved={}, map_known=True, kinds=kinds, slab=use,
         caches=[
             Cache(0, "kmalloc-1k", 1024, 1024, 0),
             Cache(1, "inode", 1000, 900, 0, reclaimable=True),

@@ -42,7 +42,7 @@ def attribution(**changes):
     found = Attribution(
         pages=Tally.zeros(COUNT), inferred=Tally.zeros(COUNT), objects=objects,
         percpu=Tally.zeros(COUNT),
-        reserved={"System RAM": 30, "Kernel data": 12, "struct pages": 8},
+        reserved={"System RAM": 30, "Kernel data": 12, "struct pages": 8}, map_known=True,
         kinds=kinds, slab=use, caches=[Cache(0, "kmalloc-1k", 1024, 1024, 0)],
         percpu_vectors=3 * 4096, page_ext=8 * 4096,
     )  # fmt: skip

@@ -18,7 +18,7 @@ from allocdump.kernel.machine.vmstat import VmStat
 from allocdump.kernel.mm import slab
 from allocdump.kernel.mm.page_types import Kind
 
-from ..dumpdata import CORES_WITH_TRUTH, core, exclude, name, open_core, recorded, run
+from ..dumpdata import CORES_WITH_TRUTH, core, exclude, name, open_core, overwrite, recorded, run
 
 WHOLE = [c for c in CORES_WITH_TRUTH if c.suffix != ".d31"]
 whole_dumps = pytest.mark.parametrize("path", WHOLE, ids=name)
@@ -439,3 +439,14 @@ def test_objects_says_what_its_readers_could_not_read(args, monkeypatch):
 def test_objects_by_cache_says_what_is_not_in_the_dump():
     done = run("objects", core("7.2-quiet", "vmcore.d31"), "--by", "cache", "--limit", "1")
     assert "pages that describe memory are not in the dump" in done.stderr
+
+
+def test_holes_are_no_memory_where_the_map_is_unreadable():
+    """The firmware's holes have reserved struct pages, too: 512 MiB of a machine of 419."""
+    whole = open_core(core("7.2-quiet")).usage()
+    dump = allocdump.open(core("7.2-quiet"))
+    child = dump.prog["iomem_resource"].child.address_of_().value_()
+    overwrite(dump.prog, child, (0xDEAD000000000100).to_bytes(8, "little"))
+    found = dump.usage()
+    assert any("iomem_resource" in str(p) for p in dump.attribution().problems)
+    assert found.bytes == whole.bytes == whole.counter
