@@ -24,7 +24,8 @@ import operator
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from drgn import NULL, FaultError, IntegerLike, Object, Program, cast, sizeof
+import numpy as np
+from drgn import NULL, FaultError, IntegerLike, Object, Program, ProgramFlags, sizeof
 from drgn.helpers.common.prog import takes_program_or_default
 from drgn.helpers.linux.cpumask import for_each_possible_cpu
 from drgn.helpers.linux.mm import (
@@ -33,7 +34,6 @@ from drgn.helpers.linux.mm import (
     in_direct_map,
     page_flags,
     page_to_pfn,
-    page_to_virt,
     virt_to_page,
     vmalloc_to_page,
 )
@@ -41,8 +41,10 @@ from drgn.helpers.linux.percpu import per_cpu_ptr
 from drgn.helpers.linux.slab import find_containing_slab_cache
 
 from ...analysis.report import Pattern
+from ...kernel.kernel import Kernel
 from ...kernel.layouts import static_key
 from ...kernel.machine.modules import loaded_modules
+from ...kernel.mm.pagemap import PageMap
 from ...kernel.mm.percpu import MIN_ALLOC, chunks, pointer_base
 from ...kernel.tags.codetag import TagRange, read_tags, tag_ranges
 from ...kernel.tags.sites import UNKNOWN, named_sites
@@ -70,6 +72,7 @@ _CODETAG_ID_FIRST = 2
 # PAGE_EXT_INVALID in mm/page_ext.c
 _PAGE_EXT_INVALID = 1
 _MAX_NAME = 1024
+_PAGEMAP = "allocdump.pagemap"
 
 
 @takes_program_or_default
@@ -316,57 +319,29 @@ def slab_object_alloc_tag(prog: Program, addr: IntegerLike) -> Object:
         free or has no tag)
     """
     addr = operator.index(addr)
-    slab_cache = find_containing_slab_cache(prog, addr)
-    if not slab_cache:
+    if not in_direct_map(prog, addr):
         return _no_tag(prog)
-    page = compound_head(virt_to_page(prog, addr))
-    slab = cast("struct slab *", page)
-    obj_exts = slab.obj_exts.value_() & ~_objexts_flags_mask(prog)
-    if not obj_exts:
+    pagemap = _pagemap(prog)
+    pfn = (addr - pagemap.kernel.direct_map) >> pagemap.kernel.page_shift
+    frames = pagemap.frames.around(pfn)
+    found = pagemap.slabs.find(frames, addr) if frames else None
+    if found is None:
         return _no_tag(prog)
-    offset = addr - page_to_virt(page).value_()
-    # Only with CONFIG_SLUB_DEBUG.
-    if slab_cache.type_.type.has_member("red_left_pad"):
-        offset -= slab_cache.red_left_pad.value_()
-    index = offset // slab_cache.size.value_()
-    if not 0 <= index < slab.objects.value_():
+    slabs, row, index = found
+    if not slabs.vector[row] or not 0 <= index < slabs.objects[row]:
         return _no_tag(prog)
-    step, ref = _slabobj_ext_layout(slab, slab_cache)
-    if ref < 0:
-        return _no_tag(prog)
-    return _tag_of_ref(prog, prog.read_word(obj_exts + index * step + ref))
+    place = int(slabs.vector[row]) + index * int(slabs.stride[row]) + int(slabs.ref_offset[row])
+    return _tag_of_ref(prog, prog.read_word(place))
 
 
-def _objexts_flags_mask(prog: Program) -> int:
-    """``OBJEXTS_FLAGS_MASK`` in :linux:`include/linux/memcontrol.h`."""
-    return int(prog.constant("__NR_OBJEXTS_FLAGS").value_()) - 1
-
-
-def _slabobj_ext_layout(slab: Object, slab_cache: Object) -> tuple[int, int]:
-    """
-    Distance from the extension of one object to that of the next, and the place of the reference
-    in it (-1 if there is none): ``slab_obj_ext()`` in :linux:`mm/slab.h`.
-    """
-    type_ = slab.prog_.type("struct slabobj_ext")
-    if type_.has_member("ref"):
-        # Since Linux kernel commit 7a8e71bc619d ("mm/slab: use stride to access slabobj_ext") (in
-        # v7.0), extensions may be in the objects.
-        has_stride = slab.type_.type.has_member("stride")
-        step = slab.stride.value_() if has_stride else sizeof(type_)
-        return step, type_.member("ref").offset
-    # Since Linux 7.3, struct slabobj_ext is one word. Each object has one for its memory cgroup if
-    # it is accounted, then one for its tag.
-    if static_key(slab.prog_, "slab_obj_ext_has_codetag_key") is False:
-        return 0, -1
-    words = int(_bit(slab, "obj_exts_needs_objcg"))
-    if _bit(slab, "obj_exts_in_object"):
-        return slab_cache.size.value_(), words * sizeof(type_)
-    return (words + 1) * sizeof(type_), words * sizeof(type_)
-
-
-def _bit(slab: Object, name: str) -> bool:
-    """A bit of ``struct slab`` that depends on the configuration."""
-    return slab.type_.type.has_member(name) and bool(slab.member_(name).value_())
+def _pagemap(prog: Program) -> PageMap:
+    """The readers of the commands: kept with a program that does not change."""
+    pagemap: PageMap | None = prog.cache.get(_PAGEMAP)
+    if pagemap is None:
+        pagemap = PageMap(Kernel.of_program(prog), np.zeros(0, np.uint64))
+        if not prog.flags & ProgramFlags.IS_LIVE:
+            prog.cache[_PAGEMAP] = pagemap
+    return pagemap
 
 
 @takes_program_or_default

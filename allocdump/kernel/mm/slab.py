@@ -230,6 +230,25 @@ class SlabReader:
             readable,
         )
 
+    def find(self, frames: Frames, address: int) -> tuple[Slabs, int, int] | None:
+        """The slab and object that an address in the direct map is in.
+
+        :param frames: page frames that the whole slab is in
+        :return: the slabs of *frames*, the row of the slab, and the number of the object in it,
+            which is out of bounds at the ends of a slab; None outside of slabs of known caches
+        """
+        slabs = self.slabs(frames)
+        pfn = ((address - self.direct_map) >> PAGE_SHIFT) - frames.section.pfn
+        if not 0 <= pfn < len(frames.head):
+            return None
+        head = frames.section.pfn + int(frames.head[pfn])
+        row = int(np.searchsorted(slabs.pfn, head))
+        if row >= len(slabs) or slabs.pfn[row] != head or slabs.cache[row] < 0:
+            return None
+        cache = self.caches[int(slabs.cache[row])]
+        offset = address - int(slabs.address[row]) - cache.offset
+        return slabs, row, offset // cache.size if cache.size else -1
+
     def object_address(
         self, slabs: Slabs, slab: npt.NDArray[np.int64], index: npt.NDArray[np.int64]
     ) -> U64:
