@@ -39,6 +39,12 @@ class DamagedError(AllocdumpError):
     exit_code = 6
 
 
+class UnsupportedError(AllocdumpError):
+    """The kernel's architecture or page size is none that memory is read of."""
+
+    exit_code = 6
+
+
 class ExtraError(AllocdumpError):
     """A library that only some commands need is not installed."""
 

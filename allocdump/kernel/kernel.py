@@ -13,11 +13,15 @@ from drgn.helpers.linux.cpumask import for_each_online_cpu, for_each_possible_cp
 from drgn.helpers.linux.mm import pfn_to_virt
 
 from ..arrays import U64
+from ..errors import UnsupportedError
 from ..source.core import Core
 from ..source.memory import Memory
 from ..source.program import Source, State
 from ..source.vmcoreinfo import VmcoreInfo
 from .layouts import Layouts
+
+_ARCHITECTURES = (Architecture.X86_64, Architecture.AARCH64)
+_PAGE_SHIFT = 12
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,19 @@ class Kernel:
         """Bits of an offset in a page: 12 for pages of 4 KiB."""
         size = self.vmcoreinfo.text("PAGESIZE")
         return (int(size).bit_length() - 1) if size.isdecimal() and int(size) else 12
+
+    def check_supported(self) -> None:
+        """Refuse kernels whose memory would be read wrongly.
+
+        :raises UnsupportedError: for another architecture or page size
+        """
+        other = "; of this dump, report, diff and tags work."
+        if self.architecture not in _ARCHITECTURES:
+            name = self.architecture.name.lower()
+            raise UnsupportedError(f"Memory of {name} kernels cannot be told apart yet{other}")
+        if self.page_shift != _PAGE_SHIFT:
+            size = (1 << self.page_shift) >> 10
+            raise UnsupportedError(f"Memory in pages of {size} KiB cannot be told apart yet{other}")
 
     @cached_property
     def direct_map(self) -> int:

@@ -264,9 +264,11 @@ class Session:
         """All page frames, slabs and objects, with the report's sites.
 
         :raises DamagedError: if the dump lacks what describes its memory
+        :raises UnsupportedError: if the kernel's page size or architecture is not known
         """
         from ..kernel.mm.pagemap import PageMap
 
+        self.kernel.check_supported()
         return self._described(lambda: PageMap(self.kernel, self.sites.address))
 
     def _described(self, read: Callable[[], T]) -> T:
@@ -518,10 +520,12 @@ class Session:
         """Triage: from a dead machine to the suspect; goes on where something is missing.
 
         :param top: rows of each table; None is all
+        :raises UnsupportedError: if the page size or architecture of the kernel is not known
         """
         from ..triage import triage
         from .evidence import investigate
 
+        self.kernel.check_supported()
         return triage(investigate(self, progress), top)
 
 
