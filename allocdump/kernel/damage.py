@@ -16,9 +16,9 @@ def damage_cause(kernel: Kernel) -> str:
         return "makedumpfile ran out of space"
     if _tail_pages_dropped(kernel):
         return (
-            f"makedumpfile up to 1.7.8 at -d {core.dump_level} takes tail pages of slabs and"
+            f"makedumpfile up to 1.7.9 at -d {core.dump_level} takes tail pages of slabs and"
             " other compound pages of Linux 7.1 and later for user pages and drops some;"
-            " capture with -d 23, or with a newer makedumpfile"
+            " capture with -d 23, or with a makedumpfile built from its git after f50c015f150f"
         )
     return ""
 
@@ -26,7 +26,9 @@ def damage_cause(kernel: Kernel) -> str:
 def _tail_pages_dropped(kernel: Kernel) -> bool:
     """``page.compound_head`` was renamed ``compound_info`` in Linux 7.1.
 
-    makedumpfile up to 1.7.8 looks for the old name, and without it cannot tell tail pages.
+    makedumpfile up to 1.7.9 looks for the old name, and without it cannot tell tail pages:
+    makedumpfile commit f50c015f150f ("Fix wrong exclusion of compound tail pages on Linux 7.1
+    and later"), in no release so far.
     """
     if not kernel.core.excludes_user_pages:
         return False

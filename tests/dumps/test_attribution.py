@@ -236,7 +236,7 @@ def test_a_damaged_dump_gives_what_is_left():
     assert all(cause for cause in damaged.cause[damaged.difference != 0])
     assert "unexplained" not in set(damaged.cause)
     problems = open_core(DAMAGED).attribution().problems
-    assert any("makedumpfile up to 1.7.8" in str(p) for p in problems)
+    assert any("makedumpfile up to 1.7.9" in str(p) for p in problems)
     assert open_core(DAMAGED).attribution().slab.unreadable.sum() > 0
 
 

@@ -50,7 +50,7 @@ def test_without_the_idr(dump):
     assert rows(report) == rows(whole)
     assert report.sites.address.tolist() == whole.sites.address.tolist()
     assert report.completeness.complete
-    assert any("makedumpfile up to 1.7.8" in w and "-d 23" in w for w in report.warnings)
+    assert any("makedumpfile up to 1.7.9" in w and "-d 23" in w for w in report.warnings)
 
 
 def test_without_idr_and_maple_tree(dump):

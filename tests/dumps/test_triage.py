@@ -209,7 +209,7 @@ def test_text_is_one_page():
 
 def test_a_damaged_dump_says_what_is_missing():
     missing = " ".join(triage(DAMAGED).missing)
-    assert "makedumpfile up to 1.7.8" in missing
+    assert "makedumpfile up to 1.7.9" in missing
     assert "The list of tasks is damaged" in missing
     assert "7 tasks are unreadable" in missing
 
