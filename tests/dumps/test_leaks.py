@@ -413,3 +413,15 @@ def test_pages_that_only_page_tables_map(monkeypatch):
     assert lost_functions(dump)["labmod_vmalloc"] == 1
     monkeypatch.setattr(hidden, "mapped_areas", lambda scanner: None)
     assert lost_functions(dump)["labmod_vmalloc"] == 1 + use.area.pages
+
+
+def test_a_real_zombie():
+    """7.3-zombie: a task has ended, and its parent does not ask for it."""
+    dump = open_core(core("7.3-zombie"))
+    zombies = [t for t in for_each_task(dump.prog) if not t.member_("stack").value_()]
+    assert zombies
+    reached = dump.reach()
+    assert not reached.reasons
+    assert {f"{t.comm.string_().decode()} [{t.pid.value_()}]" for t in zombies} <= {
+        root.name for root in reached.graph.roots if root.where == "task"
+    }
