@@ -27,6 +27,7 @@ from allocdump.triage.rules.trust import (
     unexplained,
 )
 from allocdump.triage.rules.user import user_memory
+from allocdump.triage.shortage import Shortage, shortage
 from allocdump.triage.verdict import Confidence, Suspect
 from allocdump.view.sentence import text
 
@@ -272,6 +273,18 @@ class TestElsewhere:
         (found,) = elsewhere(case(events=[event(gfp_mask="GFP_DMA32")], zones=zones))
         assert "300 MiB in node 0 Normal" in titles([found])[0]
 
+    def test_a_little_in_a_small_zone_is_no_memory_elsewhere(self):
+        """A machine dies with a little left above the watermarks of ZONE_DMA."""
+        zones = [zone(40, name="DMA", managed=50), zone(5, managed=950)]
+        assert shortage(case(zones=zones)) == Shortage.MACHINE
+        assert elsewhere(case(zones=zones)) == []
+
+    def test_a_little_is_enough_if_the_kernel_says_so(self):
+        zones = [zone(5), zone(30, node=1, managed=100)]
+        fatal = event(constraint=Constraint.CPUSET, nodes="0")
+        (found,) = elsewhere(case(events=[fatal], zones=zones))
+        assert found.confidence == Confidence.CERTAIN
+
     @pytest.mark.parametrize("nodes", ["1", "0-1", "0,1"])
     def test_the_node_with_memory_was_allowed(self, nodes):
         fatal = event(constraint=Constraint.CPUSET, nodes=nodes)
@@ -297,6 +310,14 @@ class TestFragmentation:
     def test_shortage_is_no_fragmentation(self):
         scarce = zone(5, blocks=(5 * 256, 0))
         assert fragmentation(case(events=[event(order=4)], zones=[scarce])) == []
+
+    def test_little_pieces_are_a_finding_only(self):
+        """It was out of memory: with more, there had been a piece."""
+        little = zone(30, blocks=(30 * 256, 0, 0, 0, 0))
+        found = case(events=[event(order=4)], zones=[little])
+        assert shortage(found) == Shortage.MACHINE
+        (suspect,) = fragmentation(found)
+        assert (suspect.confidence, suspect.cause) == (Confidence.POSSIBLE, False)
 
     def test_single_pages(self):
         assert fragmentation(case(events=[event(order=0)], zones=[self.pieces])) == []
