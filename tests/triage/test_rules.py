@@ -14,6 +14,7 @@ from allocdump.sentence import say
 from allocdump.triage.evidence import Holder, LostSite
 from allocdump.triage.holders import holders
 from allocdump.triage.rules import RULES, suspects
+from allocdump.triage.rules.caches import large_caches
 from allocdump.triage.rules.limits import (
     cgroup_kills,
     cgroup_limit,
@@ -47,7 +48,7 @@ def test_nothing_is_invented():
     assert suspects(case()) == []
     assert suspects(case(**QUIET)) == []
     assert suspects(case(footprint=None, usage=None, zones=[], events=[])) == []
-    assert len(RULES) == len(set(RULES)) == 12
+    assert len(RULES) == len(set(RULES)) == 13
 
 
 class TestLargeSites:
@@ -106,6 +107,67 @@ class TestLargeSites:
         assert evidence(found)[-1] == (
             "number 2 of the kernel's own top ten in its log, with about 600 MiB"
         )
+
+
+def unprofiled(**changes):
+    return case(sites=cases.SITES.take(np.zeros(0, np.intp)), footprint=None, **changes)
+
+
+class TestLargeCaches:
+    def of(self, *sizes, reclaimable=False, **changes):
+        """Caches of 100,000 objects: MiB of each."""
+        rows = [
+            cases.cache(f"c{i}", size, used=1.0, object_size=size * MIB // 100_000)
+            for i, size in enumerate(sizes)
+        ]
+        rows = [replace(row, reclaimable=reclaimable) for row in rows]
+        return unprofiled(caches=rows, **changes)
+
+    def test_one(self):
+        (found,) = large_caches(self.of(300))
+        assert titles([found])[0].startswith("slab cache c0 holds 300 MiB in 100,0")
+        assert titles([found])[0].endswith(" objects, 30.0% of managed memory")
+        assert (found.confidence, found.cause) == (Confidence.LIKELY, True)
+        assert evidence(found) == []
+
+    def test_together(self):
+        groups = [cases.cgroup("/", 950), cases.cgroup("/lab", 700), cases.cgroup("/x", 5)]
+        files = [Tmpfs("/", 300, 9 * MIB, 0), Tmpfs("/scratch", 99_000, 0, 0)]
+        (found,) = large_caches(self.of(340, 180, 60, 30, cgroups=groups, tmpfs=files))
+        assert (found.confidence, found.bytes) == (Confidence.VERY_LIKELY, 580 * MIB)
+        told = evidence(found)
+        assert told[0].startswith("as many objects are in c1: 100,")
+        assert told[2:] == [
+            "together 580 MiB, 58.0% of managed memory",
+            "most files in memory: tmpfs /scratch, 99,000 files",
+            "memory cgroup with most: /lab, 700 MiB",
+        ]
+
+    def test_small_ones_that_belong_together(self):
+        assert len(large_caches(self.of(150, 60))) == 1
+
+    def test_small_ones_that_do_not(self):
+        found = self.of(150, 60)
+        found.caches[1] = replace(found.caches[1], allocated=50_000)
+        assert large_caches(found) == []
+
+    def test_reclaimable(self):
+        (found,) = large_caches(self.of(600, reclaimable=True))
+        assert found.confidence == Confidence.POSSIBLE
+        assert evidence(found) == ["600 MiB of it can be reclaimed when memory is short"]
+
+    def test_not_the_cause_when_memory_was_not_short(self):
+        (found,) = large_caches(self.of(600, **QUIET))
+        assert (found.confidence, found.cause) == (Confidence.POSSIBLE, False)
+
+    def test_sites_tell_more(self):
+        found = self.of(600)
+        found.sites = cases.SITES
+        assert large_caches(found) == []
+
+    def test_empty_slabs_are_another_rules(self):
+        emptied = unprofiled(caches=[cases.cache("dentry", 400, used=0.25)])
+        assert [suspect.rule for suspect in suspects(emptied)] == ["empty_slabs"]
 
 
 class TestModulesTogether:

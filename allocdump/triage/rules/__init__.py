@@ -12,6 +12,7 @@ from collections.abc import Callable
 from ..commands import more
 from ..evidence import Case
 from ..verdict import Suspect
+from .caches import large_caches
 from .limits import cgroup_kills, cgroup_limit, elsewhere, fragmentation
 from .proof import held_memory, lost_memory, unloaded_modules
 from .sites import large_sites, modules_together
@@ -29,6 +30,7 @@ RULES: list[Rule] = [
     held_memory,
     large_sites,
     modules_together,
+    large_caches,
     unloaded_modules,
     empty_slabs,
     unexplained,
