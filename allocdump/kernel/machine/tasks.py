@@ -87,7 +87,7 @@ class _Found:
 def tasks(kernel: Kernel) -> Tasks:
     """Read all processes; where their list is damaged, by their pids."""
     prog, paths = kernel.prog, dict[int, str]()
-    leaders = _leaders(prog)
+    leaders = thread_leaders(prog)
     processes = walk(prog, _PROCESSES, lambda: leaders, lambda leader: _process(leader, paths))
     found = processes.found
     out = Tasks(problems=leaders.problems + processes.problems)
@@ -109,7 +109,7 @@ def tasks(kernel: Kernel) -> Tasks:
     return out
 
 
-def _leaders(prog: Program) -> Walked[Object]:
+def thread_leaders(prog: Program) -> Walked[Object]:
     """The leader of each thread group: ``for_each_process()``, else by their pids."""
     on_list = _on_list(prog)
     if not on_list.problems:
@@ -129,7 +129,7 @@ def every_task(prog: Program) -> Walked[Object]:
     if not by_pid.problems:
         return Walked(idle.found + by_pid.found, problems)
     leaders = _on_list(prog)
-    groups = walk(prog, _PROCESSES, lambda: leaders, _threads)
+    groups = walk(prog, _PROCESSES, lambda: leaders, threads_of)
     problems += leaders.problems + groups.problems
     for threads in groups:
         problems += threads.problems
@@ -160,7 +160,7 @@ def _by_pid(prog: Program, kind: str) -> Walked[Object]:
     return walk(prog, _PIDS, lambda: idr_entries(prog["init_pid_ns"].idr, "struct pid"), task)
 
 
-def _threads(leader: Object) -> Walked[Object]:
+def threads_of(leader: Object) -> Walked[Object]:
     """All threads of a process."""
     prog, head = leader.prog_, leader.signal.thread_head.address_of_()
     return walk(
@@ -175,7 +175,7 @@ def _process(leader: Object, paths: dict[int, str]) -> _Found | None:
     mm = leader.mm.read_()
     if not mm:
         # The leader has exited, others may live: find_lock_task_mm().
-        threads = _threads(leader)
+        threads = threads_of(leader)
         mm = next((mm for thread in threads if (mm := thread.mm.read_())), None)
         if threads.problems and not mm:
             raise FaultError(str(threads.problems[0]), leader.value_())
