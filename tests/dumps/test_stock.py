@@ -3,6 +3,7 @@
 
 import pytest
 
+from allocdump.kernel.machine.open_files import open_files
 from allocdump.session.evidence import investigate
 from allocdump.triage.shortage import Shortage, shortage
 from allocdump.view.sentence import text
@@ -50,3 +51,38 @@ def test_inodes():
         "most files in memory: tmpfs /scratch, 49,932 files",
         "memory cgroup with most: /lab, 43.2 MiB",
     ]
+
+
+@pytest.mark.parametrize(
+    ("folder", "title"),
+    [
+        ("stock-7.3-pipes", "task culprit (pid 113) keeps 64.7 MiB in 503 pipes, 67.9%"),
+        ("stock-6.12-sockets", "task culprit (pid 155) keeps 61.8 MiB in 558 sockets, 72.5%"),
+    ],
+)
+def test_pipes_and_sockets(folder, title):
+    """A task wrote into them, and read nothing."""
+    page = triage(folder)
+    (first,) = page.suspects
+    assert (first.rule, first.confidence.words, first.cause) == ("open_files", "very likely", True)
+    assert text(page.verdict) == f"{title} of managed memory (very likely)"
+
+
+@pytest.mark.parametrize("path", STOCK_CORES, ids=name)
+def test_files_are_of_tasks(path):
+    """Each kind has a name, and the kinds are all files."""
+    case = investigate(open_core(path))
+    assert {one.pid for one in case.files} <= {task.pid for task in case.tasks}
+    for one in case.files:
+        assert sum(one.kinds.values()) == one.files
+        assert "?" not in one.kinds
+
+
+def test_pipes_hold_what_was_written():
+    """Each has 128 KiB, and keeps pages for the next writer."""
+    found = open_files(open_core(core("stock-7.3-pipes")).kernel)
+    assert not found.problems
+    first, *others = found.files
+    assert first.kinds == {"pipeanon": 2 * first.pipes}
+    assert 503 * (128 << 10) <= first.pipe_bytes <= 503 * (160 << 10)
+    assert not any(one.bytes for one in others)

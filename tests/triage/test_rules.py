@@ -8,6 +8,7 @@ import pytest
 
 from allocdump.analysis.audit import Cause
 from allocdump.kernel.machine.oom import AllocationFailure, Constraint
+from allocdump.kernel.machine.open_files import OpenFiles
 from allocdump.kernel.machine.swap import Swap
 from allocdump.kernel.machine.tmpfs import Tmpfs
 from allocdump.sentence import say
@@ -15,6 +16,7 @@ from allocdump.triage.evidence import Holder, LostSite
 from allocdump.triage.holders import holders
 from allocdump.triage.rules import RULES, suspects
 from allocdump.triage.rules.caches import large_caches
+from allocdump.triage.rules.files import open_files, unexplained_pages
 from allocdump.triage.rules.limits import (
     cgroup_kills,
     cgroup_limit,
@@ -48,7 +50,7 @@ def test_nothing_is_invented():
     assert suspects(case()) == []
     assert suspects(case(**QUIET)) == []
     assert suspects(case(footprint=None, usage=None, zones=[], events=[])) == []
-    assert len(RULES) == len(set(RULES)) == 13
+    assert len(RULES) == len(set(RULES)) == 15
 
 
 class TestLargeSites:
@@ -168,6 +170,73 @@ class TestLargeCaches:
     def test_empty_slabs_are_another_rules(self):
         emptied = unprofiled(caches=[cases.cache("dentry", 400, used=0.25)])
         assert [suspect.rule for suspect in suspects(emptied)] == ["empty_slabs"]
+
+
+def files(pid=42, *, pipes=0, sockets=0):
+    """MiB in 300 pipes and 500 sockets."""
+    numbers = (300 * bool(pipes), pipes * MIB, 500 * bool(sockets), sockets * MIB)
+    return OpenFiles(pid, "culprit", 1200, {"socket": 1200}, *numbers)
+
+
+class TestOpenFiles:
+    rest = cases.usage(other_pages_without_a_site=700)
+
+    def test_pipes(self):
+        (found,) = open_files(unprofiled(usage=self.rest, files=[files(pipes=660)]))
+        assert titles([found]) == [
+            "task culprit (pid 42) keeps 660 MiB in 300 pipes, 66.0% of managed memory"
+        ]
+        assert (found.confidence, found.cause) == (Confidence.VERY_LIKELY, True)
+        assert evidence(found) == [
+            "pages that are no slabs, page tables, page cache or memory of tasks: 700 MiB"
+        ]
+
+    def test_sockets_too(self):
+        (found,) = open_files(unprofiled(usage=self.rest, files=[files(pipes=100, sockets=150)]))
+        assert "keeps 250 MiB in 300 pipes and 500 sockets, 25.0%" in titles([found])[0]
+        assert found.confidence == Confidence.LIKELY
+
+    @pytest.mark.parametrize("usage", [None, cases.usage(other_pages_without_a_site=100)])
+    def test_memory_that_is_not_known_to_be_theirs(self, usage):
+        """Sockets may be charged with pages of files."""
+        (found,) = open_files(unprofiled(usage=usage, files=[files(sockets=600)]))
+        assert "in 500 sockets" in titles([found])[0]
+        assert found.confidence == Confidence.LIKELY
+
+    def test_many_tasks(self):
+        workers = [files(pid, sockets=190 - pid) for pid in range(3)]
+        (found,) = open_files(unprofiled(usage=self.rest, files=workers))
+        assert titles([found]) == [
+            "3 tasks together keep 567 MiB in pipes and sockets, 56.7% of managed memory"
+        ]
+        assert evidence(found)[0] == "most is kept by task culprit (pid 0): 190 MiB"
+
+    def test_more_than_there_is(self):
+        assert open_files(unprofiled(files=[files(pipes=999)])) == []
+
+    def test_little(self):
+        assert open_files(unprofiled(files=[files(pipes=199)])) == []
+
+    def test_a_finding_where_sites_tell(self):
+        (found,) = open_files(case(usage=self.rest, files=[files(pipes=660), files(7, pipes=9)]))
+        assert (found.confidence, found.cause) == (Confidence.POSSIBLE, False)
+
+    def test_a_finding_where_memory_was_not_short(self):
+        quiet = {"events": [], "zones": [zone(500)]}
+        (found,) = open_files(unprofiled(**quiet, files=[files(sockets=300)]))
+        assert (found.confidence, found.cause) == (Confidence.POSSIBLE, False)
+
+    def test_pages_that_nothing_explains(self):
+        (found,) = unexplained_pages(unprofiled(usage=self.rest, files=[files(pipes=100)]))
+        assert titles([found]) == [
+            "600 MiB of pages that no slab, page table, cache or task explains (pipe buffers,"
+            " socket buffers, vmalloc, drivers), 60.0% of managed memory"
+        ]
+        assert (found.confidence, found.cause) == (Confidence.POSSIBLE, False)
+
+    def test_pages_that_pipes_explain(self):
+        assert unexplained_pages(unprofiled(usage=self.rest, files=[files(pipes=201)])) == []
+        assert unexplained_pages(case(usage=self.rest)) == []
 
 
 class TestModulesTogether:

@@ -13,6 +13,7 @@ from ..commands import more
 from ..evidence import Case
 from ..verdict import Suspect
 from .caches import large_caches
+from .files import open_files, unexplained_pages
 from .limits import cgroup_kills, cgroup_limit, elsewhere, fragmentation
 from .proof import held_memory, lost_memory, unloaded_modules
 from .sites import large_sites, modules_together
@@ -31,9 +32,11 @@ RULES: list[Rule] = [
     large_sites,
     modules_together,
     large_caches,
+    open_files,
     unloaded_modules,
     empty_slabs,
     unexplained,
+    unexplained_pages,
     cgroup_kills,
 ]
 """In the order of suspects that explain equally much."""
