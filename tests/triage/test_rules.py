@@ -317,6 +317,25 @@ class TestUserMemory:
         assert "most of it are files in tmpfs /dev/shm with 690 MiB" in titles([found])[0]
         assert evidence(found)[0] == "largest tmpfs: /dev/shm, 3 files with 690 MiB"
 
+    def test_files_where_memory_is_unreadable(self):
+        """What is known is said, and no more."""
+        files = [Tmpfs("/scratch", 3, 690 * MIB, 0)]
+        groups = [cases.cgroup("/lab", 700)]
+        (found,) = user_memory(unprofiled(usage=None, tmpfs=files, cgroups=groups))
+        assert titles([found]) == ["files in tmpfs /scratch take 690 MiB, 69.0% of managed memory"]
+        assert (found.confidence, found.cause) == (Confidence.LIKELY, True)
+        assert evidence(found) == ["memory cgroup with most: /lab, 700 MiB"]
+
+    def test_a_task_where_memory_is_unreadable(self):
+        (found,) = user_memory(unprofiled(usage=None, tasks=[task(anon=690)]))
+        assert titles([found]) == [
+            "task eater (pid 42) has 690 MiB of its own, 69.0% of managed memory"
+        ]
+
+    @pytest.mark.parametrize("size", [499, 997])
+    def test_too_little_or_too_much_where_memory_is_unreadable(self, size):
+        assert user_memory(unprofiled(usage=None, tasks=[task(anon=size)])) == []
+
     def test_page_cache_can_be_dropped(self):
         assert user_memory(case(usage=cases.usage(page_cache=900))) == []
 

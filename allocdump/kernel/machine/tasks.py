@@ -2,8 +2,9 @@
 """Tasks and the memory that each has.
 
 Mirrors ``dump_task()`` in ``mm/oom_kill.c`` and ``get_mm_rss()`` in ``include/linux/mm.h``. The
-counters are ``struct percpu_counter`` since Linux 6.2 (commit f1a7941243c1 "mm: convert mm's
-rss stats into percpu_counter").
+counters lie as :class:`.layouts.RssCounters` says. Where they are not per CPU, up to 64 pages of
+each thread are in none of them (``TASK_RSS_EVENTS_THRESH`` in ``mm/memory.c``), as in the kernel's
+own lists.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ...arrays import U64
 from ...problems import Code, Problem
 from ...text import printable
 from ..kernel import Kernel
+from ..layouts import RssCounters
 from ..walk import (
     ReadErrors,
     Walked,
@@ -206,10 +208,15 @@ def _rss(kernel: Kernel, mm: U64) -> list[list[int]]:
     """File, anonymous and shared memory and swap of each mm, in bytes."""
     prog = kernel.prog
     start = offsetof(prog.type("struct mm_struct"), "rss_stat")
-    step = sizeof(prog.type("struct percpu_counter"))
+    percpu = kernel.layouts[RssCounters] is RssCounters.PERCPU
+    step = sizeof(prog.type("struct percpu_counter" if percpu else "atomic_long_t"))
     offsets = [start + step * prog.constant(name).value_() for name in _COUNTERS]
     addresses = mm[:, None] + np.array(offsets, np.uint64)
-    pages = sum_percpu_counters(kernel, addresses.ravel()).reshape(addresses.shape)
-    # percpu_counter_sum_positive()
+    if percpu:
+        pages = sum_percpu_counters(kernel, addresses.ravel())
+    else:
+        pages = kernel.memory.words(addresses.ravel())[0].view(np.int64)
+    pages = pages.reshape(addresses.shape)
+    # percpu_counter_sum_positive(), get_mm_counter()
     sizes: list[list[int]] = (np.maximum(pages, 0) * _PAGE).tolist()
     return sizes

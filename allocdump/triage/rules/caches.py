@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ...analysis.caches import CacheRow
 from ...sentence import Sentence, say
+from ..cgroups import largest_cgroup
 from ..commands import more
 from ..evidence import Case
 from ..shortage import machine_short
@@ -68,7 +69,7 @@ def _large(case: Case, group: list[CacheRow]) -> Suspect:
         confidence=confidence,
         bytes=whole,
         cause=short,
-        evidence=evidence + _files(case, first) + _cgroup(case),
+        evidence=evidence + _files(case, first) + largest_cgroup(case),
         commands=more(case),
     )
 
@@ -103,11 +104,3 @@ def _files(case: Case, cache: CacheRow) -> list[Sentence]:
     return [
         say("most files in memory: tmpfs {mount}, {n:count file}", mount=mount.mount, n=mount.files)
     ]
-
-
-def _cgroup(case: Case) -> list[Sentence]:
-    below = [group for group in case.cgroups if group.path != "/"]
-    if not below:
-        return []
-    top = max(below, key=lambda group: group.usage)
-    return [say("memory cgroup with most: {path}, {usage:bytes}", path=top.path, usage=top.usage)]
