@@ -156,7 +156,10 @@ class TestLargeCaches:
     def test_reclaimable(self):
         (found,) = large_caches(self.of(600, reclaimable=True))
         assert found.confidence == Confidence.POSSIBLE
-        assert evidence(found) == ["600 MiB of it can be reclaimed when memory is short"]
+        assert evidence(found) == [
+            "600 MiB of it can be reclaimed when memory is short, unless it is in use"
+        ]
+        assert large_caches(self.of(600, reclaimable=True, **QUIET)) == []
 
     def test_not_the_cause_when_memory_was_not_short(self):
         (found,) = large_caches(self.of(600, **QUIET))

@@ -29,7 +29,8 @@ def large_caches(case: Case) -> list[Suspect]:
         first, others = left[0], left[1:]
         group = [first, *(c for c in others if _as_many(c, first))]
         left = [c for c in others if c not in group]
-        if case.share(sum(map(_used, group))) >= LARGE:
+        well = _shrinks(group) and not machine_short(case)
+        if case.share(sum(map(_used, group))) >= LARGE and not well:
             out.append(_large(case, group))
     return out
 
@@ -38,22 +39,33 @@ def _used(cache: CacheRow) -> int:
     return cache.allocated * cache.size
 
 
+def _reclaimable(group: list[CacheRow]) -> int:
+    return sum(cache.bytes for cache in group if cache.reclaimable)
+
+
+def _shrinks(group: list[CacheRow]) -> bool:
+    """Most of it is given back on demand: machines that are well have as much of it as fits."""
+    return 2 * _reclaimable(group) >= sum(cache.bytes for cache in group)
+
+
 def _as_many(one: CacheRow, other: CacheRow) -> bool:
     return abs(one.allocated - other.allocated) <= ALIKE * other.allocated
 
 
 def _large(case: Case, group: list[CacheRow]) -> Suspect:
     first, whole = group[0], sum(cache.bytes for cache in group)
-    reclaimable = sum(cache.bytes for cache in group if cache.reclaimable)
     short = machine_short(case)
     confidence = Confidence.POSSIBLE
-    if short and 2 * reclaimable < whole:
+    if short and not _shrinks(group):
         used = sum(map(_used, group))
         confidence = Confidence.VERY_LIKELY if case.share(used) >= MOST else Confidence.LIKELY
     evidence = _belonging(case, group)
-    if 2 * reclaimable >= whole:
+    if _shrinks(group):
         evidence.append(
-            say("{size:bytes} of it can be reclaimed when memory is short", size=reclaimable)
+            say(
+                "{size:bytes} of it can be reclaimed when memory is short, unless it is in use",
+                size=_reclaimable(group),
+            )
         )
     return Suspect(
         rule="large_caches",
