@@ -206,6 +206,11 @@ class TestOpenFiles:
         assert "in 500 sockets" in titles([found])[0]
         assert found.confidence == Confidence.LIKELY
 
+    def test_small_packets_are_slab_objects(self):
+        usage = cases.usage(other_pages_without_a_site=50, slab=800)
+        (found,) = open_files(unprofiled(usage=usage, files=[files(sockets=600)]))
+        assert found.confidence == Confidence.VERY_LIKELY
+
     def test_many_tasks(self):
         workers = [files(pid, sockets=190 - pid) for pid in range(3)]
         (found,) = open_files(unprofiled(usage=self.rest, files=workers))

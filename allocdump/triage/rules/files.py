@@ -79,7 +79,7 @@ def _suspect(case: Case, size: int, subject: str, title: Sentence, *evidence: Se
         rule="open_files",
         subject=subject,
         title=title,
-        confidence=_confidence(size, rest) if cause else Confidence.POSSIBLE,
+        confidence=_confidence(case, size, rest) if cause else Confidence.POSSIBLE,
         bytes=size,
         cause=cause,
         evidence=told,
@@ -87,14 +87,14 @@ def _suspect(case: Case, size: int, subject: str, title: Sentence, *evidence: Se
     )
 
 
-def _confidence(size: int, rest: int) -> Confidence:
+def _confidence(case: Case, size: int, rest: int) -> Confidence:
     """Confidence in what explains the rest of memory; 0 is unknown.
 
-    What sockets are charged with may be pages of files and tasks, which are no such rest.
+    What sockets are charged with may be pages of files and tasks, which are no such rest; small
+    packets are slab objects.
     """
-    if not rest:
-        return Confidence.LIKELY
-    if size >= MOST * rest and rest >= MOST * size:
+    room = rest + case.class_bytes("slab")
+    if rest and size >= MOST * rest and room >= MOST * size:
         return Confidence.VERY_LIKELY
     return Confidence.LIKELY
 
