@@ -326,6 +326,25 @@ class ThreadStacks(Layout):
     PAGES = Variant("2.6", "", "pages, without CONFIG_VMAP_STACK", _always)
 
 
+class RssCounters(Layout):
+    """Counters of a task's memory (include/linux/mm_types.h)."""
+
+    PERCPU = Variant(
+        "6.2",
+        'f1a7941243c1 ("mm: convert mm\'s rss stats into percpu_counter")',
+        "mm_struct.rss_stat is an array of struct percpu_counter",
+        lambda prog: not has_type(prog, "struct mm_rss_stat"),
+        "6.12-oom",
+    )
+    ATOMIC = Variant(
+        "2.6",
+        "",
+        "mm_struct.rss_stat.count is an array of atomic_long_t",
+        _always,
+        "stock-6.1-tmpfs",
+    )
+
+
 LAYOUTS: tuple[type[Layout], ...] = (
     CodeTags,
     ModuleTags,
@@ -337,6 +356,7 @@ LAYOUTS: tuple[type[Layout], ...] = (
     CpuSlabs,
     Barns,
     ThreadStacks,
+    RssCounters,
 )
 """All of them, in the order of the table in docs/architecture.md."""
 

@@ -18,6 +18,7 @@ from ..graph.roots import Tier
 from ..kernel.machine.cgroups import memory_cgroups
 from ..kernel.machine.memory_counters import reclaimable
 from ..kernel.machine.oom import allocation_failures, oom_events
+from ..kernel.machine.open_files import open_files
 from ..kernel.machine.swap import swap_space
 from ..kernel.machine.tasks import tasks
 from ..kernel.machine.tmpfs import tmpfs_mounts
@@ -88,6 +89,10 @@ class _Investigation:
         cgroups, mounts = memory_cgroups(self.prog), tmpfs_mounts(self.prog)
         case.tasks, case.cgroups = processes.tasks, cgroups.cgroups
         case.tmpfs = mounts.mounts
+        files = self._attempt("what files are open", lambda: open_files(self.kernel))
+        if files is not None:
+            case.files = files.files
+            self._miss(*(p for p in files.problems if p not in processes.problems))
         self._miss(*processes.problems, *cgroups.problems, *mounts.problems)
         self._miss(*(case.swap.problems if case.swap else []))
         surveyed = self._attempt("what memory is used for", self._survey)

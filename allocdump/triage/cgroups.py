@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Memory cgroups as a table."""
+"""Memory cgroups as a table, and in a sentence."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from ..kernel.machine.cgroups import MemoryCgroup
+from ..sentence import Sentence, say
+from .evidence import Case
 from .verdict import Field, Records
 
 
@@ -26,3 +28,12 @@ def cgroup_table(
     ]
     rows = ([getattr(group, column.key) for column in columns] for group in cgroups)
     return Records(key, title, columns).fill(rows, top, least)
+
+
+def largest_cgroup(case: Case) -> list[Sentence]:
+    """The cgroup with most memory, as evidence; none if there is only the root."""
+    below = [group for group in case.cgroups if group.path != "/"]
+    if not below:
+        return []
+    top = max(below, key=lambda group: group.usage)
+    return [say("memory cgroup with most: {path}, {usage:bytes}", path=top.path, usage=top.usage)]

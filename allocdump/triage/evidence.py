@@ -16,6 +16,7 @@ from ..arrays import Int
 from ..kernel.machine.cgroups import MemoryCgroup
 from ..kernel.machine.memory_counters import Reclaimable
 from ..kernel.machine.oom import AllocationFailure, LoggedSite, OomEvent
+from ..kernel.machine.open_files import OpenFiles
 from ..kernel.machine.swap import Swap
 from ..kernel.machine.system import System
 from ..kernel.machine.tasks import Task
@@ -93,6 +94,8 @@ class Case:
     caches: list[CacheRow] = field(default_factory=list)
     areas: list[VmallocUse] = field(default_factory=list)
     tmpfs: list[Tmpfs] = field(default_factory=list)
+    files: list[OpenFiles] = field(default_factory=list)
+    """Of each process, most memory first."""
     lost: list[LostSite] | None = None
     holders: list[Holder] | None = None
     missing: list[str] = field(default_factory=list)

@@ -12,6 +12,7 @@ from ..kernel.tags.sites import Evidence, SiteName, Sites
 from ..sentence import Value
 from .cgroups import cgroup_table
 from .evidence import Case
+from .open_files import open_files_table
 from .trust import trust
 from .verdict import Cell, Chapter, Field, Records
 
@@ -40,6 +41,7 @@ def holders(case: Case, top: int | None) -> Chapter:
         _sites().fill(_site_rows(case), top, _WORTH * case.managed),
         _top_ten(section, case),
         _tasks(case, top, least),
+        open_files_table(case, top, least),
         cgroups,
         _caches(case, top, least),
         _areas().fill(_area_rows(case), top, least),

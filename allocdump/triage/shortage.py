@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from ..analysis.footprint import PAGE
 from ..kernel.machine.oom import Constraint
 from ..kernel.machine.zones import ZoneState
 from .evidence import Case
+from .thresholds import NOTABLE
 
 
 class Shortage(StrEnum):
@@ -21,18 +23,26 @@ class Shortage(StrEnum):
 
 
 def shortage(case: Case) -> Shortage:
-    """Judge by the fatal event in the kernel log, else by the zones."""
+    """Judge by the fatal event in the kernel log, else by the zones.
+
+    Memory that was free, but of no use, must be worth mentioning: ``__alloc_pages_slowpath()``
+    fails for want of memory when a little is left above a watermark, too, as in ZONE_DMA.
+    """
     event = case.fatal_event
     if event is None:
         return Shortage.MACHINE if exhausted(case.zones) else Shortage.NONE
     if event.constraint == Constraint.MEMCG:
         return Shortage.CGROUP
-    if event.order > 0 and too_fragmented(case.zones, event.order):
+    if event.order > 0 and too_fragmented(case.zones, event.order) and _notable(case, case.zones):
         return Shortage.FRAGMENTED
     limited = event.constraint in (Constraint.CPUSET, Constraint.MEMORY_POLICY)
-    if limited or with_room(case.zones, event.order):
+    if limited or _notable(case, with_room(case.zones, event.order)):
         return Shortage.ELSEWHERE
     return Shortage.MACHINE
+
+
+def _notable(case: Case, zones: list[ZoneState]) -> bool:
+    return case.share(sum(zone.free for zone in zones) * PAGE) >= NOTABLE
 
 
 def machine_short(case: Case) -> bool:

@@ -19,5 +19,8 @@ to that."""
 FAR_ABOVE = 3
 """A site with three times as much as the next one is not merely the largest of many."""
 
+ALIKE = 0.1
+"""Objects that come together differ in number by less than a tenth, from those of others."""
+
 WHOLE = 0.8
 """A holder of four fifths of a sum may stand for it."""

@@ -16,6 +16,7 @@ from drgn.helpers.linux.percpu import per_cpu
 from allocdump.kernel.kernel import Kernel
 from allocdump.kernel.machine.cgroups import memory_cgroups
 from allocdump.kernel.machine.modules import loaded_modules
+from allocdump.kernel.machine.open_files import open_files
 from allocdump.kernel.machine.printk import printk_records
 from allocdump.kernel.machine.swap import swap_space
 from allocdump.kernel.machine.tasks import every_task, tasks
@@ -200,6 +201,26 @@ def _swap(prog):
 def _tasks(prog):
     found = tasks(Kernel(prog))
     return [(t.pid, t.comm, t.rss) for t in found.tasks], found.problems
+
+
+def _open_files(prog):
+    found = open_files(Kernel(prog))
+    return found.files, found.problems
+
+
+def _with_files(prog):
+    found, problems = _open_files(prog)
+    return [one.pid for one in found], problems
+
+
+def _each_file(prog):
+    found, problems = _open_files(prog)
+    return range(sum(one.files for one in found)), problems
+
+
+def _held_pages(prog):
+    found, problems = _open_files(prog)
+    return range(sum(one.bytes for one in found) >> 12), problems
 
 
 def _every_task(prog):
@@ -563,6 +584,29 @@ def _text(number):
     return find
 
 
+def _slot(prog, number):
+    """A slot of the table of files of the process that has most."""
+    return _process(-1)(prog).files.fdt.fd[number]
+
+
+def _private(type_, number):
+    """What a file of that process is for; pipes have two each, and three files come before."""
+
+    def find(prog):
+        file = _slot(prog, 3 + 2 * number).read_()
+        return Object(prog, f"struct {type_} *", file.private_data.value_())
+
+    return find
+
+
+def _pipe(number):
+    return _private("pipe_inode_info", number)
+
+
+def _socket(number):
+    return _private("socket", number)
+
+
 ROWS: dict[str, Row] = {}
 ROWS["the list of slab caches"] = of_list(
     "7.2-quiet", _caches, on("struct kmem_cache", variable("slab_caches"), "list"), "list",
@@ -700,6 +744,50 @@ ROWS["processes"] = Row(
         ),
     },
 )  # fmt: skip
+ROWS["tables of open files"] = Row(
+    "stock-7.3-pipes",
+    _with_files,
+    {
+        CUT: "they come from the list of tasks",
+        CYCLE: "they come from the list of tasks",
+        BAD: put(
+            _member(_process(1), "files"), poison, lambda p: [_process(1)(p).tgid.value_()]
+        ),
+        FIRST: put(
+            _member(_process(0), "files"), poison, lambda p: [_process(0)(p).tgid.value_()]
+        ),
+    },
+)  # fmt: skip
+ROWS["open files"] = Row(
+    "stock-7.3-pipes",
+    _each_file,
+    {
+        CUT: "a table has no links",
+        CYCLE: "a table has no links",
+        BAD: put(lambda p: _slot(p, 500).address_, poison, lambda p: 1),
+        FIRST: put(lambda p: _slot(p, 3).address_, poison, lambda p: 1),
+    },
+)
+ROWS["pipes"] = Row(
+    "stock-7.3-pipes",
+    _held_pages,
+    {
+        CUT: "a ring has no links",
+        CYCLE: put(_member(_pipe(100), "ring_size"), lambda p: 3, lambda p: 48),
+        BAD: put(_member(_pipe(100), "bufs"), poison, lambda p: 48),
+        FIRST: put(_member(_pipe(0), "bufs"), poison, lambda p: 48),
+    },
+)
+ROWS["sockets"] = Row(
+    "stock-6.12-sockets",
+    _held_pages,
+    {
+        CUT: "a socket has no links",
+        CYCLE: "a socket has no links",
+        BAD: put(_member(_socket(100), "sk"), poison, lambda p: 128),
+        FIRST: put(_member(_socket(0), "sk"), poison, lambda p: 128),
+    },
+)
 _TASK_LIST = on("struct task_struct", lambda p: p["init_task"].tasks.address_of_(), "tasks")
 ROWS["the list of tasks"] = of_list(
     "6.12-oom-user", _tasks, _TASK_LIST, "tasks",

@@ -8,12 +8,15 @@ import pytest
 
 from allocdump.analysis.audit import Cause
 from allocdump.kernel.machine.oom import AllocationFailure, Constraint
+from allocdump.kernel.machine.open_files import OpenFiles
 from allocdump.kernel.machine.swap import Swap
 from allocdump.kernel.machine.tmpfs import Tmpfs
 from allocdump.sentence import say
 from allocdump.triage.evidence import Holder, LostSite
 from allocdump.triage.holders import holders
 from allocdump.triage.rules import RULES, suspects
+from allocdump.triage.rules.caches import large_caches
+from allocdump.triage.rules.files import open_files, unexplained_pages
 from allocdump.triage.rules.limits import (
     cgroup_kills,
     cgroup_limit,
@@ -27,6 +30,7 @@ from allocdump.triage.rules.trust import (
     unexplained,
 )
 from allocdump.triage.rules.user import user_memory
+from allocdump.triage.shortage import Shortage, shortage
 from allocdump.triage.verdict import Confidence, Suspect
 from allocdump.view.sentence import text
 
@@ -46,7 +50,7 @@ def test_nothing_is_invented():
     assert suspects(case()) == []
     assert suspects(case(**QUIET)) == []
     assert suspects(case(footprint=None, usage=None, zones=[], events=[])) == []
-    assert len(RULES) == len(set(RULES)) == 12
+    assert len(RULES) == len(set(RULES)) == 15
 
 
 class TestLargeSites:
@@ -105,6 +109,142 @@ class TestLargeSites:
         assert evidence(found)[-1] == (
             "number 2 of the kernel's own top ten in its log, with about 600 MiB"
         )
+
+
+def unprofiled(**changes):
+    return case(sites=cases.SITES.take(np.zeros(0, np.intp)), footprint=None, **changes)
+
+
+class TestLargeCaches:
+    def of(self, *sizes, reclaimable=False, **changes):
+        """Caches of 100,000 objects: MiB of each."""
+        rows = [
+            cases.cache(f"c{i}", size, used=1.0, object_size=size * MIB // 100_000)
+            for i, size in enumerate(sizes)
+        ]
+        rows = [replace(row, reclaimable=reclaimable) for row in rows]
+        return unprofiled(caches=rows, **changes)
+
+    def test_one(self):
+        (found,) = large_caches(self.of(300))
+        assert titles([found])[0].startswith("slab cache c0 holds 300 MiB in 100,0")
+        assert titles([found])[0].endswith(" objects, 30.0% of managed memory")
+        assert (found.confidence, found.cause) == (Confidence.LIKELY, True)
+        assert evidence(found) == []
+
+    def test_together(self):
+        groups = [cases.cgroup("/", 950), cases.cgroup("/lab", 700), cases.cgroup("/x", 5)]
+        files = [Tmpfs("/", 300, 9 * MIB, 0), Tmpfs("/scratch", 99_000, 0, 0)]
+        (found,) = large_caches(self.of(340, 180, 60, 30, cgroups=groups, tmpfs=files))
+        assert (found.confidence, found.bytes) == (Confidence.VERY_LIKELY, 580 * MIB)
+        told = evidence(found)
+        assert told[0].startswith("as many objects are in c1: 100,")
+        assert told[2:] == [
+            "together 580 MiB, 58.0% of managed memory",
+            "most files in memory: tmpfs /scratch, 99,000 files",
+            "memory cgroup with most: /lab, 700 MiB",
+        ]
+
+    def test_small_ones_that_belong_together(self):
+        assert len(large_caches(self.of(150, 60))) == 1
+
+    def test_small_ones_that_do_not(self):
+        found = self.of(150, 60)
+        found.caches[1] = replace(found.caches[1], allocated=50_000)
+        assert large_caches(found) == []
+
+    def test_reclaimable(self):
+        (found,) = large_caches(self.of(600, reclaimable=True))
+        assert found.confidence == Confidence.POSSIBLE
+        assert evidence(found) == [
+            "600 MiB of it can be reclaimed when memory is short, unless it is in use"
+        ]
+        assert large_caches(self.of(600, reclaimable=True, **QUIET)) == []
+
+    def test_not_the_cause_when_memory_was_not_short(self):
+        (found,) = large_caches(self.of(600, **QUIET))
+        assert (found.confidence, found.cause) == (Confidence.POSSIBLE, False)
+
+    def test_sites_tell_more(self):
+        found = self.of(600)
+        found.sites = cases.SITES
+        assert large_caches(found) == []
+
+    def test_empty_slabs_are_another_rules(self):
+        emptied = unprofiled(caches=[cases.cache("dentry", 400, used=0.25)])
+        assert [suspect.rule for suspect in suspects(emptied)] == ["empty_slabs"]
+
+
+def files(pid=42, *, pipes=0, sockets=0):
+    """MiB in 300 pipes and 500 sockets."""
+    numbers = (300 * bool(pipes), pipes * MIB, 500 * bool(sockets), sockets * MIB)
+    return OpenFiles(pid, "culprit", 1200, {"socket": 1200}, *numbers)
+
+
+class TestOpenFiles:
+    rest = cases.usage(other_pages_without_a_site=700)
+
+    def test_pipes(self):
+        (found,) = open_files(unprofiled(usage=self.rest, files=[files(pipes=660)]))
+        assert titles([found]) == [
+            "task culprit (pid 42) keeps 660 MiB in 300 pipes, 66.0% of managed memory"
+        ]
+        assert (found.confidence, found.cause) == (Confidence.VERY_LIKELY, True)
+        assert evidence(found) == [
+            "pages that are no slabs, page tables, page cache or memory of tasks: 700 MiB"
+        ]
+
+    def test_sockets_too(self):
+        (found,) = open_files(unprofiled(usage=self.rest, files=[files(pipes=100, sockets=150)]))
+        assert "keeps 250 MiB in 300 pipes and 500 sockets, 25.0%" in titles([found])[0]
+        assert found.confidence == Confidence.LIKELY
+
+    @pytest.mark.parametrize("usage", [None, cases.usage(other_pages_without_a_site=100)])
+    def test_memory_that_is_not_known_to_be_theirs(self, usage):
+        """Sockets may be charged with pages of files."""
+        (found,) = open_files(unprofiled(usage=usage, files=[files(sockets=600)]))
+        assert "in 500 sockets" in titles([found])[0]
+        assert found.confidence == Confidence.LIKELY
+
+    def test_small_packets_are_slab_objects(self):
+        usage = cases.usage(other_pages_without_a_site=50, slab=800)
+        (found,) = open_files(unprofiled(usage=usage, files=[files(sockets=600)]))
+        assert found.confidence == Confidence.VERY_LIKELY
+
+    def test_many_tasks(self):
+        workers = [files(pid, sockets=190 - pid) for pid in range(3)]
+        (found,) = open_files(unprofiled(usage=self.rest, files=workers))
+        assert titles([found]) == [
+            "3 tasks together keep 567 MiB in pipes and sockets, 56.7% of managed memory"
+        ]
+        assert evidence(found)[0] == "most is kept by task culprit (pid 0): 190 MiB"
+
+    def test_more_than_there_is(self):
+        assert open_files(unprofiled(files=[files(pipes=999)])) == []
+
+    def test_little(self):
+        assert open_files(unprofiled(files=[files(pipes=199)])) == []
+
+    def test_a_finding_where_sites_tell(self):
+        (found,) = open_files(case(usage=self.rest, files=[files(pipes=660), files(7, pipes=9)]))
+        assert (found.confidence, found.cause) == (Confidence.POSSIBLE, False)
+
+    def test_a_finding_where_memory_was_not_short(self):
+        quiet = {"events": [], "zones": [zone(500)]}
+        (found,) = open_files(unprofiled(**quiet, files=[files(sockets=300)]))
+        assert (found.confidence, found.cause) == (Confidence.POSSIBLE, False)
+
+    def test_pages_that_nothing_explains(self):
+        (found,) = unexplained_pages(unprofiled(usage=self.rest, files=[files(pipes=100)]))
+        assert titles([found]) == [
+            "600 MiB of pages that no slab, page table, cache or task explains (pipe buffers,"
+            " socket buffers, vmalloc, drivers), 60.0% of managed memory"
+        ]
+        assert (found.confidence, found.cause) == (Confidence.POSSIBLE, False)
+
+    def test_pages_that_pipes_explain(self):
+        assert unexplained_pages(unprofiled(usage=self.rest, files=[files(pipes=201)])) == []
+        assert unexplained_pages(case(usage=self.rest)) == []
 
 
 class TestModulesTogether:
@@ -184,6 +324,25 @@ class TestUserMemory:
         (found,) = user_memory(case(usage=held, tmpfs=files, tasks=[task(anon=50)]))
         assert "most of it are files in tmpfs /dev/shm with 690 MiB" in titles([found])[0]
         assert evidence(found)[0] == "largest tmpfs: /dev/shm, 3 files with 690 MiB"
+
+    def test_files_where_memory_is_unreadable(self):
+        """What is known is said, and no more."""
+        files = [Tmpfs("/scratch", 3, 690 * MIB, 0)]
+        groups = [cases.cgroup("/lab", 700)]
+        (found,) = user_memory(unprofiled(usage=None, tmpfs=files, cgroups=groups))
+        assert titles([found]) == ["files in tmpfs /scratch take 690 MiB, 69.0% of managed memory"]
+        assert (found.confidence, found.cause) == (Confidence.LIKELY, True)
+        assert evidence(found) == ["memory cgroup with most: /lab, 700 MiB"]
+
+    def test_a_task_where_memory_is_unreadable(self):
+        (found,) = user_memory(unprofiled(usage=None, tasks=[task(anon=690)]))
+        assert titles([found]) == [
+            "task eater (pid 42) has 690 MiB of its own, 69.0% of managed memory"
+        ]
+
+    @pytest.mark.parametrize("size", [499, 997])
+    def test_too_little_or_too_much_where_memory_is_unreadable(self, size):
+        assert user_memory(unprofiled(usage=None, tasks=[task(anon=size)])) == []
 
     def test_page_cache_can_be_dropped(self):
         assert user_memory(case(usage=cases.usage(page_cache=900))) == []
@@ -272,6 +431,18 @@ class TestElsewhere:
         (found,) = elsewhere(case(events=[event(gfp_mask="GFP_DMA32")], zones=zones))
         assert "300 MiB in node 0 Normal" in titles([found])[0]
 
+    def test_a_little_in_a_small_zone_is_no_memory_elsewhere(self):
+        """A machine dies with a little left above the watermarks of ZONE_DMA."""
+        zones = [zone(40, name="DMA", managed=50), zone(5, managed=950)]
+        assert shortage(case(zones=zones)) == Shortage.MACHINE
+        assert elsewhere(case(zones=zones)) == []
+
+    def test_a_little_is_enough_if_the_kernel_says_so(self):
+        zones = [zone(5), zone(30, node=1, managed=100)]
+        fatal = event(constraint=Constraint.CPUSET, nodes="0")
+        (found,) = elsewhere(case(events=[fatal], zones=zones))
+        assert found.confidence == Confidence.CERTAIN
+
     @pytest.mark.parametrize("nodes", ["1", "0-1", "0,1"])
     def test_the_node_with_memory_was_allowed(self, nodes):
         fatal = event(constraint=Constraint.CPUSET, nodes=nodes)
@@ -297,6 +468,14 @@ class TestFragmentation:
     def test_shortage_is_no_fragmentation(self):
         scarce = zone(5, blocks=(5 * 256, 0))
         assert fragmentation(case(events=[event(order=4)], zones=[scarce])) == []
+
+    def test_little_pieces_are_a_finding_only(self):
+        """It was out of memory: with more, there had been a piece."""
+        little = zone(30, blocks=(30 * 256, 0, 0, 0, 0))
+        found = case(events=[event(order=4)], zones=[little])
+        assert shortage(found) == Shortage.MACHINE
+        (suspect,) = fragmentation(found)
+        assert (suspect.confidence, suspect.cause) == (Confidence.POSSIBLE, False)
 
     def test_single_pages(self):
         assert fragmentation(case(events=[event(order=0)], zones=[self.pieces])) == []

@@ -2,8 +2,9 @@
 """Tasks and the memory that each has.
 
 Mirrors ``dump_task()`` in ``mm/oom_kill.c`` and ``get_mm_rss()`` in ``include/linux/mm.h``. The
-counters are ``struct percpu_counter`` since Linux 6.2 (commit f1a7941243c1 "mm: convert mm's
-rss stats into percpu_counter").
+counters lie as :class:`.layouts.RssCounters` says. Where they are not per CPU, up to 64 pages of
+each thread are in none of them (``TASK_RSS_EVENTS_THRESH`` in ``mm/memory.c``), as in the kernel's
+own lists.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ...arrays import U64
 from ...problems import Code, Problem
 from ...text import printable
 from ..kernel import Kernel
+from ..layouts import RssCounters
 from ..walk import (
     ReadErrors,
     Walked,
@@ -87,7 +89,7 @@ class _Found:
 def tasks(kernel: Kernel) -> Tasks:
     """Read all processes; where their list is damaged, by their pids."""
     prog, paths = kernel.prog, dict[int, str]()
-    leaders = _leaders(prog)
+    leaders = thread_leaders(prog)
     processes = walk(prog, _PROCESSES, lambda: leaders, lambda leader: _process(leader, paths))
     found = processes.found
     out = Tasks(problems=leaders.problems + processes.problems)
@@ -109,7 +111,7 @@ def tasks(kernel: Kernel) -> Tasks:
     return out
 
 
-def _leaders(prog: Program) -> Walked[Object]:
+def thread_leaders(prog: Program) -> Walked[Object]:
     """The leader of each thread group: ``for_each_process()``, else by their pids."""
     on_list = _on_list(prog)
     if not on_list.problems:
@@ -129,7 +131,7 @@ def every_task(prog: Program) -> Walked[Object]:
     if not by_pid.problems:
         return Walked(idle.found + by_pid.found, problems)
     leaders = _on_list(prog)
-    groups = walk(prog, _PROCESSES, lambda: leaders, _threads)
+    groups = walk(prog, _PROCESSES, lambda: leaders, threads_of)
     problems += leaders.problems + groups.problems
     for threads in groups:
         problems += threads.problems
@@ -160,7 +162,7 @@ def _by_pid(prog: Program, kind: str) -> Walked[Object]:
     return walk(prog, _PIDS, lambda: idr_entries(prog["init_pid_ns"].idr, "struct pid"), task)
 
 
-def _threads(leader: Object) -> Walked[Object]:
+def threads_of(leader: Object) -> Walked[Object]:
     """All threads of a process."""
     prog, head = leader.prog_, leader.signal.thread_head.address_of_()
     return walk(
@@ -175,7 +177,7 @@ def _process(leader: Object, paths: dict[int, str]) -> _Found | None:
     mm = leader.mm.read_()
     if not mm:
         # The leader has exited, others may live: find_lock_task_mm().
-        threads = _threads(leader)
+        threads = threads_of(leader)
         mm = next((mm for thread in threads if (mm := thread.mm.read_())), None)
         if threads.problems and not mm:
             raise FaultError(str(threads.problems[0]), leader.value_())
@@ -206,10 +208,15 @@ def _rss(kernel: Kernel, mm: U64) -> list[list[int]]:
     """File, anonymous and shared memory and swap of each mm, in bytes."""
     prog = kernel.prog
     start = offsetof(prog.type("struct mm_struct"), "rss_stat")
-    step = sizeof(prog.type("struct percpu_counter"))
+    percpu = kernel.layouts[RssCounters] is RssCounters.PERCPU
+    step = sizeof(prog.type("struct percpu_counter" if percpu else "atomic_long_t"))
     offsets = [start + step * prog.constant(name).value_() for name in _COUNTERS]
     addresses = mm[:, None] + np.array(offsets, np.uint64)
-    pages = sum_percpu_counters(kernel, addresses.ravel()).reshape(addresses.shape)
-    # percpu_counter_sum_positive()
+    if percpu:
+        pages = sum_percpu_counters(kernel, addresses.ravel())
+    else:
+        pages = kernel.memory.words(addresses.ravel())[0].view(np.int64)
+    pages = pages.reshape(addresses.shape)
+    # percpu_counter_sum_positive(), get_mm_counter()
     sizes: list[list[int]] = (np.maximum(pages, 0) * _PAGE).tolist()
     return sizes

@@ -25,6 +25,8 @@ _PATH = structure("the path of a mount", "part of a mount's path", "parts of a m
 _MAX_INODES = 100_000
 """Their list is walked one by one: more would take more than a second or two."""
 _PAGE = 4096
+_INODE_SPACE = 1024
+"""BOGO_INODE_SIZE in mm/shmem.c"""
 
 INTERNAL = "(shared mappings, memfd, SysV)"
 """The kernel's own mount, for files without a name."""
@@ -86,11 +88,32 @@ def _mount(sb: Object) -> tuple[Tmpfs, list[Problem]]:
     )
     problems += files.problems
     sizes = files.found[:_MAX_INODES]
-    if len(sizes) < len(files):
-        subject = f"only the first {_MAX_INODES:,} files of tmpfs {name} are counted"
+    count = len(sizes)
+    if count < len(files):
+        subject = f"only the sizes of the first {_MAX_INODES:,} files of tmpfs {name} are counted"
         problems.append(Problem(Code.LIMITED, subject))
+    if count < len(files) or files.problems:
+        count = max(count, _counted(sb))
     pages, swapped = (sum(size[i] for size in sizes) * _PAGE for i in range(2))
-    return Tmpfs(name, len(sizes), pages, swapped), problems
+    return Tmpfs(name, count, pages, swapped), problems
+
+
+def _counted(sb: Object) -> int:
+    """Inodes by the file system's own account, with extra links to them; 0 if it has none.
+
+    Mirrors ``shmem_statfs()``. Linux kernel commit e07c469e979d ("tmpfs: track free_ispace
+    instead of free_inodes") (in v6.6) counts their space.
+    """
+    with suppress(*ReadErrors):
+        info = Object(sb.prog_, "struct shmem_sb_info *", sb.s_fs_info.value_())[0].read_()
+        if not info.max_inodes.value_():
+            return 0
+        if info.type_.has_member("free_ispace"):
+            free = info.free_ispace.value_() // _INODE_SPACE
+        else:
+            free = info.free_inodes.value_()
+        return max(int(info.max_inodes.value_() - free), 0)
+    return 0
 
 
 def _size(inode: Object) -> tuple[int, int]:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from ..commands import more
 from ..evidence import Case
 from ..verdict import Suspect
+from .caches import large_caches
+from .files import open_files, unexplained_pages
 from .limits import cgroup_kills, cgroup_limit, elsewhere, fragmentation
 from .proof import held_memory, lost_memory, unloaded_modules
 from .sites import large_sites, modules_together
@@ -29,9 +31,12 @@ RULES: list[Rule] = [
     held_memory,
     large_sites,
     modules_together,
+    large_caches,
+    open_files,
     unloaded_modules,
     empty_slabs,
     unexplained,
+    unexplained_pages,
     cgroup_kills,
 ]
 """In the order of suspects that explain equally much."""

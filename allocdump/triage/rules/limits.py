@@ -173,7 +173,7 @@ def fragmentation(case: Case) -> list[Suspect]:
     orders = sorted({order for order in failed if order > 0 and too_fragmented(case.zones, order)})
     if not orders:
         return []
-    order = orders[0]
+    order, cause = orders[0], shortage(case) == Shortage.FRAGMENTED
     return [
         Suspect(
             rule="fragmentation",
@@ -185,9 +185,9 @@ def fragmentation(case: Case) -> list[Suspect]:
                 order=order,
                 piece=PAGE << order,
             ),
-            confidence=Confidence.VERY_LIKELY if event else Confidence.POSSIBLE,
+            confidence=Confidence.VERY_LIKELY if cause else Confidence.POSSIBLE,
             bytes=case.free,
-            cause=event is not None,
+            cause=cause,
             evidence=[_zone(zone) for zone in case.zones],
             commands=[command(case, "pages", "--order", "0")],
         )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ...sentence import Sentence, say
+from ..cgroups import largest_cgroup
 from ..commands import more
 from ..evidence import Case
 from ..shortage import machine_short
@@ -16,6 +17,8 @@ _CLASSES = ("anonymous memory", "shared memory and tmpfs", "huge pages (hugetlb)
 
 def user_memory(case: Case) -> list[Suspect]:
     """User memory rather than kernel memory filled the machine."""
+    if case.usage is None:
+        return _without_account(case)
     size = case.class_bytes(*_CLASSES)
     if not machine_short(case) or case.share(size) < MOST:
         return []
@@ -54,6 +57,44 @@ def user_memory(case: Case) -> list[Suspect]:
             evidence=evidence,
             commands=more(case),
         )
+    ]
+
+
+def _without_account(case: Case) -> list[Suspect]:
+    """Where the memory of the machine is unreadable, a task or a tmpfs may have most of it all
+    the same."""
+    used = case.managed - case.free
+    titles: list[tuple[int, str, Sentence]] = []
+    for files in case.tmpfs[:1]:
+        title = say(
+            "files in tmpfs {mount} take {size:bytes}, {share:share} of managed memory",
+            mount=files.mount,
+            size=files.bytes,
+            share=case.share(files.bytes),
+        )
+        titles.append((files.bytes, f"tmpfs:{files.mount}", title))
+    for top in case.tasks[:1]:
+        title = say(
+            "task {comm} (pid {pid:number}) has {size:bytes} of its own, {share:share} of managed"
+            " memory",
+            comm=top.comm,
+            pid=top.pid,
+            size=top.anon,
+            share=case.share(top.anon),
+        )
+        titles.append((top.anon, f"task:{top.pid}", title))
+    return [
+        Suspect(
+            rule="user_memory",
+            subject=subject,
+            title=title,
+            confidence=Confidence.LIKELY,
+            bytes=size,
+            evidence=largest_cgroup(case),
+            commands=more(case),
+        )
+        for size, subject, title in titles
+        if machine_short(case) and case.share(size) >= MOST and size <= used
     ]
 
 

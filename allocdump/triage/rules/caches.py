@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The rule for slab caches, where no profile says who allocated their objects."""
+
+from __future__ import annotations
+
+from ...analysis.caches import CacheRow
+from ...sentence import Sentence, say
+from ..cgroups import largest_cgroup
+from ..commands import more
+from ..evidence import Case
+from ..shortage import machine_short
+from ..thresholds import ALIKE, LARGE, MOST, NOTABLE
+from ..verdict import Confidence, Suspect
+
+
+def large_caches(case: Case) -> list[Suspect]:
+    """Slab caches whose objects in use are many, alone or with what belongs to each of them.
+
+    An inode, say, comes with a dentry and what security modules keep of it. Slabs that are
+    mostly empty are another rule's.
+    """
+    if len(case.sites):
+        return []
+    left = sorted(
+        (c for c in case.caches if case.share(_used(c)) >= NOTABLE), key=_used, reverse=True
+    )
+    out = []
+    while left:
+        first, others = left[0], left[1:]
+        group = [first, *(c for c in others if _as_many(c, first))]
+        left = [c for c in others if c not in group]
+        well = _shrinks(group) and not machine_short(case)
+        if case.share(sum(map(_used, group))) >= LARGE and not well:
+            out.append(_large(case, group))
+    return out
+
+
+def _used(cache: CacheRow) -> int:
+    return cache.allocated * cache.size
+
+
+def _reclaimable(group: list[CacheRow]) -> int:
+    return sum(cache.bytes for cache in group if cache.reclaimable)
+
+
+def _shrinks(group: list[CacheRow]) -> bool:
+    """Most of it is given back on demand: machines that are well have as much of it as fits."""
+    return 2 * _reclaimable(group) >= sum(cache.bytes for cache in group)
+
+
+def _as_many(one: CacheRow, other: CacheRow) -> bool:
+    return abs(one.allocated - other.allocated) <= ALIKE * other.allocated
+
+
+def _large(case: Case, group: list[CacheRow]) -> Suspect:
+    first, whole = group[0], sum(cache.bytes for cache in group)
+    short = machine_short(case)
+    confidence = Confidence.POSSIBLE
+    if short and not _shrinks(group):
+        used = sum(map(_used, group))
+        confidence = Confidence.VERY_LIKELY if case.share(used) >= MOST else Confidence.LIKELY
+    evidence = _belonging(case, group)
+    if _shrinks(group):
+        evidence.append(
+            say(
+                "{size:bytes} of it can be reclaimed when memory is short, unless it is in use",
+                size=_reclaimable(group),
+            )
+        )
+    return Suspect(
+        rule="large_caches",
+        subject=f"cache:{first.name}",
+        title=say(
+            "slab cache {name} holds {size:bytes} in {n:count object}, {share:share} of managed"
+            " memory",
+            name=first.name,
+            size=first.bytes,
+            n=first.allocated,
+            share=case.share(first.bytes),
+        ),
+        confidence=confidence,
+        bytes=whole,
+        cause=short,
+        evidence=evidence + _files(case, first) + largest_cgroup(case),
+        commands=more(case),
+    )
+
+
+def _belonging(case: Case, group: list[CacheRow]) -> list[Sentence]:
+    """Caches with as many objects as the first one, and all together."""
+    if len(group) == 1:
+        return []
+    whole = sum(cache.bytes for cache in group)
+    return [
+        say(
+            "as many objects are in {name}: {n:count object}, {size:bytes}",
+            name=cache.name,
+            n=cache.allocated,
+            size=cache.bytes,
+        )
+        for cache in group[1:]
+    ] + [
+        say(
+            "together {size:bytes}, {share:share} of managed memory",
+            size=whole,
+            share=case.share(whole),
+        )
+    ]
+
+
+def _files(case: Case, cache: CacheRow) -> list[Sentence]:
+    """The tmpfs that most of its objects can be the files of."""
+    mount = max(case.tmpfs, key=lambda mount: mount.files, default=None)
+    if mount is None or not MOST * cache.allocated <= mount.files <= cache.allocated * (1 + ALIKE):
+        return []
+    return [
+        say("most files in memory: tmpfs {mount}, {n:count file}", mount=mount.mount, n=mount.files)
+    ]

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Rules for memory in pipes and sockets, which only open files lead to."""
+
+from __future__ import annotations
+
+from ...kernel.machine.open_files import OpenFiles
+from ...sentence import Sentence, say
+from ..commands import more
+from ..evidence import Case
+from ..shortage import machine_short
+from ..thresholds import LARGE, MOST
+from ..verdict import Confidence, Suspect
+
+_UNEXPLAINED = ("other pages without a site", "large kmalloc")
+"""Classes of usage that pages of pipes and packets are in, without a profile."""
+
+
+def open_files(case: Case) -> list[Suspect]:
+    """Tasks keep much in pipes and sockets: nobody reads what was written.
+
+    With a profile, call sites say as much of that memory, and who is to blame.
+    """
+    whole = sum(one.bytes for one in case.files)
+    if whole > case.managed - case.free:
+        return []  # damaged: it cannot be
+    large = [one for one in case.files if case.share(one.bytes) >= LARGE]
+    if large:
+        return [_suspect(case, one.bytes, f"task:{one.pid}", _title(case, one)) for one in large]
+    if case.share(whole) < LARGE:
+        return []
+    holding = [one for one in case.files if one.bytes]
+    title = say(
+        "{n:count task} together keep {size:bytes} in pipes and sockets, {share:share} of managed"
+        " memory",
+        n=len(holding),
+        size=whole,
+        share=case.share(whole),
+    )
+    largest = say(
+        "most is kept by task {comm} (pid {pid:number}): {size:bytes}",
+        comm=holding[0].comm,
+        pid=holding[0].pid,
+        size=holding[0].bytes,
+    )
+    return [_suspect(case, whole, "pipes and sockets", title, largest)]
+
+
+def _title(case: Case, one: OpenFiles) -> Sentence:
+    where = "{pipes:count pipe} and {sockets:count socket}"
+    if not one.socket_bytes:
+        where = "{pipes:count pipe}"
+    elif not one.pipe_bytes:
+        where = "{sockets:count socket}"
+    return say(
+        "task {comm} (pid {pid:number}) keeps {size:bytes} in "
+        + where
+        + ", {share:share} of managed memory",
+        comm=one.comm,
+        pid=one.pid,
+        size=one.bytes,
+        pipes=one.pipes,
+        sockets=one.sockets,
+        share=case.share(one.bytes),
+    )
+
+
+def _suspect(case: Case, size: int, subject: str, title: Sentence, *evidence: Sentence) -> Suspect:
+    rest = case.class_bytes(*_UNEXPLAINED)
+    cause = machine_short(case) and not len(case.sites)
+    told = list(evidence)
+    if rest and not len(case.sites):
+        told.append(
+            say(
+                "pages that are no slabs, page tables, page cache or memory of tasks: {rest:bytes}",
+                rest=rest,
+            )
+        )
+    return Suspect(
+        rule="open_files",
+        subject=subject,
+        title=title,
+        confidence=_confidence(case, size, rest) if cause else Confidence.POSSIBLE,
+        bytes=size,
+        cause=cause,
+        evidence=told,
+        commands=more(case),
+    )
+
+
+def _confidence(case: Case, size: int, rest: int) -> Confidence:
+    """Confidence in what explains the rest of memory; 0 is unknown.
+
+    What sockets are charged with may be pages of files and tasks, which are no such rest; small
+    packets are slab objects.
+    """
+    room = rest + case.class_bytes("slab")
+    if rest and size >= MOST * rest and room >= MOST * size:
+        return Confidence.VERY_LIKELY
+    return Confidence.LIKELY
+
+
+def unexplained_pages(case: Case) -> list[Suspect]:
+    """Most of memory is pages that nothing explains, and there is no profile."""
+    if len(case.sites):
+        return []
+    explained = sum(one.bytes for one in case.files)
+    size = case.class_bytes(_UNEXPLAINED[0]) - explained
+    if case.share(size) < MOST:
+        return []
+    return [
+        Suspect(
+            rule="unexplained_pages",
+            subject="unexplained",
+            title=say(
+                "{size:bytes} of pages that no slab, page table, cache or task explains (pipe"
+                " buffers, socket buffers, vmalloc, drivers), {share:share} of managed memory",
+                size=size,
+                share=case.share(size),
+            ),
+            confidence=Confidence.POSSIBLE,
+            bytes=size,
+            cause=False,
+            commands=more(case),
+        )
+    ]

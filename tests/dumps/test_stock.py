@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Triage of kernels as distributions ship them, without a profile: the right verdict or none."""
+
+import re
+
+import pytest
+
+from allocdump.kernel.machine.open_files import open_files
+from allocdump.kernel.machine.tasks import tasks
+from allocdump.session.evidence import investigate
+from allocdump.triage.shortage import Shortage, shortage
+from allocdump.view.sentence import text
+
+from ..dumpdata import STOCK_CORES, core, made, name, open_core
+
+SAID = re.compile(r"^/proc/(\d+)/status:(Rss\w+):\s+(\d+) kB$", re.MULTILINE)
+QUIET = [path for path in STOCK_CORES if "quiet" in made(path)["scenario"]]
+SHORT = [path for path in STOCK_CORES if path not in QUIET]
+
+
+def triage(folder):
+    return open_core(core(folder)).triage()
+
+
+@pytest.mark.parametrize("path", QUIET, ids=name)
+def test_a_machine_that_was_well(path):
+    page = open_core(path).triage()
+    assert not any(suspect.cause for suspect in page.suspects)
+    assert text(page.verdict).startswith("memory was not short: ")
+
+
+@pytest.mark.parametrize("path", SHORT, ids=name)
+def test_the_machine_was_out_of_memory(path):
+    """A little was left in ZONE_DMA, which is no memory elsewhere."""
+    assert shortage(investigate(open_core(path))) == Shortage.MACHINE
+
+
+def test_inodes():
+    """A task made empty files on /scratch until memory was full."""
+    page = triage("stock-7.3-inodes")
+    (first,) = page.suspects
+    assert (first.rule, first.confidence.words, first.cause) == (
+        "large_caches",
+        "very likely",
+        True,
+    )
+    assert text(page.verdict) == (
+        "slab cache shmem_inode_cache holds 34.2 MiB in 50,351 objects, 43.1% of managed memory"
+        " (very likely)"
+    )
+    assert [text(sentence) for sentence in first.evidence] == [
+        "as many objects are in dentry: 51,017 objects, 9.51 MiB",
+        "as many objects are in lsm_inode_cache: 51,049 objects, 4.34 MiB",
+        "together 48.1 MiB, 60.6% of managed memory",
+        "most files in memory: tmpfs /scratch, 49,932 files",
+        "memory cgroup with most: /lab, 43.2 MiB",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("folder", "title"),
+    [
+        ("stock-7.3-pipes", "task culprit (pid 113) keeps 64.7 MiB in 503 pipes, 67.9%"),
+        ("stock-6.12-sockets", "task culprit (pid 155) keeps 61.8 MiB in 558 sockets, 72.5%"),
+    ],
+)
+def test_pipes_and_sockets(folder, title):
+    """A task wrote into them, and read nothing."""
+    page = triage(folder)
+    (first,) = page.suspects
+    assert (first.rule, first.confidence.words, first.cause) == ("open_files", "very likely", True)
+    assert text(page.verdict) == f"{title} of managed memory (very likely)"
+
+
+@pytest.mark.parametrize("path", STOCK_CORES, ids=name)
+def test_files_are_of_tasks(path):
+    """Each kind has a name, and the kinds are all files."""
+    case = investigate(open_core(path))
+    assert {one.pid for one in case.files} <= {task.pid for task in case.tasks}
+    for one in case.files:
+        assert sum(one.kinds.values()) == one.files
+        assert "?" not in one.kinds
+
+
+def test_pipes_hold_what_was_written():
+    """Each has 128 KiB, and keeps pages for the next writer."""
+    found = open_files(open_core(core("stock-7.3-pipes")).kernel)
+    assert not found.problems
+    first, *others = found.files
+    assert first.kinds == {"pipeanon": 2 * first.pipes}
+    assert 503 * (128 << 10) <= first.pipe_bytes <= 503 * (160 << 10)
+    assert not any(one.bytes for one in others)
+
+
+def test_tmpfs():
+    """A task filled a file on /scratch. What describes memory is not known of such a kernel."""
+    page = triage("stock-6.1-tmpfs")
+    (first,) = page.suspects
+    assert (first.rule, first.confidence.words, first.cause) == ("user_memory", "likely", True)
+    assert text(page.verdict) == (
+        "files in tmpfs /scratch take 109 MiB, 78.6% of managed memory (likely)"
+    )
+
+
+@pytest.mark.parametrize("path", STOCK_CORES, ids=name)
+def test_memory_of_tasks_is_what_the_kernel_said(path):
+    """Shortly before: but for pages that threads keep for themselves, and what was done since."""
+    told = {
+        (int(pid), key): int(size) << 10
+        for pid, key, size in SAID.findall((path.parent / "tasks").read_text())
+    }
+    compared = 0
+    for task in tasks(open_core(path).kernel).tasks:
+        for key, size in [("RssAnon", task.anon), ("RssShmem", task.shmem)]:
+            if (task.pid, key) in told:
+                assert abs(told[task.pid, key] - size) <= 64 * 4096
+                compared += 1
+    assert compared >= 6
