@@ -219,6 +219,32 @@ class PageTypes(Layout):
         "one of the bits PG_* of enum pagetype is zero, below the base 0xf0000000",
         lambda prog: 0 < _page_type_bit(prog) < 1 << 16,
     )
+    MACROS = Variant(
+        "4.18",
+        '6e292b9be7f4 ("mm: split page_type out from _mapcount")',
+        "as in 6.10, but the bits are macros, and slabs are told by the flag PG_slab",
+        lambda prog: has_constant(prog, "PG_slab"),
+        "stock-6.1-tmpfs",
+    )
+
+
+class FolioOrders(Layout):
+    """Orders of compound pages in their first tail (include/linux/mm_types.h)."""
+
+    FLAGS = Variant(
+        "6.6",
+        "",
+        "the low byte of its flags",
+        lambda prog: not has_member(prog, "struct page", "compound_order"),
+        "6.12-oom",
+    )
+    MEMBER = Variant(
+        "2.6",
+        "",
+        "page->compound_order",
+        _member("struct page", "compound_order"),
+        "stock-6.1-tmpfs",
+    )
 
 
 class SlabExtensions(Layout):
@@ -313,6 +339,25 @@ class CompoundPages(Layout):
     )
 
 
+class VmapAreas(Layout):
+    """Areas of vmalloc space (mm/vmalloc.c)."""
+
+    NODES = Variant(
+        "6.9",
+        'd093602919ad ("mm: vmalloc: remove global vmap_area_root rb-tree")',
+        "on a list and in a tree of each struct vmap_node",
+        lambda prog: has_type(prog, "struct vmap_node"),
+        "7.2-quiet",
+    )
+    GLOBAL = Variant(
+        "2.6.28",
+        "",
+        "on the list vmap_area_list, and in the tree vmap_area_root",
+        lambda prog: has_symbol(prog, "vmap_area_list"),
+        "stock-6.1-tmpfs",
+    )
+
+
 class ThreadStacks(Layout):
     """Stacks of tasks that have ended (kernel/fork.c)."""
 
@@ -351,10 +396,12 @@ LAYOUTS: tuple[type[Layout], ...] = (
     PageReferences,
     PageFlags,
     PageTypes,
+    FolioOrders,
     CompoundPages,
     SlabExtensions,
     CpuSlabs,
     Barns,
+    VmapAreas,
     ThreadStacks,
     RssCounters,
 )

@@ -67,6 +67,8 @@ TYPES = {
     "nr_swapfiles": "unsigned int",
     "root_mem_cgroup": "struct mem_cgroup *",
     "super_blocks": "struct list_head",
+    "vmap_area_list": "struct list_head",
+    "vmap_area_root": "struct rb_root",
     "vmap_nodes": "struct vmap_node *",
     "nr_vmap_nodes": "unsigned int",
     "vmap_zone_size": "unsigned int",

@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+import allocdump
+from allocdump.kernel.layouts import PageTypes, UnknownLayoutError
 from allocdump.kernel.machine.open_files import open_files
 from allocdump.kernel.machine.tasks import tasks
 from allocdump.session.evidence import investigate
@@ -93,13 +95,36 @@ def test_pipes_hold_what_was_written():
 
 
 def test_tmpfs():
-    """A task filled a file on /scratch. What describes memory is not known of such a kernel."""
+    """A task filled a file on /scratch."""
     page = triage("stock-6.1-tmpfs")
     (first,) = page.suspects
+    assert (first.rule, first.confidence.words, first.cause) == ("user_memory", "very likely", True)
+    assert "files in tmpfs /scratch with 109 MiB" in text(page.verdict)
+
+
+def test_tmpfs_where_memory_is_not_described(monkeypatch):
+    """As of a kernel whose types of pages nobody knows: the mounts tell all the same."""
+    dump = allocdump.open(core("stock-6.1-tmpfs"))
+    monkeypatch.setattr(PageTypes, "detect", classmethod(_unknown))
+    (first,) = dump.triage().suspects
     assert (first.rule, first.confidence.words, first.cause) == ("user_memory", "likely", True)
-    assert text(page.verdict) == (
-        "files in tmpfs /scratch take 109 MiB, 78.6% of managed memory (likely)"
-    )
+    assert text(first.title) == "files in tmpfs /scratch take 109 MiB, 78.6% of managed memory"
+
+
+def _unknown(cls, prog):
+    raise UnknownLayoutError(f"{cls.structure()}: new")
+
+
+def test_memory_of_6_1_is_accounted_for():
+    """Types of pages that are macros, slabs by their flag, orders in a member of their own."""
+    dump = open_core(core("stock-6.1-tmpfs"))
+    usage = dump.account()
+    assert usage.bytes == usage.counter
+    assert not dump.attribution().problems
+    for kind in ("free", "shared memory and tmpfs", "page tables"):
+        (node,) = (node for node in usage.children if node.name == kind)
+        counted = sum(c.counter or 0 for c in node.children) if kind == "free" else node.counter
+        assert node.bytes == counted
 
 
 @pytest.mark.parametrize("path", STOCK_CORES, ids=name)

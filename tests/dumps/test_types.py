@@ -21,6 +21,7 @@ from drgn.helpers.linux import (
 )
 
 import allocdump
+from allocdump.kernel.walk import list_entries, tree_entries
 from allocdump.source.build_id import inspect
 from allocdump.source.globals import TYPES
 
@@ -178,7 +179,11 @@ UNKNOWN_TO_DWARF: dict[str, tuple[str, Callable[[Program], bool]]] = {
 dump that it is there."""
 
 
-@pytest.mark.parametrize("name", [n for n in TYPES if n not in UNKNOWN_TO_DWARF])
+BEFORE_6_9 = ("vmap_area_list", "vmap_area_root")
+"""Globals that went when vmalloc space was divided into nodes."""
+
+
+@pytest.mark.parametrize("name", [n for n in TYPES if n not in {*UNKNOWN_TO_DWARF, *BEFORE_6_9}])
 def test_globals_are_identical(dwarf, name):
     """What the table says, DWARF says, but for how it wraps static keys and lengths of arrays."""
     btf, known = open_core(TINY).prog, dwarf.prog[name]
@@ -189,6 +194,17 @@ def test_globals_are_identical(dwarf, name):
         assert _sizeof(btf[name].type_) == _sizeof(known.type_)
         names = {known.type_.type_name().partition("_key")[0].replace("bool", "_Bool")}
         assert btf[name].type_.type_name().partition("_key")[0] in names
+
+
+def test_globals_of_older_kernels():
+    """The list and the tree of vmalloc areas lead to the same ones."""
+    prog = open_core(core("stock-6.1-tmpfs")).prog
+    head, root = (prog[name].address_of_() for name in BEFORE_6_9)
+    listed = {a.value_() for a in list_entries("struct vmap_area", head, "list")}
+    in_tree = {a.value_() for a in tree_entries("struct vmap_area", root, "rb_node")}
+    assert listed == in_tree
+    told = (core("stock-6.1-tmpfs").parent / "vmallocinfo").read_text().splitlines()
+    assert abs(len(listed) - len(told)) <= 8  # those without a vm_struct, and since
 
 
 @pytest.mark.parametrize("name", UNKNOWN_TO_DWARF)

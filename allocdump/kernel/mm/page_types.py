@@ -11,6 +11,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from ...arrays import U64
 from ..kernel import Kernel
 from ..layouts import PageTypes
 
@@ -51,8 +52,14 @@ _TYPES = {
     "offline": Kind.OFFLINE,
     "unaccepted": Kind.OFFLINE,
 }
-_BASE = {PageTypes.HIGH_BITS: 0x8000_0000, PageTypes.LOW_BITS: 0xF000_0000}
+_BASE = {
+    PageTypes.HIGH_BITS: 0x8000_0000,
+    PageTypes.LOW_BITS: 0xF000_0000,
+    PageTypes.MACROS: 0xF000_0000,
+}
 """PAGE_TYPE_BASE: set in all types, each of which has one more bit that is zero."""
+_MACROS = {0x80: Kind.FREE, 0x100: Kind.OFFLINE, 0x200: Kind.PAGE_TABLE}
+"""PG_buddy, PG_offline, PG_table: macros leave no trace in the types."""
 
 
 class PageTypeReader:
@@ -66,6 +73,11 @@ class PageTypeReader:
         prefix = "PGTY_" if variant is PageTypes.TOP_BYTE else "PG_"
         self._base = np.uint32(_BASE.get(variant, 0))
         self._values: list[tuple[np.uint32, Kind]] = []
+        self._slab = np.uint64(0)
+        if variant is PageTypes.MACROS:
+            self._values = [(np.uint32(value), kind) for value, kind in _MACROS.items()]
+            self._slab = np.uint64(1 << kernel.prog.constant("PG_slab").value_())
+            return
         for name, kind in _TYPES.items():
             try:
                 value = kernel.prog.constant(prefix + name).value_()
@@ -73,10 +85,13 @@ class PageTypeReader:
                 continue  # it came later
             self._values.append((np.uint32(value), kind))
 
-    def kinds(self, page_type: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
+    def kinds(
+        self, page_type: npt.NDArray[np.uint32], flags: U64 | None = None
+    ) -> npt.NDArray[np.uint8]:
         """The kinds of pages with types; IN_USE for those without one.
 
         :param page_type: shape (n,)
+        :param flags: of the same pages; kernels before 6.10 tell slabs by them
         """
         kind = np.full(len(page_type), Kind.IN_USE, np.uint8)
         for value, found in self._values:
@@ -85,4 +100,7 @@ class PageTypeReader:
             else:
                 is_one = page_type >> np.uint32(24) == value
             kind[is_one] = found
+        if flags is not None and self._slab:
+            # Slabs keep other things in the word of page_type.
+            kind[flags & self._slab != 0] = Kind.SLAB
         return kind

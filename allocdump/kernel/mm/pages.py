@@ -20,7 +20,7 @@ from ...problems import Problem
 from ...source.dtypes import dtype_of
 from ...source.memory import each_whole
 from ..kernel import Kernel
-from ..layouts import CompoundPages, PageFlags, PageReferences
+from ..layouts import CompoundPages, FolioOrders, PageFlags, PageReferences
 from ..tags.references import PageFlagRefs, Rows, SiteIndex, page_flag_refs
 from .page_lists import pcp_blocks
 from .page_types import Kind, PageTypeReader
@@ -215,7 +215,7 @@ class FrameReader:
         raw: npt.NDArray[np.void] = data.view(self.dtype)
         readable = each_whole(ok, self.page_size)
         refs = self.references(section, raw["flags"])
-        kind = self.types.kinds(raw["page_type"])
+        kind = self.types.kinds(raw["page_type"], raw["flags"])
         pcp_pfn, pcp_order = self.pcp
         first, last = np.searchsorted(pcp_pfn, (section.pfn, section.pfn + section.pages))
         pcp, pcp_order = pcp_pfn[first:last] - section.pfn, pcp_order[first:last]
@@ -254,8 +254,9 @@ class FrameReader:
         order[free] = np.minimum(raw["private"][free], _MAX_ORDER)
         heads = np.flatnonzero(~free & (raw["flags"] & self._flag["head"] != 0))
         heads = heads[heads + 1 < len(raw)]
-        # folio_large_order(): the low byte of the first tail's flags.
-        order[heads] = np.minimum(raw["flags"][heads + 1] & np.uint64(0xFF), _MAX_ORDER)
+        # folio_large_order() of the first tail; before Linux 6.6, compound_order().
+        kept = raw["compound_order" if "compound_order" in (raw.dtype.names or ()) else "flags"]
+        order[heads] = np.minimum(kept[heads + 1] & np.uint64(0xFF), _MAX_ORDER)
         # All of them are aligned to their size. One that is not is damaged, or was read while
         # a running kernel was putting it together.
         large = np.flatnonzero(order)
@@ -357,4 +358,6 @@ def page_dtype(kernel: Kernel) -> np.dtype[np.void]:
     }
     if type_.has_member("memcg_data"):
         members["memcg_data"] = "memcg_data"
+    if kernel.layouts[FolioOrders] is FolioOrders.MEMBER:
+        members["compound_order"] = "compound_order"
     return dtype_of(type_, members)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from drgn import Object, ObjectAbsentError, Program
 from drgn.helpers.linux.mm import find_vmap_area
 
+from ..layouts import VmapAreas
 from ..walk import Cut, ReadErrors, Walked, list_entries, structure, tree_entries, walk
 
 _KINDS = {0x1: "ioremap", 0x2: "vmalloc", 0x4: "vmap", 0x8: "user mapping"}
@@ -45,24 +46,31 @@ def vm_areas(prog: Program) -> Walked[VmArea]:
 
 
 def _vmap_areas(prog: Program) -> Iterator[Object | Cut]:
-    """Steps through all ``struct vmap_area``, each on the list of its ``struct vmap_node``.
-
-    Many lie on one page. Where it is missing, the tree has ways round it.
-    """
+    """Steps through all ``struct vmap_area``."""
+    if VmapAreas.detect(prog) is VmapAreas.GLOBAL:
+        head, root = (prog[f"vmap_area_{n}"].address_of_() for n in ("list", "root"))
+        yield from _of_node(head, root)
+        return
     try:
         nodes, count = prog["vmap_nodes"].read_(), prog["nr_vmap_nodes"].value_()
     except ObjectAbsentError:
         # Kernels for one CPU have a single node, of which compilers leave no more than that.
         nodes, count = prog.variable("single", "mm/vmalloc.c").address_of_(), 1
     for i in range(count):
-        busy, seen = nodes[i].busy, set()
-        for area in list_entries("struct vmap_area", busy.head.address_of_(), "list"):
-            yield area
-            seen.add(None if isinstance(area, Cut) else area.value_())
-        if None in seen:
-            for area in tree_entries("struct vmap_area", busy.root.address_of_(), "rb_node"):
-                if isinstance(area, Cut) or area.value_() not in seen:
-                    yield area
+        busy = nodes[i].busy
+        yield from _of_node(busy.head.address_of_(), busy.root.address_of_())
+
+
+def _of_node(head: Object, root: Object) -> Iterator[Object | Cut]:
+    """Areas on a list; many lie on one page. Where it is missing, the tree has ways round it."""
+    seen = set()
+    for area in list_entries("struct vmap_area", head, "list"):
+        yield area
+        seen.add(None if isinstance(area, Cut) else area.value_())
+    if None in seen:
+        for area in tree_entries("struct vmap_area", root, "rb_node"):
+            if isinstance(area, Cut) or area.value_() not in seen:
+                yield area
 
 
 def vm_area(prog: Program, address: int) -> VmArea | None:
