@@ -14,6 +14,7 @@ import allocdump
 from allocdump.analysis.audit import Cause
 from allocdump.analysis.totals import object_totals, page_totals
 from allocdump.cli import cli
+from allocdump.errors import DamagedError
 from allocdump.kernel.machine.vmstat import VmStat
 from allocdump.kernel.mm import slab
 from allocdump.kernel.mm.page_types import Kind
@@ -450,3 +451,13 @@ def test_holes_are_no_memory_where_the_map_is_unreadable():
     found = dump.usage()
     assert any("iomem_resource" in str(p) for p in dump.attribution().problems)
     assert found.bytes == whole.bytes == whole.counter
+
+
+@pytest.mark.parametrize("word", [0, 1 << 63, (1 << 64) - 1])
+def test_without_any_section(word):
+    """A damaged pointer to all of them: one sentence, and no bug of ours."""
+    dump = allocdump.open(core("7.3-tiny"))
+    overwrite(dump.prog, dump.prog.symbol("mem_section").address, word.to_bytes(8, "little"))
+    with pytest.raises(DamagedError, match="what describes memory"):
+        dump.usage()
+    assert dump.triage().missing

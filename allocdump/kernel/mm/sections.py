@@ -44,6 +44,7 @@ def sections(kernel: Kernel) -> list[Section]:
     Only sparse memory is read, which x86-64, arm64, s390 and ppc64 always have.
 
     :raises LookupError: if the kernel uses flat memory
+    :raises ValueError: if there are none
     """
     prog, memory = kernel.prog, kernel.memory
     type_ = prog.type("struct mem_section")
@@ -76,6 +77,8 @@ def sections(kernel: Kernel) -> list[Section]:
                     ext + pfn * ext_size & (1 << 64) - 1 if ext else 0,
                 )
             )
+    if not out:
+        raise ValueError("no section of memory is readable")
     return out
 
 
