@@ -53,7 +53,8 @@ class Audit(Columns):
     """By references."""
     cause: npt.NDArray[np.object_]
     """A :class:`Cause`."""
-    accounting: PerCpuAccounting
+    accounting: PerCpuAccounting | None
+    """None if no site tells: per-CPU bytes are then those of one copy."""
     strays: dict[int, tuple[int, int]]
     """References to no known tag: address to (references, bytes)."""
 
@@ -127,18 +128,19 @@ def audit(
 
 def _percpu(
     sites: Sites, others: Int, memory: Attribution, cpus: int, cgroup_pointers: bool
-) -> tuple[PerCpuAccounting, Int]:
-    """The kind of accounting that makes more sites agree. Linux 7.2 counts one copy,
-    6.12 and 7.3 count all."""
+) -> tuple[PerCpuAccounting | None, Int]:
+    """The kind of accounting that makes more sites agree, and bytes by it. Linux 7.2 counts
+    one copy, 6.12 and 7.3 count all."""
     one, full = memory.percpu.bytes, full_size(memory.percpu.bytes, cpus, cgroup_pointers)
     judged = (one > 0) & (sites.evidence == Evidence.COUNTER)
 
     def agree(size: Int) -> int:
         return int(np.count_nonzero(sites.bytes[judged] == (others + size)[judged]))
 
-    if agree(full) > agree(one):
+    all_copies, one_copy = agree(full), agree(one)
+    if all_copies > one_copy:
         return PerCpuAccounting.ALL_COPIES, full
-    return PerCpuAccounting.ONE_COPY, one
+    return PerCpuAccounting.ONE_COPY if one_copy > all_copies else None, one
 
 
 def _cause(

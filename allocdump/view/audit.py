@@ -66,13 +66,18 @@ def _strays(audit: Audit, strays: dict[int, str]) -> Iterator[Sentence]:
 
 
 def _sums(report: Report, audit: Audit) -> Sentence:
+    accounting = (
+        "nothing tells how per-CPU memory is counted"
+        if audit.accounting is None
+        else f"per-CPU memory is counted as {audit.accounting}"
+    )
     return say(
         "{agree:count} of {sites:count site} agree to the byte; references account for"
         " {matched}% of counted bytes ({inferred:bytes} of them by inferred orders);"
-        " per-CPU memory is counted as {accounting}",
+        " {accounting}",
         agree=int(np.count_nonzero(audit.difference == 0)),
         sites=len(report.sites),
         matched=f"{100 * audit.matched():.4g}",
         inferred=int(audit.inferred.sum()),
-        accounting=str(audit.accounting),
+        accounting=accounting,
     )

@@ -16,26 +16,47 @@ def document(sites: Sites, found: Location) -> Document:
     """The layers that an address is in, from the innermost outwards."""
     query = printable(found.query.encode())
     layers = [line for layer in found.layers for line in _layer(sites, layer)]
+    if found.alternative:
+        layers.append(_alternative(sites, found.alternative))
     return Document("Whois", query, sections=[
         Section(query, [Code([f"{query} = {found.address:#x}", *layers])])
     ])  # fmt: skip
 
 
+def _alternative(sites: Sites, layer: Layer) -> Line:
+    """One line for the other reading of an address."""
+    place, values = _place(layer)
+    values["site"] = _site(sites, layer)
+    return say("  or, as a per-CPU pointer: " + place + "; {site}", **values)
+
+
 def _layer(sites: Sites, layer: Layer) -> Iterator[Line]:
+    place, values = _place(layer)
+    yield say("  " + place, **values)
+    detail = ", ".join(f"{k} {v}" if v is not True else k for k, v in layer.detail.items())
+    if detail:
+        yield f"      {detail}"
+    site = _site(sites, layer)
+    if site:
+        yield f"      {site}"
+
+
+def _place(layer: Layer) -> tuple[str, dict[str, Value]]:
+    """Name, start and size of a layer: a template and its values."""
     values: dict[str, Value] = {"what": layer.what}
-    template = "  {what}"
+    template = "{what}"
     if layer.start is not None:
         template += " {start}"
         values["start"] = f"{layer.start:#x}"
     if layer.size is not None:
         template += ", {size:bytes}"
         values["size"] = layer.size
-    yield say(template, **values)
-    detail = ", ".join(f"{k} {v}" if v is not True else k for k, v in layer.detail.items())
-    if detail:
-        yield f"      {detail}"
+    return template, values
+
+
+def _site(sites: Sites, layer: Layer) -> str:
+    """The site in words, or the reason why there is none; empty if neither is known."""
     if layer.site is not None:
         gone = " (module unloaded)" if sites.unloaded[layer.site] else ""
-        yield f"      site: {sites.name(layer.site).tag}{gone}   (by {layer.evidence})"
-    elif layer.evidence:
-        yield f"      no site: {layer.evidence}"
+        return f"site: {sites.name(layer.site).tag}{gone}   (by {layer.evidence})"
+    return f"no site: {layer.evidence}" if layer.evidence else ""

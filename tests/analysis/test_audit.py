@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Causes of differences between counters and memory."""
 
+import json
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from allocdump.analysis.audit import Audit, Cause, PerCpuAccounting, audit, full_size
+from allocdump.formats.records import audit as records
 from allocdump.kernel.tags.profile import Completeness
 from allocdump.kernel.tags.profiling import Profiling
 from allocdump.kernel.tags.sites import Evidence
+from allocdump.view.audit import _sums
 
 from ..samples import sites
 from .test_usage import attribution
@@ -64,6 +69,28 @@ def test_per_cpu_accounting_is_told_by_the_counters():
     assert full.accounting == PerCpuAccounting.ALL_COPIES
     assert not one.difference.any()
     assert not full.difference.any()
+
+
+@pytest.mark.parametrize(
+    "told_by_none",
+    [
+        lambda: run([256], [256]),  # no references
+        lambda: run([300], percpu=[256]),  # agrees with neither
+        lambda: run([256, 1024], percpu=[256, 256]),  # as many agree with either
+        lambda: run([0], percpu=[256], evidence=Evidence.NONE),
+    ],
+)
+def test_per_cpu_accounting_may_be_unknown(told_by_none):
+    found = told_by_none()
+    assert found.accounting is None
+    report = SimpleNamespace(
+        sites=sites(*[("a.c", i, "f", "", 0, 0) for i in range(len(found.counter))]),
+        origin=SimpleNamespace(state="dead"),
+    )
+    sentence = _sums(report, found)
+    assert "nothing tells how per-CPU memory is counted" in sentence.values.values()
+    record = json.loads(records.as_json(report, found, np.zeros(0, np.intp), {}))
+    assert record["percpu_accounting"] is None
 
 
 def test_differences_are_taken_once(monkeypatch):

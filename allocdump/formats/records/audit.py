@@ -39,7 +39,7 @@ def as_json(
         sites=len(sites),
         agree=int(np.count_nonzero(audit.difference == 0)),
         matched=audit.matched(),
-        percpu_accounting=str(audit.accounting),
+        percpu_accounting=audit.accounting and str(audit.accounting),
         strays=[
             {"address": f"{a:#x}", "references": n, "bytes": size, "tag": strays.get(a)}
             for a, (n, size) in sorted(audit.strays.items())

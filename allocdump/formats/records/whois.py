@@ -17,6 +17,7 @@ def as_json(sites: Sites, found: Location) -> str:
             "query": printable(found.query.encode()),
             "address": f"{found.address:#x}",
             "layers": [_layer(sites, one) for one in found.layers],
+            "alternative": found.alternative and _layer(sites, found.alternative),
         }
     )
 

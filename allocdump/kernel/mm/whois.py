@@ -59,6 +59,8 @@ class Location:
     query: str
     address: int
     layers: list[Layer]
+    alternative: Layer | None = None
+    """The same number as a per-CPU pointer, where it is an address of the kernel image, too."""
     problems: list[Problem] = field(default_factory=list)
     """Unreadable memory: layers may be missing."""
 
@@ -92,8 +94,14 @@ class Locator:
         :raises AddressError: if it is none of these
         """
         address = self.parse(query)
-        layers = list(self._layers(address))
-        return Location(query, address, layers, self.problems + self.frames.problems)
+        image = self._image_range()
+        in_image = image is not None and image[0] <= address < image[1]
+        per_cpu = self._pointer(address, None)
+        inner = self._copy(address) if per_cpu is None or in_image else per_cpu
+        layers = list(self._layers(address, inner))
+        alternative = per_cpu if in_image else None
+        problems = self.problems + self.frames.problems
+        return Location(query, address, layers, alternative, problems)
 
     def parse(self, query: str) -> int:
         """The address that a query stands for.
@@ -120,10 +128,9 @@ class Locator:
                 f"{query} is not an address: write a number, pfn:N, phys:N or a kernel symbol."
             ) from None
 
-    def _layers(self, address: int) -> Iterator[Layer]:
-        chunk = self._in_percpu(address)
-        if chunk:
-            yield chunk
+    def _layers(self, address: int, per_cpu: Layer | None) -> Iterator[Layer]:
+        if per_cpu:
+            yield per_cpu
         pfn = self._struct_page(address)
         if pfn is not None:
             yield Layer("struct page", address, self.frames.page_size, detail={"pfn": pfn})
@@ -146,7 +153,7 @@ class Locator:
             pfn = -1
         if self._has(pfn):
             yield from self._page(pfn, None)
-        elif area is None and chunk is None:
+        elif area is None and per_cpu is None:
             yield Layer("nothing", evidence="no kernel memory is mapped there")
 
     def _has(self, pfn: int) -> bool:
@@ -159,13 +166,18 @@ class Locator:
                 return int(s.pfn + (address - s.memmap) // size)
         return None
 
-    def _image(self, address: int) -> Iterator[Layer]:
-        """Kernel image and modules."""
+    def _image_range(self) -> tuple[int, int] | None:
+        """Start and end of the kernel image; None without symbols."""
         try:
             # Not up to _end: with a vmlinux, drgn does not move that symbol as KASLR did.
-            start, end = (self.prog.symbol(n).address for n in ("_text", "__bss_stop"))
+            start, end = (int(self.prog.symbol(n).address) for n in ("_text", "__bss_stop"))
         except LookupError:
-            start = end = 0
+            return None
+        return start, end
+
+    def _image(self, address: int) -> Iterator[Layer]:
+        """Kernel image and modules."""
+        start, end = self._image_range() or (0, 0)
         if start <= address < end:
             detail: dict[str, object] = {"symbol": symbol(self.prog, address)}
             unless = [f"unless it is a per-CPU pointer: {p}" for p in self._percpu.problems]
@@ -181,25 +193,29 @@ class Locator:
                     detail = {"module": module.name, "section": section}
                     yield Layer("module memory", base, size, detail=detail)
 
-    def _in_percpu(self, address: int) -> Layer | None:
-        """A per-CPU pointer, or an address in a CPU's copy."""
-        pointers = [(address, None)] + [
-            ((address - offset) % (1 << 64), cpu) for cpu, offset in self._copies
-        ]
-        for pointer, cpu in pointers:
-            for chunk in self._chunks:
-                if not chunk.start <= pointer < chunk.start + chunk.span:
-                    continue
-                at = int(np.searchsorted(chunk.pointer, pointer, side="right")) - 1
-                if at < 0 or not 0 <= pointer - int(chunk.pointer[at]) < int(chunk.size[at]):
-                    return Layer("free per-CPU memory", evidence="free memory has no site")
-                start = int(chunk.pointer[at])
-                layer = Layer("per-CPU object", start, int(chunk.size[at]))
-                if cpu is not None:
-                    layer.detail["cpu"] = cpu
-                reason = "the first chunks have no references" if not chunk.has_vector else ""
-                self._site(layer, int(chunk.site[at]), "reference of the per-CPU object", reason)
-                return layer
+    def _copy(self, address: int) -> Layer | None:
+        """An address in a CPU's copy of per-CPU memory."""
+        found = (self._pointer((address - at) % (1 << 64), cpu) for cpu, at in self._copies)
+        return next((layer for layer in found if layer), None)
+
+    def _pointer(self, pointer: int, cpu: int | None) -> Layer | None:
+        """A per-CPU pointer.
+
+        :param cpu: the CPU in whose copy it was found, if it was
+        """
+        for chunk in self._chunks:
+            if not chunk.start <= pointer < chunk.start + chunk.span:
+                continue
+            at = int(np.searchsorted(chunk.pointer, pointer, side="right")) - 1
+            if at < 0 or not 0 <= pointer - int(chunk.pointer[at]) < int(chunk.size[at]):
+                return Layer("free per-CPU memory", evidence="free memory has no site")
+            start = int(chunk.pointer[at])
+            layer = Layer("per-CPU object", start, int(chunk.size[at]))
+            if cpu is not None:
+                layer.detail["cpu"] = cpu
+            reason = "the first chunks have no references" if not chunk.has_vector else ""
+            self._site(layer, int(chunk.site[at]), "reference of the per-CPU object", reason)
+            return layer
         return None
 
     def _site(self, layer: Layer, row: int, evidence: str, none: str = "") -> None:

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What is at an address, where a dump is damaged or large pages are."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import allocdump
-from allocdump.errors import DamagedError
+from allocdump.errors import DamagedError, ProfilingError, TypesError
 from allocdump.kernel.mm.pages import Kind
 
-from ...dumpdata import core, exclude, open_core, overwrite
+from ...dumpdata import CORES, core, exclude, name, open_core, overwrite, run
 from ..walks import POISON, percpu_chunks
 
 
@@ -32,6 +33,52 @@ def test_cpus_have_their_own_numbers(dump):
     pointer, offset = percpu_object(dump)
     first = dump.whois(f"{(pointer + offset) % (1 << 64):#x}").layers[0]
     assert (first.what, first.detail["cpu"]) == ("per-CPU object", 5)
+
+
+def in_image(dump, number):
+    start, end = (dump.prog.symbol(n).address for n in ("_text", "__bss_stop"))
+    return start <= number < end
+
+
+@pytest.mark.parametrize("path", CORES, ids=name)
+def test_an_address_of_the_image_is_no_per_cpu_object(path):
+    """Only the number could be a per-CPU pointer, too."""
+    try:
+        dump = open_core(path)
+        dump.report()
+    except (ProfilingError, TypesError):
+        return
+    both = 0
+    for chunk in dump._locator._chunks:
+        for pointer in chunk.pointer[:3].tolist():
+            found = dump.whois(f"{pointer:#x}")
+            if in_image(dump, pointer):
+                both += 1
+                assert found.layers[0].what == "kernel image"
+                assert found.alternative.what == "per-CPU object"
+                assert found.alternative.start == pointer
+            else:
+                assert found.layers[0].what == "per-CPU object"
+                assert found.alternative is None
+    # Per-CPU variables of x86 were linked at zero before 6.15.
+    assert bool(both) == in_image(dump, dump.prog.symbol("__per_cpu_start").address)
+    for symbol in ("jiffies", "init_task"):
+        assert dump.whois(symbol).layers[0].what == "kernel image"
+
+
+def test_the_other_reading_is_one_line():
+    dump = open_core(core("7.2-quiet"))
+    pointer = next(
+        p for c in dump._locator._chunks for p in c.pointer.tolist() if in_image(dump, p)
+    )
+    path, query = str(core("7.2-quiet")), f"{pointer:#x}"
+    text = run("whois", path, query).stdout.splitlines()
+    assert text[1].startswith("  kernel image")
+    assert text[-1].startswith(f"  or, as a per-CPU pointer: per-CPU object {query}, ")
+    assert text[-1].endswith("; no site: the first chunks have no references")
+    both = json.loads(run("whois", path, query, "-f", "json").stdout)
+    assert (both["alternative"]["what"], both["alternative"]["start"]) == ("per-CPU object", query)
+    assert json.loads(run("whois", path, "pfn:2880", "-f", "json").stdout)["alternative"] is None
 
 
 def test_a_damaged_chunk_is_told(dump):
