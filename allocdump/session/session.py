@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ..graph.edges import Graph
     from ..kernel.mm.allocations import ObjectReader, PageBatch, VmallocUse, Zone
     from ..kernel.mm.pagemap import PageMap, Progress, Visitor
-    from ..kernel.mm.whois import Location, Locator
+    from ..kernel.mm.whois import Location, Locator, Query
     from ..kernel.tags.sampler import Sampler
     from ..kernel.tags.sites import Sites
     from ..kernel.walk import Walked
@@ -423,10 +423,11 @@ class Session:
 
         return self._described(lambda: vmalloc_uses(self.pagemap))
 
-    def whois(self, query: str) -> Location:
+    def whois(self, query: Query) -> Location:
         """The memory at an address, its call site, and everything that it is a part of.
 
-        :param query: a number, ``pfn:N``, ``phys:N`` or a symbol
+        :param query: a number, ``pfn:N``, ``phys:N`` or a symbol; or an int, a pointer of drgn's,
+            or an object that is in the kernel's memory
         :raises AddressError: if it is none of these
         """
         return self._locator.locate(query)
@@ -499,13 +500,16 @@ class Session:
             self._dominators = dominators(reached)
         return self._dominators
 
-    def paths(self, query: str, limit: int = 1, progress: Progress | None = None) -> Paths:
+    def paths(self, query: Query, limit: int = 1, progress: Progress | None = None) -> Paths:
         """The shortest ways from roots to the allocation at an address.
 
         :param query: as for :meth:`whois`
         :raises AddressError: if it is none of these
         :raises ExtraError: if the libraries for it are not installed
         """
+        from ..kernel.mm.whois import in_words
+
+        query = in_words(query)
         address = self._locator.parse(query)
         reached = self.reach(progress)
         from ..analysis.paths import Paths, find_paths, node_at

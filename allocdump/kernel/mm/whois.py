@@ -6,12 +6,14 @@ A handful of reads per address: the page frames around it, its slab, its vmalloc
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import SupportsIndex, TypeAlias
 
 import numpy as np
-from drgn import Object
+from drgn import Object, TypeKind
 from drgn.helpers.linux.cgroup import cgroup_path
 from drgn.helpers.linux.mm import follow_pfn
 from drgn.helpers.linux.slab import slab_object_info
@@ -32,8 +34,40 @@ _OBJEXTS, _KMEM = 1, 2
 """MEMCG_DATA_OBJEXTS, MEMCG_DATA_KMEM"""
 
 
+Query: TypeAlias = str | SupportsIndex | Object
+"""An address, in text as :meth:`Locator.parse` has it, or as a number; of a pointer of drgn's, its
+value; of an object in the kernel's memory, its place."""
+
+
 class AddressError(ValueError):
     """The text names no address."""
+
+
+def in_words(query: Query) -> str:
+    """The text that stands for the same address.
+
+    :raises AddressError: if there is none: a negative number, a value without an address
+    """
+    if isinstance(query, str):
+        return query
+    number = _place_of(query) if isinstance(query, Object) else operator.index(query)
+    if number < 0:
+        raise AddressError(f"{number} is not an address: it is negative.")
+    return f"{number:#x}"
+
+
+def _place_of(found: Object) -> int:
+    type_ = found.type_
+    while type_.kind == TypeKind.TYPEDEF:
+        type_ = type_.type
+    if type_.kind != TypeKind.POINTER and found.address_ is not None:
+        return int(found.address_)
+    try:
+        return operator.index(found.value_())
+    except TypeError:
+        raise AddressError(
+            f"A value of type {found.type_.type_name()} has no address: pass a pointer to it."
+        ) from None
 
 
 @dataclass
@@ -88,11 +122,12 @@ class Locator:
         ]
         """Problems of all answers."""
 
-    def locate(self, query: str) -> Location:
+    def locate(self, query: Query) -> Location:
         """Answer for a number, ``pfn:N``, ``phys:N`` or a symbol, with or without ``+offset``.
 
         :raises AddressError: if it is none of these
         """
+        query = in_words(query)
         address = self.parse(query)
         image = self._image_range()
         in_image = image is not None and image[0] <= address < image[1]

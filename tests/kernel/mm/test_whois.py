@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from drgn import Object
 
 import allocdump
 from allocdump.errors import DamagedError, ProfilingError, TypesError
 from allocdump.kernel.mm.pages import Kind
+from allocdump.kernel.mm.whois import AddressError
 
 from ...dumpdata import CORES, core, exclude, name, open_core, overwrite, run
 from ..walks import POISON, percpu_chunks
@@ -33,6 +35,32 @@ def test_cpus_have_their_own_numbers(dump):
     pointer, offset = percpu_object(dump)
     first = dump.whois(f"{(pointer + offset) % (1 << 64):#x}").layers[0]
     assert (first.what, first.detail["cpu"]) == ("per-CPU object", 5)
+
+
+def test_addresses_are_text_numbers_or_objects():
+    dump = open_core(core("7.2-quiet"))
+    prog = dump.prog
+    task = prog["init_task"]
+    address = task.address_
+    same = (address, np.uint64(address), task, task.address_of_(), task.address_of_().read_())
+    for query in (*same, task.thread_info, Object(prog, "unsigned long", address)):
+        found = dump.whois(query)
+        assert (found.address, found.query) == (address, f"{address:#x}")
+        assert found.layers == dump.whois("init_task").layers
+    # A pointer in memory is what it points at.
+    assert dump.whois(prog["init_task"].nsproxy).address == prog["init_task"].nsproxy.value_()
+    for query in (-1, Object(prog, "struct list_head", {})):
+        with pytest.raises(AddressError):
+            dump.whois(query)
+
+
+def test_paths_take_numbers_and_objects():
+    dump = open_core(core("7.2-quiet"))
+    address = next(int(b.address[0]) for b in dump.objects() if (b.cache >= 0).all())
+    by_text = dump.paths(f"{address:#x}")
+    assert by_text.node is not None
+    for query in (address, Object(dump.prog, "void *", address)):
+        assert dump.paths(query) == by_text
 
 
 def in_image(dump, number):
