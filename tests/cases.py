@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from allocdump.analysis.audit import Audit, Cause, PerCpuAccounting
 from allocdump.analysis.caches import CacheRow
@@ -31,7 +35,16 @@ SITES = samples.sites(
 )
 
 
-def zone(free, *, node=0, name="Normal", managed=1000, low=11, blocks=None, reserve=()):
+def zone(
+    free: int,
+    *,
+    node: int = 0,
+    name: str = "Normal",
+    managed: int = 1000,
+    low: int = 11,
+    blocks: tuple[int, ...] | None = None,
+    reserve: Sequence[int] = (),
+) -> ZoneState:
     """Sizes in MiB, but *blocks* by order; watermarks are 10, 11 and 12."""
     if blocks is None:
         blocks = (0,) * 10 + (free * PAGES >> 10,)
@@ -41,7 +54,7 @@ def zone(free, *, node=0, name="Normal", managed=1000, low=11, blocks=None, rese
     )  # fmt: skip
 
 
-def event(**changes):
+def event(**changes: Any) -> OomEvent:
     """The machine died of it."""
     values = {
         "time": 5.0, "task": "asker", "gfp_mask": "GFP_KERNEL", "order": 0, "oom_score_adj": 0,
@@ -50,10 +63,15 @@ def event(**changes):
     return OomEvent(**values | changes)
 
 
-def footprint(kernel=(), user=(), slab=(), reclaimable=()):
+def footprint(
+    kernel: Sequence[int] = (),
+    user: Sequence[int] = (),
+    slab: Sequence[int] = (),
+    reclaimable: Sequence[int] = (),
+) -> Footprint:
     """MiB by site, in the order of SITES."""
 
-    def column(sizes):
+    def column(sizes: Sequence[int]) -> npt.NDArray[np.int64]:
         out = np.zeros(len(SITES), np.int64)
         out[: len(sizes)] = np.array(sizes, np.int64) * MIB
         return out
@@ -64,13 +82,13 @@ def footprint(kernel=(), user=(), slab=(), reclaimable=()):
     )
 
 
-def usage(**classes):
+def usage(**classes: int) -> Node:
     """MiB by class; names with blanks."""
     root = Node("memory")
     return root.add(*(Node(name.replace("_", " "), size * MIB) for name, size in classes.items()))
 
 
-def case(**changes):
+def case(**changes: Any) -> Case:
     """1,000 MiB managed, out of memory, nothing that stands out."""
     machine = Machine(
         core="vmcore", arguments="vmcore",
@@ -89,16 +107,20 @@ QUIET = {"events": [], "zones": [zone(800)]}
 """Changes that make it a machine with memory to spare."""
 
 
-def task(comm="eater", *, anon=0, swap=0, cgroup="/", pid=42):
+def task(
+    comm: str = "eater", *, anon: int = 0, swap: int = 0, cgroup: str = "/", pid: int = 42
+) -> Task:
     return Task(pid, comm, anon * MIB, 0, 0, swap * MIB, 4096, 0, cgroup)
 
 
-def cgroup(path, usage, *, limit=None, hits=0, oom=0, kills=0):
+def cgroup(
+    path: str, usage: int, *, limit: int | None = None, hits: int = 0, oom: int = 0, kills: int = 0
+) -> MemoryCgroup:
     limit = None if limit is None else limit * MIB
     return MemoryCgroup(path, usage * MIB, None, limit, 0, None, hits, oom, kills)
 
 
-def cache(name, size, *, used=0.0, object_size=1024):
+def cache(name: str, size: int, *, used: float = 0.0, object_size: int = 1024) -> CacheRow:
     """MiB of slabs, of which a part is in use."""
     room = size * MIB // object_size
     return CacheRow(
@@ -106,7 +128,7 @@ def cache(name, size, *, used=0.0, object_size=1024):
     )
 
 
-def audit(*rows):
+def audit(*rows: tuple[int, int, int, Cause]) -> Audit:
     """MiB counted and found by site, and why they differ."""
     columns = np.zeros((4, len(SITES)), np.int64)
     causes = np.full(len(SITES), Cause.AGREES, np.object_)
@@ -116,7 +138,7 @@ def audit(*rows):
     return Audit(counter, *columns, counter, causes, PerCpuAccounting.ONE_COPY, {})
 
 
-def logged(row, size, calls=1):
+def logged(row: int, size: int, calls: int = 1) -> LoggedSite:
     """A line of the kernel's own top ten."""
     s = SITES
     return LoggedSite(

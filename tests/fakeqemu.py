@@ -16,7 +16,9 @@ import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 PAGE = 4096
 SIZE = 256 << 20
@@ -172,7 +174,7 @@ class Running:
 
 
 @contextmanager
-def fake_qemu(folder, core, *behaviour):
+def fake_qemu(folder: Path, core: Path, *behaviour: str) -> Iterator[Running]:
     """Run one at a socket in *folder*."""
     path = str(folder / "qmp")
     process = subprocess.Popen(

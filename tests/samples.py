@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -15,7 +16,13 @@ from allocdump.kernel.tags.profiling import Profiling
 from allocdump.kernel.tags.sites import Evidence, Sites
 
 
-def sites(*rows, unloaded=False, inferred=False, inaccurate=False, evidence=Evidence.COUNTER):
+def sites(
+    *rows: tuple[str, int, str, str, int, int],
+    unloaded: bool = False,
+    inferred: bool = False,
+    inaccurate: bool = False,
+    evidence: Evidence = Evidence.COUNTER,
+) -> Sites:
     """Sites from (file, line, function, module, bytes, calls)."""
     file, line, function, module, size, calls = zip(*rows, strict=True)
     n = len(rows)
@@ -34,7 +41,12 @@ def sites(*rows, unloaded=False, inferred=False, inaccurate=False, evidence=Evid
     )
 
 
-def report(columns, completeness=None, warnings=(), more_types=()):
+def report(
+    columns: Sites,
+    completeness: Completeness | None = None,
+    warnings: Sequence[str] = (),
+    more_types: Sequence[CodetagType] = (),
+) -> Report:
     system = System("6.12.0", "#1 SMP", "x86_64", "db1", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
     origin = Origin(
         "vmcore", "kdump, zstd, -d 31", "btf", system, "Kernel panic", Profiling("on", False)

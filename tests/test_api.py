@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The Python API on real dumps: tables as arrays, and as data frames of pandas."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ QUIET = core("7.2-quiet")
 
 
 @whole_dumps
-def test_report(path):
+def test_report(path: Path) -> None:
     report = open_core(path).report()
     columns = report.to_dict()
     assert columns["bytes"] is report.sites.bytes
@@ -27,7 +30,7 @@ def test_report(path):
     assert {len(column) for column in columns.values()} == {len(report.sites)}
 
 
-def test_report_by_module():
+def test_report_by_module() -> None:
     by = open_core(QUIET).report().by("module")
     sizes = dict(zip(by.name.tolist(), by.bytes.tolist(), strict=True))
     kernels = [line.split() for line in truth(QUIET).splitlines()[2:]]
@@ -39,7 +42,7 @@ def test_report_by_module():
 
 
 @whole_dumps
-def test_pages_and_objects(path):
+def test_pages_and_objects(path: Path) -> None:
     dump = open_core(path)
     audit = dump.audit()
     for batches, sizes in ((dump.pages(), "pages"), (dump.objects(), "size")):
@@ -58,7 +61,7 @@ def test_pages_and_objects(path):
 
 
 @whole_dumps
-def test_audit(path):
+def test_audit(path: Path) -> None:
     columns = open_core(path).audit().to_dict()
     parts = sum(columns[part] for part in ("pages", "inferred", "objects", "percpu"))
     assert (columns["memory"] == parts).all()
@@ -66,7 +69,7 @@ def test_audit(path):
 
 
 @whole_dumps
-def test_usage(path):
+def test_usage(path: Path) -> None:
     root = open_core(path).usage()
     tree = root.to_dict()
     assert tree["path"][0] == tree["name"][0] == "memory"
@@ -81,7 +84,7 @@ def test_usage(path):
     assert tree["counter"][tree["name"] == "boot"].tolist() == [-1]
 
 
-def test_data_frames():
+def test_data_frames() -> None:
     pytest.importorskip("pandas")
     dump = open_core(QUIET)
     sites = dump.report().to_pandas()
@@ -99,7 +102,7 @@ def test_data_frames():
     assert usage.bytes[0] == usage[usage.level == 1].bytes.sum()
 
 
-def test_pandas_is_never_loaded_but_for_data_frames():
+def test_pandas_is_never_loaded_but_for_data_frames() -> None:
     code = """
 import sys, allocdump
 sys.modules["pandas"] = None
@@ -116,7 +119,7 @@ except allocdump.errors.ExtraError as e:
     assert done.stdout.count("\n") == 1
 
 
-def test_from_program():
+def test_from_program() -> None:
     dump = open_core(QUIET)
     same = allocdump.from_program(dump.prog)
     assert same is not dump

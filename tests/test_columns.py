@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Tables of columns, small enough to see through."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,12 +25,12 @@ class Table(Columns):
     inner: Inner | None = None
 
 
-def table(*numbers):
+def table(*numbers: int) -> Table:
     letters = np.array([chr(96 + n) for n in numbers], np.object_)
     return Table("a table", np.array(numbers, np.int64), Inner(letters))
 
 
-def test_take():
+def test_take() -> None:
     chosen = table(1, 2, 3).take(np.array([2, 0]))
     assert chosen.number.tolist() == [3, 1]
     assert chosen.inner.letter.tolist() == ["c", "a"]
@@ -39,22 +42,22 @@ def test_take():
     assert Table("t", np.zeros(1)).take(np.array([True])).inner is None
 
 
-def test_concatenate():
+def test_concatenate() -> None:
     parts = [Inner(np.array(list(text), np.object_)) for text in ("ab", "", "c")]
     assert Inner.concatenate(parts).letter.tolist() == ["a", "b", "c"]
 
 
-def test_columns_are_not_copied():
+def test_columns_are_not_copied() -> None:
     one = table(1, 2)
     columns = one.to_dict()
     assert list(columns) == ["number"]
     assert columns["number"] is one.number
 
 
-def test_batches():
+def test_batches() -> None:
     made = []
 
-    def make():
+    def make() -> Iterator[Inner]:
         made.append(True)
         yield from (Inner(np.array([c], np.object_)) for c in "abc")
 
@@ -65,7 +68,7 @@ def test_batches():
     assert len(made) == 3
 
 
-def test_data_frames():
+def test_data_frames() -> None:
     pandas = pytest.importorskip("pandas")
     frame = table(3, 4).to_pandas()
     assert isinstance(frame, pandas.DataFrame)
@@ -76,7 +79,7 @@ def test_data_frames():
     assert batches.to_pandas().letter.tolist() == ["a", "b"]
 
 
-def test_without_pandas(monkeypatch):
+def test_without_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
     with pytest.raises(ExtraError) as raised:
         table(1).to_pandas()

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Docstrings begin with a summary: a noun for data, a verb for an action."""
 
+from __future__ import annotations
+
 import ast
 import re
 from collections.abc import Iterator
@@ -36,7 +38,7 @@ def docstrings(body: list[ast.stmt], name: str = "") -> Iterator[tuple[int, str,
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_no_public_docstring_opens_with_a_riddle(module):
+def test_no_public_docstring_opens_with_a_riddle(module: Path) -> None:
     riddles = [
         f"{module.relative_to(PACKAGE)}:{line}: {text.strip().splitlines()[0]}"
         for line, name, text in docstrings(ast.parse(module.read_text()).body)

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 # SPDX-License-Identifier: LGPL-2.1-or-later
 import pytest
 
@@ -17,5 +19,5 @@ from allocdump.text import printable
         (b"nul\0", r"nul\x00"),
     ],
 )
-def test_printable(raw, text):
+def test_printable(raw: bytes, text: str) -> None:
     assert printable(raw) == text

@@ -2,7 +2,9 @@
 """Causes of differences between counters and memory."""
 
 import json
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,15 @@ from ..samples import sites
 from .test_usage import attribution
 
 
-def run(counted, found=(), calls=1, state="on", done=None, percpu=None, **how):
+def run(
+    counted: list[int],
+    found: list[int] | tuple[Any, ...] = (),
+    calls: int = 1,
+    state: str = "on",
+    done: Any = None,
+    percpu: list[int] | None = None,
+    **how: Any,
+) -> Audit:
     rows = sites(*[("a.c", i, "f", "", b, calls) for i, b in enumerate(counted)], **how)
     memory = attribution()
     for tally in (memory.pages, memory.inferred, memory.objects, memory.percpu):
@@ -49,17 +59,17 @@ def run(counted, found=(), calls=1, state="on", done=None, percpu=None, **how):
         (lambda: run([0], [4096], evidence=Evidence.NONE, unloaded=True), Cause.COUNTERS_GONE),
     ],
 )
-def test_causes(result, cause):
+def test_causes(result: Callable[..., Any], cause: Cause) -> None:
     assert result().cause[0] == cause
 
 
-def test_matched_share():
+def test_matched_share() -> None:
     assert run([1000, 3000], [1000, 3000]).matched() == 1
     assert run([1000, 3000], [1000, 0]).matched() == 0.25
     assert run([0], [0]).matched() == 1
 
 
-def test_per_cpu_accounting_is_told_by_the_counters():
+def test_per_cpu_accounting_is_told_by_the_counters() -> None:
     """256 bytes count as 256 in Linux 7.2, as 1,024 with two CPUs and cgroups in 6.12 and 7.3."""
     size = np.array([256])
     assert full_size(size, 2, True).tolist() == [1024]

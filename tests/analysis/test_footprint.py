@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What sites really keep, on attributions made by hand."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
 from allocdump.analysis.attribution import Attribution, CacheUse, Tally
-from allocdump.analysis.footprint import footprint
+from allocdump.analysis.footprint import Footprint, footprint
 from allocdump.analysis.totals import ObjectTotals
 from allocdump.kernel.mm.page_types import Kind
 from allocdump.kernel.mm.slab import Cache
@@ -24,7 +28,7 @@ NONE = COUNT + 2
 PAGE = 4096
 
 
-def attribution():
+def attribution() -> Attribution:
     kinds = np.zeros((len(Kind), COUNT + 3), np.int64)
     kinds[Kind.FREE, NONE], kinds[Kind.RESERVED, NONE] = 100, 50
     kinds[Kind.SLAB, 0] = 8
@@ -54,17 +58,17 @@ OBJECTS = ObjectTotals(
 )
 
 
-def made(cpus=4, found=None):
+def made(cpus: int = 4, found: Any = None) -> Footprint:
     vmalloc = np.zeros(COUNT, np.int64)
     vmalloc[2] = 2
     return footprint(SITES, found or attribution(), OBJECTS, vmalloc, cpus)
 
 
-def test_nothing_is_counted_twice_or_forgotten():
+def test_nothing_is_counted_twice_or_forgotten() -> None:
     assert made().memory() == attribution().kinds.sum() * PAGE
 
 
-def test_objects_keep_their_slabs():
+def test_objects_keep_their_slabs() -> None:
     out = made()
     # The first cache has no other objects: all its slabs are divided, 6 to 3.
     assert out.slab[2] == 4 * PAGE * 3 // 9
@@ -77,26 +81,26 @@ def test_objects_keep_their_slabs():
     assert out.without["slab memory without a site"] == 3 * PAGE * 2 // 8 + PAGE
 
 
-def test_per_cpu_objects_have_copies():
+def test_per_cpu_objects_have_copies() -> None:
     out = made(cpus=4)
     assert out.percpu.tolist() == [0, 4000, 0, 0, 0]
     assert out.pages[3] == 6 * PAGE - 4000
 
 
 @pytest.mark.parametrize("cpus", [25, 1000])
-def test_no_more_per_cpu_memory_than_there_is(cpus):
+def test_no_more_per_cpu_memory_than_there_is(cpus: int) -> None:
     out = made(cpus)
     assert (out.percpu[1], out.pages[3]) == (6 * PAGE, 0)
     assert out.memory() == attribution().kinds.sum() * PAGE
 
 
-def test_user_memory_is_apart():
+def test_user_memory_is_apart() -> None:
     out = made()
     assert (out.user[4], out.kernel[4], out.total[4]) == (7 * PAGE, 0, 7 * PAGE)
     assert out.without["user memory without a site"] == PAGE
 
 
-def test_pages_and_vmalloc():
+def test_pages_and_vmalloc() -> None:
     out = made()
     assert (out.pages[2], out.vmalloc[2]) == (5 * PAGE, 2 * PAGE)
     assert out.pages[0] == 0

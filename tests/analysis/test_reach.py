@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Reachability, clusters and dominators of small graphs, against what is plain to see."""
 
+from __future__ import annotations
+
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from allocdump.analysis.reach import NEVER, Verdict, exact_tails, reach
 from allocdump.graph.edges import Graph
 from allocdump.graph.nodes import NodeKind, Nodes
 from allocdump.graph.roots import Root, Tier
+from allocdump.kernel.tags.sites import Sites
 from tests import samples
 
 NAMED = Root("variable", "kernel", Tier.NAMED)
@@ -19,11 +23,19 @@ OTHER = Root("other", "kernel", Tier.NAMED)
 STACK = Root("sh [1]", "stack", Tier.STACK)
 
 
-def sites(count):
+def sites(count: int) -> Sites:
     return samples.sites(*((f"f{i}.c", i, f"f{i}", "", 0, 0) for i in range(count)))
 
 
-def graph(count, links, roots=(NAMED, OTHER, STACK), site=None, size=None, torn=(), blind=()):
+def graph(
+    count: int,
+    links: list[tuple[int | Root, int]],
+    roots: tuple[Root, Root, Root] = (NAMED, OTHER, STACK),
+    site: list[int] | None = None,
+    size: list[int] | None = None,
+    torn: tuple[int, ...] = (),
+    blind: tuple[Any, ...] = (),
+) -> Graph:
     """Nodes 0 to count - 1, of 10 bytes each, and the links between nodes and roots."""
     nodes = Nodes(
         np.arange(count, dtype=np.uint64) * 4096,
@@ -46,14 +58,14 @@ def graph(count, links, roots=(NAMED, OTHER, STACK), site=None, size=None, torn=
     )
 
 
-def test_what_no_root_reaches_is_lost():
+def test_what_no_root_reaches_is_lost() -> None:
     found = reach(graph(4, [(NAMED, 0), (0, 1), (2, 3), (3, 2)]))
     assert found.verdict.tolist() == [Verdict.HELD, Verdict.HELD, Verdict.LOST, Verdict.LOST]
     assert found.way(1) == [4, 0, 1]
     assert found.way(3) == []
 
 
-def test_a_list_of_many_steps():
+def test_a_list_of_many_steps() -> None:
     count = 200_000
     chain = [(i, i + 1) for i in range(count - 1)]
     found = reach(graph(count, [(NAMED, 0), *chain]))
@@ -61,7 +73,7 @@ def test_a_list_of_many_steps():
     assert len(found.way(count - 1)) == count + 1
 
 
-def test_a_stack_does_not_claim_what_a_variable_holds():
+def test_a_stack_does_not_claim_what_a_variable_holds() -> None:
     found = reach(graph(4, [(NAMED, 0), (0, 1), (1, 2), (STACK, 1), (STACK, 3)]))
     assert found.tier.tolist() == [Tier.NAMED, Tier.NAMED, Tier.NAMED, Tier.STACK]
     tree = dominators(found)
@@ -79,13 +91,15 @@ def test_a_stack_does_not_claim_what_a_variable_holds():
         ((), ("struct pages are missing",), Verdict.UNDECIDED),
     ],
 )
-def test_holes_that_may_hold_make_undecided(torn, blind, verdict):
+def test_holes_that_may_hold_make_undecided(
+    torn: tuple[int, ...], blind: tuple[str, ...], verdict: Verdict
+) -> None:
     found = reach(graph(2, [(NAMED, 0)], torn=torn, blind=blind))
     assert found.verdict.tolist() == [Verdict.HELD, verdict]
     assert bool(found.reasons) == (verdict == Verdict.UNDECIDED)
 
 
-def pages(count, exact, site=None):
+def pages(count: int, exact: set[int], site: list[int] | None = None) -> Graph:
     made = graph(count, [(NAMED, i) for i in exact], size=[4096] * count, site=site)
     made.nodes.kind[:] = NodeKind.PAGES
     made.nodes.address[:] = (np.arange(count) + 8) * 4096
@@ -93,7 +107,7 @@ def pages(count, exact, site=None):
     return made
 
 
-def test_pages_allocated_exactly_hang_on_the_first():
+def test_pages_allocated_exactly_hang_on_the_first() -> None:
     made = pages(8, {0, 6})  # frames 8 to 15: blocks of 6 and of 2 pages
     source, target = exact_tails(made, np.isin(np.arange(8), [0, 6]))
     assert source.tolist() == [0] * 5 + [0, 6]
@@ -101,26 +115,26 @@ def test_pages_allocated_exactly_hang_on_the_first():
     assert (reach(made).verdict == Verdict.HELD).all()
 
 
-def test_a_leak_of_single_pages_is_not_explained_so():
+def test_a_leak_of_single_pages_is_not_explained_so() -> None:
     # Frame 9 starts no block of more than one page: what follows it is not its tail.
     made = pages(8, {1})
     assert len(exact_tails(made, np.isin(np.arange(8), [1]))[0]) == 0
     assert np.count_nonzero(reach(made).verdict == Verdict.LOST) == 7
 
 
-def test_a_site_that_leaks_more_is_not_explained_by_what_follows():
+def test_a_site_that_leaks_more_is_not_explained_by_what_follows() -> None:
     # Frames 8 to 15 may be one exact allocation, but 16 to 19 are not: nor are the others.
     made = pages(12, {0})
     assert len(exact_tails(made, np.arange(12) == 0)[0]) == 0
     assert np.count_nonzero(reach(made).verdict == Verdict.LOST) == 11
 
 
-def test_another_site_ends_what_was_allocated_exactly():
+def test_another_site_ends_what_was_allocated_exactly() -> None:
     made = pages(4, {0}, site=[0, 0, 1, 1])
     assert reach(made).verdict.tolist() == [Verdict.HELD] * 2 + [Verdict.LOST] * 2
 
 
-def test_lost_memory_is_grouped_under_what_nothing_points_at():
+def test_lost_memory_is_grouped_under_what_nothing_points_at() -> None:
     # 1 leads 2 and 3; 4 and 5 are a cycle that leads 6; 7 is alone.
     links = [(NAMED, 0), (1, 2), (2, 3), (4, 5), (5, 4), (5, 6)]
     found = leaks(reach(graph(8, links, site=[0, 0, 1, 1, 0, 1, 1, 1])), sites(2))
@@ -134,7 +148,7 @@ def test_lost_memory_is_grouped_under_what_nothing_points_at():
     assert found.total_bytes == 80
 
 
-def test_of_a_cycle_the_module_is_the_head():
+def test_of_a_cycle_the_module_is_the_head() -> None:
     made = sites(2)
     made.module[:] = ["", "mod"]
     found = leaks(reach(graph(2, [(0, 1), (1, 0)], site=[0, 1])), made)
@@ -151,14 +165,14 @@ def test_of_a_cycle_the_module_is_the_head():
         (20, 0, ("gone",), Confidence.UNDECIDED),
     ],
 )
-def test_confidence(lost, held, blind, confidence):
+def test_confidence(lost: int, held: int, blind: tuple[str, ...], confidence: Confidence) -> None:
     links = [(NAMED, i) for i in range(held)]
     found = leaks(reach(graph(lost + held, links, blind=blind)), sites(1))
     assert found.lost.confidence.tolist() == [confidence]
     assert found.lost.reason[0]
 
 
-def test_what_the_kernel_drops_on_purpose_comes_last():
+def test_what_the_kernel_drops_on_purpose_comes_last() -> None:
     made = sites(2)
     made.function[:] = ["__register_sysctl_table", "leak"]
     found = leaks(reach(graph(3, [], site=[0, 0, 1])), made)
@@ -167,7 +181,7 @@ def test_what_the_kernel_drops_on_purpose_comes_last():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_dominators_by_removing_each_holder(seed):
+def test_dominators_by_removing_each_holder(seed: int) -> None:
     random = np.random.default_rng(seed)
     count = 30
     links = [(int(a), int(b)) for a, b in random.integers(0, count, (45, 2))]
@@ -190,7 +204,7 @@ def test_dominators_by_removing_each_holder(seed):
         assert tree.allocations[holder] == np.count_nonzero(gone)
 
 
-def test_holdings_take_chains_of_one_site_together():
+def test_holdings_take_chains_of_one_site_together() -> None:
     # variable -> 0 -> 1 -> 2 (one site) -> 3 (another); 4 is held by two.
     links = [(NAMED, 0), (0, 1), (1, 2), (2, 3), (NAMED, 4), (OTHER, 4)]
     tree = dominators(reach(graph(5, links, site=[0, 0, 0, 1, 1])))
@@ -204,7 +218,7 @@ def test_holdings_take_chains_of_one_site_together():
     assert holdings(tree, 0)[0].children == []
 
 
-def test_holders_of_a_site():
+def test_holders_of_a_site() -> None:
     links = [(NAMED, 0), (0, 1), (NAMED, 2), (OTHER, 2)]
     found = reach(graph(4, links))
     tree = dominators(found)

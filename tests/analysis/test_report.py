@@ -1,14 +1,16 @@
+from __future__ import annotations
+
 # SPDX-License-Identifier: LGPL-2.1-or-later
 import numpy as np
 import pytest
 
 from allocdump.analysis.report import Pattern, choose, group, order, site_names, total
-from allocdump.kernel.tags.sites import Evidence
+from allocdump.kernel.tags.sites import Evidence, Sites
 
 from ..samples import sites
 
 
-def names(chosen):
+def names(chosen: Sites) -> list[str]:
     return site_names(chosen).tolist()
 
 
@@ -22,7 +24,7 @@ SITES = sites(
 )
 
 
-def test_zero_sites_are_left_out_unless_asked_for():
+def test_zero_sites_are_left_out_unless_asked_for() -> None:
     assert "mm/util.c:5" not in names(choose(SITES))
     assert names(choose(SITES, zeros=True)) == names(SITES)
 
@@ -43,22 +45,22 @@ def test_zero_sites_are_left_out_unless_asked_for():
         ("other=mm/*", []),
     ],
 )
-def test_patterns(glob, expected):
+def test_patterns(glob: str, expected: list[str]) -> None:
     assert names(choose(SITES, patterns=[Pattern(glob)], zeros=True)) == expected
 
 
-def test_all_patterns_must_match():
+def test_all_patterns_must_match() -> None:
     patterns = [Pattern("kmemdup"), Pattern("file=lib/*")]
     assert names(choose(SITES, patterns=patterns, zeros=True)) == ["lib/util.c:5"]
 
 
-def test_unloaded_sites_can_be_left_out():
+def test_unloaded_sites_can_be_left_out() -> None:
     gone = sites(("a.c", 1, "f", "gone", 10, 1), unloaded=True)
     assert len(choose(gone)) == 1
     assert len(choose(gone, unloaded=False)) == 0
 
 
-def test_unloaded_sites_of_unknown_size_are_kept():
+def test_unloaded_sites_of_unknown_size_are_kept() -> None:
     gone = sites(("a.c", 1, "f", "gone", 0, 0), unloaded=True, evidence=Evidence.NONE)
     assert len(choose(gone)) == 1
 
@@ -72,7 +74,7 @@ def test_unloaded_sites_of_unknown_size_are_kept():
                   "leaker.c": 1 << 40, "x.c": -50}),
     ],
 )  # fmt: skip
-def test_group(by, expected):
+def test_group(by: str, expected: dict[str, int]) -> None:
     rows = group(SITES, by)
     assert dict(zip(rows.name, rows.bytes.tolist(), strict=True)) == expected
     assert rows.calls.sum() == total(SITES).calls
@@ -80,13 +82,13 @@ def test_group(by, expected):
     assert rows.sites is None
 
 
-def test_functions_of_one_name_in_two_files_stay_apart():
+def test_functions_of_one_name_in_two_files_stay_apart() -> None:
     rows = group(SITES, "function")
     assert "kmemdup (mm/util.c)" in rows.name
     assert "kmemdup (lib/util.c)" in rows.name
 
 
-def test_order():
+def test_order() -> None:
     rows = group(choose(SITES, zeros=True))
     first = {by: order(rows, by, 1).name[0] for by in ("size", "calls", "average", "kernel")}
     assert first == {
@@ -101,17 +103,17 @@ def test_order():
     assert len(order(rows, "size", 100)) == len(rows)
 
 
-def test_ties_keep_the_kernels_order():
+def test_ties_keep_the_kernels_order() -> None:
     same = sites(*[("f.c", i, "f", "", 1, 1) for i in range(50)])
     assert order(group(same)).sites.line.tolist() == list(range(50))
 
 
-def test_average_without_calls_is_zero():
+def test_average_without_calls_is_zero() -> None:
     assert group(SITES).average()[-1] == 0
     assert np.isfinite(group(SITES).average()).all()
 
 
-def test_nothing_chosen():
+def test_nothing_chosen() -> None:
     nothing = choose(SITES, patterns=[Pattern("nothing")])
     for by in ("site", "function", "module"):
         assert len(order(group(nothing, by), "average", 5)) == 0

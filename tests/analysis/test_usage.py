@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The account of all memory, on attributions made by hand."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
 import numpy as np
 
 from allocdump.analysis.attribution import Attribution, CacheUse, Tally
@@ -25,7 +29,7 @@ COUNT = len(SITES)
 STRAY, EMPTY, NONE = COUNT, COUNT + 1, COUNT + 2
 
 
-def attribution(**changes):
+def attribution(**changes: int) -> Attribution:
     kinds = np.zeros((len(Kind), COUNT + 3), np.int64)
     kinds[Kind.FREE, NONE] = 100
     kinds[Kind.FREE_PCP, NONE] = 10
@@ -51,7 +55,9 @@ def attribution(**changes):
     return found
 
 
-def tree(found=None, counters=None, share=1.0):
+def tree(
+    found: Attribution | None = None, counters: MemoryCounters | None = None, share: float = 1.0
+) -> Node:
     vmalloc = np.zeros(COUNT, np.int64)
     vmalloc[[2, 3]] = 4, 15
     return usage(
@@ -60,17 +66,17 @@ def tree(found=None, counters=None, share=1.0):
     )  # fmt: skip
 
 
-def flat(node, path=()):
+def flat(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node]]:
     yield (*path, node.name), node
     for child in node.children:
         yield from flat(child, (*path, node.name))
 
 
-def by_name(node):
+def by_name(node: Node) -> dict[str, int]:
     return {path[-1]: n.bytes for path, n in flat(node)}
 
 
-def test_nothing_remains():
+def test_nothing_remains() -> None:
     found = attribution()
     root = tree(found)
     assert root.bytes == found.kinds.sum() * 4096
@@ -78,7 +84,7 @@ def test_nothing_remains():
         assert not node.children or node.bytes == sum(c.bytes for c in node.children)
 
 
-def test_classes():
+def test_classes() -> None:
     sizes = by_name(tree())
     assert sizes["buddy allocator"] == 100 * 4096
     assert sizes["per-CPU lists"] == 10 * 4096
@@ -101,7 +107,7 @@ def test_classes():
     }
 
 
-def test_the_profiler_is_carved_out_of_what_hides_it():
+def test_the_profiler_is_carved_out_of_what_hides_it() -> None:
     sizes = by_name(tree())
     assert sizes["page extensions"] == 8 * 4096
     assert sizes["slab extension vectors"] == 1024
@@ -111,19 +117,19 @@ def test_the_profiler_is_carved_out_of_what_hides_it():
     assert sizes["other memory kept since boot (memblock)"] == 30 * 4096 - 1000
 
 
-def test_page_extensions_shared_with_others():
+def test_page_extensions_shared_with_others() -> None:
     sizes = by_name(tree(share=0.5))
     assert sizes["page extensions"] == 4 * 4096
     assert tree(share=0.5).bytes == tree().bytes
 
 
-def test_early_page_extensions_are_among_pages_without_a_site():
+def test_early_page_extensions_are_among_pages_without_a_site() -> None:
     sizes = by_name(tree(attribution(page_ext=10 * 4096)))
     assert sizes["page extensions"] == 10 * 4096
     assert sizes["other pages without a site"] == 1 * 4096
 
 
-def test_counters_stand_beside_their_classes():
+def test_counters_stand_beside_their_classes() -> None:
     counters = MemoryCounters(present=220, free=100, slab=4, stacks=4, vmalloc=19)
     nodes = {path[-1]: n for path, n in flat(tree(counters=counters))}
     assert nodes["memory"].counter == 220 * 4096
@@ -133,12 +139,12 @@ def test_counters_stand_beside_their_classes():
     assert nodes["anonymous memory"].counter is None
 
 
-def test_a_node_adds_up_and_sorts():
+def test_a_node_adds_up_and_sorts() -> None:
     node = Node("x").add(Node("small", 1), Node("none", 0), Node("large", 5))
     assert (node.bytes, [c.name for c in node.children]) == (6, ["large", "small"])
 
 
-def test_classes_can_be_asked_for_in_any_order():
+def test_classes_can_be_asked_for_in_any_order() -> None:
     vmalloc = np.zeros(COUNT, np.int64)
     cost = ProfilerCost(tags=280, counters=1000, page_ext_share=0.5)
     one, other = (

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
@@ -43,7 +44,7 @@ class Browser:
         assert self.complaints() == []
         assert self.requests() == {path.as_uri()}
 
-    def run(self, script: str, *args: object):
+    def run(self, script: str, *args: object) -> Any:
         return self.driver.execute_script(script, *args)
 
     def until(self, script: str, seconds: float = 60) -> None:

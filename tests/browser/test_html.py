@@ -1,18 +1,25 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The pages, in a real browser."""
 
+from __future__ import annotations
+
 import csv
 import io
 import itertools
 import json
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
 
 from allocdump.analysis.report import group, order, total
 from allocdump.analysis.tree import site_tree
+from allocdump.kernel.tags.sites import Sites
 from allocdump.view import units
 from allocdump.view.html import page as html
 from allocdump.view.report import document
@@ -31,20 +38,20 @@ LEAVES = "return arguments[0].data[0].customdata.reduce((sum, leaves) => sum + l
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser() -> Iterator[Browser]:
     one = Browser()
     yield one
     one.quit()
 
 
-def page(tmp_path, *args):
+def page(tmp_path: Path, *args: object) -> Path:
     path = tmp_path / "page.html"
     done = run(*args, "--format", "html", "--output", path)
     assert (done.returncode, done.stdout) == (0, "")
     return path
 
 
-def made_up(tmp_path, sites):
+def made_up(tmp_path: Path, sites: Sites) -> Path:
     rows, everything = order(group(sites)), total(sites)
     tree = site_tree(sites, sites.bytes, "memory")
     path = tmp_path / "page.html"
@@ -54,11 +61,11 @@ def made_up(tmp_path, sites):
     return path
 
 
-def find(browser, selector):
+def find(browser: Browser, selector: str) -> WebElement:
     return browser.driver.find_element(By.CSS_SELECTOR, selector)
 
 
-def column(browser, number):
+def column(browser: Browser, number: int) -> list[str]:
     """The cells of a column that are in the document."""
     return browser.run(
         "return [...document.querySelectorAll('tbody tr:not(.space)')]"
@@ -68,7 +75,7 @@ def column(browser, number):
 
 
 @pytest.mark.parametrize("folder", ["7.2-quiet", "6.12-oom"])
-def test_report(browser, tmp_path, folder):
+def test_report(browser: Browser, tmp_path: Path, folder: str) -> None:
     browser.open(page(tmp_path, "report", core(folder)))
     text = run("report", core(folder), "--format", "csv").stdout
     rows = list(csv.DictReader(io.StringIO(text)))
@@ -87,12 +94,12 @@ def test_report(browser, tmp_path, folder):
     )
 
 
-def test_treemap_goes_closer_and_back(browser, tmp_path):
+def test_treemap_goes_closer_and_back(browser: Browser, tmp_path: Path) -> None:
     browser.open(page(tmp_path, "report", QUIET))
     chart = find(browser, ".chart")
     everything = browser.run(LEAVES, chart)
 
-    def click(text):
+    def click(text: str) -> None:
         for tile in chart.find_elements(By.CSS_SELECTOR, ".slice, .pathbar"):
             label = tile.find_element(By.CSS_SELECTOR, "text")
             if label.text.startswith(text):
@@ -104,7 +111,7 @@ def test_treemap_goes_closer_and_back(browser, tmp_path):
         ]
         raise AssertionError(f"there is no {text!r} among {labels}")
 
-    def top():
+    def top() -> Any:
         return browser.run(
             "const { level, ids, labels } = arguments[0].data[0];return labels[ids.indexOf(level)]",
             chart,
@@ -125,7 +132,7 @@ def test_treemap_goes_closer_and_back(browser, tmp_path):
     assert browser.complaints() == []
 
 
-def test_sort_and_search(browser, tmp_path):
+def test_sort_and_search(browser: Browser, tmp_path: Path) -> None:
     browser.open(page(tmp_path, "report", QUIET))
     text = run("report", QUIET, "--format", "csv").stdout
     rows = list(csv.DictReader(io.StringIO(text)))
@@ -156,7 +163,7 @@ def test_sort_and_search(browser, tmp_path):
     assert browser.complaints() == []
 
 
-def test_what_is_unknown_comes_last(browser, tmp_path):
+def test_what_is_unknown_comes_last(browser: Browser, tmp_path: Path) -> None:
     browser.open(page(tmp_path, "report", core("6.12-oom"), "--filter", "module=lea*"))
     calls = column(browser, 1)
     assert "-" in calls
@@ -180,7 +187,7 @@ HOSTILE = [
 ]
 
 
-def test_names_from_a_dump_stay_text(browser, tmp_path):
+def test_names_from_a_dump_stay_text(browser: Browser, tmp_path: Path) -> None:
     rows = ((f"{n}.c", 1, n, n, (10 - i) << 20, 1) for i, n in enumerate(HOSTILE))
     path = made_up(tmp_path, samples.sites(*rows))
     browser.open(path)  # an open dialog would fail it
@@ -209,7 +216,7 @@ def test_names_from_a_dump_stay_text(browser, tmp_path):
     assert browser.requests() == set()
 
 
-def test_the_page_may_not_load_or_run_anything(browser, tmp_path):
+def test_the_page_may_not_load_or_run_anything(browser: Browser, tmp_path: Path) -> None:
     browser.open(page(tmp_path, "report", QUIET))
     blocked = browser.driver.execute_async_script(
         """const done = arguments[0], seen = [];
@@ -232,7 +239,7 @@ def test_the_page_may_not_load_or_run_anything(browser, tmp_path):
     assert all("Content Security Policy" in complaint for complaint in browser.complaints())
 
 
-def test_ten_thousand_sites(browser, tmp_path):
+def test_ten_thousand_sites(browser: Browser, tmp_path: Path) -> None:
     sites = samples.sites(
         *(
             (f"drivers/d{i % 40}/v{i % 611}/f{i % 7}.c", i, f"function_{i}", "", i * i, i)
@@ -288,7 +295,7 @@ def test_ten_thousand_sites(browser, tmp_path):
     assert browser.complaints() == []
 
 
-def test_paper_gets_rows_not_scroll_bars(browser, tmp_path):
+def test_paper_gets_rows_not_scroll_bars(browser: Browser, tmp_path: Path) -> None:
     browser.open(page(tmp_path, "report", QUIET))
     browser.run("dispatchEvent(new Event('beforeprint'))")
     assert len(column(browser, 0)) == 201
@@ -298,11 +305,11 @@ def test_paper_gets_rows_not_scroll_bars(browser, tmp_path):
     assert browser.complaints() == []
 
 
-def test_usage(browser, tmp_path):
+def test_usage(browser: Browser, tmp_path: Path) -> None:
     browser.open(page(tmp_path, "usage", QUIET))
     tree = json.loads(run("usage", QUIET, "--format", "json").stdout)["memory"]
 
-    def leaves(node):
+    def leaves(node: Any) -> Any:
         children = node.get("children", [])
         return sum(map(leaves, children)) if children else node["bytes"] > 0
 
@@ -312,7 +319,7 @@ def test_usage(browser, tmp_path):
     assert outputs[1].endswith(units.size(tree["bytes"]))
 
 
-def test_diff(browser, tmp_path):
+def test_diff(browser: Browser, tmp_path: Path) -> None:
     dumps = core("7.3-before"), core("7.3-after")
     browser.open(page(tmp_path, "diff", *dumps))
     document = json.loads(run("diff", *dumps, "--format", "json").stdout)
@@ -325,7 +332,7 @@ def test_diff(browser, tmp_path):
 @pytest.mark.parametrize(
     ("folder", "suspects"), [("6.12-oom", 2), ("6.12-oom-user", 2), ("tiny-never", 0)]
 )
-def test_triage(browser, tmp_path, folder, suspects):
+def test_triage(browser: Browser, tmp_path: Path, folder: str, suspects: Any) -> None:
     browser.open(page(tmp_path, "triage", core(folder)))
     document = json.loads(run("triage", core(folder), "--format", "json").stdout)
     assert find(browser, ".lead").text == document["verdict"]["text"]
@@ -344,13 +351,13 @@ def test_triage(browser, tmp_path, folder, suspects):
     assert browser.complaints() == []
 
 
-def test_no_differences(browser, tmp_path):
+def test_no_differences(browser: Browser, tmp_path: Path) -> None:
     browser.open(page(tmp_path, "diff", QUIET, QUIET))
     assert "no differences" in find(browser, "section").text
     assert browser.driver.find_elements(By.CSS_SELECTOR, ".chart") == []
 
 
-def test_numbers_are_the_ones_of_the_command_line(browser, tmp_path):
+def test_numbers_are_the_ones_of_the_command_line(browser: Browser, tmp_path: Path) -> None:
     browser.open(page(tmp_path, "diff", QUIET, QUIET))
     values = [0, 1, -1, 999, 1000, 1023, 1024, 1152, 1536, -1664, 10235, 10239, 102_348, 102_400]
     values += [2**n + d for n in range(10, 50) for d in (-1, 0, 1, 2 ** (n - 3))]

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """``allocdump diff`` on real dumps, texts of /proc/allocinfo and saved reports."""
 
+from __future__ import annotations
+
 import csv
 import io
 import itertools
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -17,20 +20,20 @@ from ..dumpdata import CORES_WITH_TRUTH, core, name, process, run
 QUIET = core("7.2-quiet")
 
 
-def rows(*args, code=0):
+def rows(*args: object, code: int = 0) -> list[dict[str, str]]:
     done = run("diff", *args, "--format", "csv")
     assert done.returncode == code, done.stderr
     return list(csv.DictReader(io.StringIO(done.stdout)))
 
 
-def saved(path, *args, core=QUIET):
+def saved(path: Path, *args: str, core: Path = QUIET) -> Path:
     done = run("report", core, "--format", "json", "--output", path, *args)
     assert done.returncode == 0
     return path
 
 
 @pytest.mark.parametrize("core", CORES_WITH_TRUTH, ids=name)
-def test_a_dump_differs_from_itself_in_nothing(core, tmp_path):
+def test_a_dump_differs_from_itself_in_nothing(core: Path, tmp_path: Path) -> None:
     done = run("diff", core, core, "--fail-over", "0")
     assert done.returncode == 0
     assert done.stdout.splitlines()[3].startswith("no differences; all sites:")
@@ -46,17 +49,17 @@ def test_a_dump_differs_from_itself_in_nothing(core, tmp_path):
 
 
 @pytest.mark.parametrize("core", CORES_WITH_TRUTH, ids=name)
-def test_a_dump_and_what_its_kernel_printed(core):
+def test_a_dump_and_what_its_kernel_printed(core: Path) -> None:
     """Only what unloaded modules left is not in /proc/allocinfo."""
     found = rows(core.parent / "truth.allocinfo", core)
     assert found
     assert {(row["module"], row["state"]) for row in found} == {("leaked", "new")}
 
 
-def test_growth_is_what_two_texts_of_the_kernel_say():
+def test_growth_is_what_two_texts_of_the_kernel_say() -> None:
     before, after = (QUIET.parent / f for f in ("allocinfo.before", "truth.allocinfo"))
 
-    def held(path):
+    def held(path: Path) -> dict[tuple[str, str], tuple[int, int]]:
         out = {}
         for line in path.read_text().splitlines()[2:]:
             size, calls, *site = line.replace("accurate:no", "").split()
@@ -78,7 +81,7 @@ def test_growth_is_what_two_texts_of_the_kernel_say():
     assert found == grown
 
 
-def test_a_known_leak_is_on_top():
+def test_a_known_leak_is_on_top() -> None:
     """The module leaked 1,024 pages more before the second dump; nothing else comes near."""
     dumps = core("7.3-before"), core("7.3-after")
     first, *others = rows(*dumps)
@@ -93,7 +96,7 @@ def test_a_known_leak_is_on_top():
     assert run("diff", *reversed(dumps), "--fail-over", "1M").returncode == 0
 
 
-def test_a_kernel_in_which_only_lines_moved(tmp_path):
+def test_a_kernel_in_which_only_lines_moved(tmp_path: Path) -> None:
     """Every site is found again, and every one is marked as loosely matched."""
     before = QUIET.parent / "truth.allocinfo"
     after = tmp_path / "after"
@@ -104,7 +107,7 @@ def test_a_kernel_in_which_only_lines_moved(tmp_path):
     assert all(int(row["line"]) == int(row["old_line"]) + 7 for row in found)
 
 
-def test_another_kernel():
+def test_another_kernel() -> None:
     """6.12 and 7.2 share most functions; nothing is counted twice or lost."""
     before, after = core("6.12-oom"), QUIET
     found = rows(before, after, "--all")
@@ -114,7 +117,7 @@ def test_another_kernel():
     assert {"moved", "exact", "together"} == {row["match"] for row in found}
 
 
-def test_fail_over():
+def test_fail_over() -> None:
     args = [QUIET.parent / "allocinfo.before", QUIET]
     done = run("diff", *args, "--fail-over", "1M")
     assert done.returncode == 1
@@ -129,7 +132,7 @@ def test_fail_over():
     assert run("diff", *args, "--fail-over", "100K", "--top", "1").returncode == 1
 
 
-def test_choosing():
+def test_choosing() -> None:
     args = [QUIET.parent / "allocinfo.before", QUIET]
     assert {row["module"] for row in rows(*args, "--filter", "module=leaked")} == {"leaked"}
     assert len(rows(*args, "--min-size", "64K")) == 3
@@ -139,13 +142,13 @@ def test_choosing():
     assert "2,097,152" in run("diff", *args, "--exact").stdout
 
 
-def test_through_a_pipe():
+def test_through_a_pipe() -> None:
     text = (QUIET.parent / "allocinfo.before").read_text()
     done = process("diff", "/dev/stdin", QUIET, "--min-size", "1M", input=text)
     assert "leaked_pages" in done.stdout
 
 
-def fails(code, *args, before=QUIET):
+def fails(code: int, *args: Path, before: Path = QUIET) -> str:
     done = run("diff", before, *args)
     assert done.returncode == code, done.stderr
     assert done.stdout == ""
@@ -154,7 +157,7 @@ def fails(code, *args, before=QUIET):
     return done.stderr
 
 
-def test_files_that_are_none_of_the_three(tmp_path):
+def test_files_that_are_none_of_the_three(tmp_path: Path) -> None:
     path = tmp_path / "file"
     assert "does not exist" in fails(3, path)
     assert "is a directory" in fails(3, tmp_path)
@@ -168,7 +171,7 @@ def test_files_that_are_none_of_the_three(tmp_path):
     assert "never enabled" in fails(5, core("tiny-never"))
 
 
-def test_damaged_reports(tmp_path):
+def test_damaged_reports(tmp_path: Path) -> None:
     path = saved(tmp_path / "report.json")
     whole = path.read_text()
     path.write_text(whole[:-100])
@@ -180,7 +183,7 @@ def test_damaged_reports(tmp_path):
     assert "without --group-by" in fails(3, saved(path, "--group-by", "file"))
 
 
-def test_a_site_of_unknown_size_neither_grew_nor_shrank(tmp_path):
+def test_a_site_of_unknown_size_neither_grew_nor_shrank(tmp_path: Path) -> None:
     path = saved(tmp_path / "report.json", "--all")
     document = json.loads(path.read_text())
     document["rows"][0] |= {"bytes": None, "calls": None, "evidence": "none"}
@@ -191,7 +194,7 @@ def test_a_site_of_unknown_size_neither_grew_nor_shrank(tmp_path):
     assert f"{len(document['rows']) - 1:,} sites" in done.stdout.splitlines()[0]
 
 
-def test_what_is_missing_is_said(tmp_path):
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
     path = saved(tmp_path / "report.json", "--top", "5")
     done = run("diff", path, QUIET)
     assert done.returncode == 0

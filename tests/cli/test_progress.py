@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The progress bar: on a terminal, after a second, wiped at the end."""
 
+from __future__ import annotations
+
 import io
 
 import pytest
@@ -9,18 +11,18 @@ from allocdump.cli import progress as module
 
 
 class Terminal(io.StringIO):
-    def isatty(self):
+    def isatty(self) -> bool:
         return True
 
 
 @pytest.fixture
-def clock(monkeypatch):
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     return now
 
 
-def test_on_a_terminal(monkeypatch, clock):
+def test_on_a_terminal(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
     err = Terminal()
     monkeypatch.setattr(module.sys, "stderr", err)
     with module.progress("Reading") as show:
@@ -34,11 +36,11 @@ def test_on_a_terminal(monkeypatch, clock):
     assert err.getvalue().endswith("\r\x1b[K")
 
 
-def test_wiped_after_an_error(monkeypatch, clock):
+def test_wiped_after_an_error(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
     err = Terminal()
     monkeypatch.setattr(module.sys, "stderr", err)
 
-    def interrupted():
+    def interrupted() -> None:
         with module.progress("Reading") as show:
             clock[0] = 5.0
             show(1, 2)
@@ -49,7 +51,7 @@ def test_wiped_after_an_error(monkeypatch, clock):
     assert err.getvalue().endswith("\r\x1b[K")
 
 
-def test_off_when_piped(monkeypatch):
+def test_off_when_piped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.sys, "stderr", io.StringIO())
     with module.progress("Reading") as show:
         assert show is None

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Options of ``allocdump report`` on a real dump."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json
@@ -17,17 +19,17 @@ from ..dumpdata import core, run, truth
 QUIET = str(core("7.2-quiet"))
 
 
-def report(*args, code=0):
+def report(*args: str, code: int = 0) -> str:
     done = run("report", QUIET, *args)
     assert done.returncode == code, done.stderr
     return done.stdout
 
 
-def rows(*args):
+def rows(*args: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(report("--format", "csv", *args))))
 
 
-def test_top_and_sort():
+def test_top_and_sort() -> None:
     sizes = [int(r["bytes"]) for r in rows()]
     assert sizes == sorted(sizes, reverse=True)
     assert [int(r["bytes"]) for r in rows("--top", "5")] == sizes[:5]
@@ -35,7 +37,7 @@ def test_top_and_sort():
     assert calls == sorted(calls, reverse=True)
 
 
-def test_zero_sites_only_with_all():
+def test_zero_sites_only_with_all() -> None:
     kernels = truth(core("7.2-quiet")).splitlines()[2:]
     everything = rows("--all", "--no-unloaded")
     assert len(everything) == len(kernels)
@@ -43,7 +45,7 @@ def test_zero_sites_only_with_all():
     assert len(held) == sum(line.split()[:2] != ["0", "0"] for line in kernels)
 
 
-def test_filter_and_min_size():
+def test_filter_and_min_size() -> None:
     assert {r["module"] for r in rows("--filter", "module=labmod")} == {"labmod"}
     chosen = rows("--filter", "file=mm/*", "--min-size", "64K")
     assert chosen
@@ -51,14 +53,14 @@ def test_filter_and_min_size():
     assert rows("--filter", "no such thing") == []
 
 
-def test_unloaded_modules():
+def test_unloaded_modules() -> None:
     assert {r["unloaded"] for r in rows("--filter", "module=leaked")} == {"True"}
     assert rows("--filter", "module=leaked", "--no-unloaded") == []
     assert "[leaked]" not in report("--format", "allocinfo")
     assert "[leaked]" in report("--format", "allocinfo", "--unloaded")
 
 
-def test_group_by():
+def test_group_by() -> None:
     modules = {r["name"]: int(r["bytes"]) for r in rows("--group-by", "module")}
     assert {"(built-in)", "labmod", "leaked"} <= set(modules)
     sites = rows("--filter", "module=labmod")
@@ -66,11 +68,11 @@ def test_group_by():
 
 
 @pytest.mark.parametrize("format_", ["allocinfo", "folded"])
-def test_groups_have_no_such_format(format_):
+def test_groups_have_no_such_format(format_: str) -> None:
     report("--group-by", "module", "--format", format_, code=2)
 
 
-def test_allocinfo_can_be_filtered_and_sorted():
+def test_allocinfo_can_be_filtered_and_sorted() -> None:
     lines = report("--format", "allocinfo", "--filter", "mm/*", "--sort", "size", "-n", "3")
     sizes = [int(line.split()[0]) for line in lines.splitlines()[2:]]
     assert len(sizes) == 3
@@ -78,7 +80,7 @@ def test_allocinfo_can_be_filtered_and_sorted():
 
 
 @pytest.mark.parametrize("format_", ["allocinfo", "folded", "table", "json", "csv"])
-def test_no_site_matches(format_):
+def test_no_site_matches(format_: str) -> None:
     text = report("--filter", "no such thing", "--format", format_)
     lines = text.splitlines()
     match format_:
@@ -100,14 +102,14 @@ def test_no_site_matches(format_):
             assert summary.startswith("0 sites shown: 0 B; all 1,368 sites: ")
 
 
-def test_json_totals():
+def test_json_totals() -> None:
     document = json.loads(report("--format", "json", "--all"))
     assert document["total"]["bytes"] == sum(r["bytes"] for r in document["rows"])
     assert document["kernel"]["release"].startswith("7.2.")
     assert document["kernel"]["crash_reason"].startswith("Kernel panic")
 
 
-def test_no_colour_into_a_pipe():
+def test_no_colour_into_a_pipe() -> None:
     assert "\x1b" not in report()
 
 
@@ -116,17 +118,17 @@ def test_no_colour_into_a_pipe():
     [("0", 0), ("4096", 4096), ("64K", 65536), ("64k", 65536), ("1.5MiB", 3 << 19),
      ("2GB", 2 << 30), (" 3 T ", 3 << 40)],
 )  # fmt: skip
-def test_size(text, size):
+def test_size(text: str, size: int) -> None:
     assert Size().convert(text, None, None) == size
 
 
 @pytest.mark.parametrize("text", ["", "K", "-1", "1X", "1,000", "0x10"])
-def test_no_size(text):
+def test_no_size(text: str) -> None:
     with pytest.raises(click.BadParameter):
         Size().convert(text, None, None)
 
 
-def test_help_names_every_command_and_exit_code():
+def test_help_names_every_command_and_exit_code() -> None:
     text = CliRunner().invoke(cli, ["--help"]).output
     for word in ("report", "tags", "130", "141", "70"):
         assert word in text

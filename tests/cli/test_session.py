@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The commands within a drgn session: as on the command line, on a program that is open."""
 
+from __future__ import annotations
+
 import gc
 import os
 import re
@@ -9,7 +11,10 @@ import sys
 import weakref
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
+from weakref import ReferenceType
 
 import pytest
 from drgn import FaultError, Program, ProgramFlags
@@ -32,7 +37,7 @@ COMPRESSED, DAMAGED = core("7.3-compressed"), core("7.2-quiet", "vmcore.d31")
 
 
 @cache
-def opened(path, dwarf=False):
+def opened(path: Path, dwarf: bool = False) -> Program:
     """A program as a session of drgn has it, with no debugging information or with DWARF."""
     prog = Program()
     prog.set_core_dump(path)
@@ -66,7 +71,9 @@ LINES = [
 
 @pytest.mark.parametrize("line", LINES)
 @programs
-def test_same_as_on_the_command_line(path, dwarf, line, capsys):
+def test_same_as_on_the_command_line(
+    path: Path, dwarf: bool, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     run_command(opened(path, dwarf), line)
     here = capsys.readouterr()
     name, *options = (word.strip("'") for word in line.split())
@@ -77,14 +84,14 @@ def test_same_as_on_the_command_line(path, dwarf, line, capsys):
     assert warnings == there.stderr.splitlines()
 
 
-def test_commands_are_drgns_by_their_names():
+def test_commands_are_drgns_by_their_names() -> None:
     tested = {line.split()[0] for line in LINES}
     assert set(in_drgn()) >= tested >= {"allocinfo", "whois", "pages", "objects", "usage", "audit"}
     assert set(in_drgn().values()) < set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", in_drgn())
-def test_help(name, capsys):
+def test_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     prog = opened(QUIET)
     run_command(prog, f"{name} --help")
     text = capsys.readouterr().out
@@ -104,19 +111,19 @@ def test_help(name, capsys):
     assert command.format_help(indent="  ").startswith(f"  Usage: %{name} ")
 
 
-def test_examples_in_the_help_are_commands():
+def test_examples_in_the_help_are_commands() -> None:
     text = "".join(session.help_text(name) for name in in_drgn())
     examples = re.findall(r"^    %(\w+)", text, re.MULTILINE)
     assert len(examples) > 10
     assert set(examples) <= set(in_drgn())
 
 
-def test_pipe(capfd):
+def test_pipe(capfd: pytest.CaptureFixture[str]) -> None:
     run_command(opened(QUIET), "allocinfo --format allocinfo | head -1")
     assert capfd.readouterr().out == "allocinfo - version: 2.0\n"
 
 
-def test_the_reader_of_a_pipe_may_go_away(capfd):
+def test_the_reader_of_a_pipe_may_go_away(capfd: pytest.CaptureFixture[str]) -> None:
     prog = opened(QUIET)
     session.dump_of(prog)
     capfd.readouterr()  # the first to use a program is told about its types
@@ -124,7 +131,7 @@ def test_the_reader_of_a_pipe_may_go_away(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_redirections(tmp_path, capsys):
+def test_redirections(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, addresses, errors = (tmp_path / name for name in ("report", "addresses", "errors"))
     run_command(opened(QUIET), f"allocinfo --top 2 --format csv > {path}")
     run_command(opened(QUIET), f"allocinfo --top 1 --format csv >> {path}")
@@ -136,7 +143,7 @@ def test_redirections(tmp_path, capsys):
     assert "nonsense is not an address" in errors.read_text()
 
 
-def test_a_failing_pipe_is_said():
+def test_a_failing_pipe_is_said() -> None:
     with pytest.raises(CommandExitStatusError):
         run_command(opened(QUIET), "allocinfo --top 1 | exit 3")
 
@@ -154,7 +161,9 @@ def test_a_failing_pipe_is_said():
         ("report", CommandNotFoundError, "report"),
     ],
 )
-def test_wrong_usage(line, error, words, monkeypatch):
+def test_wrong_usage(
+    line: str, error: type[Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "stdin", sys.__stdin__)
     with pytest.raises(error) as raised:
         run_command(opened(QUIET), line)
@@ -177,22 +186,22 @@ FAILING = {
     # triage does without a profile.
     [(n, f) for n in in_drgn() for f in FAILING if (n, f) != ("triage", "tiny-never")],
 )
-def test_errors_are_one_sentence(name, folder):
+def test_errors_are_one_sentence(name: str, folder: str) -> None:
     with pytest.raises(CommandError) as raised:
         run_command(opened(core(folder)), f"{name} {ARGUMENTS.get(name, '')}")
     assert FAILING[folder] in str(raised.value)
     assert "--vmlinux" not in str(raised.value)
 
 
-def test_without_vital_memory():
+def test_without_vital_memory() -> None:
     prog = allocdump.open(QUIET).prog
     exclude(prog, prog.symbol("__cpu_possible_mask").address)
     with pytest.raises(CommandError, match="copy it again"):
         run_command(prog, "allocinfo")
 
 
-def test_bugs_are_one_sentence_too(monkeypatch):
-    def broken(prog):
+def test_bugs_are_one_sentence_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(prog: Program) -> None:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(session, "dump_of", broken)
@@ -204,8 +213,8 @@ def test_bugs_are_one_sentence_too(monkeypatch):
         run_command(opened(QUIET), "allocinfo")
 
 
-def test_interrupts_pass(monkeypatch):
-    def interrupted(prog):
+def test_interrupts_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(prog: Program) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(session, "dump_of", interrupted)
@@ -213,7 +222,7 @@ def test_interrupts_pass(monkeypatch):
         run_command(opened(QUIET), "allocinfo")
 
 
-def test_only_for_kernels():
+def test_only_for_kernels() -> None:
     prog = Program()
     prog.set_pid(os.getpid())
     with pytest.raises(CommandNotFoundError):
@@ -222,7 +231,7 @@ def test_only_for_kernels():
         allocdump.from_program(prog)
 
 
-def test_read_once(monkeypatch, capsys):
+def test_read_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     prog = Program()
     prog.set_core_dump(TINY)
     run_command(prog, "allocinfo --top 1")
@@ -234,7 +243,7 @@ def test_read_once(monkeypatch, capsys):
     assert capsys.readouterr().err.count("no debugging information is loaded") == 1
 
 
-def test_a_live_program_is_read_again(monkeypatch):
+def test_a_live_program_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     prog = opened(TINY)
     live = SimpleNamespace(IS_LIVE=ProgramFlags.IS_LINUX_KERNEL)
     monkeypatch.setattr(session, "ProgramFlags", live)
@@ -242,11 +251,11 @@ def test_a_live_program_is_read_again(monkeypatch):
     assert session.dump_of(prog) is not session.dump_of(prog)
 
 
-def test_nothing_keeps_a_program():
+def test_nothing_keeps_a_program() -> None:
     class Witness:
         pass
 
-    def use():
+    def use() -> ReferenceType:
         prog = Program()
         prog.set_core_dump(TINY)
         session.dump_of(prog).report()
@@ -258,7 +267,7 @@ def test_nothing_keeps_a_program():
     assert witness() is None
 
 
-def test_types_of_the_program_come_first():
+def test_types_of_the_program_come_first() -> None:
     """DWARF that is loaded after the BTF was taken has precedence."""
     prog = Program()
     prog.set_core_dump(TINY)
@@ -270,7 +279,7 @@ def test_types_of_the_program_come_first():
     assert allocdump.from_program(opened(TINY, True)).origin.types == "dwarf"
 
 
-def test_dwarf_of_a_module_alone_is_not_enough():
+def test_dwarf_of_a_module_alone_is_not_enough() -> None:
     prog = Program()
     prog.set_core_dump(TINY)
     labmod = str(TINY.parent / "labmod.ko")
@@ -282,7 +291,7 @@ def test_dwarf_of_a_module_alone_is_not_enough():
     assert report.sites.bytes[~report.sites.unloaded].tolist() == kernels
 
 
-def test_a_dump_that_has_moved(tmp_path):
+def test_a_dump_that_has_moved(tmp_path: Path) -> None:
     path = tmp_path / "vmcore"
     path.write_bytes(TINY.read_bytes())
     prog = Program()
@@ -292,8 +301,8 @@ def test_a_dump_that_has_moved(tmp_path):
     assert (origin.core, origin.format) == (str(path), "core")
 
 
-def test_damage_is_told():
-    def fault(address, count, offset, physical):
+def test_damage_is_told() -> None:
+    def fault(address: int, count: int, offset: int, physical: bool) -> None:
         raise FaultError("Excluded page", address)
 
     prog = Program()
@@ -306,18 +315,18 @@ def test_damage_is_told():
     assert prog.registered_symbol_finders() == finders
 
 
-def test_the_plugin_is_found_by_drgn():
+def test_the_plugin_is_found_by_drgn() -> None:
     (found,) = (e for e in entry_points(group="drgn.plugins") if e.name == "allocdump")
     assert found.value == "allocdump.drgn.plugin"
 
 
-def drgn(path, code, *args):
+def drgn(path: Path, code: str, *args: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "drgn", "-q", "-c", path, *args, "-e", code]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize("args", [[], ["-s", TINY.parent / "vmlinux"]], ids=["BTF", "DWARF"])
-def test_in_plain_drgn(args):
+def test_in_plain_drgn(args: list[Any]) -> None:
     """By installation alone: drgn is told nothing of allocdump."""
     code = "from drgn.commands import run_command; run_command(prog, 'allocinfo -f allocinfo')"
     done = drgn(TINY, code, *args)
@@ -326,7 +335,7 @@ def test_in_plain_drgn(args):
     assert ("no debugging information" in done.stderr) == (not args)
 
 
-def test_drgn_loads_next_to_nothing():
+def test_drgn_loads_next_to_nothing() -> None:
     """Whoever does not use a command does not pay for it."""
     done = drgn(TINY, "import sys; print(*sys.modules)")
     ours = {m for m in done.stdout.split() if m.split(".")[0] in ("allocdump", "click", "numpy")}
@@ -338,7 +347,7 @@ def test_drgn_loads_next_to_nothing():
     }
 
 
-def test_triage_names_the_dump_in_its_commands(capsys):
+def test_triage_names_the_dump_in_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
     """They are to be pasted into a shell, where no dump is open."""
     run_command(opened(OOM), "triage")
     commands = re.findall(r"^   (allocdump .*)", capsys.readouterr().out, re.MULTILINE)

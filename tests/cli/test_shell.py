@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """``allocdump shell``: what is piped into it, and a terminal."""
 
+from __future__ import annotations
+
 import os
 import re
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,27 +22,32 @@ OPENABLE = [c for c in CORES if c.parent.name != "tiny-noprofiling"]
 
 
 @pytest.fixture(autouse=True)
-def history(monkeypatch, tmp_path):
+def history(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """drgn keeps the lines typed in there."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
 
-def shell(*lines, path=QUIET, args=(), env=None):
+def shell(
+    *lines: str,
+    path: Path = QUIET,
+    args: list[Any] | tuple[Any, ...] = (),
+    env: dict[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
     text = "".join(f"{line}\n" for line in lines)
     return process("shell", path, *args, input=text, env=os.environ | (env or {}))
 
 
-def answers(done):
+def answers(done: subprocess.CompletedProcess[str]) -> list[str]:
     """What was printed after each prompt."""
     return done.stdout.split(">>> ")[1:-1]
 
 
-def tries(banner):
+def tries(banner: str) -> list[str]:
     return re.findall(r"^  (.*?)  +# ", banner.partition("\nTry:\n")[2], re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", OPENABLE, ids=name)
-def test_what_the_banner_suggests_works(path):
+def test_what_the_banner_suggests_works(path: Path) -> None:
     suggested = tries(shell(path=path).stderr)
     assert len(suggested) == 3
     done = shell(*suggested, path=path)
@@ -52,7 +61,7 @@ def test_what_the_banner_suggests_works(path):
     assert "(struct alloc_tag *)" in answers(done)[2] or path.parent.name == "tiny-never"
 
 
-def test_the_banner_says_what_this_is():
+def test_the_banner_says_what_this_is() -> None:
     banner = shell(path=core("6.12-oom")).stderr
     first, second, *_ = banner.splitlines()
     assert first.startswith("Linux 6.12.117 | crashed 2026-11-22 19:57:31 UTC | Kernel panic")
@@ -66,7 +75,7 @@ def test_the_banner_says_what_this_is():
     assert "cache task_struct" in died
 
 
-def test_a_dump_without_a_profile_opens_too():
+def test_a_dump_without_a_profile_opens_too() -> None:
     done = shell("%allocinfo", "find_task(1).comm", path=core("tiny-never"))
     assert "allocation profiling was never enabled" in done.stderr.splitlines()[1]
     assert "profiling on" not in done.stderr
@@ -75,7 +84,7 @@ def test_a_dump_without_a_profile_opens_too():
     assert done.returncode == 0
 
 
-def test_everything_is_there():
+def test_everything_is_there() -> None:
     done = shell(
         "dump.report().sites.bytes.sum() == alloc_tag_arrays().bytes.sum()",
         "%allocinfo --top 1 --format csv | tail -1 | cut -d, -f1",
@@ -93,14 +102,14 @@ def test_everything_is_there():
     assert rest.endswith("True, True)\n")
 
 
-def test_with_dwarf():
+def test_with_dwarf() -> None:
     args = ["--vmlinux", TINY.parent / "vmlinux"]
     done = shell('prog["mem_profiling_compressed"].type_', path=TINY, args=args)
     assert "types from DWARF" in done.stderr
     assert "struct static_key_false" in done.stdout
 
 
-def test_errors_do_not_end_it():
+def test_errors_do_not_end_it() -> None:
     done = shell("%allocinfo --nothing", "%nothing", "%whois", "1/0", "'still here'")
     assert answers(done)[-1] == "'still here'\n"
     assert "drgn: allocinfo: No such option '--nothing'" in done.stderr
@@ -110,24 +119,24 @@ def test_errors_do_not_end_it():
     assert done.returncode == 0
 
 
-def test_readers_that_go_away_do_not_end_it():
+def test_readers_that_go_away_do_not_end_it() -> None:
     done = shell("%pages --list --format json | exec true", "'still here'")
     assert answers(done)[-1] == "'still here'\n"
 
 
-def test_redirection(tmp_path):
+def test_redirection(tmp_path: Path) -> None:
     shell(f"%allocinfo --format allocinfo > {tmp_path / 'report'}")
     truth = (QUIET.parent / "truth.allocinfo").read_text()
     assert (tmp_path / "report").read_text() == truth
 
 
-def test_without_plugins():
+def test_without_plugins() -> None:
     """drgn may be told to load none; these commands are the shell's own."""
     done = shell("%allocinfo --top 1 --format csv | wc -l", env={"DRGN_DISABLE_PLUGINS": "*"})
     assert answers(done) == ["2\n"]
 
 
-def test_it_starts_with_little():
+def test_it_starts_with_little() -> None:
     """What reads all memory is loaded when it is asked for."""
     done = shell("import sys; print(*sys.modules)")
     loaded = {m for m in done.stdout.split() if m.startswith(("allocdump.analysis", "tabulate"))}
@@ -135,33 +144,33 @@ def test_it_starts_with_little():
     assert "allocdump.analysis.attribution" not in done.stdout.split()
 
 
-def test_a_prompt_that_needs_no_terminal():
+def test_a_prompt_that_needs_no_terminal() -> None:
     """Python 3.13's own does."""
     done = shell("import os; os.environ['PYTHON_BASIC_REPL']")
     assert answers(done) == ["'1'\n"]
 
 
-def test_closed_standard_input():
+def test_closed_standard_input() -> None:
     command = f"{sys.executable} -m allocdump report {QUIET} --top 1 <&-"
     done = subprocess.run(command, shell=True, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_no_dump(tmp_path):
+def test_no_dump(tmp_path: Path) -> None:
     done = shell(path=tmp_path / "vmcore")
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith("allocdump: ")
     assert done.stderr.count("\n") == 1
 
 
-def test_on_a_terminal():
+def test_on_a_terminal() -> None:
     terminal, inside = os.openpty()
     command = [sys.executable, "-m", "allocdump", "shell", QUIET]
     env = os.environ | {"PYTHON_BASIC_REPL": "1"}
     with subprocess.Popen(command, stdin=inside, stdout=inside, stderr=inside, env=env) as process:
         os.close(inside)
 
-        def until(text):
+        def until(text: bytes) -> str:
             seen, start = b"", time.monotonic()
             while not seen.endswith(text) and time.monotonic() - start < 60:
                 seen += os.read(terminal, 1 << 16)
@@ -175,7 +184,7 @@ def test_on_a_terminal():
     os.close(terminal)
 
 
-def test_help():
+def test_help() -> None:
     done = process("shell", "--help")
     assert "allocdump shell vmcore" in done.stdout
     assert "shell" not in in_drgn().values()

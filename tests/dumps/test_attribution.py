@@ -1,23 +1,33 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Attribution on real dumps, against what the test modules recorded and what the kernel counted."""
 
+from __future__ import annotations
+
 import json
 import re
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from click.testing import CliRunner
+from drgn import Program
 from drgn.helpers.linux.slab import slab_object_info
 
 import allocdump
 from allocdump.analysis.audit import Cause
 from allocdump.analysis.totals import object_totals, page_totals
+from allocdump.analysis.usage import Node
 from allocdump.cli import cli
 from allocdump.errors import DamagedError
 from allocdump.kernel.machine.vmstat import VmStat
 from allocdump.kernel.mm import slab
 from allocdump.kernel.mm.page_types import Kind
+from allocdump.kernel.mm.sections import Section
+from allocdump.kernel.mm.slab import Cache
+from allocdump.session.session import Session
 
 from ..dumpdata import CORES_WITH_TRUTH, core, exclude, name, open_core, overwrite, recorded, run
 
@@ -26,12 +36,12 @@ whole_dumps = pytest.mark.parametrize("path", WHOLE, ids=name)
 DAMAGED = core("7.2-quiet", "vmcore.d31")
 
 
-def column(dump, field):
+def column(dump: Session, field: str) -> npt.NDArray[Any]:
     return getattr(dump.audit(), field)
 
 
 @whole_dumps
-def test_references_account_for_the_counters(path):
+def test_references_account_for_the_counters(path: Path) -> None:
     """The bar is 99.9% of counted bytes; here every site agrees to the byte, but for one that
     the kernel counts bytes for that nobody holds."""
     audit = open_core(path).audit()
@@ -49,7 +59,7 @@ def test_references_account_for_the_counters(path):
 
 
 @whole_dumps
-def test_calls_agree_too(path):
+def test_calls_agree_too(path: Path) -> None:
     """But for kvmalloc and the like, a reference is an allocation."""
     dump = open_core(path)
     sites, audit = dump.report().sites, dump.audit()
@@ -59,7 +69,7 @@ def test_calls_agree_too(path):
 
 
 @whole_dumps
-def test_whois_names_the_site_of_everything_recorded(path):
+def test_whois_names_the_site_of_everything_recorded(path: Path) -> None:
     """Every tenth of the many, all of the few; freed ones are free, or somebody else's."""
     dump = open_core(path)
     sites = dump.report().sites
@@ -106,7 +116,7 @@ def test_whois_names_the_site_of_everything_recorded(path):
 
 
 @whole_dumps
-def test_recorded_sizes_fit(path):
+def test_recorded_sizes_fit(path: Path) -> None:
     dump = open_core(path)
     for kind, address, size, _, state, _, _ in recorded(path):
         if state != "freed" and kind in ("compound", "plain", "large"):
@@ -117,7 +127,7 @@ def test_recorded_sizes_fit(path):
 
 
 @whole_dumps
-def test_pages_and_objects_sum_to_the_counters(path):
+def test_pages_and_objects_sum_to_the_counters(path: Path) -> None:
     """Batches for listing are another way through the same memory than the audit."""
     dump = open_core(path)
     sites = dump.report().sites
@@ -134,12 +144,12 @@ def test_pages_and_objects_sum_to_the_counters(path):
 
 
 @pytest.mark.parametrize("path", CORES_WITH_TRUTH, ids=name)
-def test_usage_accounts_for_every_page(path):
+def test_usage_accounts_for_every_page(path: Path) -> None:
     dump = open_core(path)
     root = dump.usage()
     stat = VmStat(dump.kernel)
 
-    def check(node):
+    def check(node: Node) -> None:
         if node.children:
             assert sum(c.bytes for c in node.children) == node.bytes
         assert node.bytes >= 0
@@ -165,8 +175,8 @@ def test_usage_accounts_for_every_page(path):
     assert compared >= 5
 
 
-def test_the_profilers_cost_is_a_class():
-    def cost(folder):
+def test_the_profilers_cost_is_a_class() -> None:
+    def cost(folder: str) -> dict[str, int]:
         root = open_core(core(folder)).usage()
         node = next(n for n in root.children if n.name == "allocation profiler")
         return {c.name: c.bytes for c in node.children}
@@ -178,7 +188,7 @@ def test_the_profilers_cost_is_a_class():
     assert plain["counters of the kernel's sites"] == 1194 * 16 * 64
 
 
-def test_slab_objects_against_slabinfo():
+def test_slab_objects_against_slabinfo() -> None:
     """Active objects, as /proc/slabinfo had them before the crash, of the module's own cache."""
     dump = open_core(core("7.2-quiet"))
     found = dump.attribution()
@@ -195,7 +205,7 @@ def test_slab_objects_against_slabinfo():
     assert found.slab.tagged[i] == len(live)
 
 
-def test_vmalloc_areas_against_vmallocinfo():
+def test_vmalloc_areas_against_vmallocinfo() -> None:
     dump = open_core(core("7.2-quiet"))
     areas = {use.area.start: use for use in dump.vmalloc_areas()}
     address = next(a for kind, a, *_ in recorded(core("7.2-quiet")) if kind == "vmalloc")
@@ -212,12 +222,12 @@ def test_vmalloc_areas_against_vmallocinfo():
 IN_VMALLOC = [c for c in WHOLE if any(kind == "vmalloc" for kind, *_ in recorded(c))]
 
 
-def test_there_are_vmalloc_areas_to_know():
+def test_there_are_vmalloc_areas_to_know() -> None:
     assert len(IN_VMALLOC) >= 7
 
 
 @pytest.mark.parametrize("path", IN_VMALLOC, ids=name)
-def test_whois_knows_the_vmalloc_area(path):
+def test_whois_knows_the_vmalloc_area(path: Path) -> None:
     dump = open_core(path)
     areas = ((a, size) for kind, a, size, *_ in recorded(path) if kind == "vmalloc")
     address, size = next(areas)
@@ -226,14 +236,14 @@ def test_whois_knows_the_vmalloc_area(path):
     assert area.size == -(-size // 4096) * 4096 + 4096  # with its guard page
 
 
-def test_debug_kernels_mark_what_is_not_counted():
+def test_debug_kernels_mark_what_is_not_counted() -> None:
     found = open_core(core("7.3-debug")).attribution()
     # Columns at the end: references to no known tag, marked empty, none.
     assert found.kinds[:, -2].sum() > 0
     assert not found.strays
 
 
-def test_a_damaged_dump_gives_what_is_left():
+def test_a_damaged_dump_gives_what_is_left() -> None:
     """At least 90% of sites as in the whole dump of the same crash; the rest is counted."""
     whole, damaged = open_core(core("7.2-quiet")).audit(), open_core(DAMAGED).audit()
     assert (whole.memory == damaged.memory).mean() >= 0.9
@@ -257,7 +267,7 @@ SHOWN = {
 
 @pytest.mark.parametrize("command", SHOWN)
 @pytest.mark.parametrize("path", [DAMAGED, core("6.12-debug"), core("7.3-compressed")], ids=name)
-def test_commands_never_die(command, path):
+def test_commands_never_die(command: str, path: Path) -> None:
     args = ["init_task", "pfn:5", "0x0", f"{2**64 - 1:#x}"] if command == "whois" else []
     done = run(command, path, *args)
     assert done.returncode == 0, done.stderr
@@ -267,7 +277,7 @@ def test_commands_never_die(command, path):
     assert re.search(SHOWN[command], done.stdout, re.MULTILINE)
 
 
-def test_without_page_extensions_of_a_section():
+def test_without_page_extensions_of_a_section() -> None:
     dump = allocdump.open(core("7.2-quiet"))
     attribution = open_core(core("7.2-quiet")).attribution()
     dump.report()
@@ -280,7 +290,7 @@ def test_without_page_extensions_of_a_section():
     assert dump.usage().bytes == open_core(core("7.2-quiet")).usage().bytes
 
 
-def test_without_struct_pages_of_a_section():
+def test_without_struct_pages_of_a_section() -> None:
     dump = allocdump.open(core("7.2-quiet"))
     section = _sections(dump)[-1]
     exclude(dump.prog, section.memmap, 64 * section.pages)
@@ -290,7 +300,7 @@ def test_without_struct_pages_of_a_section():
     assert "struct page not in the dump" in names
 
 
-def test_without_the_list_of_slab_caches():
+def test_without_the_list_of_slab_caches() -> None:
     dump = allocdump.open(core("7.2-quiet"))
     first = dump.prog["slab_caches"].next.value_()
     exclude(dump.prog, first)
@@ -300,13 +310,13 @@ def test_without_the_list_of_slab_caches():
     assert dump.usage().bytes > 0
 
 
-def _sections(dump):
+def _sections(dump: Session) -> list[Section]:
     from allocdump.kernel.mm.sections import sections
 
     return sections(dump.kernel)
 
 
-def test_a_stray_reference_is_shown_and_decoded():
+def test_a_stray_reference_is_shown_and_decoded() -> None:
     """As on 6.12 when nothing else finds the tags of a module that is gone."""
     dump = allocdump.open(core("6.12-oom"))
     report = dump.report()
@@ -325,7 +335,7 @@ def test_a_stray_reference_is_shown_and_decoded():
     assert describe_tag(dump.prog, dump.prog.symbol("init_task").address) == ""
 
 
-def test_whois_json_and_standard_input():
+def test_whois_json_and_standard_input() -> None:
     addresses = [r for r in recorded(core("7.2-quiet")) if r[0] == "kmalloc" and r[4] == "live"]
     text = f"{addresses[0][1]:#x}\npfn:1 nonsense\n"
     done = run("whois", core("7.2-quiet"), "--format", "json", input=text)
@@ -337,7 +347,7 @@ def test_whois_json_and_standard_input():
     assert second["query"] == "pfn:1"
 
 
-def test_whois_of_other_kinds_of_addresses():
+def test_whois_of_other_kinds_of_addresses() -> None:
     dump = open_core(core("7.2-quiet"))
     page = next(r for r in recorded(core("7.2-quiet")) if r[0] == "page" and r[4] == "live")
     section = _sections(dump)[0]
@@ -355,7 +365,7 @@ def test_whois_of_other_kinds_of_addresses():
     assert dump.whois("0x1000").layers[0].what == "nothing"
 
 
-def test_charged_memory_cgroup():
+def test_charged_memory_cgroup() -> None:
     dump = open_core(core("7.2-quiet"))
     charged = next(
         r for r in recorded(core("7.2-quiet")) if r[0] == "kmalloc_account" and r[4] == "live"
@@ -376,7 +386,7 @@ def test_charged_memory_cgroup():
     ],
 )
 @pytest.mark.parametrize("format_", ["csv", "json", "table"])
-def test_listings(args, least, format_):
+def test_listings(args: list[str], least: int, format_: str) -> None:
     done = run(args[0], core("7.2-quiet"), *args[1:], "--format", format_)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -386,8 +396,8 @@ def test_listings(args, least, format_):
         assert len(rows) == least
 
 
-def test_pages_of_nodes_add_up():
-    def pages(*args):
+def test_pages_of_nodes_add_up() -> None:
+    def pages(*args: str) -> Counter:
         done = run("pages", core("7.2-quiet"), "--format", "json", *args)
         rows = map(json.loads, done.stdout.splitlines())
         return Counter({(r["file"], r["line"], r["function"]): r["pages"] for r in rows})
@@ -395,7 +405,7 @@ def test_pages_of_nodes_add_up():
     assert pages("--node", "0") + pages("--node", "1") == pages()
 
 
-def test_objects_can_be_dumped_and_decoded():
+def test_objects_can_be_dumped_and_decoded() -> None:
     args = ["--cache", "labmod_cache", "--list", "--limit", "2", "--hexdump", "32"]
     done = run("objects", core("7.2-quiet"), *args, "--type", "struct list_head")
     assert done.returncode == 0
@@ -406,13 +416,13 @@ def test_objects_can_be_dumped_and_decoded():
     assert run("objects", core("7.2-quiet"), "--cache", "nothing").returncode == 2
 
 
-def test_no_such_zone():
+def test_no_such_zone() -> None:
     done = run("pages", core("7.2-quiet"), "--node", "7")
     assert done.returncode == 2
     assert "node 1 DMA32" in done.stderr
 
 
-def test_drgns_free_lists_agree():
+def test_drgns_free_lists_agree() -> None:
     """An object without a reference is on a free list; on 6.12, which has no sheaves, all are."""
     dump = open_core(core("6.12-debug"))
     compared = 0
@@ -428,10 +438,12 @@ def test_drgns_free_lists_agree():
 
 
 @pytest.mark.parametrize("args", [["--by", "cache"], [], ["--list", "--limit", "1"]])
-def test_objects_says_what_its_readers_could_not_read(args, monkeypatch):
+def test_objects_says_what_its_readers_could_not_read(
+    args: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = slab.slab_caches
 
-    def damaged(prog):
+    def damaged(prog: Program) -> tuple[list[Cache], list[str]]:
         caches, problems = found(prog)
         return caches, [*problems, "slab caches are damaged"]
 
@@ -441,7 +453,7 @@ def test_objects_says_what_its_readers_could_not_read(args, monkeypatch):
     assert "allocdump: warning: slab caches are damaged.\n" in done.stderr
 
 
-def test_objects_by_cache_says_what_is_not_in_the_dump():
+def test_objects_by_cache_says_what_is_not_in_the_dump() -> None:
     done = run("objects", core("7.2-quiet", "vmcore.d31"), "--by", "cache", "--limit", "1")
     assert "pages that describe memory are not in the dump" in done.stderr
 

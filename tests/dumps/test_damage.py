@@ -1,30 +1,34 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Real dumps with memory taken out of them: every fact has a second way to it."""
 
+from __future__ import annotations
+
 import pytest
-from drgn import FaultError
+from drgn import FaultError, Program
 from drgn.helpers.linux.idr import idr_for_each
 
 import allocdump
+from allocdump.analysis.report import Report
 from allocdump.kernel.tags.sites import UNKNOWN
+from allocdump.session.session import Session
 
 from ..dumpdata import core, exclude, open_core
 
 
 @pytest.fixture
-def dump():
+def dump() -> Session:
     return allocdump.open(core("7.2-quiet", "vmcore.d31"))
 
 
-def idr_node(prog):
+def idr_node(prog: Program) -> int:
     return prog["alloc_tag_cttype"].mod_idr.idr_rt.xa_head.value_() & ~3
 
 
-def maple_node(prog):
+def maple_node(prog: Program) -> int:
     return prog["mod_area_mt"].ma_root.value_() & ~0xFF
 
 
-def rows(report):
+def rows(report: Report) -> list[tuple[int | str, ...]]:
     s = report.sites
     return sorted(
         zip(
@@ -34,7 +38,7 @@ def rows(report):
     )  # fmt: skip
 
 
-def test_makedumpfile_1_7_8_took_the_idr_away(dump):
+def test_makedumpfile_1_7_8_took_the_idr_away(dump: Session) -> None:
     """As it is in the bundled dump: drgn's helper dies, the report is the same."""
     idr = dump.prog["alloc_tag_cttype"].mod_idr.address_of_()
     with pytest.raises(FaultError, match="Excluded page"):
@@ -42,7 +46,7 @@ def test_makedumpfile_1_7_8_took_the_idr_away(dump):
     assert rows(dump.report()) == rows(open_core(core("7.2-quiet")).report())
 
 
-def test_without_the_idr(dump):
+def test_without_the_idr(dump: Session) -> None:
     """The same report in the same order, and the cause is named."""
     whole = open_core(core("7.2-quiet")).report()
     exclude(dump.prog, idr_node(dump.prog))
@@ -53,7 +57,7 @@ def test_without_the_idr(dump):
     assert any("makedumpfile up to 1.7.9" in w and "-d 23" in w for w in report.warnings)
 
 
-def test_without_idr_and_maple_tree(dump):
+def test_without_idr_and_maple_tree(dump: Session) -> None:
     exclude(dump.prog, idr_node(dump.prog))
     exclude(dump.prog, maple_node(dump.prog))
     report = dump.report()
@@ -61,7 +65,7 @@ def test_without_idr_and_maple_tree(dump):
     assert any("mod_area_mt" in w for w in report.warnings)
 
 
-def test_without_idr_maple_tree_and_module_list(dump):
+def test_without_idr_maple_tree_and_module_list(dump: Session) -> None:
     """Modules are then told apart in the tags area: strings of loaded ones are readable."""
     exclude(dump.prog, idr_node(dump.prog))
     exclude(dump.prog, maple_node(dump.prog))
@@ -70,14 +74,14 @@ def test_without_idr_maple_tree_and_module_list(dump):
     assert rows(report) == rows(open_core(core("7.2-quiet")).report())
 
 
-def test_without_cttype(dump):
+def test_without_cttype(dump: Session) -> None:
     exclude(dump.prog, dump.prog["alloc_tag_cttype"].value_())
     report = dump.report()
     assert report.completeness.expected is None
     assert rows(report) == rows(open_core(core("7.2-quiet")).report())
 
 
-def test_missing_tags_are_counted(dump):
+def test_missing_tags_are_counted(dump: Session) -> None:
     prog = dump.prog
     start = prog.symbol("__start_alloc_tags").address
     exclude(prog, start)
@@ -90,7 +94,7 @@ def test_missing_tags_are_counted(dump):
     assert (report.sites.bytes[:lost] == 0).all()
 
 
-def test_missing_counters_are_counted(dump):
+def test_missing_counters_are_counted(dump: Session) -> None:
     whole = open_core(core("7.2-quiet")).report()
     prog = dump.prog
     cpu0 = prog["__per_cpu_offset"][0].value_()
@@ -104,7 +108,7 @@ def test_missing_counters_are_counted(dump):
     assert (~counted).sum() == report.completeness.uncounted
 
 
-def test_missing_strings_are_counted(dump):
+def test_missing_strings_are_counted(dump: Session) -> None:
     prog = dump.prog
     filename = prog.read_u64(prog.symbol("__start_alloc_tags").address + 24)
     exclude(prog, filename)
@@ -114,7 +118,7 @@ def test_missing_strings_are_counted(dump):
     assert report.completeness.uncounted == 0
 
 
-def test_a_module_list_in_circles_ends(dump):
+def test_a_module_list_in_circles_ends(dump: Session) -> None:
     prog = dump.prog
     exclude(prog, idr_node(prog))
     first = prog["modules"].next.value_()

@@ -1,22 +1,27 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What modules dropped and what they hold, in real dumps, against their own account."""
 
+from __future__ import annotations
+
 import json
 import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from drgn import Object, Program
 from drgn.helpers.linux.cpumask import for_each_online_cpu
 from drgn.helpers.linux.pid import for_each_task
 from drgn.helpers.linux.sched import cpu_curr
 
 import allocdump
-from allocdump.analysis.leaks import EXPECTED, Confidence
+from allocdump.analysis.leaks import EXPECTED, Confidence, Leaks
 from allocdump.analysis.paths import node_at
 from allocdump.analysis.reach import Verdict, reach
 from allocdump.graph import disguised as hidden
@@ -25,6 +30,7 @@ from allocdump.graph.build import HeapBuilder
 from allocdump.graph.edges import read_graph
 from allocdump.kernel.mm.pagemap import PageMap
 from allocdump.kernel.mm.slab_free import Sheaves
+from allocdump.session.session import Session
 from tests.dumpdata import CORES_WITH_TRUTH, core, exclude, name, open_core, overwrite, run
 
 REACH = [core(f"{kernel}-reach") for kernel in ("6.12", "7.2", "7.3")]
@@ -57,19 +63,19 @@ HOLDERS = {
 
 
 @cache
-def answers(path):
+def answers(path: Path) -> Leaks:
     return open_core(path).leaks()
 
 
 @cache
-def truth(path):
+def truth(path: Path) -> list[tuple[str, int, int, str, str]]:
     """(kind, address, line, state, module) of each allocation that modules noted."""
     lines = (path.parent / "truth.allocations").read_text().splitlines()[1:]
     rows = (line.split() for line in lines)
     return [(r[0], int(r[1], 16), int(r[3]), r[4], r[6]) for r in rows]
 
 
-def verdicts(path, wanted):
+def verdicts(path: Path, wanted: Callable[..., Any]) -> Counter:
     """How many of the noted allocations that *wanted* chooses have each verdict."""
     found = open_core(path).reach()
     counts = Counter()
@@ -81,7 +87,7 @@ def verdicts(path, wanted):
 
 
 @pytest.mark.parametrize("path", REACH, ids=name)
-def test_what_was_dropped_is_lost(path):
+def test_what_was_dropped_is_lost(path: Path) -> None:
     found = verdicts(path, lambda kind, address, line, state, module: state == "lost")
     # Per-CPU memory of the first chunk carries no tag; nothing tells whose it is.
     first_chunk = found.pop("none", 0)
@@ -91,7 +97,7 @@ def test_what_was_dropped_is_lost(path):
 
 
 @pytest.mark.parametrize("path", REACH, ids=name)
-def test_what_is_held_in_one_way_is_not_lost(path):
+def test_what_is_held_in_one_way_is_not_lost(path: Path) -> None:
     found = verdicts(path, lambda kind, address, line, state, module: state == "held")
     first_chunk = found.pop("none", 0)
     assert first_chunk <= 24
@@ -100,13 +106,13 @@ def test_what_is_held_in_one_way_is_not_lost(path):
 
 
 @pytest.mark.parametrize("path", UNDAMAGED, ids=name)
-def test_what_unloading_dropped_is_lost(path):
+def test_what_unloading_dropped_is_lost(path: Path) -> None:
     found = verdicts(path, lambda kind, address, line, state, module: module == "leaked")
     assert found["LOST"] >= 0.995 * found.total()
 
 
 @pytest.mark.parametrize("path", UNDAMAGED, ids=name)
-def test_what_labmod_holds_is_not_lost(path):
+def test_what_labmod_holds_is_not_lost(path: Path) -> None:
     found = verdicts(
         path,
         lambda kind, address, line, state, module: (
@@ -117,7 +123,7 @@ def test_what_labmod_holds_is_not_lost(path):
     assert set(found) <= {"HELD"}
 
 
-def test_the_leak_that_killed_the_machine():
+def test_the_leak_that_killed_the_machine() -> None:
     path = core("6.12-oom")
     dump, found = open_core(path), answers(path)
     sites, lost = dump.report().sites, found.lost
@@ -130,7 +136,7 @@ def test_the_leak_that_killed_the_machine():
 
 
 @pytest.mark.parametrize("path", UNDAMAGED, ids=name)
-def test_false_alarms(path):
+def test_false_alarms(path: Path) -> None:
     dump, found = open_core(path), answers(path)
     sites, nodes = dump.report().sites, found.graph.nodes
     assert found.reasons == []
@@ -149,14 +155,14 @@ def test_false_alarms(path):
 
 
 @pytest.mark.parametrize("path", UNDAMAGED, ids=name)
-def test_what_is_expected_to_be_lost_is_said_to_be(path):
+def test_what_is_expected_to_be_lost_is_said_to_be(path: Path) -> None:
     sites, lost = open_core(path).report().sites, answers(path).lost
     for i, row in enumerate(lost.site.tolist()):
         expected = sites.function[row] in EXPECTED and not sites.module[row]
         assert (lost.confidence[i] == Confidence.EXPECTED) == expected
 
 
-def test_a_damaged_dump_calls_nothing_lost():
+def test_a_damaged_dump_calls_nothing_lost() -> None:
     whole, damaged = core("7.2-quiet"), core("7.2-quiet", "vmcore.d31")
     assert answers(whole).reasons == []
     found = open_core(damaged).reach()
@@ -165,7 +171,7 @@ def test_a_damaged_dump_calls_nothing_lost():
     assert set(answers(damaged).lost.confidence) == {Confidence.UNDECIDED}
 
 
-def test_one_missing_page_of_held_memory_makes_undecided():
+def test_one_missing_page_of_held_memory_makes_undecided() -> None:
     path = core("7.2-reach")
     before = open_core(path).reach()
     held = np.flatnonzero((before.verdict == Verdict.HELD) & (before.graph.nodes.kind == 0))
@@ -177,7 +183,7 @@ def test_one_missing_page_of_held_memory_makes_undecided():
     assert Verdict.LOST not in found.verdict
 
 
-def test_retained_names_the_list():
+def test_retained_names_the_list() -> None:
     path = core("6.12-oom")
     dump = open_core(path)
     tree, sites = dump.dominators(), dump.report().sites
@@ -192,7 +198,7 @@ def test_retained_names_the_list():
     assert len(records) == int(sites.calls[sites.function == "leaker_get_rec"][0])
 
 
-def test_paths_reach_a_record_from_its_list():
+def test_paths_reach_a_record_from_its_list() -> None:
     path = core("6.12-oom")
     dump = open_core(path)
     graph, sites = dump.graph(), dump.report().sites
@@ -207,7 +213,7 @@ def test_paths_reach_a_record_from_its_list():
     assert way.length == len(way.steps) - 1 + sum(s.left_out for s in way.steps)
 
 
-def test_paths_show_what_keeps_a_dropped_page():
+def test_paths_show_what_keeps_a_dropped_page() -> None:
     path = core("6.12-oom")
     dump = open_core(path)
     found, sites = dump.reach(), dump.report().sites
@@ -219,7 +225,7 @@ def test_paths_show_what_keeps_a_dropped_page():
 
 
 @pytest.mark.parametrize("path", REACH, ids=name)
-def test_paths_name_each_holder(path):
+def test_paths_name_each_holder(path: Path) -> None:
     dump = open_core(path)
     sites = dump.report().sites
     function = {
@@ -248,7 +254,7 @@ RULES = {
 """Rules for hidden pointers: where, and whose memory is lost without them."""
 
 
-def lost_functions(dump):
+def lost_functions(dump: Session) -> Counter:
     sites = dump.report().sites
     pagemap = PageMap(dump.kernel, sites.address)
     builder = HeapBuilder(pagemap, graph_module.site_roles(sites))
@@ -258,7 +264,9 @@ def lost_functions(dump):
 
 
 @pytest.mark.parametrize(("rule", "where"), RULES.items(), ids=list(RULES))
-def test_each_rule_finds_pointers(rule, where, monkeypatch):
+def test_each_rule_finds_pointers(
+    rule: str, where: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, function = where
     dump = open_core(core(folder))
     assert lost_functions(dump)[function] == 0
@@ -276,7 +284,9 @@ HOLDS_NOTHING = {
 
 
 @pytest.mark.parametrize(("rule", "where"), HOLDS_NOTHING.items(), ids=list(HOLDS_NOTHING))
-def test_each_rule_sees_through_what_is_no_pointer(rule, where, monkeypatch):
+def test_each_rule_sees_through_what_is_no_pointer(
+    rule: str, where: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, function = where
     dump = open_core(core(folder))
     all_lost = lost_functions(dump)[function]
@@ -286,7 +296,7 @@ def test_each_rule_sees_through_what_is_no_pointer(rule, where, monkeypatch):
     assert lost_functions(dump)[function] < all_lost
 
 
-def test_leaks_command():
+def test_leaks_command() -> None:
     path = core("6.12-oom")
     done = run("leaks", path, "--format", "json")
     assert done.returncode == 0
@@ -303,7 +313,7 @@ def test_leaks_command():
     assert len(run("leaks", path, "--min-size", "1M", "-f", "csv").stdout.splitlines()) == 3
 
 
-def test_leaks_command_says_why_it_is_undecided():
+def test_leaks_command_says_why_it_is_undecided() -> None:
     done = run("leaks", core("7.2-quiet", "vmcore.d31"))
     assert done.returncode == 0
     assert "UNDECIDED" in done.stdout
@@ -311,7 +321,7 @@ def test_leaks_command_says_why_it_is_undecided():
     assert "that may hold pointers are not in the dump" in done.stderr
 
 
-def test_retained_command():
+def test_retained_command() -> None:
     path = core("6.12-oom")
     rows = [json.loads(x) for x in run("retained", path, "-f", "json").stdout.splitlines()]
     assert rows[0]["holder"] == "recs (leaker .data)"
@@ -325,7 +335,7 @@ def test_retained_command():
     assert "(nobody: lost)" in lost
 
 
-def test_paths_command():
+def test_paths_command() -> None:
     path = core("7.2-reach")
     address = next(r[1] for r in truth(path) if r[3] == "held" and r[0] == "vmalloc")
     done = run("paths", path, hex(address), "--format", "json")
@@ -342,7 +352,7 @@ def test_paths_command():
     assert "Traceback" not in wrong.stderr
 
 
-def test_without_the_libraries_one_sentence_says_what_to_install():
+def test_without_the_libraries_one_sentence_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['scipy'] = None; sys.modules['scipy.sparse'] = None;"
         "from allocdump.cli import main; main()"
@@ -357,14 +367,14 @@ def test_without_the_libraries_one_sentence_says_what_to_install():
     assert "Traceback" not in done.stderr
 
 
-def sleeping_task(prog):
+def sleeping_task(prog: Program) -> Object:
     """A task of the dump that is on no CPU."""
     running = {cpu_curr(prog, cpu).value_() for cpu in for_each_online_cpu(prog)}
     tasks = (t for t in for_each_task(prog) if t.mm and t.value_() not in running)
     return max(tasks, key=lambda task: task.pid.value_())
 
 
-def test_a_zombie_has_no_stack_and_hides_nothing():
+def test_a_zombie_has_no_stack_and_hides_nothing() -> None:
     """release_task_stack() sets task.stack to NULL; address 0 is not a stack to look at."""
     dump = allocdump.open(core("7.3-reach"))
     task = sleeping_task(dump.prog)
@@ -377,7 +387,7 @@ def test_a_zombie_has_no_stack_and_hides_nothing():
     }
 
 
-def lost_calls(dump):
+def lost_calls(dump: Session) -> dict[tuple[str, int], int]:
     """Lost allocations by file and line."""
     lost, sites = dump.leaks().lost, dump.report().sites
     return {
@@ -386,7 +396,7 @@ def lost_calls(dump):
     }
 
 
-def test_an_unreadable_task_costs_itself_only():
+def test_an_unreadable_task_costs_itself_only() -> None:
     dump = allocdump.open(core("7.3-reach"))
     task = sleeping_task(dump.prog)
     thread = dump.prog.type("struct task_struct").member("stack").offset
@@ -397,7 +407,7 @@ def test_an_unreadable_task_costs_itself_only():
     assert len(others) > 5
 
 
-def test_pages_that_only_page_tables_map(monkeypatch):
+def test_pages_that_only_page_tables_map(monkeypatch: pytest.MonkeyPatch) -> None:
     """As vmap() of a caller's array leaves them, for a BPF ring buffer: the area has no array.
 
     The lab has none of these yet: a vmalloc area's own array is taken away.

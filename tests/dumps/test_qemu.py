@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """``--qemu`` and ``--pause``, on a QEMU made of a real dump: a guest always runs on."""
 
+from __future__ import annotations
+
 import gzip
 import json
 import os
@@ -9,6 +11,9 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -20,37 +25,37 @@ from allocdump.source.guest import Guest
 from allocdump.source.program import open_dump
 
 from ..dumpdata import TESTDATA, core, default_signals, process, run, truth
-from ..fakeqemu import fake_qemu
+from ..fakeqemu import Running, fake_qemu
 
 QUIET = core("7.2-quiet")
 
 
-def one_sentence(done, code):
+def one_sentence(done: subprocess.CompletedProcess[str], code: int) -> str:
     assert done.returncode == code, done.stderr
     assert done.stderr.startswith("allocdump: ")
     assert done.stderr.count("\n") == 1
     return done.stderr
 
 
-def pauses(commands):
+def pauses(commands: list[str]) -> list[str]:
     return [c for c in commands if c in ("stop", "cont")]
 
 
 @pytest.fixture(scope="module")
-def guest(tmp_path_factory):
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """It serves one client after the other."""
     with fake_qemu(tmp_path_factory.mktemp("qemu"), QUIET) as guest:
         yield guest
 
 
-def test_report_of_a_paused_guest(guest):
+def test_report_of_a_paused_guest(guest: Running) -> None:
     done = process("report", "--qemu", guest.path, "--pause", "--format", "allocinfo")
     assert pauses(guest.commands()) == ["stop", "cont"]
     assert done.stdout == truth(QUIET)
     assert done.stderr == ""
 
 
-def test_without_pause(guest):
+def test_without_pause(guest: Running) -> None:
     done = process("report", "--qemu", guest.path, "--format", "json")
     assert pauses(guest.commands()) == []
     report = json.loads(done.stdout)
@@ -62,7 +67,7 @@ def test_without_pause(guest):
 
 
 @pytest.mark.parametrize("args", [["audit"], ["usage"], ["pages"], ["objects"], ["whois"]])
-def test_all_commands(guest, args):
+def test_all_commands(guest: Running, args: list[str]) -> None:
     address = ["init_task"] if args == ["whois"] else []
     live = process(*args, "--qemu", guest.path, "--pause", *address)
     assert pauses(guest.commands()) == ["stop", "cont"]
@@ -72,7 +77,7 @@ def test_all_commands(guest, args):
     assert live.stdout.splitlines()[1:] == dead.stdout.splitlines()[1:]
 
 
-def test_a_guest_that_was_paused_stays_so(tmp_path):
+def test_a_guest_that_was_paused_stays_so(tmp_path: Path) -> None:
     with fake_qemu(tmp_path, QUIET, "paused") as guest:
         done = process("report", "--qemu", guest.path, "--pause", "--format", "json")
         assert pauses(guest.commands()) == []
@@ -80,7 +85,7 @@ def test_a_guest_that_was_paused_stays_so(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL", "SIGSEGV", "SIGABRT"])
-def test_resumed_whatever_ends_the_reading(guest, how):
+def test_resumed_whatever_ends_the_reading(guest: Running, how: str) -> None:
     code = (
         "import allocdump.cli, allocdump.session, os, signal\n"
         f"allocdump.session.Session.report = lambda self: os.kill(os.getpid(), signal.{how})\n"
@@ -95,13 +100,13 @@ def test_resumed_whatever_ends_the_reading(guest, how):
     assert done.returncode == (130 if how == "SIGINT" else -getattr(signal, how))
 
 
-def test_resumed_after_an_error(guest):
+def test_resumed_after_an_error(guest: Running) -> None:
     done = process("pages", "--qemu", guest.path, "--pause", "--zone", "nowhere")
     assert pauses(guest.commands()) == ["stop", "cont"]
     assert done.returncode == 2
 
 
-def test_resumed_before_a_reader_sees_the_output(guest):
+def test_resumed_before_a_reader_sees_the_output(guest: Running) -> None:
     """Nobody reads, and the pipe is too small for all: the guest must not wait for it."""
     process = subprocess.Popen(
         [sys.executable, "-m", "allocdump", "report", "--qemu", guest.path, "--pause", "-a"],
@@ -114,7 +119,7 @@ def test_resumed_before_a_reader_sees_the_output(guest):
     guest.commands()
 
 
-def test_slow_reading_is_said_before(guest):
+def test_slow_reading_is_said_before(guest: Running) -> None:
     """Before anything is read, that is."""
     code = (
         "import allocdump.cli, allocdump.session, os, pathlib\n"
@@ -131,13 +136,13 @@ def test_slow_reading_is_said_before(guest):
     assert "takes minutes" in done.stderr
 
 
-def test_not_paused(tmp_path):
+def test_not_paused(tmp_path: Path) -> None:
     with fake_qemu(tmp_path, QUIET, "no-stop") as guest:
         done = process("report", "--qemu", guest.path, "--pause")
     assert "stop is refused" in one_sentence(done, 3)
 
 
-def test_not_resumed(tmp_path):
+def test_not_resumed(tmp_path: Path) -> None:
     with fake_qemu(tmp_path, QUIET, "no-cont") as guest:
         done = process("report", "--qemu", guest.path, "--pause", "--top", "1")
     assert "type cont" in one_sentence(done, 3)
@@ -145,14 +150,14 @@ def test_not_resumed(tmp_path):
 
 
 @pytest.mark.parametrize(("ends", "pause"), [("ends-1", []), ("ends-2", ["--pause"])])
-def test_qemu_ends_while_it_is_opened(tmp_path, ends, pause):
+def test_qemu_ends_while_it_is_opened(tmp_path: Path, ends: str, pause: list[str]) -> None:
     with fake_qemu(tmp_path, QUIET, ends) as guest:
         done = process("report", "--qemu", guest.path, *pause)
     assert "went away" in one_sentence(done, 3)
 
 
 @pytest.mark.parametrize("pause", [[], ["--pause"]])
-def test_qemu_ends_while_it_is_read(tmp_path, pause):
+def test_qemu_ends_while_it_is_read(tmp_path: Path, pause: list[str]) -> None:
     code = (
         "import allocdump.cli, allocdump.session, os, signal, time\n"
         "report = allocdump.session.Session._read_report\n"
@@ -171,14 +176,14 @@ def test_qemu_ends_while_it_is_read(tmp_path, pause):
     assert "went away" in one_sentence(done, 3)
 
 
-def test_a_guest_that_does_not_say_where_its_kernel_is(tmp_path):
+def test_a_guest_that_does_not_say_where_its_kernel_is(tmp_path: Path) -> None:
     with fake_qemu(tmp_path, QUIET, "no-vmcoreinfo") as guest:
         done = process("report", "--qemu", guest.path, "--pause")
         assert pauses(guest.commands()) == []
     assert "-device vmcoreinfo" in one_sentence(done, 3)
 
 
-def test_hung_up_on_if_it_cannot_be_read(tmp_path, monkeypatch):
+def test_hung_up_on_if_it_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """QEMU serves one client at a time: the next one must not wait for this program to end."""
     closed = []
     monkeypatch.setattr(Guest, "close", lambda guest: closed.append(guest))
@@ -190,25 +195,25 @@ def test_hung_up_on_if_it_cannot_be_read(tmp_path, monkeypatch):
     assert len(closed) == 1
 
 
-def test_no_such_socket(tmp_path):
+def test_no_such_socket(tmp_path: Path) -> None:
     message = one_sentence(process("report", "--qemu", tmp_path / "qmp"), 3)
     assert "does not exist" in message
     assert "-qmp unix:" in message
 
 
 @pytest.mark.parametrize("path", [TESTDATA, QUIET, "/dev/null"])
-def test_no_socket_at_all(path):
+def test_no_socket_at_all(path: str | Path) -> None:
     assert "is not a socket" in one_sentence(process("report", "--qemu", path), 3)
 
 
-def test_a_path_too_long_for_a_socket(tmp_path):
+def test_a_path_too_long_for_a_socket(tmp_path: Path) -> None:
     path = tmp_path / ("long" * 30)
     path.symlink_to("/dev/null")
     one_sentence(process("report", "--qemu", path), 3)
 
 
 @pytest.fixture
-def server(tmp_path):
+def server(tmp_path: Path) -> Iterator[socket.socket]:
     server = socket.socket(socket.AF_UNIX)
     server.bind(str(tmp_path / "socket"))
     server.listen(1)
@@ -216,15 +221,15 @@ def server(tmp_path):
         yield server
 
 
-def test_qemu_has_ended(server, tmp_path):
+def test_qemu_has_ended(server: socket.socket, tmp_path: Path) -> None:
     server.close()
     with pytest.raises(DumpError, match="Nobody listens"):
         Guest(tmp_path / "socket")
 
 
 @pytest.mark.parametrize("greeting", [b"QEMU 7.2.22 monitor - type 'help'\r\n", b"{}\n", b""])
-def test_another_socket(server, tmp_path, greeting):
-    def greet():
+def test_another_socket(server: socket.socket, tmp_path: Path, greeting: bytes) -> None:
+    def greet() -> None:
         client, _ = server.accept()
         client.sendall(greeting)
         client.close()
@@ -234,13 +239,15 @@ def test_another_socket(server, tmp_path, greeting):
         Guest(tmp_path / "socket")
 
 
-def test_in_use_by_another_program(server, tmp_path, monkeypatch):
+def test_in_use_by_another_program(
+    server: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(qmp, "TIMEOUT", 1)
     with pytest.raises(DumpError, match="in use"):
         Guest(tmp_path / "socket")
 
 
-def test_a_socket_of_somebody_else(server, tmp_path):
+def test_a_socket_of_somebody_else(server: socket.socket, tmp_path: Path) -> None:
     (tmp_path / "socket").chmod(0)
     was = os.geteuid()
     if was == 0:
@@ -252,7 +259,7 @@ def test_a_socket_of_somebody_else(server, tmp_path):
         os.seteuid(was)
 
 
-def test_an_interrupted_answer_is_skipped():
+def test_an_interrupted_answer_is_skipped() -> None:
     """What drgn left unread, and events, are not the answer to what we ask."""
     ours, theirs = socket.socketpair()
     connection = qmp.Connection(ours)
@@ -267,13 +274,13 @@ def test_an_interrupted_answer_is_skipped():
     "args",
     [["--pause", QUIET], ["--live", "--pause"], ["--qemu", "x", QUIET], ["--qemu", "x", "--live"]],
 )
-def test_wrong_usage(args):
+def test_wrong_usage(args: list[Any]) -> None:
     done = process("report", *args)
     assert done.returncode == 2
     assert "--qemu" in done.stderr
 
 
-def test_addresses_are_not_taken_for_a_core(guest):
+def test_addresses_are_not_taken_for_a_core(guest: Running) -> None:
     done = process("whois", "--qemu", guest.path, "init_task", "pfn:2880", "-f", "json")
     guest.commands()
     assert [json.loads(line)["query"] for line in done.stdout.splitlines()] == [
@@ -282,21 +289,21 @@ def test_addresses_are_not_taken_for_a_core(guest):
     ]
 
 
-def test_held_output_takes_binary(capsysbinary):
+def test_held_output_takes_binary(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     with held_output():
         click.echo(b"\x1f\x8b\xff", nl=False)
         print("später")
     assert capsysbinary.readouterr().out == b"\x1f\x8b\xff" + "später\n".encode()
 
 
-def test_profile_of_a_paused_guest(guest):
+def test_profile_of_a_paused_guest(guest: Running) -> None:
     done = process("report", "--qemu", guest.path, "--pause", "--format", "pprof", text=False)
     assert (done.returncode, done.stderr.count(b"internal error")) == (0, 0)
     assert gzip.decompress(done.stdout)
     assert pauses(guest.commands()) == ["stop", "cont"]
 
 
-def test_held_output_looks_like_the_real_one(capsys):
+def test_held_output_looks_like_the_real_one(capsys: pytest.CaptureFixture[str]) -> None:
     with held_output():
         print("später")
         assert sys.stdout.isatty() is False

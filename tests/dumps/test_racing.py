@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a running kernel may look like in between, made of a real dump's memory."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
@@ -9,21 +11,22 @@ from allocdump.analysis.audit import Cause
 from allocdump.kernel.mm.page_types import Kind
 from allocdump.kernel.mm.pages import FrameReader
 from allocdump.kernel.tags.references import SiteIndex
+from allocdump.session.session import Session
 
 from ..dumpdata import core, overwrite
 
 
 @pytest.fixture
-def dump():
+def dump() -> Session:
     return allocdump.open(core("7.2-quiet"), debug_info="btf")
 
 
-def reader(dump):
+def reader(dump: Session) -> FrameReader:
     addresses = dump.report().sites.address
     return FrameReader(dump.kernel, SiteIndex(addresses))
 
 
-def test_a_free_page_that_was_just_handed_out(dump):
+def test_a_free_page_that_was_just_handed_out(dump: Session) -> None:
     frames = next(f for f in reader(dump) if (f.kind == Kind.FREE_PCP).any())
     index = int(np.flatnonzero(frames.kind == Kind.FREE_PCP)[0])
     pfn = frames.section.pfn + index
@@ -35,7 +38,7 @@ def test_a_free_page_that_was_just_handed_out(dump):
     assert found.kind[pfn - found.section.pfn] == Kind.IN_USE
 
 
-def test_a_compound_page_that_is_being_put_together(dump):
+def test_a_compound_page_that_is_being_put_together(dump: Session) -> None:
     """Its order is not there yet: what is does not fit to where it lies."""
     sites = dump.report().sites
     row = int(np.flatnonzero((sites.file == "labmod.c") & (sites.line == 105))[0])
@@ -54,7 +57,7 @@ def test_a_compound_page_that_is_being_put_together(dump):
     assert not (found.head == index)[index + 1 :].any()
 
 
-def test_audit_of_a_site_that_moved(dump, monkeypatch):
+def test_audit_of_a_site_that_moved(dump: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """Freed after the counters were read, before the objects were."""
     dump.kernel.state = "running"
     sites = dump.report().sites

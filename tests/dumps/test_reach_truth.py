@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What reach.ko recorded as held and as lost is what the dumps have."""
 
+from __future__ import annotations
+
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import pytest
 from drgn.helpers.linux.percpu import for_each_online_cpu, per_cpu
@@ -13,11 +16,11 @@ FOLDERS_OF_REACH = [f for f in FOLDERS if f.name.endswith("-reach")]
 pytestmark = pytest.mark.parametrize("path", [f / "vmcore" for f in FOLDERS_OF_REACH], ids=name)
 
 
-def of_reach(path):
+def of_reach(path: Path) -> list[tuple[int | str, ...]]:
     return [r for r in recorded(path) if r[6] == "reach"]
 
 
-def cases(path):
+def cases(path: Path) -> defaultdict:
     """{(function, kind): [address of each allocation]}, each attributed to the line recorded."""
     dump = open_core(path)
     sites = dump.report().sites
@@ -36,13 +39,13 @@ def cases(path):
     return found
 
 
-def test_every_record_is_attributed_to_its_line_and_case(path):
+def test_every_record_is_attributed_to_its_line_and_case(path: Path) -> None:
     found = cases(path)
     assert len({function for function, _ in found}) == 26
     assert {kind for _, kind in found} == {"kmalloc", "page", "compound", "vmalloc", "percpu"}
 
 
-def test_the_records_are_all_there_is(path):
+def test_the_records_are_all_there_is(path: Path) -> None:
     """The kernel counted as many calls at each line; a vmalloc counts its pages too."""
     sites = open_core(path).report().sites
     counted = {
@@ -56,7 +59,7 @@ def test_the_records_are_all_there_is(path):
         assert counted[line] == count
 
 
-def test_rcu_callbacks_still_wait(path):
+def test_rcu_callbacks_still_wait(path: Path) -> None:
     """Their grace period cannot end in a machine that has stopped."""
     prog = open_core(path).prog
     waiting = set()

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A call site has one form in all JSON and CSV: file, line, function, module."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -22,13 +25,13 @@ LINES = [
 DOCUMENTS = [["report"], ["audit", "--all"], ["triage"]]
 
 
-def output(args, format_):
+def output(args: list[str], format_: str) -> str:
     done = CliRunner().invoke(cli, [args[0], OOM, *args[1:], "--format", format_])
     assert done.exit_code == 0, done.output
     return done.stdout
 
 
-def check(record):
+def check(record: dict[str, Any]) -> None:
     keys = list(record)
     at = keys.index("file")
     assert keys[at : at + 4] == FORM
@@ -39,7 +42,7 @@ def check(record):
 
 
 @pytest.mark.parametrize("args", LINES, ids=" ".join)
-def test_lines(args):
+def test_lines(args: list[str]) -> None:
     records = list(map(json.loads, output(args, "json").splitlines()))
     assert records
     for record in records:
@@ -53,7 +56,7 @@ def test_lines(args):
 
 
 @pytest.mark.parametrize("args", DOCUMENTS, ids=" ".join)
-def test_documents(args):
+def test_documents(args: list[str]) -> None:
     found = json.loads(output(args, "json"))
     records = found["rows"] if "rows" in found else found["holders"]["sites"]
     assert len(records) > 300
@@ -61,7 +64,7 @@ def test_documents(args):
         check(record)
 
 
-def test_the_form_is_nested_where_a_record_is_not_about_a_site():
+def test_the_form_is_nested_where_a_record_is_not_about_a_site() -> None:
     (line,) = CliRunner().invoke(cli, ["whois", OOM, "pfn:2000", "-f", "json"]).stdout.splitlines()
     assert list(json.loads(line)["layers"][0]["site"]) == [*FORM, "unloaded"]
     done = CliRunner().invoke(cli, ["paths", OOM, "pfn:2000", "-f", "json"])

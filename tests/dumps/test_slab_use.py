@@ -31,7 +31,7 @@ def slabinfo(core: Path) -> dict[str, tuple[int, int]]:
 
 
 @pytest.mark.parametrize("core", QUIET, ids=dumpdata.name)
-def test_objects_in_use_are_what_slabinfo_says(core):
+def test_objects_in_use_are_what_slabinfo_says(core: Path) -> None:
     """References or none: what is in use, the free lists tell.
 
     The kernel counts as active what is free on a CPU's list, in a CPU's partial slabs (until

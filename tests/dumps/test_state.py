@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Tasks, cgroups, zones, swap and tmpfs, against what the kernel said of them."""
 
+from __future__ import annotations
+
 import math
 import re
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,12 +34,12 @@ BATCH = 64
 of 32 on each of two CPUs."""
 
 
-def beside(path, file):
+def beside(path: Path, file: str) -> str:
     return (path.parent / file).read_text(errors="replace")
 
 
 @cache
-def zoneinfo(path):
+def zoneinfo(path: Path) -> dict[tuple[int, str], dict[str, Any]]:
     """(node, zone): {"free": pages, "min": ...} of populated zones."""
     out = {}
     for part in re.split(r"^Node ", beside(path, "zoneinfo"), flags=re.MULTILINE)[1:]:
@@ -49,7 +53,7 @@ def zoneinfo(path):
 
 
 @readable
-def test_zones_against_zoneinfo(path):
+def test_zones_against_zoneinfo(path: Path) -> None:
     states, problems = zone_states(open_core(path).kernel)
     told = zoneinfo(path)
     assert not problems
@@ -67,7 +71,7 @@ def test_zones_against_zoneinfo(path):
 
 
 @readable
-def test_free_blocks_are_the_free_pages(path):
+def test_free_blocks_are_the_free_pages(path: Path) -> None:
     """Two ways through the same dump: the buddy allocator's lists, and the counters."""
     states, _ = zone_states(open_core(path).kernel)
     for zone in states:
@@ -79,14 +83,14 @@ def test_free_blocks_are_the_free_pages(path):
         assert len(blocks) == len(zone.free_blocks)
 
 
-def test_blocks_of_an_order():
+def test_blocks_of_an_order() -> None:
     states, _ = zone_states(open_core(MEMCG).kernel)
     told = re.search(r"zone +DMA32 +(.*)", beside(MEMCG, "buddyinfo"))[1].split()
     assert abs(states[0].blocks_of(10) - int(told[10])) <= 8
     assert states[0].blocks_of(0) == sum(states[0].free_blocks)
 
 
-def task_table(path):
+def task_table(path: Path) -> dict[int, tuple[list[int], str]]:
     """The out-of-memory killer's own table of tasks: pid to its columns."""
     line = re.compile(r"\[ +(\d+)\] +(\d+) +(\d+) " + r" +(-?\d+)" * 8 + r" (.*)")
     text = beside(path, "console.txt")
@@ -100,7 +104,7 @@ def task_table(path):
 
 
 @pytest.mark.parametrize("path", [core("6.12-oom"), USER, MEMCG], ids=name)
-def test_tasks_against_the_table_of_the_oom_killer(path):
+def test_tasks_against_the_table_of_the_oom_killer(path: Path) -> None:
     found = tasks(open_core(path).kernel)
     assert not found.problems
     by_pid = {task.pid: task for task in found.tasks}
@@ -116,7 +120,7 @@ def test_tasks_against_the_table_of_the_oom_killer(path):
 
 
 @pytest.mark.parametrize("path", [USER, MEMCG], ids=name)
-def test_tasks_against_proc(path):
+def test_tasks_against_proc(path: Path) -> None:
     """What was said before the eater went on eating."""
     status = {}
     for pid, key, value in re.findall(
@@ -136,19 +140,19 @@ def test_tasks_against_proc(path):
     assert eater.cgroup == ("/lab" if path == USER else "/second")
 
 
-def test_quiet_machines_have_two_tasks():
+def test_quiet_machines_have_two_tasks() -> None:
     found = tasks(open_core(core("7.3-tiny")).kernel)
     assert sorted(task.comm for task in found.tasks) == ["init", "sh"]
     assert all(task.cgroup == "/" and task.rss > 0 for task in found.tasks)
 
 
-def test_tasks_of_a_damaged_dump_are_counted():
+def test_tasks_of_a_damaged_dump_are_counted() -> None:
     found = tasks(open_core(DAMAGED).kernel)
     assert "the list of tasks is damaged" in str(found.problems[0])
     assert re.fullmatch(r"\d tasks are unreadable", str(found.problems[1]))
 
 
-def cgroup_files(path):
+def cgroup_files(path: Path) -> dict[str, dict[str, str]]:
     """path: {"memory.current": text}; files of several values have one entry for each."""
     out = {}
     for where, file, text in re.findall(
@@ -160,7 +164,7 @@ def cgroup_files(path):
 
 
 @pytest.mark.parametrize("path", [USER, MEMCG], ids=name)
-def test_cgroups_against_their_files(path):
+def test_cgroups_against_their_files(path: Path) -> None:
     found = memory_cgroups(open_core(path).prog)
     assert not found.problems
     told = cgroup_files(path)
@@ -186,13 +190,13 @@ def test_cgroups_against_their_files(path):
         ) == (4, 1)  # fmt: skip
 
 
-def test_cgroup_usage_is_what_the_dying_kernel_said():
+def test_cgroup_usage_is_what_the_dying_kernel_said() -> None:
     event = oom_events(open_core(MEMCG).log)[-1]
     group = next(c for c in memory_cgroups(open_core(MEMCG).prog).cgroups if c.path == "/second")
     assert (group.usage, group.max) == (event.usage, event.limit) == (12 << 20, 12 << 20)
 
 
-def test_swap_is_what_the_dying_kernel_said():
+def test_swap_is_what_the_dying_kernel_said() -> None:
     text = beside(USER, "console.txt")
     free, total = (
         int(re.search(rf"{word} swap *= (\d+)kB", text)[1]) * 1024 for word in ("Free", "Total")
@@ -203,13 +207,13 @@ def test_swap_is_what_the_dying_kernel_said():
 
 
 @pytest.mark.parametrize("path", [MEMCG, core("7.3-tiny")], ids=name)
-def test_no_swap(path):
+def test_no_swap(path: Path) -> None:
     """With and without CONFIG_SWAP."""
     assert swap_space(open_core(path).prog) == Swap(0, 0)
 
 
 @whole
-def test_tmpfs_holds_all_shared_memory(path):
+def test_tmpfs_holds_all_shared_memory(path: Path) -> None:
     """Files one by one against the kernel's counter."""
     found = tmpfs_mounts(open_core(path).prog)
     assert not found.problems
@@ -217,7 +221,7 @@ def test_tmpfs_holds_all_shared_memory(path):
     assert sum(mount.bytes for mount in found.mounts) == shmem * 4096
 
 
-def test_tmpfs_against_df():
+def test_tmpfs_against_df() -> None:
     mounts = {m.mount: m for m in tmpfs_mounts(open_core(USER).prog).mounts}
     (line,) = (line for line in beside(USER, "df").splitlines() if line.endswith("/scratch"))
     used = int(line.split()[2])
@@ -226,17 +230,17 @@ def test_tmpfs_against_df():
     assert (scratch.files, scratch.swapped > 0) == (2, True)
 
 
-def test_tmpfs_of_a_damaged_dump():
+def test_tmpfs_of_a_damaged_dump() -> None:
     assert len(tmpfs_mounts(open_core(DAMAGED).prog).problems) >= 1
 
 
-def seconds(time):
+def seconds(time: float) -> str:
     """As the kernel prints it: cut, not rounded."""
     return f"{math.floor(time * 1e6) / 1e6:.6f}"
 
 
 @pytest.mark.parametrize("path", [core("6.12-oom"), USER, MEMCG], ids=name)
-def test_events_are_those_on_the_console(path):
+def test_events_are_those_on_the_console(path: Path) -> None:
     text = beside(path, "console.txt")
     told = re.findall(r"^\[ *([\d.]+)\] (.*) invoked oom-killer: .*order=(\d+)", text, re.MULTILINE)
     events = oom_events(open_core(path).log)
@@ -246,7 +250,7 @@ def test_events_are_those_on_the_console(path):
     assert seconds(open_core(path).log.uptime()) == panic
 
 
-def test_the_killed_task_is_the_one_on_the_console():
+def test_the_killed_task_is_the_one_on_the_console() -> None:
     first = oom_events(open_core(MEMCG).log)[0]
     said = re.search(
         r"Killed process (\d+) \((.*?)\).*anon-rss:(\d+)kB", beside(MEMCG, "console.txt")

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The bundled dumps are what their makers left, and cover what they have to."""
 
+from __future__ import annotations
+
 import hashlib
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +15,7 @@ from ..dumpdata import CORES, CORES_WITH_TRUTH, FOLDERS, STOCK, STOCK_CORES, mad
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda f: f.name)
-def test_checksums(folder):
+def test_checksums(folder: Path) -> None:
     lines = (folder / "SHA256SUMS").read_text().splitlines()
     sums = {file.lstrip("*"): digest for digest, file in (line.split() for line in lines)}
     files = {f.name for f in folder.iterdir()} - {"SHA256SUMS"}
@@ -21,7 +24,7 @@ def test_checksums(folder):
         assert hashlib.sha256((folder / file).read_bytes()).hexdigest() == sums[file]
 
 
-def test_coverage():
+def test_coverage() -> None:
     """6.12 and 7.x, every compression, whole and damaged, all with the kernel's truth."""
     assert len(CORES_WITH_TRUTH) >= 4
     compressions = Counter(identify(core).compression for core in CORES)
@@ -36,7 +39,7 @@ def test_coverage():
 
 
 @pytest.mark.parametrize("core", CORES + STOCK_CORES, ids=name)
-def test_is_whole(core):
+def test_is_whole(core: Path) -> None:
     """And captured as its maker noted."""
     found = identify(core)
     assert found.missing_bytes == 0
@@ -46,7 +49,7 @@ def test_is_whole(core):
 
 
 @pytest.mark.parametrize("folder", STOCK, ids=lambda f: f.name)
-def test_stock_kernels_reports(folder):
+def test_stock_kernels_reports(folder: Path) -> None:
     """What they said of themselves just before is beside the dump, and no profile is."""
     reports = ["meminfo", "slabinfo", "vmallocinfo", "zoneinfo", "buddyinfo", "vmstat", "iomem"]
     for report in [*reports, "modules", "swaps", "cgroups", "tasks", "df"]:

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Triage of real dumps: who is named, who is not, and that its numbers are those of the others."""
 
+from __future__ import annotations
+
 import json
 import shlex
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +19,7 @@ from allocdump.kernel.machine.oom import oom_events
 from allocdump.kernel.machine.vmstat import VmStat
 from allocdump.kernel.tags.profiling import Profiling
 from allocdump.session import evidence
+from allocdump.triage.verdict import Triage
 from allocdump.view.sentence import text
 
 from ..dumpdata import CORES, CORES_WITH_TRUTH, core, exclude, made, name, open_core, run
@@ -30,26 +35,26 @@ with_truth = pytest.mark.parametrize("path", CORES_WITH_TRUTH, ids=name)
 
 
 @cache
-def triage(path):
+def triage(path: Path) -> Triage:
     return open_core(path).triage()
 
 
 @cache
-def document(path):
+def document(path: Path) -> dict[str, Any]:
     done = run("triage", path, "--format", "json")
     assert (done.returncode, done.stderr) == (0, "")
     return json.loads(done.stdout)
 
 
-def titles(path):
+def titles(path: Path) -> Any:
     return [text(suspect.title) for suspect in triage(path).suspects]
 
 
-def causes(path):
+def causes(path: Path) -> list[str]:
     return [suspect.rule for suspect in triage(path).suspects if suspect.cause]
 
 
-def test_the_leaking_site_is_the_first_suspect():
+def test_the_leaking_site_is_the_first_suspect() -> None:
     first = triage(OOM).suspects[0]
     assert text(first.title).startswith("leaker.c:44 leaker_get_page [leaker] has lost ")
     assert (first.rule, first.confidence.words) == ("lost_memory", "certain")
@@ -64,7 +69,7 @@ def test_the_leaking_site_is_the_first_suspect():
     assert text(triage(OOM).verdict) == f"{text(first.title)} (certain)"
 
 
-def test_the_user_task_is_the_cause_and_no_site_is_accused():
+def test_the_user_task_is_the_cause_and_no_site_is_accused() -> None:
     first = triage(USER).suspects[0]
     assert causes(USER) == ["user_memory"]
     title = text(first.title)
@@ -78,7 +83,7 @@ def test_the_user_task_is_the_cause_and_no_site_is_accused():
     assert not accused
 
 
-def test_the_cgroups_limit_is_the_cause():
+def test_the_cgroups_limit_is_the_cause() -> None:
     first, *others = triage(MEMCG).suspects
     assert (first.rule, first.confidence.words) == ("cgroup_limit", "certain")
     assert text(first.title) == (
@@ -90,7 +95,7 @@ def test_the_cgroups_limit_is_the_cause():
 
 
 @pytest.mark.parametrize("path", QUIET, ids=name)
-def test_no_suspect_is_invented(path):
+def test_no_suspect_is_invented(path: Path) -> None:
     """All that quiet crashes have is the module that was unloaded with memory."""
     assert causes(path) == []
     rules = [suspect.rule for suspect in triage(path).suspects]
@@ -102,7 +107,7 @@ def test_no_suspect_is_invented(path):
 
 
 @with_truth
-def test_the_unloaded_module_is_named_with_what_it_left(path):
+def test_the_unloaded_module_is_named_with_what_it_left(path: Path) -> None:
     """512 pages and 500 objects of 256 bytes."""
     gone = next(s for s in triage(path).suspects if s.rule == "unloaded_modules")
     assert text(gone.title).startswith("module leaked was unloaded and left ")
@@ -111,7 +116,7 @@ def test_the_unloaded_module_is_named_with_what_it_left(path):
 
 
 @readable
-def test_numbers_are_those_of_usage_and_report(path):
+def test_numbers_are_those_of_usage_and_report(path: Path) -> None:
     page = document(path)
     if path not in CORES_WITH_TRUTH:
         assert "sites" not in page["holders"]
@@ -134,7 +139,7 @@ def test_numbers_are_those_of_usage_and_report(path):
 
 
 @with_truth
-def test_footprints_and_the_rest_are_all_memory(path):
+def test_footprints_and_the_rest_are_all_memory(path: Path) -> None:
     page = document(path)
     facts = page["holders"]["facts"]
     at_sites, elsewhere = facts["at_sites"]["values"], facts["elsewhere"]["values"]
@@ -150,7 +155,7 @@ def test_footprints_and_the_rest_are_all_memory(path):
 
 
 @with_truth
-def test_footprints_are_no_less_than_references(path):
+def test_footprints_are_no_less_than_references(path: Path) -> None:
     """Pages as they are; objects with their share of slabs, which is more than they are."""
     found = open_core(path).attribution()
     sites = open_core(path).report().sites
@@ -170,7 +175,7 @@ def test_footprints_are_no_less_than_references(path):
 
 
 @readable
-def test_every_command_it_tells_works(path):
+def test_every_command_it_tells_works(path: Path) -> None:
     page = document(path)
     commands = [c for suspect in page["suspects"] for c in suspect["commands"]] + page["commands"]
     assert bool(commands) == (path in CORES_WITH_TRUTH)
@@ -181,7 +186,7 @@ def test_every_command_it_tells_works(path):
         assert (done.returncode, bool(done.stdout)) == (0, True), command
 
 
-def test_a_suspects_commands_show_it():
+def test_a_suspects_commands_show_it() -> None:
     first = document(OOM)["suspects"][0]
     leaks, audit, pages = (run(*shlex.split(c)[1:]).stdout for c in first["commands"])
     assert leaks.count("leaker.c:44") == 10
@@ -191,7 +196,7 @@ def test_a_suspects_commands_show_it():
 
 @readable
 @pytest.mark.parametrize("format_", ["text", "markdown"])
-def test_text_and_markdown(path, format_):
+def test_text_and_markdown(path: Path, format_: str) -> None:
     done = run("triage", path, "--format", format_, "--exact")
     assert (done.returncode, done.stderr) == (0, "")
     page = document(path)
@@ -203,18 +208,18 @@ def test_text_and_markdown(path, format_):
         assert heading.format(number, shown) in done.stdout
 
 
-def test_text_is_one_page():
+def test_text_is_one_page() -> None:
     assert len(run("triage", OOM).stdout.splitlines()) <= 90
 
 
-def test_a_damaged_dump_says_what_is_missing():
+def test_a_damaged_dump_says_what_is_missing() -> None:
     missing = " ".join(triage(DAMAGED).missing)
     assert "makedumpfile up to 1.7.9" in missing
     assert "The list of tasks is damaged" in missing
     assert "7 tasks are unreadable" in missing
 
 
-def test_without_a_profile():
+def test_without_a_profile() -> None:
     never = core("tiny-never")
     assert any("never enabled" in sentence for sentence in triage(never).missing)
     page = document(never)
@@ -228,13 +233,13 @@ def test_without_a_profile():
     assert "no other command tells more" in done.stdout
 
 
-def test_without_types_there_is_one_sentence():
+def test_without_types_there_is_one_sentence() -> None:
     done = run("triage", core("tiny-noprofiling"))
     assert (done.returncode, done.stdout) == (4, "")
     assert "name the kernel's vmlinux" in done.stderr
 
 
-def test_without_the_kernel_log():
+def test_without_the_kernel_log() -> None:
     """The leaking site is named all the same: by the zones, memory was short."""
     dump = allocdump.open(OOM)
     dump.log = KernelLog(b"", "no such memory")
@@ -245,7 +250,7 @@ def test_without_the_kernel_log():
     assert not any(table.key == "events" for table in page.sections[0].tables)
 
 
-def test_without_what_describes_memory():
+def test_without_what_describes_memory() -> None:
     dump = allocdump.open(USER)
     exclude(dump.prog, dump.prog.symbol("mem_section").address)
     page = dump.triage()
@@ -255,7 +260,7 @@ def test_without_what_describes_memory():
     }  # fmt: skip
 
 
-def test_without_tasks_zones_and_cgroups():
+def test_without_tasks_zones_and_cgroups() -> None:
     dump = allocdump.open(OOM)
     for symbol in ("init_task", "node_data", "root_mem_cgroup", "super_blocks"):
         exclude(dump.prog, dump.prog.symbol(symbol).address)
@@ -265,7 +270,7 @@ def test_without_tasks_zones_and_cgroups():
         assert words in said.lower()
 
 
-def test_with_types_that_are_not_what_they_should_be():
+def test_with_types_that_are_not_what_they_should_be() -> None:
     """As a kernel of somebody's own, or damaged type information."""
     dump = allocdump.open(USER)
     prog = dump.prog
@@ -285,7 +290,7 @@ def test_with_types_that_are_not_what_they_should_be():
     assert page.sections[0].facts[5].value.values["state"] == "on, but unreadable"
 
 
-def test_events_are_those_of_the_log():
+def test_events_are_those_of_the_log() -> None:
     told = document(MEMCG)["died"]["events"]
     events = oom_events(open_core(MEMCG).log)
     assert [row["time"] for row in told] == [e.time for e in events]
@@ -295,13 +300,13 @@ def test_events_are_those_of_the_log():
     assert [row["fatal"] for row in told] == [False, True]
 
 
-def test_the_kernels_own_list_agrees():
+def test_the_kernels_own_list_agrees() -> None:
     for path in (OOM, USER):
         values = document(path)["holders"]["facts"]["kernel_top_ten"]["values"]
         assert values == {"same": 10, "n": 10}
 
 
-def test_without_the_offsets_of_cpus():
+def test_without_the_offsets_of_cpus() -> None:
     """Zones still tell what they know themselves."""
     dump = allocdump.open(OOM)
     exclude(dump.prog, dump.prog.symbol("__per_cpu_offset").address)
@@ -310,11 +315,11 @@ def test_without_the_offsets_of_cpus():
     assert "zones" in {table.key for section in page.sections for table in section.tables}
 
 
-def test_off_but_unreadable(monkeypatch):
+def test_off_but_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Something was counted: it is not that there never was a profile."""
     dump = allocdump.open(OOM)
 
-    def unreadable():
+    def unreadable() -> None:
         raise DamagedError("no such memory.")
 
     monkeypatch.setattr(dump, "report", unreadable)
@@ -330,8 +335,8 @@ def test_off_but_unreadable(monkeypatch):
         "allocdump.analysis.audit.audit",
     ],
 )
-def test_a_bug_is_no_damage(monkeypatch, place):
-    def bug(*_, **__):
+def test_a_bug_is_no_damage(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    def bug(*_: object, **__: Any) -> None:
         raise TypeError("unsupported operand")
 
     monkeypatch.setattr(place, bug)
@@ -339,7 +344,7 @@ def test_a_bug_is_no_damage(monkeypatch, place):
         allocdump.open(core("7.3-tiny")).triage()
 
 
-def test_a_running_kernels_audit_knows_what_moved(monkeypatch):
+def test_a_running_kernels_audit_knows_what_moved(monkeypatch: pytest.MonkeyPatch) -> None:
     dump = allocdump.open(core("7.3-tiny"))
     dump.kernel.state = "running"
     sites = dump.report().sites
@@ -353,7 +358,9 @@ def test_a_running_kernels_audit_knows_what_moved(monkeypatch):
 
 
 @pytest.mark.parametrize(("sizes", "site"), [((51, 49), 7), ((50, 50), None), ((40, 30, 30), None)])
-def test_a_holder_names_the_site_of_more_than_half_only(sizes, site):
+def test_a_holder_names_the_site_of_more_than_half_only(
+    sizes: tuple[int, ...], site: int | None
+) -> None:
     below = [Holding(None, 7 + i, size, 1) for i, size in enumerate(sizes)]
     assert evidence._most_of(Holding(0, None, sum(sizes), len(sizes), below)) == site
     assert evidence._most_of(Holding(0, None, 1, 1)) is None

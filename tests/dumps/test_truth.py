@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Reports against what the kernel itself said in the moment of the crash."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 
@@ -24,14 +26,14 @@ cores = pytest.mark.parametrize("core", CORES_WITH_TRUTH, ids=name)
 
 
 @cores
-def test_allocinfo_is_byte_for_byte_the_kernels(core):
+def test_allocinfo_is_byte_for_byte_the_kernels(core: Path) -> None:
     done = process("report", core, "--format", "allocinfo")
     assert done.returncode == 0
     assert done.stdout == truth(core)
 
 
 @cores
-def test_every_registered_site_is_read(core):
+def test_every_registered_site_is_read(core: Path) -> None:
     report = open_core(core).report()
     assert report.completeness.complete
     registered = ~report.sites.unloaded
@@ -42,7 +44,7 @@ def test_every_registered_site_is_read(core):
 
 
 @cores
-def test_groups_sum_to_the_whole(core):
+def test_groups_sum_to_the_whole(core: Path) -> None:
     sites = open_core(core).report().sites
     whole = analysis.total(sites)
     for by in ("function", "file", "directory", "module"):
@@ -56,7 +58,7 @@ def test_groups_sum_to_the_whole(core):
 
 
 @cores
-def test_unloaded_module_is_named_with_what_it_left(core):
+def test_unloaded_module_is_named_with_what_it_left(core: Path) -> None:
     """The kernel logged each site's bytes when the module went."""
     report = open_core(core).report()
     logged = {
@@ -73,12 +75,12 @@ def test_unloaded_module_is_named_with_what_it_left(core):
     assert sum("[leaked]" in line for line in with_them) == len(logged)
 
 
-def test_there_are_machines_that_ran_out_of_memory():
+def test_there_are_machines_that_ran_out_of_memory() -> None:
     assert len(KILLED) >= 2
 
 
 @pytest.mark.parametrize("core", KILLED, ids=name)
-def test_the_out_of_memory_killers_own_top_ten(core):
+def test_the_out_of_memory_killers_own_top_ten(core: Path) -> None:
     """The kernel prints its ten largest sites when it kills; sizes have three digits."""
     tail = console(core).rpartition(OWN_LIST)[2]
     pattern = re.compile(r"([\d.]+) (B|KiB|MiB|GiB) +(\d+) (\S+) (?:\[(\S+)\] )?func:(\S+)")

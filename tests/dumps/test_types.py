@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """BTF from the dump against DWARF from its vmlinux."""
 
+from __future__ import annotations
+
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from drgn import Program, TypeKind
+from drgn import Program, Type, TypeKind
 from drgn.helpers.linux import (
     for_each_online_node,
     for_each_possible_cpu,
@@ -22,6 +25,7 @@ from drgn.helpers.linux import (
 
 import allocdump
 from allocdump.kernel.walk import list_entries, tree_entries
+from allocdump.session import Session
 from allocdump.source.build_id import inspect
 from allocdump.source.globals import TYPES
 
@@ -33,13 +37,13 @@ LABMOD = TINY.parent / "labmod.ko"
 
 
 @pytest.fixture(scope="module")
-def dwarf():
+def dwarf() -> Session:
     return allocdump.open(TINY, vmlinux=[str(VMLINUX)])
 
 
 @pytest.mark.parametrize("format_", ["table", "json", "csv", "folded", "allocinfo"])
 @pytest.mark.parametrize("modules", [[], ["--vmlinux", LABMOD]], ids=["kernel", "and module"])
-def test_reports_are_identical(format_, modules):
+def test_reports_are_identical(format_: str, modules: list[Any]) -> None:
     btf = run("report", TINY, "--all", "--format", format_)
     args = ["--vmlinux", VMLINUX, *modules]
     dwarf = run("report", TINY, "--all", "--format", format_, *args)
@@ -57,10 +61,10 @@ def test_reports_are_identical(format_, modules):
         "struct printk_info", "union codetag_ref", "struct sk_buff", "struct mm_struct",
     ],
 )  # fmt: skip
-def test_layouts_are_identical(dwarf, type_name):
+def test_layouts_are_identical(dwarf: Session, type_name: str) -> None:
     """Names, offsets, sizes and bit fields of all members, anonymous ones too."""
 
-    def layout(type_, seen=0):
+    def layout(type_: Type, seen: int = 0) -> Iterator[tuple[str, int, None, int]]:
         for m in type_.members:
             size = None if m.bit_field_size else _sizeof(m.type)
             yield m.name, m.bit_offset, m.bit_field_size, size
@@ -72,7 +76,7 @@ def test_layouts_are_identical(dwarf, type_name):
     assert list(layout(btf_type)) == list(layout(dwarf_type))
 
 
-def _sizeof(type_):
+def _sizeof(type_: Type) -> int:
     from drgn import sizeof
 
     while type_.kind == TypeKind.TYPEDEF:
@@ -84,7 +88,7 @@ def _sizeof(type_):
 
 
 @pytest.mark.parametrize("constant", ["PIDTYPE_PID", "NR_FREE_PAGES", "LOG_CONT", "PG_head"])
-def test_enumerators_are_identical(dwarf, constant):
+def test_enumerators_are_identical(dwarf: Session, constant: str) -> None:
     assert open_core(TINY).prog[constant].value_() == dwarf.prog[constant].value_()
 
 
@@ -208,7 +212,7 @@ def test_globals_of_older_kernels():
 
 
 @pytest.mark.parametrize("name", UNKNOWN_TO_DWARF)
-def test_globals_are_what_the_kernel_said(dwarf, name):
+def test_globals_are_what_the_kernel_said(dwarf: Session, name: str) -> None:
     with pytest.raises(KeyError):
         dwarf.prog[name]
     type_, is_there = UNKNOWN_TO_DWARF[name]
@@ -217,7 +221,7 @@ def test_globals_are_what_the_kernel_said(dwarf, name):
     assert not type_ or prog[name].type_.type_name() == type_
 
 
-def test_per_cpu_variables_have_types(dwarf):
+def test_per_cpu_variables_have_types(dwarf: Session) -> None:
     """Of globals that no table lists: BTF has the types of per-CPU variables."""
     btf = open_core(TINY).prog["runqueues"]
     assert btf.address_ == dwarf.prog["runqueues"].address_
@@ -225,7 +229,7 @@ def test_per_cpu_variables_have_types(dwarf):
 
 
 @pytest.mark.parametrize("path", [c for c in CORES_WITH_TRUTH if c.suffix != ".d31"], ids=name)
-def test_drgns_helpers_work_without_debug_information(path):
+def test_drgns_helpers_work_without_debug_information(path: Path) -> None:
     prog = open_core(path).prog
     modules = [m for _, m in idr_for_each_entry(
         prog["alloc_tag_cttype"].mod_idr.address_of_(), "struct codetag_module")]  # fmt: skip
@@ -238,7 +242,7 @@ def test_drgns_helpers_work_without_debug_information(path):
         assert list(mt_for_each(prog["mod_area_mt"].address_of_()))
 
 
-def test_debug_info_option():
+def test_debug_info_option() -> None:
     done = run("report", TINY, "--debug-info", "btf", "--format", "json")
     assert json.loads(done.stdout)["dump"]["types"] == "btf"
     done = run("report", TINY, "--vmlinux", VMLINUX, "--format", "json")
@@ -247,7 +251,7 @@ def test_debug_info_option():
     assert (done.returncode, done.stdout) == (4, "")
 
 
-def test_a_module_of_another_build_is_mentioned(tmp_path):
+def test_a_module_of_another_build_is_mentioned(tmp_path: Path) -> None:
     other = tmp_path / "other.ko"
     build_id = bytes.fromhex(inspect(str(LABMOD)).build_id)
     other.write_bytes(LABMOD.read_bytes().replace(build_id, bytes(20)))
@@ -256,7 +260,7 @@ def test_a_module_of_another_build_is_mentioned(tmp_path):
     assert "other.ko is of no module loaded in the dump" in done.stderr
 
 
-def test_other_code_tag_types_are_listed():
+def test_other_code_tag_types_are_listed() -> None:
     path = core("7.3-compressed")
     registered = [t.name for t in open_core(path).report().types]
     assert registered[0] == "alloc_tags"

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """``allocdump watch`` on the memory of a real dump, which the test changes."""
 
+from __future__ import annotations
+
 import json
 import os
 import pty
@@ -10,6 +12,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +24,7 @@ from drgn import offsetof
 import allocdump
 from allocdump.cli import cli, watch
 from allocdump.kernel.tags import sampler
+from allocdump.kernel.tags.profile import Profile
 
 from ..dumpdata import core, default_signals, overwrite, process
 from ..fakeqemu import fake_qemu
@@ -29,7 +35,7 @@ QUIET = core("7.2-quiet")
 class Living:
     """A dump whose kernel seems to run: counters can be changed."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.dump = allocdump.open(QUIET, debug_info="btf")
         self.dump.kernel.state = "running"
         self.sites = self.dump.sampler().sample()
@@ -37,39 +43,41 @@ class Living:
         self.offset = self.dump.first_cpu_offset
         self.place = offsetof(prog.type("struct alloc_tag"), "counters")
 
-    def write(self, address, word):
+    def write(self, address: int, word: int) -> None:
         overwrite(self.dump.prog, address, word.to_bytes(8, "little"))
 
-    def counter(self, row):
+    def counter(self, row: int) -> int:
         """Where the first CPU's bytes of a site are."""
         pointer = self.dump.prog.read_u64(int(self.sites.address[row]) + self.place)
         return (pointer + self.offset) % (1 << 64)
 
-    def allocate(self, row, size):
+    def allocate(self, row: int, size: int) -> None:
         at = self.counter(row)
         prog = self.dump.prog
         self.write(at, (prog.read_u64(at) + size) % (1 << 64))
         self.write(at + 8, (prog.read_u64(at + 8) + 1) % (1 << 64))
 
-    def row(self, name, line):
+    def row(self, name: str, line: int) -> int:
         return int(np.flatnonzero((self.sites.file == name) & (self.sites.line == line))[0])
 
 
-def places(one):
+def places(one: dict[str, Any]) -> list[str]:
     """Where the sites of a round's rows are."""
     return [f"{row['file']}:{row['line']}" for row in one["rows"]]
 
 
 @pytest.fixture
-def living():
+def living() -> Living:
     return Living()
 
 
 @pytest.fixture
-def rounds(living, monkeypatch):
+def rounds(living: Living, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Run watch with what happens before each round, and return its rounds."""
 
-    def go(*happens, args=()):
+    def go(
+        *happens: Callable[..., Any], args: list[str] | tuple[Any, ...] = ()
+    ) -> list[dict[str, Any]]:
         left = iter(happens)
         monkeypatch.setattr(watch.time, "sleep", lambda seconds: next(left)())
         monkeypatch.setattr(allocdump, "open", lambda *_, **__: living.dump)
@@ -81,7 +89,7 @@ def rounds(living, monkeypatch):
     return go
 
 
-def test_growth(living, rounds):
+def test_growth(living: Living, rounds: Callable[..., Any]) -> None:
     kmalloc, pages = living.row("labmod.c", 73), living.row("labmod.c", 56)
     one, two, three = rounds(
         lambda: living.allocate(kmalloc, 1000),
@@ -98,10 +106,10 @@ def test_growth(living, rounds):
     assert three["rows"][0]["bytes"] == size + 8192
 
 
-def test_filter_and_top(living, rounds):
+def test_filter_and_top(living: Living, rounds: Callable[..., Any]) -> None:
     rows = [living.row("labmod.c", line) for line in (73, 56)]
 
-    def leak():
+    def leak() -> None:
         for row in rows:
             living.allocate(row, 4096 + row)
 
@@ -113,11 +121,13 @@ def test_filter_and_top(living, rounds):
     assert first["total"]["growth_bytes"] == 2 * 4096 + sum(rows)
 
 
-def test_only_new_modules_make_it_read_names_again(living, monkeypatch):
+def test_only_new_modules_make_it_read_names_again(
+    living: Living, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reads, modules = [], [1]
     read = sampler.settled_profile
 
-    def counted(*args):
+    def counted(*args: object) -> Profile:
         reads.append(modules[0])
         return read(*args)
 
@@ -132,7 +142,9 @@ def test_only_new_modules_make_it_read_names_again(living, monkeypatch):
     assert reads == [1, 2]
 
 
-def test_a_module_that_comes_while_counters_are_read(living, monkeypatch):
+def test_a_module_that_comes_while_counters_are_read(
+    living: Living, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The round is read again: what is in a module's place may be another one's."""
     states = iter([(1,), (1,), (1,), (2,), (2,), (2,), (2,), (2,)])
     monkeypatch.setattr(sampler, "registered", lambda prog: next(states))
@@ -141,7 +153,7 @@ def test_a_module_that_comes_while_counters_are_read(living, monkeypatch):
     assert not list(states)
 
 
-def test_what_registers_modules_is_read(living):
+def test_what_registers_modules_is_read(living: Living) -> None:
     """On a real kernel: count of sites, and both ends of the module list."""
     before = sampler.registered(living.dump.prog)
     assert before[0] == np.count_nonzero(~living.sites.unloaded)
@@ -150,13 +162,13 @@ def test_what_registers_modules_is_read(living):
     assert sampler.registered(living.dump.prog) != before
 
 
-def test_a_dump_does_not_change():
+def test_a_dump_does_not_change() -> None:
     done = process("watch", QUIET)
     assert done.returncode == 2
     assert "A dump does not change" in done.stderr
 
 
-def test_a_paused_guest_does_not_change(tmp_path):
+def test_a_paused_guest_does_not_change(tmp_path: Path) -> None:
     with fake_qemu(tmp_path, QUIET) as guest:
         done = process("watch", "--qemu", guest.path, "--pause")
         assert "cont" in guest.commands()
@@ -164,7 +176,7 @@ def test_a_paused_guest_does_not_change(tmp_path):
     assert "paused" in done.stderr
 
 
-def on_terminal(*args, until, keys=b""):
+def on_terminal(*args: object, until: bytes, keys: bytes = b"") -> tuple[str, int]:
     """Run on a pseudo terminal of 100 x 20; type *keys* when *until* has appeared."""
     pid, terminal = pty.fork()
     if not pid:
@@ -188,7 +200,7 @@ def on_terminal(*args, until, keys=b""):
     return text.decode().replace("\r\n", "\n"), os.waitstatus_to_exitcode(status)
 
 
-def test_in_place_on_a_terminal(tmp_path):
+def test_in_place_on_a_terminal(tmp_path: Path) -> None:
     with fake_qemu(tmp_path, QUIET) as guest:
         text, code = on_terminal(
             "watch", "--qemu", guest.path, "--count", 3, "--interval", 0.2, until=b""
@@ -202,7 +214,7 @@ def test_in_place_on_a_terminal(tmp_path):
     assert all("1,368 sites" in screen and "No site has grown" in screen for screen in screens)
 
 
-def test_control_c_is_the_way_to_end_it(tmp_path):
+def test_control_c_is_the_way_to_end_it(tmp_path: Path) -> None:
     with fake_qemu(tmp_path, QUIET) as guest:
         text, code = on_terminal(
             "watch", "--qemu", guest.path, "-i", 0.2, until=b"since the start", keys=b"\x03"
@@ -211,7 +223,7 @@ def test_control_c_is_the_way_to_end_it(tmp_path):
     assert "Traceback" not in text
 
 
-def test_a_reader_that_goes_away_ends_it(tmp_path):
+def test_a_reader_that_goes_away_ends_it(tmp_path: Path) -> None:
     with fake_qemu(tmp_path, QUIET) as guest:
         process = subprocess.Popen(
             [sys.executable, "-m", "allocdump", "watch", "--qemu", guest.path, "-i", "0.1"],

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The profile, read back by the official definition of its format."""
 
+from __future__ import annotations
+
 import gzip
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from flamegraph_textual.pprof_parser.profile_pb2 import Profile
@@ -22,7 +25,7 @@ HOSTILE = samples.sites(
 )
 
 
-def read(raw):
+def read(raw: bytes) -> tuple[Profile, list[tuple[str, int, str, str, int, int]]]:
     """Sites with their values, as any reader of the format would put them together."""
     profile = Profile.FromString(gzip.decompress(raw))
     text = profile.string_table
@@ -53,7 +56,7 @@ def read(raw):
     return profile, sites
 
 
-def test_every_site_is_a_sample():
+def test_every_site_is_a_sample() -> None:
     profile, sites = read(pprof.render(samples.report(HOSTILE, warnings=["careful"]), HOSTILE))
     text = profile.string_table
     kinds = [(text[kind.type], text[kind.unit]) for kind in profile.sample_type]
@@ -75,13 +78,13 @@ def test_every_site_is_a_sample():
     )
 
 
-def test_the_same_report_is_the_same_file():
+def test_the_same_report_is_the_same_file() -> None:
     report = samples.report(HOSTILE)
     assert pprof.render(report, HOSTILE) == pprof.render(report, HOSTILE)
 
 
 @pytest.mark.parametrize("core", CORES_WITH_TRUTH, ids=name)
-def test_profile_of_a_dump_is_what_the_kernel_counted(core):
+def test_profile_of_a_dump_is_what_the_kernel_counted(core: Path) -> None:
     done = run("report", core, "--format", "pprof", "--no-unloaded", text=False)
     assert done.returncode == 0
     held = {}
@@ -99,7 +102,7 @@ def test_profile_of_a_dump_is_what_the_kernel_counted(core):
 
 
 @pytest.mark.skipif(not shutil.which("go"), reason="Go is not installed")
-def test_go_tool_pprof_reads_it(tmp_path):
+def test_go_tool_pprof_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "memory.pb.gz"
     done = run("report", CORES_WITH_TRUTH[0], "--format", "pprof", "--output", path)
     assert (done.returncode, done.stdout) == (0, "")

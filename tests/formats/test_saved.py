@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A report read back from its JSON."""
 
+from __future__ import annotations
+
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 
 from allocdump.analysis.report import group, total
 from allocdump.formats.records import report as records
-from allocdump.formats.saved import NotAReportError, parse_report
-from allocdump.kernel.tags.sites import Evidence
+from allocdump.formats.saved import NotAReportError, SavedReport, parse_report
+from allocdump.kernel.tags.sites import Evidence, Sites
 
 from .. import samples
 
@@ -19,13 +22,13 @@ SITES = samples.sites(
 )
 
 
-def document(sites=SITES, by="site"):
+def document(sites: Sites = SITES, by: str = "site") -> dict[str, Any]:
     report = samples.report(sites, warnings=["careful"])
     rows = group(sites, by)
     return json.loads(records.as_json(report, rows, total(sites), total(sites)))
 
 
-def read(document):
+def read(document: dict[str, Any]) -> SavedReport | None:
     return parse_report(json.dumps(document).encode())
 
 
@@ -34,7 +37,7 @@ def read(document):
     [{}, {"inaccurate": True}, {"unloaded": True, "inferred": True}, {"unloaded": True,
      "evidence": Evidence.KERNEL_LOG}],
 )  # fmt: skip
-def test_what_is_written_is_read_back(how):
+def test_what_is_written_is_read_back(how: dict[str, Any]) -> None:
     sites = samples.sites(("a.c", 1, "f", "m", 5, 0), ("b.c", 2, "g", "", 6, 0), **how)
     saved = read(document(sites))
     for name, column in vars(sites).items():
@@ -57,13 +60,13 @@ def test_what_is_written_is_read_back(how):
         ({"rows": [{}, 1, None]}, "damaged"),
     ],
 )
-def test_what_is_no_report_by_site(change, words):
+def test_what_is_no_report_by_site(change: dict[str, Any], words: str) -> None:
     with pytest.raises(NotAReportError, match=words):
         read(document() | change)
 
 
 @pytest.mark.parametrize("text", [b"{", b"[1, 2]", b"\xff", b"[" * 100_000, b'{"schema": 1e999}'])
-def test_what_is_no_json_of_ours(text):
+def test_what_is_no_json_of_ours(text: bytes) -> None:
     with pytest.raises(NotAReportError):
         parse_report(text)
 
@@ -76,14 +79,14 @@ def test_what_is_no_json_of_ours(text):
         {"evidence": "guess"}, {"evidence": []},
     ],
 )  # fmt: skip
-def test_damaged_rows_are_counted(change):
+def test_damaged_rows_are_counted(change: dict[str, Any]) -> None:
     whole = document()
     whole["rows"][0] |= change
     saved = read(whole)
     assert (len(saved.sites), saved.unreadable) == (1, 1)
 
 
-def test_strings_are_made_safe():
+def test_strings_are_made_safe() -> None:
     whole = document()
     whole["rows"][0]["file"] = "\x1b[2J\ud800.c"
     whole["kernel"]["crash_time"] = "yesterday"

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Rules for what is no pointer that no bundled dump shows, and names of members."""
 
+from __future__ import annotations
+
 from collections import Counter
 
 import numpy as np
@@ -17,7 +19,7 @@ from tests.dumpdata import core, open_core, recorded
 from tests.fakekernel import FakeKernel
 
 
-def test_kcore_ranges_hold_nothing():
+def test_kcore_ranges_hold_nothing() -> None:
     """As with CONFIG_PROC_KCORE: where a range begins may be in the middle of a list."""
     kernel = FakeKernel()
     prog = kernel.prog
@@ -35,7 +37,7 @@ def test_kcore_ranges_hold_nothing():
     assert kcore_ranges(prog)[0].start.tolist() == [0x2010, 0x3010]
 
 
-def test_free_lists_with_mixed_pointers():
+def test_free_lists_with_mixed_pointers() -> None:
     """CONFIG_SLAB_FREELIST_HARDENED: mixed with a number and the swapped bytes of their place.
 
     The end of a list is mixed, too.
@@ -65,7 +67,7 @@ HARDENED = core("7.3-hardened")
 
 if HARDENED.exists():
 
-    def test_free_lists_of_a_hardened_kernel():
+    def test_free_lists_of_a_hardened_kernel() -> None:
         """drgn follows them, too. What it finds on one is free; what has a site is on none."""
         dump = open_core(HARDENED)
         assert dump.prog.type("struct kmem_cache").has_member("random")
@@ -89,7 +91,7 @@ if HARDENED.exists():
         ("unsigned long", 0, ""),
     ],
 )
-def test_names_of_members(type_, offset, name):
+def test_names_of_members(type_: str, offset: int | None, name: str) -> None:
     prog = open_core(core("7.2-quiet")).prog
     found = prog.type(type_)
     if offset is None:
@@ -98,7 +100,7 @@ def test_names_of_members(type_, offset, name):
     assert member_at(found, offset) == name
 
 
-def test_types_of_caches():
+def test_types_of_caches() -> None:
     prog = open_core(core("7.2-quiet")).prog
     assert cache_type(prog, "radix_tree_node", 584).tag == "xa_node"
     assert cache_type(prog, "task_struct", 1 << 14).tag == "task_struct"

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Where pointers are found."""
 
+from __future__ import annotations
+
 from types import SimpleNamespace
 
 from allocdump.graph.pointer_search import _memory_of
@@ -10,7 +12,7 @@ from allocdump.kernel.kernel import Kernel
 from ..fakekernel import FakeKernel
 
 
-def test_cpus_have_their_own_numbers():
+def test_cpus_have_their_own_numbers() -> None:
     """CPUs 0 and 2 are possible, 1 is not."""
     fake = FakeKernel()
     fake.cpus([0x1000, 0, 0x3000], possible=0b101)
@@ -24,5 +26,5 @@ def test_cpus_have_their_own_numbers():
     assert list(_memory_of(graph, 0)) == [(0x1100, 8, 0), (0x3100, 8, 2)]
 
 
-def test_without_smp():
+def test_without_smp() -> None:
     assert Kernel(FakeKernel().prog).cpus.numbers == (0,)

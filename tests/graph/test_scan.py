@@ -1,23 +1,29 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Which words count as pointers into allocations, on real dumps."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
+from allocdump.graph.edges import Graph
 from allocdump.graph.nodes import NOTHING, NodeKind
 from tests.dumpdata import core, open_core
 
 
 @pytest.fixture(params=["6.12-reach", "7.2-reach", "7.3-reach"])
-def graph(request):
+def graph(request: pytest.FixtureRequest) -> Graph:
     return open_core(core(request.param)).graph()
 
 
-def nodes_of(graph, kind):
+def nodes_of(graph: Graph, kind: NodeKind) -> npt.NDArray[Any]:
     return np.flatnonzero(graph.nodes.kind == kind)
 
 
-def test_every_kind_of_allocation_is_found_by_any_address_in_it(graph):
+def test_every_kind_of_allocation_is_found_by_any_address_in_it(graph: str | Graph) -> None:
     pointers, nodes = graph.scanner.pointers, graph.nodes
     for kind in NodeKind:
         rows = nodes_of(graph, kind)
@@ -29,7 +35,7 @@ def test_every_kind_of_allocation_is_found_by_any_address_in_it(graph):
         assert (pointers.targets(addresses - np.uint64(1)) != rows).all()
 
 
-def test_a_cpus_copy_of_a_percpu_object(graph):
+def test_a_cpus_copy_of_a_percpu_object(graph: str | Graph) -> None:
     pointers, units = graph.scanner.pointers, graph.scanner.heap.units
     rows = nodes_of(graph, NodeKind.PERCPU)
     for offset in np.unique(units.offset):
@@ -37,7 +43,7 @@ def test_a_cpus_copy_of_a_percpu_object(graph):
         assert (pointers.targets(copies) == rows).all()
 
 
-def test_a_page_of_a_vmalloc_area_does_not_hold_the_area(graph):
+def test_a_page_of_a_vmalloc_area_does_not_hold_the_area(graph: str | Graph) -> None:
     pointers, heap = graph.scanner.pointers, graph.scanner.heap
     rows = nodes_of(graph, NodeKind.VMALLOC)
     code = heap.slots[heap.blocks.slot]
@@ -53,7 +59,7 @@ def test_a_page_of_a_vmalloc_area_does_not_hold_the_area(graph):
     assert (pointers.targets(structs) == NOTHING).all()
 
 
-def test_references_to_tags_are_no_pointers():
+def test_references_to_tags_are_no_pointers() -> None:
     dump = open_core(core("6.12-oom"))
     pointers, sites = dump.graph().scanner.pointers, dump.report().sites
     tags = sites.address[sites.module == "leaker"]
@@ -63,13 +69,13 @@ def test_references_to_tags_are_no_pointers():
     assert (pointers.targets(tags + np.uint64(8)) != NOTHING).all()
 
 
-def test_small_and_huge_numbers_are_no_pointers(graph):
+def test_small_and_huge_numbers_are_no_pointers(graph: str | Graph) -> None:
     words = np.array([0, 1, 4096, (1 << 64) - 1, (1 << 64) - 4095], np.uint64)
     assert (graph.scanner.pointers.targets(words) == NOTHING).all()
 
 
 @pytest.mark.parametrize("folder", ["6.12-oom", "7.2-quiet", "7.3-tiny"])
-def test_registers_of_tasks_that_were_running(folder):
+def test_registers_of_tasks_that_were_running(folder: str) -> None:
     dump = open_core(core(folder))
     roots = dump.graph().roots
     registers = {root.name for root in roots if root.where == "registers"}

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The helpers against what the kernel printed and what the test modules recorded."""
 
+from __future__ import annotations
+
 import inspect
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import drgn
 import pytest
-from drgn import FaultError, Object
+from drgn import FaultError, Object, Program
 from drgn.helpers.linux.mm import pfn_to_page, virt_to_page
 from drgn.helpers.linux.pid import find_task
 
@@ -35,7 +38,7 @@ whole_dumps = pytest.mark.parametrize("path", WHOLE, ids=name)
 QUIET, DAMAGED, TINY = core("7.2-quiet"), core("7.2-quiet", "vmcore.d31"), core("7.3-tiny")
 
 
-def site(tag):
+def site(tag: Object) -> tuple[str, int]:
     """Module and line; None without a tag."""
     if not tag:
         return None
@@ -44,7 +47,7 @@ def site(tag):
 
 
 @pytest.mark.parametrize("path", CORES_WITH_TRUTH, ids=name)
-def test_all_tags_as_the_kernel_prints_them(path):
+def test_all_tags_as_the_kernel_prints_them(path: Path) -> None:
     """The d31 twin has lost the IDR that the kernel keeps its tags in."""
     lines = []
     for tag in for_each_alloc_tag(open_core(path).prog):
@@ -54,7 +57,7 @@ def test_all_tags_as_the_kernel_prints_them(path):
     assert lines == truth(path).splitlines()[2:]
 
 
-def test_negative_counters():
+def test_negative_counters() -> None:
     """Freed elsewhere than counted: bytes are signed, whatever single CPUs say."""
     prog = open_core(TINY).prog
     tag = next(find_alloc_tags(prog, "function=labmod_kmalloc"))
@@ -63,7 +66,7 @@ def test_negative_counters():
     class Counters:
         """Two CPUs' copies."""
 
-        def __getitem__(self, i):
+        def __getitem__(self, i: int) -> Object:
             return Object(prog, counters, {"bytes": 2**64 - 4096, "calls": 2**64 - 1})
 
     with pytest.MonkeyPatch.context() as patch:
@@ -72,7 +75,7 @@ def test_negative_counters():
         assert alloc_tag_counters(tag) == (-8192, 2**64 - 2)
 
 
-def lookup(prog, kind, address):
+def lookup(prog: Program, kind: str, address: int) -> Object | None:
     if kind == "percpu":
         return percpu_alloc_tag(prog, address)
     match kind:
@@ -85,7 +88,7 @@ def lookup(prog, kind, address):
     return address_alloc_tag(prog, address)
 
 
-def check_recorded(path, prog):
+def check_recorded(path: Path, prog: Program) -> Counter:
     checked = Counter()
     for kind, address, _, line, state, pfn, module in recorded(path):
         tag = lookup(prog, kind, address)
@@ -113,7 +116,7 @@ def check_recorded(path, prog):
 
 
 @whole_dumps
-def test_everything_recorded(path):
+def test_everything_recorded(path: Path) -> None:
     checked = check_recorded(path, open_core(path).prog)
     modules = {row[-1] for row in recorded(path)}
     if "reach" in modules:
@@ -125,13 +128,13 @@ def test_everything_recorded(path):
         assert checked["kmalloc"] >= 400
 
 
-def test_everything_recorded_with_dwarf():
+def test_everything_recorded_with_dwarf() -> None:
     prog = allocdump.open(TINY, vmlinux=[str(TINY.parent / "vmlinux")]).prog
     assert check_recorded(TINY, prog)["cache"] > 900
 
 
 @whole_dumps
-def test_pages_as_dump_finds_them(path):
+def test_pages_as_dump_finds_them(path: Path) -> None:
     dump = open_core(path)
     addresses = dump.report().sites.address
     checked = 0
@@ -143,7 +146,7 @@ def test_pages_as_dump_finds_them(path):
     assert checked > 300
 
 
-def test_only_first_pages_refer_to_a_tag():
+def test_only_first_pages_refer_to_a_tag() -> None:
     prog = open_core(QUIET).prog
     sizes = {}
     for kind, address, size, *_, state, _pfn, _ in recorded(QUIET):
@@ -156,7 +159,7 @@ def test_only_first_pages_refer_to_a_tag():
     assert set(sizes) == {"compound", "plain"}
 
 
-def test_objects_from_any_address_in_them():
+def test_objects_from_any_address_in_them() -> None:
     prog = open_core(QUIET).prog
     address = next(a for kind, a, *_, s, _, m in recorded(QUIET) if kind == "cache" and s == "live")
     tag = slab_object_alloc_tag(prog, address)
@@ -167,7 +170,7 @@ def test_objects_from_any_address_in_them():
     assert site(slab_object_alloc_tag(find_task(prog, 1).comm.address_of_()))[0] == ""
 
 
-def test_per_cpu_objects_from_any_pointer_into_them():
+def test_per_cpu_objects_from_any_pointer_into_them() -> None:
     dump = open_core(QUIET)
     inside, free = 0, 0
     for kind, pointer, size, line, state, _, module in recorded(QUIET):
@@ -181,7 +184,7 @@ def test_per_cpu_objects_from_any_pointer_into_them():
     assert free > 10
 
 
-def test_neighbours_of_small_per_cpu_objects(monkeypatch):
+def test_neighbours_of_small_per_cpu_objects(monkeypatch: pytest.MonkeyPatch) -> None:
     """Objects at bits 2 to 4 and from 5 on; no dump has such small ones in a chunk of theirs."""
     extensions = [SimpleNamespace(tag=SimpleNamespace(ct=i)) for i in range(8)]
     chunk = SimpleNamespace(
@@ -195,10 +198,10 @@ def test_neighbours_of_small_per_cpu_objects(monkeypatch):
     assert found == [None, None, 2, 2, 2, 5, 5, 5]
 
 
-def test_find():
+def test_find() -> None:
     prog = open_core(QUIET).prog
 
-    def found(pattern):
+    def found(pattern: str) -> list[str]:
         return [alloc_tag_str(tag) for tag in find_alloc_tags(prog, pattern)]
 
     everything = [alloc_tag_str(tag) for tag in for_each_alloc_tag(prog)]
@@ -211,11 +214,11 @@ def test_find():
 
 
 @pytest.mark.parametrize("folder", ["7.2-quiet", "7.3-compressed", "6.12-oom"])
-def test_profiling_is_on(folder):
+def test_profiling_is_on(folder: str) -> None:
     assert mem_alloc_profiling_enabled(open_core(core(folder)).prog)
 
 
-def test_profiling_is_off():
+def test_profiling_is_off() -> None:
     """Objects have extensions, for their memory cgroups, but no references in them."""
     path = core("tiny-never")
     prog = open_core(path).prog
@@ -230,7 +233,7 @@ GARBAGE = [0, 1, 2, 4095, 2**47, 2**63, 2**64 - 1, 2**64 - 8, 0xDEAD000000000100
 
 
 @whole_dumps
-def test_garbage_has_no_tag(path):
+def test_garbage_has_no_tag(path: Path) -> None:
     prog = open_core(path).prog
     with_guard = [
         a + -(-size // 4096) * 4096 for kind, a, size, *_ in recorded(path) if kind == "vmalloc"
@@ -248,7 +251,7 @@ def test_garbage_has_no_tag(path):
 
 
 @whole_dumps
-def test_a_pointer_to_no_page_faults(path):
+def test_a_pointer_to_no_page_faults(path: Path) -> None:
     prog = open_core(path).prog
     for address in (0, 8, 2**63, 2**64 - 64, 0xDEAD000000000100):
         with pytest.raises(FaultError):
@@ -261,14 +264,14 @@ def test_a_pointer_to_no_page_faults(path):
         page_alloc_tag(beyond)
 
 
-def test_a_null_tag_faults():
+def test_a_null_tag_faults() -> None:
     tag = Object(open_core(QUIET).prog, "struct alloc_tag *", 0)
     for helper in (alloc_tag_counters, alloc_tag_str):
         with pytest.raises(FaultError):
             helper(tag)
 
 
-def test_damaged_references_fault_or_are_right():
+def test_damaged_references_fault_or_are_right() -> None:
     prog = open_core(DAMAGED).prog
     right = lost = 0
     for kind, address, _, line, state, _, module in recorded(DAMAGED):
@@ -285,7 +288,7 @@ def test_damaged_references_fault_or_are_right():
     assert lost > 0
 
 
-def test_the_default_program(monkeypatch):
+def test_the_default_program(monkeypatch: pytest.MonkeyPatch) -> None:
     prog = open_core(QUIET).prog
     drgn.set_default_prog(prog)
     try:
@@ -296,7 +299,7 @@ def test_the_default_program(monkeypatch):
         drgn.set_default_prog(None)
 
 
-def test_as_drgns_own_helpers():
+def test_as_drgns_own_helpers() -> None:
     """What drgn's documentation is made from."""
     assert set(helpers.__all__) < set(alloc_tag.__all__) | set(arrays.__all__)
     assert set(alloc_tag.__all__) <= set(helpers.__all__)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Bulk helpers against those for one object, which go another way through the same memory."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +30,7 @@ whole_dumps = pytest.mark.parametrize("path", WHOLE, ids=name)
 
 
 @whole_dumps
-def test_sites(path):
+def test_sites(path: Path) -> None:
     sites = alloc_tag_arrays(open_core(path).prog)
     kernels = [line.split()[:2] for line in truth(path).splitlines()[2:]]
     registered = sites.take(~sites.unloaded)
@@ -37,7 +39,7 @@ def test_sites(path):
 
 
 @whole_dumps
-def test_pages(path):
+def test_pages(path: Path) -> None:
     dump = open_core(path)
     pages = page_alloc_tag_arrays(dump.prog)
     assert (np.diff(pages.pfn) > 0).all()
@@ -64,7 +66,7 @@ def caches(path: Path) -> list[str]:
     [(cache, path) for path in WHOLE for cache in caches(path)],
     ids=lambda value: value if isinstance(value, str) else name(value),
 )
-def test_objects(cache, path):
+def test_objects(cache: str, path: Path) -> None:
     """Since 7.0, objects of the last two carry their extensions themselves."""
     dump = open_core(path)
     slab_cache = find_slab_cache(dump.prog, cache)
@@ -82,7 +84,7 @@ def test_objects(cache, path):
 
 
 @whole_dumps
-def test_per_cpu_objects(path):
+def test_per_cpu_objects(path: Path) -> None:
     prog = open_core(path).prog
     objects = percpu_alloc_tag_arrays(prog)
     live = [r for r in recorded(path) if r[0] == "percpu" and r[4] == "live"]
@@ -93,7 +95,7 @@ def test_per_cpu_objects(path):
 
 
 @whole_dumps
-def test_vmalloc_areas(path):
+def test_vmalloc_areas(path: Path) -> None:
     dump = open_core(path)
     areas = vmalloc_alloc_tag_arrays(dump.prog)
     assert len(areas) > 30
@@ -103,7 +105,7 @@ def test_vmalloc_areas(path):
     assert sorted(areas.address.tolist()) == with_site
 
 
-def test_nothing_is_a_table_of_no_rows():
+def test_nothing_is_a_table_of_no_rows() -> None:
     prog = open_core(core("7.2-quiet")).prog
     nothing = slab_alloc_tag_arrays(Object(prog, "struct kmem_cache *", 0))
     assert (len(nothing), nothing.address.dtype, nothing.tag.dtype) == (0, np.uint64, np.uint64)

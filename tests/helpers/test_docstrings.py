@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The sessions in the helpers' docstrings are real: of Linux 7.2, as `allocdump shell` shows it."""
 
+from __future__ import annotations
+
 import doctest
 import inspect
 import sys
 from collections import Counter
+from types import ModuleType
 
 import drgn
 import numpy as np
@@ -25,7 +28,7 @@ FUNCTIONS = [
 
 
 @pytest.mark.parametrize(("module", "name"), FUNCTIONS, ids=[name for _, name in FUNCTIONS])
-def test_session(module, name, monkeypatch):
+def test_session(module: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     prog = open_core(core("7.2-quiet")).prog
     known = default_globals(prog) | {each: getattr(helpers, each) for each in helpers.__all__}
     known |= {"np": np, "Counter": Counter}

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Every walk, broken in every way: the answer says so, and nothing else is lost."""
 
+from __future__ import annotations
+
 import ast
 import importlib
 import pkgutil
@@ -20,14 +22,14 @@ SYNTHETIC = {"the list of kcore ranges"}
 """No bundled dump has CONFIG_PROC_KCORE: see test_disguised.py."""
 
 
-def structures():
+def structures() -> list[str]:
     for module in pkgutil.walk_packages(allocdump.__path__, "allocdump."):
         if module.name.startswith(("allocdump.kernel.", "allocdump.graph.")):
             importlib.import_module(module.name)
     return [structure.name for structure in STRUCTURES]
 
 
-def test_every_walk_has_a_row():
+def test_every_walk_has_a_row() -> None:
     assert Counter(structures()) == Counter({*ROWS, *SYNTHETIC})
 
 
@@ -39,7 +41,7 @@ BOUNDED = {
 """What of drgn's helpers that iterate is used: the others break off, or never end."""
 
 
-def test_nothing_else_is_walked():
+def test_nothing_else_is_walked() -> None:
     """drgn's helpers are not used around walk(), nor ways to step without a declaration."""
     for path in (Path(allocdump.__path__[0])).rglob("*.py"):
         tree = ast.parse(path.read_text())
@@ -61,7 +63,7 @@ def test_nothing_else_is_walked():
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_every_row_has_all_faults(name):
+def test_every_row_has_all_faults(name: str) -> None:
     assert list(ROWS[name].faults) == list(FAULTS)
 
 
@@ -74,7 +76,7 @@ def test_every_row_has_all_faults(name):
         if not isinstance(row.faults[fault], str)
     ],
 )
-def test_faults(name, fault):
+def test_faults(name: str, fault: str) -> None:
     row = ROWS[name]
     before, problems = row.read(open_core(core(row.folder)).prog)
     assert not problems
@@ -91,7 +93,7 @@ def test_faults(name, fault):
 
 
 @pytest.mark.parametrize(("rank", "share"), [(1, 0.8), (2, 0.9), (3, 0.9)])
-def test_a_page_of_vmalloc_areas(rank, share):
+def test_a_page_of_vmalloc_areas(rank: int, share: float) -> None:
     """The list leads to those between the missing ones no more; the tree does, to most.
 
     The page that has most of them has the roots of all trees, too.
@@ -107,7 +109,7 @@ def test_a_page_of_vmalloc_areas(rank, share):
     assert len(found) >= share * (len(areas) - missing)
 
 
-def test_a_node_of_vmalloc_areas_costs_itself():
+def test_a_node_of_vmalloc_areas_costs_itself() -> None:
     """As in the dump that makedumpfile made with too much taken out."""
     found = vm_areas(open_core(core("7.2-quiet", "vmcore.d31")).prog)
     assert len(found) > 30

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Layouts: each variant on a real dump that has it, and on synthetic types where none has."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
-from drgn import Architecture, Platform, PlatformFlags, Program, TypeEnumerator
+from drgn import Architecture, Object, Platform, PlatformFlags, Program, TypeEnumerator
 
 from allocdump.errors import DamagedError, UnsupportedError
 from allocdump.kernel.kernel import Kernel
@@ -25,15 +29,15 @@ ON_DUMPS = [
 @pytest.mark.parametrize(
     ("layout", "variant"), ON_DUMPS, ids=[f"{layout.__name__}.{v.name}" for layout, v in ON_DUMPS]
 )
-def test_the_dump_that_is_named_has_the_variant(layout, variant):
+def test_the_dump_that_is_named_has_the_variant(layout: type[Any], variant: Any) -> None:
     assert open_core(core(variant.value.dump)).kernel.layouts[layout] is variant
 
 
-def test_all_layouts_are_in_the_table():
+def test_all_layouts_are_in_the_table() -> None:
     assert set(LAYOUTS) == set(Layout.__subclasses__())
 
 
-def test_every_variant_says_what_it_is():
+def test_every_variant_says_what_it_is() -> None:
     for layout in LAYOUTS:
         assert layout.structure()
         for variant in layout:
@@ -42,14 +46,13 @@ def test_every_variant_says_what_it_is():
             assert first == "" or (len(first) == 12 and int(first, 16))
 
 
-def page_types(prefix, **values):
+def page_types(prefix: str, **values: int) -> Kernel:
     fake = FakeKernel()
     prog = fake.prog
     enumerators = [TypeEnumerator(prefix + name, value) for name, value in values.items()]
     type_ = prog.enum_type("pagetype", prog.int_type("unsigned int", 4, False), enumerators)
 
-    def find(prog, name, flags, filename):
-        from drgn import Object
+    def find(prog: Program, name: str, flags: object, filename: Any) -> Object | None:
 
         return next((Object(prog, type_, e.value) for e in enumerators if e.name == name), None)
 
@@ -77,7 +80,7 @@ def page_types(prefix, **values):
     ],
     ids=["6.12", "6.11", "6.10"],
 )
-def test_page_types(kernel, variant, slab, buddy):
+def test_page_types(kernel: Kernel, variant: PageTypes, slab: int, buddy: int) -> None:
     assert kernel.layouts[PageTypes] is variant
     # A page without a type has a mapping count there: -1 if it is not mapped, or more.
     words = np.array([slab, buddy, 0xFFFFFFFF, 0, 3], np.uint32)
@@ -85,13 +88,13 @@ def test_page_types(kernel, variant, slab, buddy):
     assert kinds.tolist() == [Kind.SLAB, Kind.FREE, Kind.IN_USE, Kind.IN_USE, Kind.IN_USE]
 
 
-def test_an_unknown_layout_is_one_sentence():
+def test_an_unknown_layout_is_one_sentence() -> None:
     kernel = Kernel(FakeKernel().prog)
     with pytest.raises(UnknownLayoutError, match=r"^Types of pages .* does not know$"):
         PageTypeReader(kernel)
 
 
-def test_a_kernel_of_an_unknown_layout_is_refused(monkeypatch):
+def test_a_kernel_of_an_unknown_layout_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is counted wrongly: the commands that read memory end, the report does not."""
     import allocdump
 
@@ -125,7 +128,7 @@ def _unknown(cls, prog):
     raise UnknownLayoutError(f"{cls.structure()} is laid out in a new way")
 
 
-def test_the_table_in_the_docs_is_of_today():
+def test_the_table_in_the_docs_is_of_today() -> None:
     """``python -m tests.layout_table`` writes it."""
     page = layout_table.PAGE.read_text()
     assert page.count("<!-- layouts -->") == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from drgn import Object, Program, sizeof
@@ -111,7 +112,7 @@ def of_list(
     )
 
 
-def on(type_: str, head: Callable[[Program], Object], member: str):
+def on(type_: str, head: Callable[[Program], Object], member: str) -> Callable[..., Any]:
     def entries(prog: Program) -> list[Object]:
         return list(list_for_each_entry(type_, head(prog), member))
 
@@ -125,80 +126,80 @@ def variable(name: str) -> Callable[[Program], Object]:
 # What the walks find.
 
 
-def _caches(prog):
+def _caches(prog: Program) -> tuple[Any, Any]:
     found, problems = slab_caches(prog)
     return [c.address for c in found], problems
 
 
-def _chunks(prog):
+def _chunks(prog: Program) -> tuple[Any, Any]:
     reader = PerCpuReader(Kernel(prog), SiteIndex(np.zeros(0, np.uint64)))
     return [c.start for c in reader], reader.problems
 
 
-def _areas(prog):
+def _areas(prog: Program) -> tuple[Any, Any]:
     found = vm_areas(prog)
     return [a.vmap_area for a in found], found.problems
 
 
-def _zones(prog):
+def _zones(prog: Program) -> tuple[Any, Any]:
     found, problems = zone_states(Kernel(prog))
     return [(z.node, z.name) for z in found], problems
 
 
-def _frames(prog):
+def _frames(prog: Program) -> Any:
     return FrameReader(Kernel.of_program(prog), SiteIndex(np.zeros(0, np.uint64)))
 
 
-def _pcp(prog):
+def _pcp(prog: Program) -> tuple[Any, Any]:
     pfn, _, problems = pcp_blocks(Kernel(prog), _frames(prog).pfn_of)
     return pfn.tolist(), problems
 
 
-def _free(prog):
+def _free(prog: Program) -> tuple[Any, Any]:
     memory, (caches, _), problems = Memory(prog), slab_caches(prog), []
     lists = cpu_lists(Kernel(prog), caches)
     batches = free_objects(memory, caches, *lists, problems)
     return [a for _, batch in batches for a in batch.tolist()], problems
 
 
-def _sheaves(prog):
+def _sheaves(prog: Program) -> tuple[Any, Any]:
     caches, _ = slab_caches(open_core(core("7.2-quiet")).prog)
     found = sheaves(Kernel(prog), caches)
     return found.address.tolist(), found.problems
 
 
-def _resources(prog):
+def _resources(prog: Program) -> tuple[Any, Any]:
     found = memory_map(prog)
     return found.found, found.problems
 
 
-def _ranges(prog):
+def _ranges(prog: Program) -> tuple[Any, Any]:
     found = tag_ranges(prog, loaded_modules(prog))
     return [(r.start, r.stop) for r in found.ranges], found.problems
 
 
-def _unloaded(prog):
+def _unloaded(prog: Program) -> tuple[Any, Any]:
     modules = loaded_modules(prog)
     found, problems = unloaded_ranges(Kernel(prog), tag_ranges(prog, modules).ranges, modules)
     return [(r.start, r.stop) for r in found], problems
 
 
-def _types(prog):
+def _types(prog: Program) -> tuple[Any, Any]:
     found = codetag_types(prog)
     return [t.name for t in found], found.problems
 
 
-def _modules(prog):
+def _modules(prog: Program) -> tuple[Any, Any]:
     found = loaded_modules(prog)
     return [m.name for m in found.modules], found.problems
 
 
-def _swap(prog):
+def _swap(prog: Program) -> tuple[Any, Any]:
     found = swap_space(prog)
     return [found.total, found.used], found.problems
 
 
-def _tasks(prog):
+def _tasks(prog: Program) -> tuple[Any, Any]:
     found = tasks(Kernel(prog))
     return [(t.pid, t.comm, t.rss) for t in found.tasks], found.problems
 
@@ -228,46 +229,46 @@ def _every_task(prog):
     return [t.value_() for t in found], found.problems
 
 
-def _cgroups(prog):
+def _cgroups(prog: Program) -> tuple[Any, Any]:
     found = memory_cgroups(prog)
     return [(c.path, c.usage) for c in found.cgroups], found.problems
 
 
-def _cgroup_paths(prog):
+def _cgroup_paths(prog: Program) -> tuple[Any, Any]:
     paths = [c.path for c in memory_cgroups(prog).cgroups]
     return paths, [path for path in paths if path == "?"]
 
 
-def _mounts(prog):
+def _mounts(prog: Program) -> tuple[Any, Any]:
     found = tmpfs_mounts(prog)
     return [(m.files, m.bytes) for m in found.mounts], found.problems
 
 
-def _files(prog):
+def _files(prog: Program) -> tuple[Any, Any]:
     found = tmpfs_mounts(prog)
     return range(sum(m.files for m in found.mounts)), found.problems
 
 
-def _log(prog):
+def _log(prog: Program) -> tuple[Any, Any]:
     found = printk_records(prog)
     return [(r.time, r.text) for r in found], found.problems
 
 
-def percpu_chunks(prog):
+def percpu_chunks(prog: Program) -> list[Object]:
     return [c for c in chunks(prog) if isinstance(c, Object)]
 
 
-def vmap_lists(prog):
+def vmap_lists(prog: Program) -> list[list[Object]]:
     nodes = prog["vmap_nodes"]
     heads = [nodes[i].busy.head.address_of_() for i in range(prog["nr_vmap_nodes"])]
     return [list(list_for_each_entry("struct vmap_area", head, "list")) for head in heads]
 
 
-def _start_of_chunk(chunk):
+def _start_of_chunk(chunk: Any) -> Any:
     return (chunk.base_addr.value_() - pointer_base(chunk.prog_)) % (1 << 64)
 
 
-def _task_key(task):
+def _task_key(task: Any) -> Any:
     return task.value_()
 
 
@@ -307,7 +308,7 @@ def poison(prog: Program) -> int:
 def _no_vm(number: int) -> Fault:
     """A vmap_area that points nowhere."""
 
-    def fault(prog):
+    def fault(prog: Program) -> Any:
         area = max(vmap_lists(prog), key=len)[number]
         write(prog, area.vm.address_, POISON)
         return [area.value_()]
@@ -315,17 +316,17 @@ def _no_vm(number: int) -> Fault:
     return fault
 
 
-def _zone(node: int):
+def _zone(node: int) -> Any:
     """Of a populated zone: its address, and all that are on its page."""
 
-    def populated(prog):
+    def populated(prog: Program) -> Any:
         pgdats = [prog["node_data"][n] for n in range(2)]
         return [z for p in pgdats for z in p.node_zones if z.present_pages]
 
-    def find(prog):
+    def find(prog: Program) -> Any:
         return populated(prog)[node].name.address_
 
-    def lost(prog):
+    def lost(prog: Program) -> Any:
         page, size = find(prog) & -4096, sizeof(prog.type("struct zone"))
         return [
             (z.zone_pgdat.node_id.value_(), z.name.string_().decode())
@@ -336,7 +337,7 @@ def _zone(node: int):
     return find, lost
 
 
-def _pcp_list(prog):
+def _pcp_list(prog: Program) -> Any:
     """Head of a per-CPU list with several pages, and the links on it."""
     for node in range(2):
         for zone in prog["node_data"][node].node_zones:
@@ -352,7 +353,7 @@ def _pcp_list(prog):
     raise LookupError
 
 
-def _free_list(prog):
+def _free_list(prog: Program) -> Any:
     """Places of the pointers on a CPU's free list, how they are mixed, and the objects."""
     memory, (caches, _) = Memory(prog), slab_caches(prog)
     which, first = cpu_lists(Kernel(prog), caches)
@@ -367,7 +368,7 @@ def _free_list(prog):
 def _free_fault(number: int, to: int | None) -> Fault:
     """Have the object *number* of a free list point at another one, or nowhere."""
 
-    def fault(prog):
+    def fault(prog: Program) -> Any:
         cache, objects = _free_list(prog)
         place = objects[number] + cache.free_pointer
         value = POISON if to is None else objects[to]
@@ -379,7 +380,7 @@ def _free_fault(number: int, to: int | None) -> Fault:
     return fault
 
 
-def _sheaf_links(prog):
+def _sheaf_links(prog: Program) -> Any:
     """Links on a barn's list of sheaves."""
     for cache in slab_caches(prog)[0]:
         barn = Object(prog, "struct kmem_cache *", cache.address).per_node[0].barn.read_()
@@ -396,7 +397,7 @@ def _sheaf_links(prog):
 def _of_caches(number: int) -> Fault:
     """Take the page of a slab cache away from the sheaves, not from the list of caches."""
 
-    def fault(prog):
+    def fault(prog: Program) -> Any:
         caches = [c for c in slab_caches(prog)[0] if c.cpu_sheaves]
         exclude(prog, caches[number].address)
         return 10**6
@@ -404,7 +405,7 @@ def _of_caches(number: int) -> Fault:
     return fault
 
 
-def _ram(prog):
+def _ram(prog: Program) -> Any:
     """The resource of most memory."""
     resource = prog["iomem_resource"].child.read_()
     while resource.name.string_() != b"System RAM" or not resource.child:
@@ -412,17 +413,17 @@ def _ram(prog):
     return resource
 
 
-def _after_ram(prog):
+def _after_ram(prog: Program) -> Any:
     """What follows the first child of most memory."""
     spans = _resources(prog)[0]
     first = _ram(prog).child.start.value_() // 4096
     return [s for s in spans if s.start > first]
 
 
-def _member(find, path):
+def _member(find: Callable[..., Any], path: str) -> Any:
     """Address of a member of what a pointer points at."""
 
-    def address(prog):
+    def address(prog: Program) -> Any:
         value = find(prog)
         for name in path.split("."):
             value = value.member_(name)
@@ -431,40 +432,40 @@ def _member(find, path):
     return address
 
 
-def _idr_root(name: str):
+def _idr_root(name: str) -> Any:
     return lambda prog: prog[name].idr_rt.xa_head.address_
 
 
-def _tag_idr(prog):
+def _tag_idr(prog: Program) -> Any:
     return prog["alloc_tag_cttype"].mod_idr.idr_rt.xa_head
 
 
-def _tag_node(prog):
+def _tag_node(prog: Program) -> Any:
     return Object(prog, "struct xa_node *", _tag_idr(prog).value_() - 2)
 
 
-def _codetag_module(number):
+def _codetag_module(number: int) -> Any:
     return lambda prog: Object(
         prog, "struct codetag_module *", [s for s in _tag_node(prog).slots if s][number].value_()
     )
 
 
-def _pid_node(prog):
+def _pid_node(prog: Program) -> Any:
     return Object(prog, "struct xa_node *", prog["init_pid_ns"].idr.idr_rt.xa_head.value_() - 2)
 
 
-def _pid(number):
-    def find(prog):
+def _pid(number: int) -> Any:
+    def find(prog: Program) -> Any:
         return [s for s in _pid_node(prog).slots if s][number].value_()
 
     return find
 
 
-def _maple_root(prog):
+def _maple_root(prog: Program) -> Any:
     return prog["mod_area_mt"].ma_root
 
 
-def _maple_circle(prog):
+def _maple_circle(prog: Program) -> Any:
     """The only node is made an inner one, below itself; see lib/maple_tree.c."""
     root = _maple_root(prog)
     node = root.value_() & ~0xFF
@@ -478,10 +479,10 @@ def _maple_circle(prog):
     return []
 
 
-def _process(number):
+def _process(number: int) -> Any:
     """Signals of a process: the first one, or the last."""
 
-    def find(prog):
+    def find(prog: Program) -> Any:
         found = list(
             list_for_each_entry(
                 "struct task_struct", prog["init_task"].tasks.address_of_(), "tasks"
@@ -492,10 +493,10 @@ def _process(number):
     return find
 
 
-def _headless(*writes):
+def _headless(*writes: tuple[str, str]) -> Any:
     """A process whose leader has exited, and whose list of threads is broken."""
 
-    def fault(prog):
+    def fault(prog: Program) -> Any:
         leader = _process(-1)(prog)
         lost = [key for key in _tasks(prog)[0] if key[0] == leader.pid.value_()]
         node = leader.thread_node
@@ -514,47 +515,47 @@ def _headless(*writes):
     return fault
 
 
-def _idle(prog, cpu):
+def _idle(prog: Program, cpu: Any) -> Any:
     return per_cpu(prog["runqueues"], cpu).idle
 
 
-def _rq(prog):
+def _rq(prog: Program) -> Any:
     return _idle(prog, 1).address_
 
 
-def _root_css(prog):
+def _root_css(prog: Program) -> Any:
     return prog["root_mem_cgroup"].css.children.address_of_()
 
 
-def _css_key(css):
+def _css_key(css: Any) -> Any:
     prog = css.prog_
     return next(k for k in _cgroups(prog)[0] if k[0] == "/" + css.cgroup.kn.name.string_().decode())
 
 
-def _kernfs(prog):
+def _kernfs(prog: Program) -> Any:
     css = next(iter(list_for_each_entry("struct cgroup_subsys_state", _root_css(prog), "sibling")))
     return css.cgroup.kn
 
 
-def _kernfs_path(prog):
+def _kernfs_path(prog: Program) -> Any:
     return ["/" + _kernfs(prog).name.string_().decode()]
 
 
-def _tmpfs(prog):
+def _tmpfs(prog: Program) -> Any:
     found = list_for_each_entry("struct super_block", variable("super_blocks")(prog), "s_list")
     return [sb for sb in found if sb.s_op.value_() == prog.symbol("shmem_ops").address]
 
 
-def _inodes(prog):
+def _inodes(prog: Program) -> Any:
     sb = max(_tmpfs(prog), key=lambda sb: len(list(_inodes_of(sb))))
     return list(_inodes_of(sb))
 
 
-def _inodes_of(sb):
+def _inodes_of(sb: Any) -> Any:
     return list_for_each_entry("struct inode", sb.s_inodes.address_of_(), "i_sb_list")
 
 
-def _mount(prog):
+def _mount(prog: Program) -> Any:
     """A tmpfs that is mounted on a directory."""
     for sb in _tmpfs(prog):
         mount = next(iter(super_block_for_each_mount(sb)))
@@ -563,18 +564,18 @@ def _mount(prog):
     raise LookupError
 
 
-def _dentry(prog):
+def _dentry(prog: Program) -> Any:
     return _mount(prog).mnt_mountpoint
 
 
-def _ring(prog):
+def _ring(prog: Program) -> Any:
     return prog["prb"].desc_ring
 
 
-def _text(number):
+def _text(number: int) -> Any:
     """Address of the text of a record."""
 
-    def find(prog):
+    def find(prog: Program) -> Any:
         ring, data = _ring(prog), prog["prb"].text_data_ring
         count, size = 1 << ring.count_bits, 1 << data.size_bits
         at = (ring.tail_id.counter.value_() + number) % count

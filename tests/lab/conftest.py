@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Guests that live, one for each kernel of the lab that is made for it."""
 
+from __future__ import annotations
+
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from steps.live import Guest
 
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts" / "lab"))
@@ -19,7 +26,7 @@ FIGURES: list[str] = []
 
 
 @pytest.fixture(scope="session", params=BUILT)
-def guest(request):
+def guest(request: pytest.FixtureRequest) -> Iterator[Guest]:
     built = kernel.load(request.param)
     kernel.make(built)
     with live.Guest(built) as guest:
@@ -27,19 +34,19 @@ def guest(request):
 
 
 @pytest.fixture
-def figure(guest):
+def figure(guest: Guest) -> Any:
     def note(text: str) -> None:
         FIGURES.append(text if text.startswith("|") else f"{guest.release()}: {text}")
 
     return note
 
 
-def pytest_sessionstart(session):
+def pytest_sessionstart(session: pytest.Session) -> None:
     if not BUILT:
         pytest.exit(f"No kernel is built: python scripts/lab kernel {' '.join(KERNELS)}", 1)
 
 
-def pytest_terminal_summary(terminalreporter):
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if FIGURES:
         terminalreporter.section("figures")
         for line in FIGURES:

@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A kernel that is alive, read from inside and from outside, against its own /proc/allocinfo."""
 
+from __future__ import annotations
+
 import json
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from steps.live import Guest
 
 import allocdump
 
@@ -20,7 +27,7 @@ LINE = re.compile(r" *(-?\d+) +(\d+) (\S+:\d+.*? func:\S+)")
 READER = "func:allocinfo_start"
 
 
-def sites(text):
+def sites(text: str) -> list[tuple[str, tuple[int, int]]]:
     """(names, numbers) of each line of /proc/allocinfo."""
     lines = text.splitlines()
     assert lines[0].startswith("allocinfo - version")
@@ -28,7 +35,7 @@ def sites(text):
     return [(m[3], (int(m[1]), int(m[2]))) for m in found]
 
 
-def reader_taken_out(text):
+def reader_taken_out(text: str) -> list[tuple[str, tuple[int, int]]]:
     """Without what reading the file itself allocates: an iterator, until Linux 6.13."""
     return [
         (name, (size - size // calls, calls - 1) if calls and READER in name else (size, calls))
@@ -46,7 +53,7 @@ class Comparison:
     holding: int
     different: list
 
-    def row(self, kernel, how):
+    def row(self, kernel: str, how: str) -> str:
         """Of the README's table."""
         return (
             f"| {kernel} | `{how}` | {self.sites:,} | {self.sites - self.unchanged:,}"
@@ -54,7 +61,7 @@ class Comparison:
         )
 
 
-def compare(before, report, after):
+def compare(before: str, report: str, after: str) -> Comparison:
     before, report, after = reader_taken_out(before), sites(report), reader_taken_out(after)
     assert [name for name, _ in before] == [name for name, _ in report]
     assert [name for name, _ in before] == [name for name, _ in after]
@@ -67,11 +74,11 @@ def compare(before, report, after):
     )  # fmt: skip
 
 
-def around(guest):
+def around(guest: Guest) -> list[str]:
     return [(guest.share / "out" / name).read_text() for name in ("before", "after")]
 
 
-def in_guest(guest, *args, code=0):
+def in_guest(guest: Guest, *args: object, code: int = 0) -> subprocess.CompletedProcess[str]:
     done = guest.run(guest.allocdump(*args))
     assert "Traceback" not in done.stderr
     assert done.returncode == code, done.stderr
@@ -79,13 +86,13 @@ def in_guest(guest, *args, code=0):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def known(guest):
+def known(guest: Guest) -> None:
     """A module whose allocations do not change."""
     done = guest.run("insmod /lab/modules/labtruth.ko && insmod /lab/modules/labmod.ko")
     assert done.returncode == 0, done.stderr
 
 
-def test_report_live(guest, figure):
+def test_report_live(guest: Guest, figure: Callable[..., Any]) -> None:
     report = guest.run(
         guest.python(f"{guest.lab}/around.py", f"{guest.lab}/out", "report", "--live",
                      "--format", "allocinfo")
@@ -100,7 +107,7 @@ def test_report_live(guest, figure):
 
 
 @pytest.mark.parametrize("pause", [[], ["--pause"]])
-def test_report_qemu(guest, figure, pause):
+def test_report_qemu(guest: Guest, figure: Callable[..., Any], pause: list[str]) -> None:
     waiting = guest.start(guest.python(f"{guest.lab}/around.py", f"{guest.lab}/out"))
     guest.hear("waiting\n")
     time.sleep(3)
@@ -115,23 +122,23 @@ def test_report_qemu(guest, figure, pause):
     runs_on(guest)
 
 
-def runs_on(guest):
+def runs_on(guest: Guest) -> None:
     """Time passes in the guest, and its shell answers."""
     first, second = (float(guest.run("cat /proc/uptime").stdout.split()[0]) for _ in range(2))
     assert second > first
     assert guest.run("echo alive").stdout == "alive\n"
 
 
-def labmod(text):
+def labmod(text: str) -> dict[str, int]:
     """Bytes of labmod's sites by line, from /proc/allocinfo."""
     return {name.split()[0]: size for name, (size, _) in sites(text) if "[labmod]" in name and size}
 
 
-def json_lines(text):
+def json_lines(text: str) -> list[Any]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_pages_and_objects(guest):
+def test_pages_and_objects(guest: Guest) -> None:
     truth = labmod(guest.run("cat /proc/allocinfo").stdout)
     rows = []
     for command in "pages", "objects":
@@ -147,7 +154,7 @@ def test_pages_and_objects(guest):
     assert {site: truth[site] for site in found} == found
 
 
-def test_whois(guest):
+def test_whois(guest: Guest) -> None:
     rows = in_guest(
         guest,
         "objects",
@@ -169,7 +176,7 @@ def test_whois(guest):
         assert f"{layer['site']['file']}:{layer['site']['line']}" == "labmod.c:73"
 
 
-def test_usage(guest, figure):
+def test_usage(guest: Guest, figure: Callable[..., Any]) -> None:
     memory = json.loads(in_guest(guest, "usage", "--live", "-f", "json").stdout)["memory"]
     assert (
         memory["bytes"]
@@ -187,7 +194,7 @@ def test_usage(guest, figure):
     assert max(off) < 0.01
 
 
-def test_audit(guest, figure):
+def test_audit(guest: Guest, figure: Callable[..., Any]) -> None:
     audit = json.loads(in_guest(guest, "audit", "--live", "-f", "json", "--all").stdout)
     differ = [row for row in audit["rows"] if row["difference"]]
     moved = [row for row in differ if row["cause"] == "changed while it was read"]
@@ -199,7 +206,7 @@ def test_audit(guest, figure):
     assert not [row for row in differ if row["module"] == "labmod"]
 
 
-def test_without_root(guest):
+def test_without_root(guest: Guest) -> None:
     done = guest.run(guest.python(f"{guest.lab}/unprivileged.py", "report", "--live"))
     assert done.returncode == 3
     assert done.stderr == (
@@ -207,7 +214,7 @@ def test_without_root(guest):
     )
 
 
-def test_hidden_symbols(guest):
+def test_hidden_symbols(guest: Guest) -> None:
     guest.run("echo 2 > /proc/sys/kernel/kptr_restrict")
     try:
         assert "kptr_restrict=1" in in_guest(guest, "report", "--live", code=4).stderr
@@ -216,7 +223,7 @@ def test_hidden_symbols(guest):
 
 
 @contextmanager
-def background(guest, command):
+def background(guest: Guest, command: str) -> Iterator[None]:
     """Have the guest do this again and again meanwhile."""
     guest.run(f"rm -f /stop; (while [ ! -e /stop ]; do {command}; done) > /dev/null 2>&1 &")
     try:
@@ -232,7 +239,7 @@ CHURN = (
 
 
 @pytest.mark.parametrize("command", ["report", "audit", "usage", "objects", "pages"])
-def test_while_everything_changes(guest, command):
+def test_while_everything_changes(guest: Guest, command: str) -> None:
     """Modules and processes come and go under the reading."""
     with background(guest, CHURN):
         for _ in range(2):
@@ -244,7 +251,7 @@ def test_while_everything_changes(guest, command):
 
 
 @pytest.mark.parametrize("inside", [True, False], ids=["live", "qemu"])
-def test_watch_finds_the_leak(guest, figure, inside):
+def test_watch_finds_the_leak(guest: Guest, figure: Callable[..., Any], inside: Any) -> None:
     """A module leaks while watch runs: pages, four times as many as records."""
     guest.run("insmod /lab/modules/leaker.ko")
     leak = "echo 250 > /sys/module/leaker/parameters/run; sleep 1"
@@ -267,7 +274,7 @@ def test_watch_finds_the_leak(guest, figure, inside):
     )
 
 
-def test_a_round_costs_little(guest, figure):
+def test_a_round_costs_little(guest: Guest, figure: Callable[..., Any]) -> None:
     with allocdump.open(qemu=guest.qmp) as dump:
         sampler = dump.sampler()
         sites = sampler.sample()
@@ -281,13 +288,13 @@ def test_a_round_costs_little(guest, figure):
     assert milliseconds < 20
 
 
-def test_watch_sees_modules_come_and_go(guest):
+def test_watch_sees_modules_come_and_go(guest: Guest) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "allocdump", "watch", "--qemu", guest.qmp, "--interval", "0.5"],
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
 
-    def sites_now():
+    def sites_now() -> Any:
         return json.loads(process.stdout.readline())["sites"]
 
     first = sites_now()
@@ -302,7 +309,7 @@ def test_watch_sees_modules_come_and_go(guest):
     runs_on(guest)
 
 
-def test_runs_on_after_a_kill(guest):
+def test_runs_on_after_a_kill(guest: Guest) -> None:
     code = (
         "import allocdump.cli, allocdump.session, os, signal\n"
         "allocdump.session.Session.report = lambda self: os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -313,7 +320,7 @@ def test_runs_on_after_a_kill(guest):
     runs_on(guest)
 
 
-def test_a_dead_guest(guest):
+def test_a_dead_guest(guest: Guest) -> None:
     """The last test: there is nothing to run on."""
     guest.tell("echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger\n")
     end = time.monotonic() + 30

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The BTF reader on hand-made BTF: what no one kernel has, and what is damaged."""
 
+from __future__ import annotations
+
 import struct
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from drgn import Architecture, Object, Platform, PlatformFlags, Program, Qualifiers, TypeKind
@@ -13,21 +17,29 @@ from allocdump.source.btf_types import BtfTypes
 class Builder:
     """Writes BTF, as pahole does; type IDs count from 1."""
 
-    def __init__(self, order="<", header_size=24):
+    def __init__(self, order: str = "<", header_size: int = 24) -> None:
         self.order, self.header_size = order, header_size
         self.types, self.strings, self.count = b"", b"\0", 0
 
-    def string(self, text):
+    def string(self, text: str) -> int:
         if not text:
             return 0
         offset = len(self.strings)
         self.strings += text.encode() + b"\0"
         return offset
 
-    def words(self, *words):
+    def words(self, *words: int) -> bytes:
         return struct.pack(f"{self.order}{len(words)}I", *(w & 0xFFFFFFFF for w in words))
 
-    def add(self, kind, name="", size_or_type=0, entries=(), kind_flag=False, trailer=()):
+    def add(
+        self,
+        kind: Kind,
+        name: str = "",
+        size_or_type: int = 0,
+        entries: tuple[Any, ...] | list[tuple[str | int, ...]] = (),
+        kind_flag: bool = False,
+        trailer: list[int] | tuple[Any, ...] = (),
+    ) -> int:
         vlen = len(entries)
         info = kind_flag << 31 | kind << 24 | vlen
         self.types += self.words(self.string(name), info, size_or_type)
@@ -37,11 +49,19 @@ class Builder:
         self.count += 1
         return self.count
 
-    def int(self, name="int", size=4, signed=True, boolean=False, bits=None, offset=0):
+    def int(
+        self,
+        name: str = "int",
+        size: int = 4,
+        signed: bool = True,
+        boolean: bool = False,
+        bits: int | None = None,
+        offset: int = 0,
+    ) -> int:
         encoding = (signed | boolean << 2) << 24 | offset << 16 | (bits or 8 * size)
         return self.add(Kind.INT, name, size, trailer=[encoding])
 
-    def data(self):
+    def data(self) -> bytes:
         header = struct.pack(
             self.order + "HBB5I", 0xEB9F, 1, 0, self.header_size,
             0, len(self.types), len(self.types), len(self.strings),
@@ -49,7 +69,7 @@ class Builder:
         return header.ljust(self.header_size, b"\0") + self.types + self.strings
 
 
-def types_of(builder):
+def types_of(builder: Builder) -> tuple[Program, BtfTypes]:
     flags = PlatformFlags.IS_64_BIT
     if builder.order == "<":
         flags |= PlatformFlags.IS_LITTLE_ENDIAN
@@ -60,7 +80,7 @@ def types_of(builder):
 
 
 @pytest.mark.parametrize("order", "<>")
-def test_struct_in_either_byte_order(order):
+def test_struct_in_either_byte_order(order: str) -> None:
     b = Builder(order)
     i = b.int()
     u = b.int("unsigned char", 1, signed=False)
@@ -77,13 +97,13 @@ def test_struct_in_either_byte_order(order):
     assert Object.from_bytes_(prog, pair, raw).a.value_() == -7
 
 
-def test_a_longer_header_is_skipped():
+def test_a_longer_header_is_skipped() -> None:
     b = Builder(header_size=32)
     b.int()
     assert types_of(b)[0].type("int").size == 4
 
 
-def test_bit_fields_of_both_encodings():
+def test_bit_fields_of_both_encodings() -> None:
     b = Builder()
     i = b.int()
     narrow = b.int("int", 4, bits=3, offset=2)
@@ -98,7 +118,7 @@ def test_bit_fields_of_both_encodings():
         assert value.x.value_() == -3
 
 
-def test_anonymous_members():
+def test_anonymous_members() -> None:
     b = Builder()
     i = b.int()
     inner = b.add(Kind.UNION, "", 4, [("a", i, 0), ("b", i, 0)])
@@ -110,7 +130,7 @@ def test_anonymous_members():
     assert outer.members[1].type.kind == TypeKind.UNION
 
 
-def test_enums():
+def test_enums() -> None:
     b = Builder()
     b.add(Kind.ENUM, "plain", 4, [("ZERO", 0), ("MAX", 0xFFFFFFFF)])
     b.add(Kind.ENUM, "negative", 4, [("MINUS", -1)], kind_flag=True)
@@ -125,7 +145,7 @@ def test_enums():
     assert types.enumerator("large") is None
 
 
-def test_arrays_pointers_qualifiers_tags():
+def test_arrays_pointers_qualifiers_tags() -> None:
     b = Builder()
     i = b.int()
     const = b.add(Kind.CONST, "", i)
@@ -145,7 +165,7 @@ def test_arrays_pointers_qualifiers_tags():
     assert prog.type("s_t").type.tag == "s"
 
 
-def test_functions_floats_and_booleans():
+def test_functions_floats_and_booleans() -> None:
     b = Builder()
     i = b.int()
     b.int("_Bool", 1, signed=False, boolean=True)
@@ -162,7 +182,7 @@ def test_functions_floats_and_booleans():
     assert prog.type("_Bool").kind == TypeKind.BOOL
 
 
-def test_forward_declarations_find_their_definition():
+def test_forward_declarations_find_their_definition() -> None:
     b = Builder()
     forward = b.add(Kind.FWD, "later")
     pointer = b.add(Kind.PTR, "", forward)
@@ -178,7 +198,7 @@ def test_forward_declarations_find_their_definition():
     assert not s.member("q").type.type.is_complete()
 
 
-def test_variables_and_datasec():
+def test_variables_and_datasec() -> None:
     b = Builder()
     i = b.int()
     v = b.add(Kind.VAR, "counter", i, trailer=[1])
@@ -189,7 +209,7 @@ def test_variables_and_datasec():
     assert types.variable("int") is None
 
 
-def test_a_linked_list_is_no_endless_type():
+def test_a_linked_list_is_no_endless_type() -> None:
     b = Builder()
     pointer = b.add(Kind.PTR, "", 2)
     b.add(Kind.STRUCT, "node", 8, [("next", pointer, 0)])
@@ -198,7 +218,7 @@ def test_a_linked_list_is_no_endless_type():
     assert node.member("next").type.type.member("next").type.type.tag == "node"
 
 
-def test_types_are_decoded_when_asked_for():
+def test_types_are_decoded_when_asked_for() -> None:
     b = Builder()
     i = b.int()
     broken = b.add(Kind.CONST, "", 99)
@@ -211,7 +231,7 @@ def test_types_are_decoded_when_asked_for():
 
 
 @pytest.mark.parametrize("kind", [Kind.PTR, Kind.CONST, Kind.TYPEDEF])
-def test_a_type_of_itself_is_refused(kind):
+def test_a_type_of_itself_is_refused(kind: Kind) -> None:
     b = Builder()
     b.add(kind, "loop" if kind is Kind.TYPEDEF else "", 1)
     _, types = types_of(b)
@@ -230,14 +250,14 @@ def test_a_type_of_itself_is_refused(kind):
         (lambda d: d[:28] + struct.pack("<I", 31 << 24) + d[32:], "whole type|unknown"),
     ],
 )
-def test_damaged(damage, message):
+def test_damaged(damage: Callable[..., Any], message: str) -> None:
     b = Builder()
     b.int()
     with pytest.raises(BtfError, match=message):
         Btf(damage(b.data()))
 
 
-def test_names_that_share_a_tail_are_told_apart():
+def test_names_that_share_a_tail_are_told_apart() -> None:
     b = Builder()
     i = b.int()
     b.add(Kind.TYPEDEF, "my_type", i)

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a core file says of itself."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import struct
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +17,7 @@ from allocdump.source.core import identify
 from ..dumpdata import core, run
 
 
-def test_kdump():
+def test_kdump() -> None:
     whole, damaged = identify(core("7.2-quiet")), identify(core("7.2-quiet", "vmcore.d31"))
     assert whole.describe() == "kdump, zstd, -d 23"
     assert damaged.describe() == "kdump, zstd, -d 31"
@@ -23,7 +26,7 @@ def test_kdump():
 
 
 @pytest.mark.parametrize("cut", [1, 5000, 100_000])
-def test_missing_bytes(tmp_path, cut):
+def test_missing_bytes(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "vmcore"
     shutil.copy(core("7.2-quiet"), path)
     os.truncate(path, path.stat().st_size - cut)
@@ -32,7 +35,7 @@ def test_missing_bytes(tmp_path, cut):
     assert identify(path).missing_bytes >= cut - 4096 or cut == 1
 
 
-def test_incomplete_status(tmp_path):
+def test_incomplete_status(tmp_path: Path) -> None:
     path = tmp_path / "vmcore"
     shutil.copy(core("7.2-quiet"), path)
     with open(path, "r+b") as file:
@@ -45,7 +48,7 @@ def test_incomplete_status(tmp_path):
 
 
 @pytest.mark.parametrize("byte", [0, 0xFF])
-def test_headers_of_garbage(tmp_path, byte):
+def test_headers_of_garbage(tmp_path: Path, byte: int) -> None:
     path = tmp_path / "vmcore"
     for magic in (b"KDUMP   ", b"\x7fELF\x02\x01\x01"):
         path.write_bytes(magic + bytes([byte]) * 8192)
@@ -53,14 +56,14 @@ def test_headers_of_garbage(tmp_path, byte):
             identify(path)
 
 
-def test_a_fifo_is_refused(tmp_path):
+def test_a_fifo_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
     with pytest.raises(DumpError, match="regular file"):
         identify(path)
 
 
-def elf_core(filesz):
+def elf_core(filesz: int) -> bytes:
     header = struct.pack(
         "<16sHHIQQQIHHHHHH",
         b"\x7fELF\x02\x01\x01", 4, 62, 1, 0, 64, 0, 0, 64, 56, 1, 64, 0, 0,
@@ -69,7 +72,7 @@ def elf_core(filesz):
     return header + segment
 
 
-def test_truncated_elf(tmp_path):
+def test_truncated_elf(tmp_path: Path) -> None:
     path = tmp_path / "vmcore"
     path.write_bytes(elf_core(8192).ljust(4096 + 8192, b"\0"))
     assert identify(path).format == "elf"
@@ -78,7 +81,7 @@ def test_truncated_elf(tmp_path):
     assert identify(path).missing_bytes == 3192
 
 
-def flattened(data, piece=60_000):
+def flattened(data: bytes, piece: int = 60_000) -> bytes:
     """A dump as makedumpfile -F writes it: pieces, and the first page once more at the end."""
     out = [(b"makedumpfile".ljust(16, b"\0") + struct.pack(">qq", 1, 1)).ljust(4096, b"\0")]
     parts = [(at, data[at : at + piece]) for at in range(0, len(data), piece)]
@@ -90,25 +93,25 @@ def flattened(data, piece=60_000):
 
 
 @pytest.fixture
-def flat(tmp_path):
+def flat(tmp_path: Path) -> Path:
     path = tmp_path / "my vmcore.flat"
     path.write_bytes(flattened(core("7.2-quiet").read_bytes()))
     return path
 
 
-def test_flattened(flat):
+def test_flattened(flat: Path) -> None:
     whole, found = identify(core("7.2-quiet")), identify(flat)
     assert found.describe() == "kdump, zstd, -d 23, flattened"
     assert found == replace(whole, path=str(flat), flattened=True)
 
 
-def test_a_flattened_dump_that_is_cut(flat):
+def test_a_flattened_dump_that_is_cut(flat: Path) -> None:
     os.truncate(flat, flat.stat().st_size - 200_000)
     with pytest.raises(DumpError, match="truncated"):
         identify(flat)
 
 
-def test_a_flattened_dump_is_read_in_place(flat):
+def test_a_flattened_dump_is_read_in_place(flat: Path) -> None:
     done = run("report", flat, "--format", "csv")
     assert done.returncode == 0
     assert done.stdout == run("report", core("7.2-quiet"), "--format", "csv").stdout

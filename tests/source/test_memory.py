@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Bulk reads: holes are marked and counted, the rest is right."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 from drgn import Architecture, FaultError, Platform, PlatformFlags, Program
@@ -11,11 +13,11 @@ FLAGS = PlatformFlags.IS_64_BIT | PlatformFlags.IS_LITTLE_ENDIAN
 BASE = 0xFFFF_8880_0000_0000
 
 
-def memory_of(data, holes=(), precise=True):
+def memory_of(data: bytes, holes: tuple[int, ...] = (), precise: bool = True) -> Memory:
     """A program with *data* at BASE but for the pages numbered in *holes*."""
     prog = Program(Platform(Architecture.X86_64, FLAGS))
 
-    def read(address, count, offset, physical):
+    def read(address: int, count: int, offset: int, physical: bool) -> bytes | None:
         for page in range(offset // PAGE, (offset + count - 1) // PAGE + 1):
             if page in holes:
                 raise FaultError("Excluded page", BASE + page * PAGE if precise else address)
@@ -26,13 +28,13 @@ def memory_of(data, holes=(), precise=True):
 
 
 @pytest.fixture(scope="module")
-def data():
+def data() -> bytes:
     return np.random.default_rng(7).integers(1, 256, 16 * PAGE, np.uint8).tobytes()
 
 
 @pytest.mark.parametrize("precise", [True, False])
 @pytest.mark.parametrize("holes", [(), (0,), (15,), (3, 4, 9), tuple(range(16))])
-def test_read_with_holes(data, holes, precise):
+def test_read_with_holes(data: bytes, holes: tuple[int, ...], precise: bool) -> None:
     memory = memory_of(data, holes, precise)
     start, size = 100, 16 * PAGE - 300
     got, ok = memory.read(BASE + start, size)
@@ -47,14 +49,14 @@ def test_read_with_holes(data, holes, precise):
         assert memory.holes.first == max(BASE + holes[0] * PAGE, BASE + start)
 
 
-def test_read_at_the_end_of_the_address_space(data):
+def test_read_at_the_end_of_the_address_space(data: bytes) -> None:
     got, ok = memory_of(data).read(2**64 - 8, 16)
     assert len(got) == 16
     assert not ok.any()
 
 
 @pytest.mark.parametrize("more", [0, 100], ids=["few", "many"])
-def test_words_in_any_order_with_duplicates(data, more):
+def test_words_in_any_order_with_duplicates(data: bytes, more: int) -> None:
     memory = memory_of(data, holes=(5,))
     offsets = np.array([9 * PAGE, 8, 5 * PAGE - 4, 8, 6 * PAGE, 5 * PAGE + 16], np.uint64)
     others = np.arange(more, dtype=np.uint64)[::-1] * np.uint64(8)
@@ -67,13 +69,13 @@ def test_words_in_any_order_with_duplicates(data, more):
     assert memory.holes.pages == 1
 
 
-def test_no_words(data):
+def test_no_words(data: bytes) -> None:
     got, ok = memory_of(data).words(np.zeros(0, np.uint64))
     assert got.shape == (0,)
     assert ok.shape == (0,)
 
 
-def test_words_next_to_one_another_are_read_together(data):
+def test_words_next_to_one_another_are_read_together(data: bytes) -> None:
     memory = memory_of(data)
     reads = []
     original = memory._read
@@ -82,7 +84,7 @@ def test_words_next_to_one_another_are_read_together(data):
     assert len(reads) == 1
 
 
-def test_strings():
+def test_strings() -> None:
     text = bytearray(b"x" * (4 * PAGE))
     text[10:15] = b"abcd\0"
     text[PAGE - 3 : PAGE + 3] = b"pa\xffge\0"
@@ -101,7 +103,7 @@ def test_strings():
     assert memory.strings(np.array([BASE + 3 * PAGE], np.uint64)) == {BASE + 3 * PAGE: None}
 
 
-def test_runs():
+def test_runs() -> None:
     ascending = np.array([1, 2, 10, 11, 100], np.uint64)
     assert [ascending[r].tolist() for r in runs(ascending, 5)] == [[1, 2], [10, 11], [100]]
     assert list(runs(ascending[:0], 5)) == []

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Each rule on cases made by hand: it finds what it is for, and nothing else."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +13,9 @@ from allocdump.kernel.machine.oom import AllocationFailure, Constraint
 from allocdump.kernel.machine.open_files import OpenFiles
 from allocdump.kernel.machine.swap import Swap
 from allocdump.kernel.machine.tmpfs import Tmpfs
+from allocdump.kernel.tags.sites import Sites
 from allocdump.sentence import say
-from allocdump.triage.evidence import Holder, LostSite
+from allocdump.triage.evidence import Case, Holder, LostSite
 from allocdump.triage.holders import holders
 from allocdump.triage.rules import RULES, suspects
 from allocdump.triage.rules.caches import large_caches
@@ -38,15 +41,15 @@ from .. import cases
 from ..cases import MIB, QUIET, case, event, footprint, task, zone
 
 
-def titles(found):
+def titles(found: list[Suspect]) -> list[str]:
     return [text(suspect.title) for suspect in found]
 
 
-def evidence(suspect):
+def evidence(suspect: Suspect) -> list[str]:
     return [text(sentence) for sentence in suspect.evidence]
 
 
-def test_nothing_is_invented():
+def test_nothing_is_invented() -> None:
     assert suspects(case()) == []
     assert suspects(case(**QUIET)) == []
     assert suspects(case(footprint=None, usage=None, zones=[], events=[])) == []
@@ -54,7 +57,7 @@ def test_nothing_is_invented():
 
 
 class TestLargeSites:
-    def test_far_above_the_rest(self):
+    def test_far_above_the_rest(self) -> None:
         (found,) = large_sites(case(footprint=footprint((600, 100, 100))))
         assert titles([found]) == ["a.c:1 first [m] keeps 600 MiB, 60.0% of managed memory"]
         assert (found.confidence, found.cause) == (Confidence.VERY_LIKELY, True)
@@ -69,41 +72,41 @@ class TestLargeSites:
             "allocdump pages vmcore --site a.c:1 --list --limit 10",
         ]
 
-    def test_less_than_half(self):
+    def test_less_than_half(self) -> None:
         (found,) = large_sites(case(footprint=footprint((300, 0, 100))))
         assert found.confidence == Confidence.LIKELY
 
-    def test_not_far_above_the_rest(self):
+    def test_not_far_above_the_rest(self) -> None:
         (found,) = large_sites(case(footprint=footprint((550, 0, 190))))
         assert found.confidence == Confidence.POSSIBLE
 
-    def test_sites_of_one_module_do_not_clear_one_another(self):
+    def test_sites_of_one_module_do_not_clear_one_another(self) -> None:
         first, second = large_sites(case(footprint=footprint((400, 300, 50))))
         assert (first.confidence, second.confidence) == (Confidence.LIKELY, Confidence.LIKELY)
 
-    def test_too_small(self):
+    def test_too_small(self) -> None:
         assert large_sites(case(footprint=footprint((199, 0, 0)))) == []
 
-    def test_user_memory_is_not_the_kernels(self):
+    def test_user_memory_is_not_the_kernels(self) -> None:
         assert large_sites(case(footprint=footprint((0,), user=(900,)))) == []
 
-    def test_what_works_for_others_is_not_accused(self):
+    def test_what_works_for_others_is_not_accused(self) -> None:
         sites = replace(cases.SITES, function=cases.SITES.function.copy())
         sites.function[2] = "pcpu_alloc_pages"
         assert large_sites(case(sites=sites, footprint=footprint((0, 0, 600)))) == []
 
-    def test_reclaimable(self):
+    def test_reclaimable(self) -> None:
         held = footprint((0,), slab=(600,), reclaimable=(500,))
         (found,) = large_sites(case(footprint=held))
         assert found.confidence == Confidence.POSSIBLE
         assert "500 MiB of it can be reclaimed when memory is short" in evidence(found)
         assert found.commands[1].startswith("allocdump objects vmcore --site a.c:1 --list")
 
-    def test_not_the_cause_when_memory_was_not_short(self):
+    def test_not_the_cause_when_memory_was_not_short(self) -> None:
         (found,) = large_sites(case(**QUIET, footprint=footprint((600,))))
         assert (found.confidence, found.cause) == (Confidence.POSSIBLE, False)
 
-    def test_the_kernel_lists_it_too(self):
+    def test_the_kernel_lists_it_too(self) -> None:
         fatal = event(top_sites=[cases.logged(2, 700), cases.logged(0, 600)])
         (found,) = large_sites(case(events=[fatal], footprint=footprint((600,))))
         assert evidence(found)[-1] == (
@@ -248,26 +251,26 @@ class TestOpenFiles:
 
 
 class TestModulesTogether:
-    def test_together(self):
+    def test_together(self) -> None:
         (found,) = modules_together(case(footprint=footprint((300, 250, 100))))
         assert titles([found]) == ["module m keeps 550 MiB at 2 sites, 55.0% of managed memory"]
         assert (found.confidence, found.cause) == (Confidence.VERY_LIKELY, True)
         assert evidence(found) == ["its largest, a.c:1 first [m], keeps 300 MiB"]
 
-    def test_one_site_speaks_for_the_module(self):
+    def test_one_site_speaks_for_the_module(self) -> None:
         assert modules_together(case(footprint=footprint((500, 100)))) == []
 
-    def test_too_small(self):
+    def test_too_small(self) -> None:
         assert modules_together(case(footprint=footprint((100, 99)))) == []
 
 
 class TestUnloadedModules:
-    def sites(self):
+    def sites(self) -> Sites:
         sites = cases.SITES.take(np.arange(len(cases.SITES)))
         sites.unloaded[:2], sites.bytes[:2] = True, [300 * MIB, 5]
         return sites
 
-    def test_it_is_certain(self):
+    def test_it_is_certain(self) -> None:
         (found,) = unloaded_modules(case(sites=self.sites()))
         assert titles([found]) == [
             "module m was unloaded and left 300 MiB behind, 30.0% of managed memory"
@@ -276,19 +279,19 @@ class TestUnloadedModules:
         assert evidence(found) == ["a.c:1 first [m]: 300 MiB", "a.c:2 second [m]: 5 B"]
         assert "allocdump report vmcore --filter module=m" in found.commands
 
-    def test_little_is_no_cause(self):
+    def test_little_is_no_cause(self) -> None:
         sites = self.sites()
         sites.bytes[0] = 2 * MIB
         (found,) = unloaded_modules(case(sites=sites))
         assert (found.confidence, found.cause) == (Confidence.CERTAIN, False)
 
-    def test_most_of_memory(self):
+    def test_most_of_memory(self) -> None:
         sites = self.sites()
         sites.bytes[0] = 500 * MIB
         (found,) = unloaded_modules(case(sites=sites))
         assert (found.confidence, found.cause) == (Confidence.CERTAIN, True)
 
-    def test_nothing_left(self):
+    def test_nothing_left(self) -> None:
         sites = self.sites()
         sites.bytes[:] = 0
         assert unloaded_modules(case(sites=sites)) == []
@@ -297,7 +300,7 @@ class TestUnloadedModules:
 class TestUserMemory:
     filled = cases.usage(free=5, anonymous_memory=700, shared_memory_and_tmpfs=100, slab=50)
 
-    def test_a_task(self):
+    def test_a_task(self) -> None:
         eaters = [task("eater", anon=650, swap=20), task("other", anon=10)]
         (found,) = user_memory(case(usage=self.filled, tasks=eaters, swap=Swap(9, 8)))
         assert titles([found]) == [
@@ -313,12 +316,12 @@ class TestUserMemory:
             "swap: 8 B of 9 B used",
         ]
 
-    def test_many_tasks(self):
+    def test_many_tasks(self) -> None:
         eaters = [task(anon=100) for _ in range(7)]
         (found,) = user_memory(case(usage=self.filled, tasks=eaters))
         assert titles([found])[0].endswith("80.0% of managed memory")
 
-    def test_files_in_memory(self):
+    def test_files_in_memory(self) -> None:
         held = cases.usage(anonymous_memory=50, shared_memory_and_tmpfs=700)
         files = [Tmpfs("/dev/shm", 3, 690 * MIB, 0)]
         (found,) = user_memory(case(usage=held, tmpfs=files, tasks=[task(anon=50)]))
@@ -347,13 +350,13 @@ class TestUserMemory:
     def test_page_cache_can_be_dropped(self):
         assert user_memory(case(usage=cases.usage(page_cache=900))) == []
 
-    def test_only_when_memory_was_short(self):
+    def test_only_when_memory_was_short(self) -> None:
         assert user_memory(case(**QUIET, usage=self.filled)) == []
 
-    def test_too_little(self):
+    def test_too_little(self) -> None:
         assert user_memory(case(usage=cases.usage(anonymous_memory=499))) == []
 
-    def test_no_kernel_site_is_accused_beside_it(self):
+    def test_no_kernel_site_is_accused_beside_it(self) -> None:
         held = footprint((50, 50, 60, 10), user=(0, 0, 0, 700))
         (found,) = suspects(case(usage=self.filled, footprint=held, tasks=[task(anon=650)]))
         assert found.rule == "user_memory"
@@ -362,7 +365,7 @@ class TestUserMemory:
 class TestCgroups:
     fatal = event(constraint=Constraint.MEMCG, cgroup="/box", usage=16 * MIB, limit=16 * MIB)
 
-    def test_the_limit_rather_than_the_machine(self):
+    def test_the_limit_rather_than_the_machine(self) -> None:
         groups = [cases.cgroup("/box", 16, limit=16, hits=7, oom=2, kills=1)]
         eaters = [task("far", anon=500), task("eater", anon=15, cgroup="/box/pod")]
         (found,) = suspects(case(**QUIET | {"events": [self.fatal]}, cgroups=groups, tasks=eaters))
@@ -379,18 +382,18 @@ class TestCgroups:
             "the machine still had 800 MiB free, 80.0% of managed memory",
         ]
 
-    def test_without_numbers_in_the_log(self):
+    def test_without_numbers_in_the_log(self) -> None:
         fatal = replace(self.fatal, usage=None, limit=None)
         (found,) = cgroup_limit(case(events=[fatal]))
         assert titles([found]) == ["memory cgroup /box was at its limit, not the machine"]
         (found,) = cgroup_limit(case(events=[fatal], cgroups=[cases.cgroup("/box", 9, limit=9)]))
         assert titles([found])[0].endswith(": 9.00 MiB of 9.00 MiB")
 
-    def test_other_events_are_not_its_own(self):
+    def test_other_events_are_not_its_own(self) -> None:
         assert cgroup_limit(case()) == []
         assert cgroup_limit(case(events=[replace(self.fatal, fatal=False)])) == []
 
-    def test_kills_of_before(self):
+    def test_kills_of_before(self) -> None:
         groups = [
             cases.cgroup("/a", 1, limit=4, hits=9, oom=3, kills=2),
             cases.cgroup("/a/b", 1, limit=2, hits=9, oom=3, kills=2),
@@ -400,7 +403,7 @@ class TestCgroups:
         assert titles([found]) == ["memory cgroup /a/b, limited to 2.00 MiB, has killed 2 tasks"]
         assert not found.cause
 
-    def test_user_memory_is_not_to_blame_for_a_limit(self):
+    def test_user_memory_is_not_to_blame_for_a_limit(self) -> None:
         held = cases.usage(anonymous_memory=900)
         assert user_memory(case(events=[self.fatal], usage=held)) == []
 
@@ -408,7 +411,7 @@ class TestCgroups:
 class TestElsewhere:
     nodes = (zone(5, managed=500), zone(300, node=1, managed=500))
 
-    def test_another_node(self):
+    def test_another_node(self) -> None:
         fatal = event(constraint=Constraint.MEMORY_POLICY, nodes="0")
         (found,) = suspects(case(events=[fatal], zones=[*self.nodes]))
         assert titles([found]) == [
@@ -422,11 +425,11 @@ class TestElsewhere:
         ]
         assert found.commands == ["allocdump pages vmcore --node 0"]
 
-    def test_when_the_log_does_not_say_so(self):
+    def test_when_the_log_does_not_say_so(self) -> None:
         (found,) = elsewhere(case(zones=[*self.nodes]))
         assert found.confidence == Confidence.LIKELY
 
-    def test_a_lower_zone(self):
+    def test_a_lower_zone(self) -> None:
         zones = [zone(1, name="DMA32", managed=100), zone(300, managed=900)]
         (found,) = elsewhere(case(events=[event(gfp_mask="GFP_DMA32")], zones=zones))
         assert "300 MiB in node 0 Normal" in titles([found])[0]
@@ -444,11 +447,11 @@ class TestElsewhere:
         assert found.confidence == Confidence.CERTAIN
 
     @pytest.mark.parametrize("nodes", ["1", "0-1", "0,1"])
-    def test_the_node_with_memory_was_allowed(self, nodes):
+    def test_the_node_with_memory_was_allowed(self, nodes: str) -> None:
         fatal = event(constraint=Constraint.CPUSET, nodes=nodes)
         assert elsewhere(case(events=[fatal], zones=[*self.nodes])) == []
 
-    def test_memory_that_is_kept_for_lower_zones_is_not_free(self):
+    def test_memory_that_is_kept_for_lower_zones_is_not_free(self) -> None:
         zones = [zone(100, name="DMA32", reserve=(0, 0, 200)), zone(5)]
         assert elsewhere(case(zones=zones)) == []
 
@@ -456,7 +459,7 @@ class TestElsewhere:
 class TestFragmentation:
     pieces = zone(300, blocks=(300 * 256, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
 
-    def test_no_piece_is_large_enough(self):
+    def test_no_piece_is_large_enough(self) -> None:
         (found,) = suspects(case(events=[event(order=4)], zones=[self.pieces]))
         assert titles([found]) == [
             "free memory is fragmented: 300 MiB free, but no piece of order 4 (64.0 KiB)"
@@ -465,7 +468,7 @@ class TestFragmentation:
             "fragmentation", Confidence.VERY_LIKELY, True
         )  # fmt: skip
 
-    def test_shortage_is_no_fragmentation(self):
+    def test_shortage_is_no_fragmentation(self) -> None:
         scarce = zone(5, blocks=(5 * 256, 0))
         assert fragmentation(case(events=[event(order=4)], zones=[scarce])) == []
 
@@ -480,37 +483,37 @@ class TestFragmentation:
     def test_single_pages(self):
         assert fragmentation(case(events=[event(order=0)], zones=[self.pieces])) == []
 
-    def test_a_failure_that_nobody_died_of(self):
+    def test_a_failure_that_nobody_died_of(self) -> None:
         failure = AllocationFailure(1.0, "asker", 4, "GFP_KERNEL")
         (found,) = fragmentation(case(events=[], failures=[failure], zones=[self.pieces]))
         assert not found.cause
 
 
 class TestUnexplained:
-    def test_pages_without_a_site(self):
+    def test_pages_without_a_site(self) -> None:
         (found,) = unexplained(case(usage=cases.usage(other_pages_without_a_site=300)))
         assert titles([found]) == ["no site explains 300 MiB in use, 30.0% of managed memory"]
         assert (found.confidence, found.cause) == (Confidence.LIKELY, True)
         assert "allocated before profiling was ready, or while it was off" in evidence(found)
 
-    def test_while_profiling_was_off(self):
+    def test_while_profiling_was_off(self) -> None:
         off = case(usage=cases.usage(other_pages_without_a_site=60))
         off.machine = replace(off.machine, profiling="off")
         (found,) = unexplained(off)
         assert "profiling was off when the machine died" in evidence(found)
         assert (found.confidence, found.cause) == (Confidence.POSSIBLE, False)
 
-    def test_without_a_profile_everything_is(self):
+    def test_without_a_profile_everything_is(self) -> None:
         never = case(usage=cases.usage(other_pages_without_a_site=300))
         never.sites = cases.SITES.take(np.zeros(0, np.intp))
         assert unexplained(never) == []
 
-    def test_little(self):
+    def test_little(self) -> None:
         assert unexplained(case(usage=cases.usage(other_pages_without_a_site=49))) == []
 
 
 class TestEmptySlabs:
-    def test_mostly_empty(self):
+    def test_mostly_empty(self) -> None:
         (found,) = empty_slabs(case(caches=[cases.cache("dentry", 400, used=0.25)]))
         assert titles([found]) == [
             "slabs of dentry are mostly empty: 300 MiB of 400 MiB are free objects"
@@ -519,18 +522,18 @@ class TestEmptySlabs:
         assert "--cache dentry" in found.commands[0]
 
     @pytest.mark.parametrize(("size", "used"), [(400, 0.9), (50, 0.1), (90, 0.5)])
-    def test_full_or_small(self, size, used):
+    def test_full_or_small(self, size: int, used: float) -> None:
         assert empty_slabs(case(caches=[cases.cache("dentry", size, used=used)])) == []
 
 
-def trust_in(found):
+def trust_in(found: Case) -> dict[str, str]:
     return {fact.key: text(fact.value) for fact in holders(found, None).facts}
 
 
 class TestTrust:
     """What speaks against the numbers is no suspect, but to be known."""
 
-    def test_more_counted_than_found(self):
+    def test_more_counted_than_found(self) -> None:
         found = case(audit=cases.audit((2, 100, 10, Cause.UNEXPLAINED)))
         assert trust_in(found)["disagreement"] == (
             "counters and memory of 1 site disagree, most of b.c:3 other: 100 MiB counted,"
@@ -539,32 +542,32 @@ class TestTrust:
         assert suspects(found) == suspects(case())
 
     @pytest.mark.parametrize(("counted", "cause"), [(40, Cause.UNEXPLAINED), (900, Cause.EXCLUDED)])
-    def test_little_or_the_dumps_fault(self, counted, cause):
+    def test_little_or_the_dumps_fault(self, counted: int, cause: Cause) -> None:
         assert "disagreement" not in trust_in(case(audit=cases.audit((2, counted, 0, cause))))
 
-    def sites(self, size):
+    def sites(self, size: int) -> Sites:
         sites = replace(cases.SITES, bytes=cases.SITES.bytes.copy())
         sites.bytes[2] = size * MIB
         return sites
 
-    def test_the_dump_has_less_than_the_kernel_logged(self):
+    def test_the_dump_has_less_than_the_kernel_logged(self) -> None:
         fatal = event(top_sites=[cases.logged(2, 300, 12)])
         assert trust_in(case(events=[fatal], sites=self.sites(20)))["kernel_list_differs"] == (
             "the kernel logged about 300 MiB for b.c:3 other when it died, the dump has 20.0 MiB"
         )
 
-    def test_the_dump_has_another_kernel(self):
+    def test_the_dump_has_another_kernel(self) -> None:
         unknown = replace(cases.logged(2, 300), line=99)
         said = trust_in(case(events=[event(top_sites=[unknown])]))["kernel_list_differs"]
         assert said.endswith("b.c:99 other when it died, the dump has 0 B")
 
     @pytest.mark.parametrize("size", [290, 300, 310])
-    def test_about_the_same(self, size):
+    def test_about_the_same(self, size: int) -> None:
         fatal = event(top_sites=[cases.logged(2, 300)])
         found = case(events=[fatal], sites=self.sites(size))
         assert "kernel_list_differs" not in trust_in(found)
 
-    def test_an_earlier_list_is_old(self):
+    def test_an_earlier_list_is_old(self) -> None:
         earlier = event(fatal=False, top_sites=[cases.logged(2, 300)])
         assert "kernel_list_differs" not in trust_in(case(events=[earlier]))
 
@@ -573,7 +576,7 @@ class TestProof:
     lost = LostSite(0, 400 * MIB, 1000, 3 * MIB, "high")
     held = Holder("recs", "m .data", 300 * MIB, 206615, site=1)
 
-    def test_lost_memory(self):
+    def test_lost_memory(self) -> None:
         (found,) = lost_memory(case(lost=[self.lost]))
         assert titles([found]) == [
             "a.c:1 first [m] has lost 400 MiB in 1,000 allocations: nothing points at them any"
@@ -585,7 +588,7 @@ class TestProof:
             "how sure that is: high",
         ]
 
-    def test_a_leak_that_is_not_sure_makes_nothing_certain(self):
+    def test_a_leak_that_is_not_sure_makes_nothing_certain(self) -> None:
         """However much it is, and even if it is nothing that anybody died of."""
         for lost in (replace(self.lost, lost_bytes=600 * MIB), replace(self.lost)):
             for machine in ({}, QUIET):
@@ -596,7 +599,7 @@ class TestProof:
                 assert sure.confidence >= Confidence.VERY_LIKELY
                 assert unsure.confidence == Confidence.LIKELY
 
-    def test_held_memory(self):
+    def test_held_memory(self) -> None:
         (found,) = held_memory(case(holders=[self.held]))
         assert titles([found]) == [
             "recs (m .data) keeps 300 MiB alive in 206,615 allocations, 30.0% of managed memory"
@@ -604,22 +607,22 @@ class TestProof:
         assert (found.confidence, found.cause) == (Confidence.LIKELY, True)
         assert evidence(found) == ["most of it comes from a.c:2 second [m]"]
 
-    def test_a_holder_of_many_kinds(self):
+    def test_a_holder_of_many_kinds(self) -> None:
         (found,) = held_memory(case(holders=[replace(self.held, site=None)]))
         assert (found.evidence, found.commands) == ([], [])
 
-    def test_little(self):
+    def test_little(self) -> None:
         little = case(
             lost=[replace(self.lost, lost_bytes=49 * MIB)],
             holders=[replace(self.held, bytes=199 * MIB)],
         )
         assert lost_memory(little) == held_memory(little) == []
 
-    def test_no_leak_is_the_cause_when_memory_was_not_short(self):
+    def test_no_leak_is_the_cause_when_memory_was_not_short(self) -> None:
         quiet = case(**QUIET, lost=[self.lost], holders=[self.held])
         assert [s.cause for s in suspects(quiet)] == [False, False]
 
-    def test_they_strengthen_what_is_known_of_the_site(self):
+    def test_they_strengthen_what_is_known_of_the_site(self) -> None:
         held = footprint((400, 300, 50))
         module, first, second = suspects(
             case(footprint=held, lost=[self.lost], holders=[self.held])
@@ -631,11 +634,13 @@ class TestProof:
         assert module.rule == "modules_together"
 
 
-def make(subject, confidence, size, cause=True, rule="r"):
+def make(
+    subject: str, confidence: Confidence, size: int | None, cause: bool = True, rule: str = "r"
+) -> Suspect:
     return Suspect(rule, subject, say(subject), confidence, size, cause, [say(rule)], [rule])
 
 
-def test_ranking():
+def test_ranking() -> None:
     made = [
         make("not a cause", Confidence.CERTAIN, 9, cause=False),
         make("small", Confidence.LIKELY, 1),
@@ -648,7 +653,7 @@ def test_ranking():
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_one_suspect_for_one_subject(order):
+def test_one_suspect_for_one_subject(order: tuple[int, int]) -> None:
     weak = make("x", Confidence.POSSIBLE, 5, rule="weak")
     strong = make("x", Confidence.CERTAIN, 4, rule="strong")
     rules = [lambda case: [weak], lambda case: [strong]]
@@ -658,7 +663,7 @@ def test_one_suspect_for_one_subject(order):
     assert found.commands == ["strong", "weak"]
 
 
-def test_without_a_profile_only_triage_has_commands():
+def test_without_a_profile_only_triage_has_commands() -> None:
     without = case(
         sites=cases.SITES.take(np.zeros(0, np.intp)), footprint=None,
         events=[event(order=4)], zones=[TestFragmentation.pieces],
@@ -667,7 +672,7 @@ def test_without_a_profile_only_triage_has_commands():
     assert found.commands == ["allocdump triage vmcore --top 30"]
 
 
-def test_commands_are_quoted():
+def test_commands_are_quoted() -> None:
     odd = case(footprint=footprint((600,)))
     odd.machine = replace(odd.machine, arguments="'my core'")
     odd.sites = replace(odd.sites, file=np.array(["a'*.c", "", "", ""], np.object_))

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 # SPDX-License-Identifier: LGPL-2.1-or-later
 import csv
 import io
@@ -6,7 +8,7 @@ import re
 
 import pytest
 
-from allocdump.analysis.diff import Snapshot, compare, group, order, summary
+from allocdump.analysis.diff import Changes, Snapshot, Summary, compare, group, order, summary
 from allocdump.formats.records import diff as records
 from allocdump.kernel.tags.sites import Evidence
 from allocdump.view import diff
@@ -33,22 +35,26 @@ AFTER = Snapshot(
 )
 
 
-def rows(by="site", before=BEFORE, after=AFTER):
+def rows(
+    by: str = "site", before: Snapshot = BEFORE, after: Snapshot = AFTER
+) -> tuple[Changes, Summary]:
     changes = group(compare(before, after), by)
     changed = changes.take(changes.changed)
     return order(changed), summary(changed)
 
 
-def lines_of(before, after, changed, chosen, **options):
+def lines_of(
+    before: Snapshot, after: Snapshot, changed: Changes, chosen: Summary, **options: bool
+) -> list[str]:
     return render(diff.document(before, after, changed, chosen), How(**options)).splitlines()
 
 
-def table(by="site", top=None, **options):
+def table(by: str = "site", top: int | None = None, **options: bool) -> list[str]:
     changed, chosen = rows(by)
     return lines_of(BEFORE, AFTER, order(changed, top=top), chosen, **options)
 
 
-def test_table():
+def test_table() -> None:
     lines = table()
     assert lines[0] == (
         "before  old.json: Linux 6.12.0 | db1 | crashed 2026-01-02 03:04:05 UTC | Kernel panic"
@@ -72,13 +78,13 @@ def test_table():
     )
 
 
-def test_top_and_exact():
+def test_top_and_exact() -> None:
     lines = table(top=1, exact=True)
     assert lines[-1].startswith("1 site shown; 3 sites changed: +2,094,080, -8,192;")
     assert "+2,093,056" in lines[4]
 
 
-def test_sites_that_were_added_up_say_so():
+def test_sites_that_were_added_up_say_so() -> None:
     two = [("mm/x.c", line, "grow", "", 1, 1) for line in (12, 13)]
     changed, _ = rows(after=Snapshot("b", "allocinfo", samples.sites(*two, ZERO)))
     assert "sites of the function together, 1 before and 2 after" in "".join(diff.notes(changed))
@@ -86,13 +92,13 @@ def test_sites_that_were_added_up_say_so():
     assert "matched loosely" not in "".join(diff.notes(changed))  # of the same build
 
 
-def test_no_differences():
+def test_no_differences() -> None:
     changed, chosen = rows(before=AFTER)
     lines = lines_of(AFTER, AFTER, changed, chosen)
     assert lines[3:] == ["no differences; all sites: 2.00 MiB before, 2.00 MiB after"]
 
 
-def test_unknown_calls_are_not_shown_as_zero():
+def test_unknown_calls_are_not_shown_as_zero() -> None:
     gone = samples.sites(
         ("d.c", 4, "come", "drv", 2048, 0), unloaded=True, evidence=Evidence.KERNEL_LOG
     )
@@ -104,7 +110,7 @@ def test_unknown_calls_are_not_shown_as_zero():
 
 
 @pytest.mark.parametrize("by", ["site", "module"])
-def test_json_and_csv(by):
+def test_json_and_csv(by: str) -> None:
     changed, chosen = rows(by)
     document = json.loads(records.as_json(BEFORE, AFTER, changed, chosen))
     assert (document["schema"], document["version"]) == ("allocdump.diff", 1)

@@ -1,8 +1,12 @@
+from __future__ import annotations
+
 # SPDX-License-Identifier: LGPL-2.1-or-later
 import csv
 import io
 import json
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -10,7 +14,7 @@ from allocdump.analysis.report import group, order, total
 from allocdump.formats import allocinfo, folded
 from allocdump.formats.records import report as records
 from allocdump.formats.records.json_text import listed
-from allocdump.kernel.tags.sites import Evidence
+from allocdump.kernel.tags.sites import Evidence, Sites
 
 from .. import samples
 from ..dumpdata import TESTDATA
@@ -22,7 +26,7 @@ SITES = samples.sites(
 )
 
 
-def test_allocinfo_lines():
+def test_allocinfo_lines() -> None:
     marked = samples.sites(("a.c", 1, "f", "", 5, 1), inaccurate=True)
     assert list(allocinfo.render("header\n", SITES)) == [
         "header\n",
@@ -35,20 +39,20 @@ def test_allocinfo_lines():
     )
 
 
-def test_folded():
+def test_folded() -> None:
     assert list(folded.render(SITES)) == [
         "[kernel];mm;slub.c;alloc_slab_page:9 8192\n",
         "leaker;leaker.c;get:rec:10 1099511627776\n",
     ]
 
 
-def as_json(sites, by="site"):
+def as_json(sites: Sites, by: str = "site") -> dict[str, Any]:
     report = samples.report(sites, warnings=["careful"])
     rows = order(group(sites, by))
     return json.loads(records.as_json(report, rows, total(sites), total(sites)))
 
 
-def test_json():
+def test_json() -> None:
     document = as_json(SITES)
     assert (document["schema"], document["version"]) == ("allocdump.report", 1)
     assert document["kernel"]["crash_time"] == "2026-01-02T03:04:05+00:00"
@@ -66,16 +70,18 @@ def test_json():
     ("evidence", "size", "calls"),
     [(Evidence.KERNEL_LOG, 5, None), (Evidence.NONE, None, None), (Evidence.COUNTER, 5, 1)],
 )
-def test_json_has_null_for_what_nothing_tells(evidence, size, calls):
+def test_json_has_null_for_what_nothing_tells(
+    evidence: Evidence, size: int | None, calls: int | None
+) -> None:
     row = as_json(samples.sites(("a", 1, "f", "m", 5, 1), unloaded=True, evidence=evidence))["rows"]
     assert (row[0]["bytes"], row[0]["calls"]) == (size, calls)
 
 
-def test_every_json_field_is_documented():
+def test_every_json_field_is_documented() -> None:
     text = (TESTDATA.parent / "docs" / "report-json.md").read_text()
     documented = set(re.findall(r"^\| `([a-z_.]+)` \|", text, re.MULTILINE))
 
-    def paths(value, prefix=""):
+    def paths(value: dict[str, Any], prefix: str = "") -> Iterator[str]:
         for key, inner in value.items():
             if isinstance(inner, list) and inner and isinstance(inner[0], dict):
                 inner = inner[0]
@@ -89,14 +95,14 @@ def test_every_json_field_is_documented():
 
 
 @pytest.mark.parametrize("by", ["site", "file"])
-def test_csv(by):
+def test_csv(by: str) -> None:
     rows = order(group(SITES, by))
     read = list(csv.DictReader(io.StringIO(records.as_csv(rows, total(SITES)))))
     assert [int(r["bytes"]) for r in read] == rows.bytes.tolist()
     assert [int(r["calls"]) for r in read] == rows.calls.tolist()
 
 
-def test_csv_cells_are_no_formulas():
+def test_csv_cells_are_no_formulas() -> None:
     """Names come from an untrusted dump; a spreadsheet would run them."""
     names = ("=cmd()", "+1", "-1", "@SUM(A1)", "\tx", "a=b")
     hostile = samples.sites(*((f"{n}.c", 1, n, n, -5, 1) for n in names))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a page is made of; tests/browser shows it to a browser."""
 
+from __future__ import annotations
+
 import base64
 import gzip
 import hashlib
@@ -39,27 +41,27 @@ EVIL = "</script><script>alert(1)</script><img src=x onerror='alert(1)'>\u2028&\
 class Reader(HTMLParser):
     """Elements with their attributes, and the text outside of scripts and styles."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         super().__init__()
         self.elements, self.text, self.scripts = [], "", []
         self._inside = ""
         self.feed(text)
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str]]) -> None:
         self.elements.append((tag, dict(attrs)))
         self._inside = tag
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         self._inside = ""
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         if self._inside == "script":
             self.scripts.append((self.elements[-1][1].get("type"), data))
         elif self._inside != "style":
             self.text += data
 
 
-def evil_page():
+def evil_page() -> str:
     columns = [Column("evil", "code", EVIL), Column("size", "bytes")]
     table = Table(columns, [[EVIL, 5], [UNKNOWN, UNKNOWN]])
     tree = Treemap(Node(EVIL).add(Node(EVIL, 5, note=EVIL)), EVIL)
@@ -72,11 +74,11 @@ def evil_page():
     )
 
 
-def chart(root):
+def chart(root: Node) -> Document:
     return Document("Report", "Linux", sections=[Section("x", [Treemap(root, "Click.")])])
 
 
-def test_everything_is_escaped():
+def test_everything_is_escaped() -> None:
     reader = Reader(evil_page())
     kinds = [kind for kind, _ in reader.scripts]
     assert kinds == ["application/json", "application/json", "text/plain", None]
@@ -92,7 +94,7 @@ def test_everything_is_escaped():
         assert data.isascii()
 
 
-def test_only_the_pages_own_scripts_may_run():
+def test_only_the_pages_own_scripts_may_run() -> None:
     reader = Reader(evil_page())
     policy = next(a["content"] for _, a in reader.elements if "http-equiv" in a)
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
@@ -103,7 +105,9 @@ def test_only_the_pages_own_scripts_may_run():
     assert "unsafe" not in policy.partition("script-src")[2].partition(";")[0]
 
 
-def test_without_a_chart_the_library_is_neither_needed_nor_in_the_page(monkeypatch):
+def test_without_a_chart_the_library_is_neither_needed_nor_in_the_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(page, "plotly", lambda: 1 / 0)
     text = page.render(
         Document("Triage", "Linux 6.12", sections=[Section("Suspects", [Text(["None."])])])
@@ -112,8 +116,10 @@ def test_without_a_chart_the_library_is_neither_needed_nor_in_the_page(monkeypat
     assert "None." in Reader(text).text
 
 
-def test_without_the_library_one_sentence_says_how_to_get_it(monkeypatch):
-    def missing(package):
+def test_without_the_library_one_sentence_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(package: str) -> None:
         raise ModuleNotFoundError(package)
 
     monkeypatch.setattr(library, "files", missing)
@@ -124,7 +130,7 @@ def test_without_the_library_one_sentence_says_how_to_get_it(monkeypatch):
     library.plotly.cache_clear()
 
 
-def test_without_the_library_the_command_ends_in_that_sentence():
+def test_without_the_library_the_command_ends_in_that_sentence() -> None:
     code = "import sys; sys.modules['plotly'] = None\nimport allocdump.cli; allocdump.cli.main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "report", str(core("7.3-tiny")), "--format", "html"],
@@ -136,7 +142,7 @@ def test_without_the_library_the_command_ends_in_that_sentence():
     assert done.stderr.count("\n") == 1
 
 
-def test_a_viewer_without_scripts_shows_the_first_rows():
+def test_a_viewer_without_scripts_shows_the_first_rows() -> None:
     table = Table([Column("size", "bytes")], [[n] for n in range(1000, 0, -1)], noun="site")
     document = Document("Report", "Linux", sections=[Section("Sites", [table])])
     reader = Reader(page.render(document))
@@ -145,7 +151,7 @@ def test_a_viewer_without_scripts_shows_the_first_rows():
     assert sum(tag == "td" for tag, _ in reader.elements) == 20
 
 
-def test_what_cannot_be_an_area_is_left_out_of_the_tree():
+def test_what_cannot_be_an_area_is_left_out_of_the_tree() -> None:
     root = Node("all").add(Node("much", 10), Node("less than nothing", -4), Node("none", 0))
     text = page.render(chart(root))
     ((_, data),) = [s for s in Reader(text).scripts if s[0] == "application/json"]
@@ -163,13 +169,13 @@ ROWS = [
 ]
 
 
-def outline(node):
+def outline(node: Node) -> str:
     if not node.children:
         return f"{node.name}={node.bytes}"
     return f"{node.name}({' '.join(map(outline, node.children))})"
 
 
-def test_tree_of_sites():
+def test_tree_of_sites() -> None:
     sites = samples.sites(*ROWS)
     tree = site_tree(sites, sites.bytes, "memory")
     assert outline(tree) == (
@@ -182,13 +188,13 @@ def test_tree_of_sites():
     assert site_tree(empty, empty.bytes, "memory").children == []
 
 
-def test_a_path_without_end_is_no_tree_without_end():
+def test_a_path_without_end_is_no_tree_without_end() -> None:
     rows = [("d/" * n + f"{n}.c", 1, "f", "", 1, 1) for n in range(1, 3000)]
     sites = samples.sites(*rows)
     assert site_tree(sites, sites.bytes, "memory").bytes == len(rows)
 
 
-def test_report_page():
+def test_report_page() -> None:
     sites = samples.sites(*ROWS)
     report = samples.report(sites, warnings=["careful"])
     rows, everything = group(sites), total(sites)
@@ -202,7 +208,7 @@ def test_report_page():
     assert "By module" in Reader(groups).text
 
 
-def test_tree_of_growth_has_two_sides():
+def test_tree_of_growth_has_two_sides() -> None:
     from allocdump.analysis.diff import Snapshot, compare
 
     before = samples.sites(("mm/x.c", 1, "f", "", 10, 1), ("mm/y.c", 2, "g", "", 9, 1))

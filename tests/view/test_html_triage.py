@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Triage as a page: all of it is there, with the numbers that the text has."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from allocdump.kernel.machine.oom import Victim
 from allocdump.triage import triage
+from allocdump.triage.verdict import Records, Triage
 from allocdump.view.html.page import render
 from allocdump.view.sentence import cell, text
 from allocdump.view.triage import page, title
@@ -27,22 +33,22 @@ DUMPS = [
 ]
 
 
-def page_of(result):
+def page_of(result: Triage) -> str:
     return render(page(result))
 
 
-def tables(reader):
+def tables(reader: Reader) -> list[list[dict[str, Any]]]:
     """The columns of all tables, as the page's script has them."""
     documents = [json.loads(data) for kind, data in reader.scripts if kind == "application/json"]
     return [document["columns"] for document in documents if "columns" in document]
 
 
-def trees(reader):
+def trees(reader: Reader) -> list[list[Any]]:
     documents = [json.loads(data) for kind, data in reader.scripts if kind == "application/json"]
     return [document["root"] for document in documents if "root" in document]
 
 
-def values_of(table):
+def values_of(table: Records) -> Iterator[tuple[str, list[Any]]]:
     """Kind and values of what people are shown: of a site, three columns."""
     for i, field in enumerate(table.fields):
         values = [row[i] for row in table.rows]
@@ -58,7 +64,7 @@ def values_of(table):
 
 
 @pytest.mark.parametrize("path", DUMPS, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_the_whole_triage_is_in_the_page(path):
+def test_the_whole_triage_is_in_the_page(path: Path) -> None:
     made = open_core(path).triage()
     reader = Reader(page_of(made))
     said = [text(made.verdict), *made.missing, *made.commands]
@@ -84,7 +90,7 @@ def test_the_whole_triage_is_in_the_page(path):
     assert [tree[1] for tree in trees(reader)] == [made.usage.bytes]
 
 
-def test_the_figures():
+def test_the_figures() -> None:
     made = triage(case(footprint=footprint((600, 50))))
     shown = Reader(page_of(made)).text
     for words in ("Linux 6.12.0", "Managed memory0.98 GiB", "At call sites650 MiB", "Suspects1",
@@ -92,7 +98,7 @@ def test_the_figures():
         assert words in shown
 
 
-def test_hostile_names_stay_text():
+def test_hostile_names_stay_text() -> None:
     sites = replace(cases.SITES, function=np.array([EVIL] * 4, np.object_))
     victim = Victim(comm=EVIL, pid=1234567)
     made = triage(
@@ -115,7 +121,7 @@ def test_hostile_names_stay_text():
     assert "1234567" in reader.text  # a pid has no separators
 
 
-def test_nothing_stands_out():
+def test_nothing_stands_out() -> None:
     made = triage(case(**cases.QUIET))
     shown = Reader(page_of(made)).text
     assert "Nothing stands out." in shown
@@ -123,7 +129,7 @@ def test_nothing_stands_out():
     assert all(command in shown for command in made.commands)
 
 
-def test_without_an_account_of_memory_there_is_no_chart():
+def test_without_an_account_of_memory_there_is_no_chart() -> None:
     made = triage(case(usage=None, footprint=None, zones=[], events=[], tasks=[task(anon=1)]))
     reader = Reader(page_of(made))
     assert trees(reader) == []
@@ -131,7 +137,7 @@ def test_without_an_account_of_memory_there_is_no_chart():
     assert "Managed memory" not in reader.text
 
 
-def test_a_path_that_is_no_utf_8_is_shown_escaped():
+def test_a_path_that_is_no_utf_8_is_shown_escaped() -> None:
     made = triage(case())
     made.core = "a\udcff"
     assert "a\\xff" in Reader(page_of(made)).text

@@ -1,6 +1,10 @@
+from __future__ import annotations
+
 # SPDX-License-Identifier: LGPL-2.1-or-later
 import json
+from typing import Any
 
+from allocdump.analysis.report import Report
 from allocdump.analysis.usage import Node
 from allocdump.formats.records import usage as records
 from allocdump.formats.records.json_text import listed
@@ -22,11 +26,11 @@ FIELDS = ("bytes", "pfn", "pages", "file", "line", "module")
 COLUMNS = (column("bytes", "bytes"), column("pfn", "number"), column("pages", "count"), *SITE)
 
 
-def table(rows, exact):
+def table(rows: list[dict[str, Any]], exact: bool) -> str:
     return render(listing(COLUMNS, rows, "Things"), How(exact))
 
 
-def test_table_leaves_out_what_is_empty():
+def test_table_leaves_out_what_is_empty() -> None:
     lines = table(ROWS, False).splitlines()
     assert lines[0].split() == ["BYTES", "PFN", "PAGES", "SITE"]
     assert lines[1].split() == ["4.00", "KiB", "12345", "1,234", "a.c:1"]
@@ -34,7 +38,7 @@ def test_table_leaves_out_what_is_empty():
     assert table([], True) == ""
 
 
-def test_csv_and_json_are_exact():
+def test_csv_and_json_are_exact() -> None:
     assert "".join(listed(ROWS, FIELDS, "csv")).splitlines() == [
         "bytes,pfn,pages,file,line,module",
         "4096,12345,1234,a.c,1,",
@@ -43,18 +47,18 @@ def test_csv_and_json_are_exact():
     assert [json.loads(line) for line in listed(ROWS, FIELDS, "json")] == ROWS
 
 
-def test_hexdump():
+def test_hexdump() -> None:
     assert hexdump(0x1000, bytes(range(60, 78))) == (
         "  0000000000001000  3c 3d 3e 3f 40 41 42 43 44 45 46 47 48 49 4a 4b  <=>?@ABCDEFGHIJK\n"
         "  0000000000001010  4c 4d                                            LM\n"
     )
 
 
-def tree(of, root, depth):
+def tree(of: Report, root: Node, depth: int) -> str:
     return render(usage.document(of, root, depth, []), How(exact=True))
 
 
-def test_usage_tree():
+def test_usage_tree() -> None:
     leaves = [Node(f"site {i}", 10 + i) for i in range(20)]
     root = Node("memory", counter=300).add(
         Node("slab").add(Node("objects").add(*leaves)), Node("free", 9)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Any document in any format: what it says is in all of them."""
 
+from __future__ import annotations
+
 import re
 
 import pytest
@@ -69,16 +71,16 @@ DOCUMENT = Document(
 )
 
 
-def chapters():
+def chapters() -> Document:
     return Document(**{**vars(DOCUMENT), "chapters": True})
 
 
-def shown(format_, document=DOCUMENT, **how):
+def shown(format_: str, document: Document = DOCUMENT, **how: int) -> str:
     return renderer(format_)(document, How(**how))
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_what_a_document_says_is_in_every_format(format_):
+def test_what_a_document_says_is_in_every_format(format_: str) -> None:
     text = shown(format_, chapters())
     for words in ("5.00 MiB is much", "2.00 KiB", "3.00 MiB", "GFP_KERNEL", "leaker",
                   "(built-in)", "cause", "2 tasks", "allocdump usage vmcore", "branch",
@@ -88,7 +90,7 @@ def test_what_a_document_says_is_in_every_format(format_):
     assert ("Click to go closer." in text) == (format_ == "html")
 
 
-def test_columns_that_say_nothing_are_left_out():
+def test_columns_that_say_nothing_are_left_out() -> None:
     text = shown("text")
     heading = next(line for line in text.splitlines() if "SIZE" in line)
     assert heading.split() == ["SIZE", "LOST", "GFP", "MASK", "MODULE"]
@@ -96,14 +98,14 @@ def test_columns_that_say_nothing_are_left_out():
     assert "Waste" not in shown("html")
 
 
-def test_absent_cells_have_a_mark_and_are_null_for_the_script_of_a_page():
+def test_absent_cells_have_a_mark_and_are_null_for_the_script_of_a_page() -> None:
     first, second = shown("text").splitlines()[6:8]
     assert re.split(r"  +", first.strip()) == ["3.00 MiB", "none", "GFP_KERNEL", "leaker"]
     assert re.split(r"  +", second.strip()) == ["-", "5 B", "?", "(built-in)"]
     assert '"values":[3145728,null]' in shown("html")
 
 
-def test_lines_without_chapters_are_the_head_the_blocks_and_the_summary():
+def test_lines_without_chapters_are_the_head_the_blocks_and_the_summary() -> None:
     lines = shown("text").splitlines()
     assert lines[:2] == ["one line on the dump", ""]
     assert lines[-2:] == ["", "2 rows in all"]
@@ -113,26 +115,26 @@ def test_lines_without_chapters_are_the_head_the_blocks_and_the_summary():
     assert "1 B  . . leaf" in [line.strip() for line in lines]
 
 
-def test_chapters_are_numbered():
+def test_chapters_are_numbered() -> None:
     text = shown("text", chapters())
     assert text.startswith("VERDICT: 5.00 MiB is much\n\n1. FIRST\n   swap  2.00 KiB\n")
     assert "\n2. SECOND\n   1. cause\n      - 2 tasks\n" in text
     assert "\n## 2. Second\n\n1. **cause**\n    - 2 tasks\n" in shown("markdown", chapters())
 
 
-def test_exact_sizes():
+def test_exact_sizes() -> None:
     assert "3,145,728" in shown("text", exact=True)
     assert "3,145,728" in shown("markdown", exact=True)
 
 
-def test_a_page_shows_problems_and_facts_with_a_value():
+def test_a_page_shows_problems_and_facts_with_a_value() -> None:
     text = shown("html")
     assert "<li>Careful.</li>" in text
     assert "<dt>Host</dt><dd>db1</dd>" in text
     assert "Unknown" not in text
 
 
-def test_only_columns_that_may_be_cut_are():
+def test_only_columns_that_may_be_cut_are() -> None:
     path, word = "drivers/net/ethernet/very/long/path.c:1", "a_function_of_some_length"
     table = Table(
         [

@@ -1,11 +1,14 @@
+from __future__ import annotations
+
 # SPDX-License-Identifier: LGPL-2.1-or-later
 import re
+from typing import Any
 
 import pytest
 
 from allocdump.analysis.report import choose, group, order, total
 from allocdump.kernel.tags.profile import Completeness
-from allocdump.kernel.tags.sites import Evidence
+from allocdump.kernel.tags.sites import Evidence, Sites
 from allocdump.view import header, units
 from allocdump.view.renderer import How
 from allocdump.view.report import document
@@ -19,14 +22,14 @@ ROWS = [
 ]
 
 
-def shown(sites, by="site", top=None, **options):
+def shown(sites: Sites, by: str = "site", top: int | None = None, **options: int) -> str:
     report = samples.report(sites)
     chosen = choose(sites)
     rows = order(group(chosen, by), top=top)
     return render(document(report, rows, total(chosen), total(sites)), How(**options))
 
 
-def test_the_header_says_what_this_is():
+def test_the_header_says_what_this_is() -> None:
     first = shown(samples.sites(*ROWS)).splitlines()[0]
     assert first == (
         "Linux 6.12.0 | db1 | crashed 2026-01-02 03:04:05 UTC | Kernel panic"
@@ -34,7 +37,7 @@ def test_the_header_says_what_this_is():
     )
 
 
-def test_what_is_missing_is_counted_in_the_header():
+def test_what_is_missing_is_counted_in_the_header() -> None:
     done = Completeness(expected=10, found=7, unnamed=1, uncounted=2)
     report = samples.report(samples.sites(*ROWS), done)
     assert header.completeness(report) == (
@@ -42,7 +45,7 @@ def test_what_is_missing_is_counted_in_the_header():
     )
 
 
-def test_rows_and_totals():
+def test_rows_and_totals() -> None:
     lines = shown(samples.sites(*ROWS)).splitlines()
     assert lines[2].split() == [
         "SIZE", "CALLS", "AVERAGE", "SHARE", "SITE", "FUNCTION", "MODULE",
@@ -52,17 +55,17 @@ def test_rows_and_totals():
     assert lines[-1] == "2 sites shown: 4.00 MiB; all 2 sites: 4.00 MiB in 259 allocations"
 
 
-def test_top_says_what_was_left_out():
+def test_top_says_what_was_left_out() -> None:
     last = shown(samples.sites(*ROWS), top=1).splitlines()[-1]
     assert last.startswith("1 site shown: 3.00 MiB; 2 sites chosen: 4.00 MiB;")
 
 
-def test_exact_sizes():
+def test_exact_sizes() -> None:
     assert "3,145,728" in shown(samples.sites(*ROWS), exact=True)
 
 
 @pytest.mark.parametrize("width", [80, 100, 200, None])
-def test_lines_fit_the_terminal(width):
+def test_lines_fit_the_terminal(width: int | None) -> None:
     out = shown(samples.sites(*ROWS), width=width)
     body = out.splitlines()[2:-2]
     assert width is None or max(map(len, body)) <= width
@@ -78,7 +81,7 @@ def test_lines_fit_the_terminal(width):
     [("function", "a_long_name_of_a_fu", "…"), ("module", "a_long_name_of_a_mo", "…"),
      ("file", "…", "name.c"), ("directory", "…", "directory")],
 )  # fmt: skip
-def test_names_keep_their_start_and_paths_their_end(by, start, end):
+def test_names_keep_their_start_and_paths_their_end(by: str, start: str, end: str) -> None:
     long = "a_long_name_of_a_{}" + "x" * 60
     file = f"a/{'long/' * 12}directory/name.c"
     row = (file, 1, long.format("function"), long.format("module"), 4096, 1)
@@ -100,25 +103,25 @@ def test_names_keep_their_start_and_paths_their_end(by, start, end):
         ({"inaccurate": True}, "inaccurate"),
     ],
 )  # fmt: skip
-def test_notes(how, note):
+def test_notes(how: dict[str, Any], note: str) -> None:
     out = shown(samples.sites(*ROWS, **how))
     assert "NOTE" in out
     assert out.splitlines()[3].endswith(note)
 
 
-def test_calls_that_nothing_tells_are_not_shown_as_zero():
+def test_calls_that_nothing_tells_are_not_shown_as_zero() -> None:
     row = shown(samples.sites(*ROWS, unloaded=True, evidence=Evidence.KERNEL_LOG)).splitlines()[3]
     assert row.split()[2:4] == ["-", "-"]
 
 
 @pytest.mark.parametrize("by", ["function", "file", "directory", "module"])
-def test_groups(by):
+def test_groups(by: str) -> None:
     lines = shown(samples.sites(*ROWS), by).splitlines()
     assert lines[2].split()[2:] == ["SITES", "AVERAGE", "SHARE", by.upper()]
     assert lines[-1].startswith("2 groups shown")
 
 
-def test_nothing_to_show():
+def test_nothing_to_show() -> None:
     nothing = samples.sites(*ROWS).take([])
     lines = shown(nothing).splitlines()
     assert lines[2].startswith("SIZE")
@@ -141,5 +144,5 @@ def test_nothing_to_show():
         (2**70, "1024 EiB"),
     ],
 )
-def test_sizes(value, text):
+def test_sizes(value: int, text: str) -> None:
     assert units.size(value) == text

@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Triage as text, Markdown and JSON."""
 
+from __future__ import annotations
+
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from allocdump.analysis.footprint import Footprint
 from allocdump.formats.records.triage import as_json
-from allocdump.sentence import say
+from allocdump.kernel.tags.sites import Sites
+from allocdump.sentence import Sentence, say
 from allocdump.triage import triage
+from allocdump.triage.verdict import Triage
 from allocdump.view import markdown, units
 from allocdump.view import text as plain_text
 from allocdump.view.renderer import How
@@ -24,19 +31,19 @@ from ..dumpdata import TESTDATA, core, open_core
 EVIL = "<script>|`*x*`|[a](b)\\_ &lt;"
 
 
-def page(**changes):
+def page(**changes: Sites | list[Any] | Footprint | None) -> Triage:
     return triage(case(**changes))
 
 
-def as_text(result, **how):
+def as_text(result: Triage, **how: int) -> str:
     return plain_text.render(sheet(result), How(**how))
 
 
-def as_markdown(result):
+def as_markdown(result: Triage) -> str:
     return markdown.render(sheet(result))
 
 
-def evil():
+def evil() -> Triage:
     sites = replace(cases.SITES, function=np.array([EVIL] * 4, np.object_))
     return page(sites=sites, footprint=footprint((600, 50, 50)), tasks=[task(EVIL, anon=100)])
 
@@ -52,12 +59,12 @@ def evil():
         (say("{a}{b:bytes}", a="{a} {b:bytes}", b=None), "{a} {b:bytes}-", None),
     ],
 )
-def test_sentences(sentence, plain, exact):
+def test_sentences(sentence: Sentence, plain: str, exact: str | None) -> None:
     assert text(sentence) == plain
     assert text(sentence, exact=True) == (exact or plain)
 
 
-def test_cells():
+def test_cells() -> None:
     assert [cell(None, "bytes"), cell("x", "bytes"), cell(0, "count")] == ["-", "x", "0"]
 
 
@@ -66,11 +73,11 @@ def test_cells():
     [(0, "0.0 s"), (59.94, "59.9 s"), (60, "1 min 0 s"), (3599, "59 min 59 s"),
      (3600, "1 h 0 min"), (90000, "1 d 1 h")],
 )  # fmt: skip
-def test_durations(seconds, shown):
+def test_durations(seconds: float, shown: str) -> None:
     assert units.duration(seconds) == shown
 
 
-def test_text_fits_the_terminal():
+def test_text_fits_the_terminal() -> None:
     made = evil()
     for width in (80, 100, 120):
         shown = as_text(made, width=width)
@@ -82,13 +89,13 @@ def test_text_fits_the_terminal():
         assert "   allocdump audit vmcore --all --site a.c:1" in commands.splitlines()
 
 
-def test_text_that_is_cut_keeps_its_end():
+def test_text_that_is_cut_keeps_its_end() -> None:
     sites = replace(cases.SITES, file=np.array(["drivers/net/" * 9 + "a.c"] * 4, np.object_))
     shown = as_text(page(sites=sites, footprint=footprint((600,))), width=100)
     assert re.search(r"…\S*net/a.c:1", shown)
 
 
-def test_nothing_stands_out():
+def test_nothing_stands_out() -> None:
     shown = as_text(page(**cases.QUIET))
     assert shown.startswith("VERDICT: memory was not short: 800 MiB free, 80.0% of managed")
     assert "   Nothing stands out.\n" in shown
@@ -100,19 +107,19 @@ def test_nothing_stands_out():
     assert as_text(unknown).startswith("VERDICT: nothing tells whether memory was short")
 
 
-def test_missing_is_said():
+def test_missing_is_said() -> None:
     made = page(missing=["The kernel log is unreadable: x."])
     assert "MISSING\n   - The kernel log is unreadable: x.\n" in as_text(made)
     assert "## Missing\n\n- The kernel log is unreadable: x.\n" in as_markdown(made)
 
 
-def test_fragmentation_is_shown_when_more_than_a_page_was_wanted():
+def test_fragmentation_is_shown_when_more_than_a_page_was_wanted() -> None:
     made = page(events=[event(order=3)], zones=[zone(300, blocks=(76800, 5, 0))])
     assert re.search(r"NODE +ZONE +0 +1 +2\n +0 +Normal +76,800 +5 +0\n", as_text(made))
     assert "Free blocks" not in as_text(page())
 
 
-def test_markdown_takes_strings_for_text():
+def test_markdown_takes_strings_for_text() -> None:
     shown = as_markdown(evil())
     assert "<script>" not in shown.replace("\\<script\\>", "")
     assert r"\<script\>\|\`\*x\*\`\|\[a\](b)\\\_ \&lt;" in shown
@@ -121,7 +128,7 @@ def test_markdown_takes_strings_for_text():
     assert "leaker_get_page" in as_markdown(open_core(core("6.12-oom")).triage())
 
 
-def test_markdown_tables_are_tables():
+def test_markdown_tables_are_tables() -> None:
     made = page(tasks=[task(anon=100, cgroup="/a|b")], footprint=footprint((600,)))
     lines = as_markdown(made).splitlines()
     at = next(i for i, line in enumerate(lines) if line.startswith("|") and "RSS" in line)
@@ -130,7 +137,7 @@ def test_markdown_tables_are_tables():
     assert lines[at + 1].startswith("|---")
 
 
-def test_json_is_exact():
+def test_json_is_exact() -> None:
     made = page(footprint=footprint((600,)), tasks=[task(anon=3, swap=2)])
     document = json.loads(as_json(made))
     assert (document["schema"], document["version"], document["core"]) == (
@@ -144,7 +151,7 @@ def test_json_is_exact():
     assert (row["rss"], row["swap"], row["pid"]) == (3 * MIB, 2 * MIB, 42)
 
 
-def test_top_rows_and_how_many_more():
+def test_top_rows_and_how_many_more() -> None:
     many = case(tasks=[task(anon=100 - i, pid=i) for i in range(9)])
     table = next(t for t in triage(many, top=4).sections[2].tables if t.key == "tasks")
     assert (len(table.rows), table.left_out) == (4, 5)
@@ -153,12 +160,12 @@ def test_top_rows_and_how_many_more():
     assert (len(whole.rows), whole.left_out) == (9, 0)
 
 
-def test_every_json_field_is_documented():
+def test_every_json_field_is_documented() -> None:
     """All fields of all testdata dumps; values of sentences are listed by the sentence."""
     words = (TESTDATA.parent / "docs" / "triage-json.md").read_text()
     documented = set(re.findall(r"^\| `([a-z_.0-9]+)` \|", words, re.MULTILINE))
 
-    def paths(value, prefix=""):
+    def paths(value: dict[str, Any], prefix: str = "") -> Iterator[str]:
         for key, inner in value.items():
             path = f"{prefix}{re.sub(r'order_[0-9]+', 'order_0', key)}"
             inner = inner[0] if isinstance(inner, list) and inner else inner

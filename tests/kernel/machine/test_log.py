@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 # SPDX-License-Identifier: LGPL-2.1-or-later
 import pytest
 
@@ -32,11 +34,11 @@ from allocdump.kernel.machine.log import KernelLog, UnloadMessage
         (b"Kernel panic - not syncing: \x1b[2J\xff", r"Kernel panic - not syncing: \x1b[2J\xff"),
     ],
 )  # fmt: skip
-def test_panic_message(text, message):
+def test_panic_message(text: bytes, message: str) -> None:
     assert KernelLog(text).panic_message() == message
 
 
-def test_a_fault_is_not_the_end_of_a_kernel_that_runs():
+def test_a_fault_is_not_the_end_of_a_kernel_that_runs() -> None:
     fault = b"BUG: kernel NULL pointer dereference, address: 0\nOops: 0002 [#1] SMP\n"
     assert KernelLog(fault).panic_message(alive=True) == ""
     assert KernelLog(fault).panic_message().startswith("BUG: kernel NULL")
@@ -44,7 +46,7 @@ def test_a_fault_is_not_the_end_of_a_kernel_that_runs():
     assert dead.panic_message(alive=True).startswith("BUG: kernel NULL")
 
 
-def test_unload_messages():
+def test_unload_messages() -> None:
     log = KernelLog(
         b"leaked.c:20 module leaked func:start has 128000 allocated at module unload\n"
         b"something else\n"

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The out-of-memory killer's messages, as mm/oom_kill.c and mm/show_mem.c print them."""
 
+from __future__ import annotations
+
 import pytest
 
 from allocdump.kernel.machine.log import KernelLog
@@ -8,6 +10,7 @@ from allocdump.kernel.machine.oom import (
     AllocationFailure,
     Constraint,
     LoggedSite,
+    OomEvent,
     Victim,
     allocation_failures,
     oom_events,
@@ -31,16 +34,16 @@ Tasks state (memory values in pages):
 """
 
 
-def parsed(text):
+def parsed(text: bytes) -> list[OomEvent]:
     return oom_events(KernelLog(text))
 
 
-def test_nothing():
+def test_nothing() -> None:
     assert parsed(b"") == []
     assert parsed(b"Memory allocations:\n 1 KiB 1 a.c:1 func:f\n") == []
 
 
-def test_a_kill():
+def test_a_kill() -> None:
     one, two = parsed(
         b"boot\n" + HEADER + KILL % (b"NONE", b"(null)", b"global_oom,") + KILLED % b"Out of memory"
         + HEADER + b"Kernel panic - not syncing: Out of memory: system-wide panic_on_oom is enabled"
@@ -64,13 +67,13 @@ def test_a_kill():
         (b"SOMETHING", b"(null)", None, ""),
     ],
 )
-def test_constraints(name, mask, constraint, nodes):
+def test_constraints(name: bytes, mask: bytes, constraint: Constraint | None, nodes: str) -> None:
     (event,) = parsed(HEADER + KILL % (name, mask, b"global_oom,"))
     assert (event.constraint, event.nodes) == (constraint, nodes)
     assert event.victim == Victim(4711, "Web, pid=1")
 
 
-def test_a_cgroups_limit():
+def test_a_cgroups_limit() -> None:
     usage = (
         b"memory: usage 8192kB, limit 8192kB, failcnt 18\nswap: usage 0kB, limit 1kB, failcnt 0\n"
     )
@@ -85,7 +88,7 @@ def test_a_cgroups_limit():
 
 
 @pytest.mark.parametrize("state", [b"", b" (profiling is currently turned on)"])
-def test_the_kernels_top_ten(state):
+def test_the_kernels_top_ten(state: bytes) -> None:
     (event,) = parsed(HEADER + TOP % state)
     assert event.top_sites == [
         LoggedSite(1342177280, 10737418, 3, "mm/slub.c", 2478, "", "alloc_slab_page"),
@@ -94,7 +97,7 @@ def test_the_kernels_top_ten(state):
     ]
 
 
-def test_times():
+def test_times() -> None:
     log = KernelLog(b"a\n" + HEADER + b"Kernel panic - not syncing: x\nlater", "", (1, 2, 3, 4))
     (event,) = oom_events(log)
     assert event.time == 2 / 1e9
@@ -103,12 +106,12 @@ def test_times():
     assert KernelLog(b"a\nb").uptime() is None
 
 
-def test_strings_are_made_printable():
+def test_strings_are_made_printable() -> None:
     (event,) = parsed(HEADER.replace(b"Web Content", b"\x1b[2J\xff"))
     assert event.task == r"\x1b[2J\xff"
 
 
-def test_allocation_failures():
+def test_allocation_failures() -> None:
     log = KernelLog(
         b"kworker/0:1: page allocation failure: order:4, mode:0x40cc0(GFP_KERNEL|__GFP_COMP),"
         b"nodemask=(null),cpuset=/,mems_allowed=0\n"

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Which page frames are memory."""
 
+from __future__ import annotations
+
 import pytest
 
 import allocdump
@@ -12,7 +14,7 @@ SOMEWHERE = 0x10000
 
 
 @pytest.mark.parametrize("driver", [b"kmem", b"virtio_mem"])
-def test_memory_that_a_driver_added(driver):
+def test_memory_that_a_driver_added(driver: bytes) -> None:
     """All of it is memory, whoever brought it."""
     before = memory_map(open_core(core("7.2-quiet")).prog).found
     prog = allocdump.open(core("7.2-quiet"), debug_info="btf").prog

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Free blocks, compound pages, and tails of what is not compound."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from allocdump.kernel.mm.sections import Section
 from allocdump.kernel.tags.references import EMPTY, NONE, STRAY, PageFlagRefs, SiteIndex
 
 
-def frames(layout, pfn=0):
+def frames(layout: str, pfn: int = 0) -> Frames:
     """From one character a page: H tagged head, . loose tail, U untagged in use, F free."""
     count = len(layout)
     raw = np.zeros(count, [("refcount", "i4")])
@@ -40,7 +42,7 @@ def frames(layout, pfn=0):
         ("H", 0, 0),
     ],
 )
-def test_loose_tails(layout, pfn, tails):
+def test_loose_tails(layout: str, pfn: int, tails: int) -> None:
     """Alignment and what follows tell the order."""
     found, first = loose_tails(frames(layout, pfn))
     assert len(found) == tails
@@ -48,7 +50,7 @@ def test_loose_tails(layout, pfn, tails):
     assert all(layout[i] == "H" for i in first)
 
 
-def test_extents():
+def test_extents() -> None:
     order = np.zeros(16, np.uint8)
     order[[0, 8]] = 2, 1
     head, tail = _extents(order)
@@ -56,21 +58,21 @@ def test_extents():
     assert np.flatnonzero(tail).tolist() == [1, 2, 3, 9]
 
 
-def test_an_extent_that_reaches_beyond_the_end():
+def test_an_extent_that_reaches_beyond_the_end() -> None:
     order = np.array([0, 0, 30, 0], np.uint8)
     head, tail = _extents(order)
     assert head.tolist() == [0, 1, 2, 2]
     assert tail.tolist() == [False, False, False, True]
 
 
-def test_site_index():
+def test_site_index() -> None:
     index = SiteIndex(np.array([400, 100, 300], np.uint64))
     refs = np.array([100, 300, 400, 0, 1, 200, 2**64 - 1], np.uint64)
     assert index.rows(refs).tolist() == [1, 2, 0, NONE, EMPTY, STRAY, STRAY]
     assert SiteIndex(np.zeros(0, np.uint64)).rows(refs[3:5]).tolist() == [NONE, NONE]
 
 
-def test_page_flag_references():
+def test_page_flag_references() -> None:
     """Index 2 is the kernel's first tag; past the kernel's, modules follow."""
     kernel, module = -0x7E000000, -0x3FFF0000
     refs = PageFlagRefs(20, 0xFFF, kernel, 10, module, 40)

@@ -12,24 +12,25 @@ import allocdump
 from allocdump.errors import DamagedError, ProfilingError, TypesError
 from allocdump.kernel.mm.pages import Kind
 from allocdump.kernel.mm.whois import AddressError
+from allocdump.session import Session
 
 from ...dumpdata import CORES, core, exclude, name, open_core, overwrite, run
 from ..walks import POISON, percpu_chunks
 
 
 @pytest.fixture
-def dump():
+def dump() -> Session:
     return allocdump.open(core("7.2-quiet"), debug_info="btf")
 
 
-def percpu_object(dump):
+def percpu_object(dump: Session) -> tuple[int, int]:
     """The pointer to a per-CPU object with a site, and the offset of the second CPU."""
     batch = next(b for b in dump.objects() if (b.cache < 0).any())
     pointer = int(batch.address[batch.cache < 0][0])
     return pointer, dump.prog["__per_cpu_offset"][1].value_()
 
 
-def test_cpus_have_their_own_numbers(dump):
+def test_cpus_have_their_own_numbers(dump: Session) -> None:
     """Possible CPUs may have gaps."""
     dump.kernel.cpus = replace(dump.kernel.cpus, numbers=(0, 5))
     pointer, offset = percpu_object(dump)
@@ -120,14 +121,14 @@ def test_a_damaged_chunk_is_told(dump):
     assert dump.whois("phys:0x2000000").problems
 
 
-def test_nothing_is_told_of_a_whole_dump():
+def test_nothing_is_told_of_a_whole_dump() -> None:
     found = open_core(core("7.2-quiet")).whois("jiffies")
     image = next(layer for layer in found.layers if layer.what == "kernel image")
     assert (found.problems, image.evidence) == ([], "")
 
 
 @pytest.mark.parametrize("mask", [False, True])
-def test_deep_in_a_gigantic_page(dump, mask):
+def test_deep_in_a_gigantic_page(dump: Session, mask: bool) -> None:
     """Its head is further away than the largest block of the buddy allocator.
 
     :param mask: compound_info has a mask: Linux 7.1 and later with small struct pages for hugetlb
@@ -150,7 +151,7 @@ def test_deep_in_a_gigantic_page(dump, mask):
     assert (found.detail["pfn"], found.detail["first pfn"]) == (deep, head)
 
 
-def test_heads_of_ordinary_pages():
+def test_heads_of_ordinary_pages() -> None:
     frames = open_core(core("7.2-quiet"))._locator.frames
     for found in frames:
         compound = np.flatnonzero((found.order > 0) & (found.kind != Kind.FREE))[:3]
@@ -161,7 +162,7 @@ def test_heads_of_ordinary_pages():
 
 
 @pytest.mark.parametrize("command", ["pages", "objects", "vmalloc_areas", "usage", "graph"])
-def test_without_what_describes_memory(dump, command):
+def test_without_what_describes_memory(dump: Session, command: str) -> None:
     """One sentence, and one exit code, whatever is asked."""
     dump.report()
     type_ = dump.prog.struct_type("mem_section", 8, ())
@@ -175,13 +176,13 @@ def test_without_what_describes_memory(dump, command):
     assert caught.value.exit_code == 6
 
 
-def test_without_zones(dump):
+def test_without_zones(dump: Session) -> None:
     exclude(dump.prog, dump.prog.symbol("node_data").address)
     with pytest.raises(DamagedError, match="zones are unreadable"):
         dump.zones  # noqa: B018
 
 
-def test_sections_that_are_not_online(dump):
+def test_sections_that_are_not_online(dump: Session) -> None:
     """Their struct pages may be anything."""
     before = dump._locator.frames.sections
     table = dump.prog["mem_section"].value_()
@@ -197,7 +198,7 @@ def test_sections_that_are_not_online(dump):
 
 
 @pytest.mark.parametrize("command", ["pages", "objects"])
-def test_listings_tell_what_is_missing(dump, command):
+def test_listings_tell_what_is_missing(dump: Session, command: str) -> None:
     """When all has been read."""
     dump.report()
     chunk = percpu_chunks(dump.prog)[0]

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Call sites read from files: real modules, and images made by hand."""
 
+from __future__ import annotations
+
 import json
 import struct
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,9 +20,13 @@ MODULE, FUNCTION, FILE = 1, 5, 14
 
 
 def image(
-    sites=2, relocations=None, e_type=2, names=(b"__start_alloc_tags", b"__stop_alloc_tags"),
-    data_type=1, size=None,
-):  # fmt: skip
+    sites: int = 2,
+    relocations: list[tuple[int, int, int]] | None = None,
+    e_type: int = 2,
+    names: tuple[bytes, bytes] = (b"__start_alloc_tags", b"__stop_alloc_tags"),
+    data_type: int = 1,
+    size: int | None = None,
+) -> bytes:
     """An ELF file with .data at 0x1000 (tags), .rodata at 0x2000 (strings) and symbols."""
     rodata, base = 0x2000, 0x1000
     tags = b""
@@ -54,20 +62,20 @@ def image(
     return header + body + headers
 
 
-def sites_of(tmp_path, data):
+def sites_of(tmp_path: Path, data: bytes) -> list[CompiledSite] | None:
     path = tmp_path / "vmlinux"
     path.write_bytes(data)
     return compiled_sites(str(path))
 
 
-def test_kernel_image(tmp_path):
+def test_kernel_image(tmp_path: Path) -> None:
     assert sites_of(tmp_path, image()) == [
         CompiledSite("dir/file.c", 10, "", "alloc_it"),
         CompiledSite("dir/file.c", 11, "", "alloc_it"),
     ]
 
 
-def test_position_independent_image(tmp_path):
+def test_position_independent_image(tmp_path: Path) -> None:
     """Its pointers are R_*_RELATIVE relocations, zero in place."""
     relocations = [
         (0x1000 + 16, 8, 0x2000 + FUNCTION),
@@ -82,7 +90,7 @@ def test_position_independent_image(tmp_path):
 @pytest.mark.parametrize(
     ("folder", "module", "least"), [("6.12-oom", "leaker", 2), ("7.2-quiet", "labmod", 10)]
 )
-def test_modules_against_the_kernels_truth(folder, module, least):
+def test_modules_against_the_kernels_truth(folder: str, module: str, least: int) -> None:
     """In a report of a kernel that loaded a module are the sites compiled into it."""
     lines = [line for line in truth(core(folder)).splitlines() if f"[{module}]" in line]
     sites = compiled_sites(str(TESTDATA / folder / f"{module}.ko"))
@@ -101,12 +109,12 @@ def test_modules_against_the_kernels_truth(folder, module, least):
         (image()[:300], DumpError, "not a usable ELF file"),
     ],
 )
-def test_what_cannot_be_read(tmp_path, data, error, message):
+def test_what_cannot_be_read(tmp_path: Path, data: bytes, error: type[Any], message: str) -> None:
     with pytest.raises(error, match=message):
         sites_of(tmp_path, data)
 
 
-def test_command_reads_what_it_can(tmp_path):
+def test_command_reads_what_it_can(tmp_path: Path) -> None:
     path = tmp_path / "vmlinux"
     path.write_bytes(image())
     done = run("tags", tmp_path / "nothing", path)

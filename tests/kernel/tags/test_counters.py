@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 # SPDX-License-Identifier: LGPL-2.1-or-later
 import struct
 
@@ -11,18 +13,18 @@ from ...fakekernel import FakeKernel
 CPU0, CPU1, CPU3 = 0xFFFF_8880_0001_0000, 0xFFFF_8880_0002_0000, 0xFFFF_8880_0003_0000
 
 
-def kernel():
+def kernel() -> FakeKernel:
     """Possible CPUs are 0, 1 and 3."""
     fake = FakeKernel()
     fake.cpus([CPU0, CPU1, 0xDEAD_0000, CPU3], 0b1011)
     return fake
 
 
-def counter(fake, base, pointer, size, calls):
+def counter(fake: FakeKernel, base: int, pointer: int, size: int, calls: int) -> None:
     fake.write((base + pointer) % 2**64, struct.pack("<qq", size, calls))
 
 
-def test_sums_are_modulo_2_64():
+def test_sums_are_modulo_2_64() -> None:
     """Freed on another CPU than allocated: one value alone is negative."""
     fake = kernel()
     for base, size, calls in ((CPU0, -4096, -1), (CPU1, 12288, 3), (CPU3, 0, 0)):
@@ -34,7 +36,7 @@ def test_sums_are_modulo_2_64():
     assert ok.all()
 
 
-def test_null_counts_nothing():
+def test_null_counts_nothing() -> None:
     fake = kernel()
     for base in (CPU0, CPU1, CPU3):
         counter(fake, base, 0x100, 10, 1)
@@ -44,7 +46,7 @@ def test_null_counts_nothing():
     assert ok.all()
 
 
-def test_pointers_near_the_top_wrap_around():
+def test_pointers_near_the_top_wrap_around() -> None:
     """Static per-CPU variables of recent x86 kernels lie at kernel addresses."""
     fake = FakeKernel()
     pointer = 0xFFFF_FFFF_8300_0000
@@ -54,7 +56,7 @@ def test_pointers_near_the_top_wrap_around():
     assert (size.tolist(), calls.tolist(), ok.tolist()) == ([64], [2], [True])
 
 
-def test_a_missing_cpu_marks_the_sites_it_had():
+def test_a_missing_cpu_marks_the_sites_it_had() -> None:
     fake = kernel()
     for base in (CPU0, CPU1, CPU3):
         counter(fake, base, 0x100, 1, 1)
@@ -64,7 +66,7 @@ def test_a_missing_cpu_marks_the_sites_it_had():
     assert ok.tolist() == [True, False]
 
 
-def test_without_smp():
+def test_without_smp() -> None:
     fake = FakeKernel()
     counter(fake, 0, CPU0, 5, 1)
     size, _, ok = sum_counters(Kernel(fake.prog), np.array([CPU0], np.uint64))

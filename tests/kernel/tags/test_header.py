@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What was saved of /proc/allocinfo: every kernel's own text, and what becomes of it."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 import pytest
 
 from allocdump.formats import allocinfo
@@ -19,7 +23,7 @@ RECORD = b"        4096        1 mm/slub.c:9 func:alloc_slab_page \n"
 
 
 @pytest.mark.parametrize("path", SAVED, ids=lambda path: "/".join(path.parts[-2:]))
-def test_the_kernels_own_text_is_read_whole(path):
+def test_the_kernels_own_text_is_read_whole(path: Path) -> None:
     """Written again, it is the same text, byte for byte."""
     raw = path.read_bytes()
     listing = parse_listing(raw)
@@ -41,7 +45,7 @@ def test_the_kernels_own_text_is_read_whole(path):
         (b"1 1 \x1b[2J.c:7 [m\xff] func:f \r\n", (r"\x1b[2J.c", 7, "f", r"m\xff", 1, 1, False)),
     ],
 )  # fmt: skip
-def test_records(line, site):
+def test_records(line: bytes, site: tuple[int | str, ...]) -> None:
     sites = parse_listing(line).sites
     fields = ("file", "line", "function", "module", "bytes", "calls", "inaccurate")
     assert tuple(getattr(sites, name)[0] for name in fields) == site
@@ -61,19 +65,19 @@ def test_records(line, site):
         b"\0\0\0\n",
     ],
 )
-def test_what_is_no_record_is_counted(line):
+def test_what_is_no_record_is_counted(line: bytes) -> None:
     listing = parse_listing(V1 + RECORD + line)
     assert (len(listing.sites), listing.unreadable) == (1, 1)
 
 
-def test_a_line_that_was_cut_is_not_believed():
+def test_a_line_that_was_cut_is_not_believed() -> None:
     assert len(parse_listing(V1 + RECORD * 2).sites) == 2
     assert len(parse_listing((V1 + RECORD * 2)[:-1]).sites) == 2  # only the line end is missing
     cut = parse_listing((V1 + RECORD * 2)[:-5])  # func:alloc_slab_p
     assert (len(cut.sites), cut.unreadable) == (1, 1)
 
 
-def test_without_a_header_and_sorted():
+def test_without_a_header_and_sorted() -> None:
     listing = parse_listing(RECORD + V1)
     assert (len(listing.sites), listing.version) == (1, "1.0")
     assert is_listing(RECORD)
@@ -81,5 +85,5 @@ def test_without_a_header_and_sorted():
 
 
 @pytest.mark.parametrize("head", [b"", b"\n\n", b"# only a comment\n", b"{}", b"KDUMP   \0", b"x"])
-def test_other_files(head):
+def test_other_files(head: bytes) -> None:
     assert not is_listing(head)

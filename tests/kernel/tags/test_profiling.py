@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Whether a kernel was built with allocation profiling."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
-from drgn import Symbol, SymbolBinding, SymbolKind
+from drgn import Program, Symbol, SymbolBinding, SymbolKind
 
 from allocdump.errors import ProfilingError
 from allocdump.kernel.kernel import Kernel
@@ -13,11 +17,11 @@ from ...dumpdata import core as core_of
 from ...fakekernel import FakeKernel
 
 
-def kernel(start, stop):
+def kernel(start: int, stop: int) -> Kernel:
     """A kernel whose section of code tags lies between two addresses."""
     symbols = {"__start_alloc_tags": start, "__stop_alloc_tags": stop}
 
-    def find(prog, name, address, one):
+    def find(prog: Program, name: str, address: Any, one: bool) -> list[Symbol]:
         return [
             Symbol(n, a, 0, SymbolBinding.GLOBAL, SymbolKind.UNKNOWN)
             for n, a in symbols.items()
@@ -29,11 +33,11 @@ def kernel(start, stop):
     return Kernel(fake.prog)
 
 
-def test_built_in_means_that_there_are_tags():
+def test_built_in_means_that_there_are_tags() -> None:
     assert kernel(0x1000, 0x1028).layouts.profiling
 
 
-def test_an_empty_section_is_none():
+def test_an_empty_section_is_none() -> None:
     """Since 6.10 the linker script makes it in any case, as in Debian's own 6.12."""
     empty = kernel(0x1000, 0x1000)
     assert not empty.layouts.profiling
@@ -41,11 +45,11 @@ def test_an_empty_section_is_none():
         profiling(empty)
 
 
-def test_a_kernel_without_the_section():
+def test_a_kernel_without_the_section() -> None:
     assert not Kernel(FakeKernel().prog).layouts.profiling
 
 
-def test_distribution_kernels_have_no_profile_and_no_damage():
+def test_distribution_kernels_have_no_profile_and_no_damage() -> None:
     """Debian 13's own 6.12 has the section and the types, but not the option."""
     for core in STOCK_CORES:
         kernel = open_core(core).kernel

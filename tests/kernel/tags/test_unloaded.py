@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Names and numbers of sites whose module is gone."""
 
+from __future__ import annotations
+
 import struct
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from allocdump.kernel.kernel import Kernel
 from allocdump.kernel.machine.log import UnloadMessage
 from allocdump.kernel.tags.codetag import TagRange
-from allocdump.kernel.tags.sites import UNKNOWN, Evidence
+from allocdump.kernel.tags.sites import UNKNOWN, Evidence, Sites
 from allocdump.kernel.tags.unloaded import _ORPHANED, find_records, unloaded_sites
 from allocdump.source.memory import Memory
 
@@ -20,7 +22,7 @@ PERCPU = 0xFFFF_8880_0000_0000
 
 
 @pytest.fixture
-def fake():
+def fake() -> FakeKernel:
     """Three tags of a module whose strings are gone: two hold memory, one has no counters."""
     fake = FakeKernel()
     for i, (line, counters) in enumerate([(10, PERCPU), (20, 0), (30, PERCPU + 16)]):
@@ -29,12 +31,14 @@ def fake():
     return fake
 
 
-def sites_of(fake, messages, source="maple tree", tags=3):
+def sites_of(
+    fake: FakeKernel, messages: list[UnloadMessage], source: str = "maple tree", tags: int = 3
+) -> Sites:
     span = TagRange(TAGS, TAGS + 40 * tags, "", "unloaded", source)
     return unloaded_sites(Kernel(fake.prog), span, messages)
 
 
-def test_names_are_matched_by_line_and_bytes(fake):
+def test_names_are_matched_by_line_and_bytes(fake: FakeKernel) -> None:
     messages = [
         UnloadMessage("other.c", 10, "other", "f", 4096),  # same line and bytes, by chance
         UnloadMessage("gone.c", 10, "gone", "a", 4096),
@@ -51,26 +55,26 @@ def test_names_are_matched_by_line_and_bytes(fake):
     assert sites.unloaded.all()
 
 
-def test_bytes_may_have_been_freed_since(fake):
+def test_bytes_may_have_been_freed_since(fake: FakeKernel) -> None:
     sites = sites_of(fake, [UnloadMessage("gone.c", 30, "gone", "b", 9999)])
     assert sites.module.tolist() == ["gone", "gone"]
     assert sites.file.tolist() == [UNKNOWN, "gone.c"]
 
 
 @pytest.mark.parametrize("messages", [[], [UnloadMessage("x.c", 99, "x", "f", 4096)]])
-def test_without_a_message_names_are_lost(fake, messages):
+def test_without_a_message_names_are_lost(fake: FakeKernel, messages: list[UnloadMessage]) -> None:
     sites = sites_of(fake, messages)
     assert sites.module.tolist() == [UNKNOWN, UNKNOWN]
     assert sites.bytes.tolist() == [4096, 512]
     assert sites.line.tolist() == [10, 30]
 
 
-def named(fake, line, at=TAGS, module=b"leaked\0"):
+def named(fake: FakeKernel, line: int, at: int = TAGS, module: bytes = b"leaked\0") -> None:
     fake.write(STRINGS, module.ljust(32, b"\0") + b"func\0".ljust(32, b"\0") + b"dir/file.c\0")
     fake.tag(at, line, (STRINGS, STRINGS + 32, STRINGS + 64), 0x2000)
 
 
-def test_numbers_are_taken_from_the_log_where_counters_were_freed():
+def test_numbers_are_taken_from_the_log_where_counters_were_freed() -> None:
     """6.10 to 6.12. What the kernel did not log held nothing."""
     fake = FakeKernel()
     named(fake, 10)
@@ -83,7 +87,7 @@ def test_numbers_are_taken_from_the_log_where_counters_were_freed():
     assert not sites.inferred.any()
 
 
-def test_numbers_are_unknown_where_the_log_is_lost():
+def test_numbers_are_unknown_where_the_log_is_lost() -> None:
     fake = FakeKernel()
     named(fake, 10)
     sites = sites_of(fake, [], _ORPHANED, 1)
@@ -91,7 +95,7 @@ def test_numbers_are_unknown_where_the_log_is_lost():
     assert sites.file.tolist() == ["dir/file.c"]
 
 
-def test_records_are_found_among_other_data():
+def test_records_are_found_among_other_data() -> None:
     fake = FakeKernel()
     fake.write(TAGS, np.arange(512, dtype=np.uint64).tobytes())
     for i in range(3):
@@ -104,13 +108,13 @@ def test_records_are_found_among_other_data():
 
 
 @pytest.mark.parametrize("module", [b"\0", b"\x01\x02\0", b"two words\0", b"\xff\xfe\0"])
-def test_what_points_at_no_name_is_no_record(module):
+def test_what_points_at_no_name_is_no_record(module: bytes) -> None:
     fake = FakeKernel()
     named(fake, 10, module=module)
     assert find_records(Memory(fake.prog), TAGS, TAGS + 4096) == []
 
 
-def test_no_records_in_too_little_memory():
+def test_no_records_in_too_little_memory() -> None:
     fake = FakeKernel()
     named(fake, 10)
     assert find_records(Memory(fake.prog), TAGS, TAGS + 39) == []
