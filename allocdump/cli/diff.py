@@ -15,7 +15,7 @@ from ..formats.records import diff as records
 from ..session.snapshot import open_snapshot
 from ..view import diff as projection
 from ..view import units
-from .options import Size, format_option, site_filter
+from .options import Size, format_option, group_option, site_filter, top_option
 from .output import output_option, show, warn, write
 
 EXIT_GREW = 1
@@ -25,7 +25,7 @@ EXIT_GREW = 1
 @click.argument("before", metavar="BEFORE")
 @click.argument("after", metavar="AFTER")
 @format_option("table", "json", "csv", "html", help="html: a page to mail.")
-@click.option("-n", "--top", type=click.IntRange(1), metavar="N", help="Show the first N rows.")
+@top_option
 @click.option(
     "-s",
     "--sort",
@@ -34,14 +34,7 @@ EXIT_GREW = 1
     show_default=True,
     help="Order of rows. growth: in bytes. calls: growth in allocations. after: size now.",
 )
-@click.option(
-    "-g",
-    "--group-by",
-    type=click.Choice(["site", "function", "file", "directory", "module"]),
-    default="site",
-    show_default=True,
-    help="Add up sites.",
-)
+@group_option
 @site_filter
 @click.option(
     "--min-size", type=Size(), metavar="SIZE", help="Only rows that changed by at least SIZE."

@@ -132,6 +132,21 @@ def format_option(*formats: str, help: str = "") -> Callable[[Callable[..., Any]
     )
 
 
+top_option = click.option(
+    "-n", "--top", type=click.IntRange(1), metavar="N", help="Show the first N rows."
+)
+"""The parameter ``top``."""
+
+group_option = click.option(
+    "-g",
+    "--group-by",
+    type=click.Choice(["site", "function", "file", "directory", "module"]),
+    default="site",
+    show_default=True,
+    help="Add up sites.",
+)
+"""The parameter ``group_by``."""
+
 exact_option = click.option("-e", "--exact", is_flag=True, help="Sizes in bytes.")
 """The parameter ``exact``."""
 

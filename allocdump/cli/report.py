@@ -15,7 +15,7 @@ from ..formats.records import report as records
 from ..kernel.tags.sites import Sites
 from ..session import Session
 from ..view import report as projection
-from .options import Size, format_option, opens_dump, site_filter
+from .options import Size, format_option, group_option, opens_dump, site_filter, top_option
 from .output import output_option, show, warn, write
 
 
@@ -26,21 +26,14 @@ from .output import output_option, show, warn, write
     help="allocinfo: as the kernel prints it, byte for byte. folded: for flame graphs."
     " pprof: for go tool pprof, Speedscope and Perfetto. html: a page to mail.",
 )  # fmt: skip
-@click.option("-n", "--top", type=click.IntRange(1), metavar="N", help="Show the first N rows.")
+@top_option
 @click.option(
     "-s",
     "--sort",
     type=click.Choice(["size", "calls", "average", "name", "kernel"]),
     help="Order of rows; kernel: that of /proc/allocinfo.  [default: size; kernel for allocinfo]",
 )
-@click.option(
-    "-g",
-    "--group-by",
-    type=click.Choice(["site", "function", "file", "directory", "module"]),
-    default="site",
-    show_default=True,
-    help="Add up sites.",
-)
+@group_option
 @site_filter
 @click.option(
     "--min-size", type=Size(), metavar="SIZE", help="Only rows of at least SIZE: 64K, 1.5M."
