@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from ..arrays import Bool
 from ..kernel.mm.pagemap import Progress
-from ..kernel.mm.slab_free import sheaves
 from ..kernel.tags.roles import Role, role
 from ..kernel.tags.sites import Sites
 from . import disguised
@@ -76,7 +75,7 @@ def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = N
     blind = heap.problems.copy()
     if heap.unreadable_frames:
         blind.append(f"{heap.unreadable_frames:,} struct pages are not in the dump")
-    found = sheaves(kernel, heap.caches)
+    found = builder.pagemap.sheaves
     kcore, problems = disguised.kcore_ranges(kernel.prog)
     problems += found.problems + mark_untagged(kernel, heap, found)
     blind += map(str, problems)

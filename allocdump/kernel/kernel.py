@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 from drgn import Architecture, Program, ProgramFlags
-from drgn.helpers.linux.cpumask import for_each_online_cpu, for_each_possible_cpu
+from drgn.helpers.linux.cpumask import for_each_possible_cpu
 from drgn.helpers.linux.mm import pfn_to_virt
 
 from ..arrays import U64
@@ -120,11 +120,3 @@ class Kernel:
             return Cpus((0,), np.zeros(1, np.uint64))
         numbers = tuple(for_each_possible_cpu(self.prog))
         return Cpus(numbers, np.array([offsets[cpu].value_() for cpu in numbers], np.uint64))
-
-    @cached_property
-    def online_cpus(self) -> tuple[int, ...]:
-        """Numbers of the CPUs that were running.
-
-        :raises drgn.FaultError: if the mask is unreadable
-        """
-        return tuple(for_each_online_cpu(self.prog))

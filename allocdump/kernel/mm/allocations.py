@@ -61,12 +61,8 @@ class PageBatch(Columns):
 
 def page_batches(pagemap: PageMap, progress: Progress | None = None) -> Iterator[PageBatch]:
     """All tagged allocations of pages, a section at a time, ascending."""
-    done = 0
-    for part in pagemap:
+    for part in pagemap.parts(progress):
         yield _pages(part, pagemap.kernel.direct_map)
-        done += part.frames.section.pages
-        if progress:
-            progress(done + pagemap.frames.free_pages, pagemap.pages)
 
 
 def _pages(part: Part, direct_map: int) -> PageBatch:
@@ -112,12 +108,8 @@ class ObjectReader(Batches[ObjectBatch]):
 
     def batches(self, progress: Progress | None) -> Iterator[ObjectBatch]:
         """All objects, in batches."""
-        done = 0
-        for part in self.pagemap:
+        for part in self.pagemap.parts(progress):
             yield from self.of_slabs(part)
-            done += part.frames.section.pages
-            if progress:
-                progress(done + self.pagemap.frames.free_pages, self.pagemap.pages)
         yield from self.of_percpu()
 
     def of_slabs(self, part: Part) -> Iterator[ObjectBatch]:

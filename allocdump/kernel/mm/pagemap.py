@@ -20,7 +20,7 @@ from .boot_memory import BootMemory, boot_memory
 from .pages import FrameReader, Frames, loose_tails
 from .percpu import PerCpuObjects, PerCpuReader
 from .slab import Cache, Objects, SlabReader, Slabs
-from .slab_free import free_but_in_slabs_use, sheaves
+from .slab_free import Sheaves, free_but_in_slabs_use, sheaves
 
 Progress = Callable[[int, int], None]
 """Called with pages done and pages in all."""
@@ -106,13 +106,18 @@ class PageMap:
 
     def show(self, *visitors: Visitor, progress: Progress | None = None) -> None:
         """Let all visitors look at each part: one pass for all of them."""
-        total, done = self.pages, 0
-        for part in self:
+        for part in self.parts(progress):
             for visitor in visitors:
                 visitor.part(part)
+
+    def parts(self, progress: Progress | None = None) -> Iterator[Part]:
+        """All parts, ascending; *progress* hears of each when the next one is asked for."""
+        done = 0
+        for part in self:
+            yield part
             done += part.frames.section.pages
             if progress:
-                progress(done + self.frames.free_pages, total)
+                progress(done + self.frames.free_pages, self.pages)
 
     @cached_property
     def boot_memory(self) -> BootMemory:
@@ -122,9 +127,13 @@ class PageMap:
     @cached_property
     def free_in_use(self) -> npt.NDArray[np.int64]:
         """Free objects that slabs count as in use: shape (number of caches,)."""
-        found = sheaves(self.kernel, self.caches)
-        self._unreadable += found.problems
-        return free_but_in_slabs_use(self.kernel, self.caches, found, self._unreadable)
+        self._unreadable += self.sheaves.problems
+        return free_but_in_slabs_use(self.kernel, self.caches, self.sheaves, self._unreadable)
+
+    @cached_property
+    def sheaves(self) -> Sheaves:
+        """All sheaves of slab caches."""
+        return sheaves(self.kernel, self.caches)
 
     def problems(self) -> list[Problem]:
         """Unreadable memory of the last pass, and before it."""
