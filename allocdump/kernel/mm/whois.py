@@ -276,7 +276,7 @@ class Locator:
         head = int(first[where[0]]) if inferred else int(frames.head[i])
         kind = Kind(int(frames.kind[i]))
         if kind == Kind.SLAB and address is not None:
-            yield from self._object(frames, head, address)
+            yield from self._object(frames, address)
         pages = 1 << int(frames.order[head])
         if inferred or (kind == Kind.IN_USE and pages == 1):
             pages += int(np.count_nonzero(first == head))
@@ -304,14 +304,12 @@ class Locator:
             self._site(layer, int(frames.site[head]), evidence, none)
         yield layer
 
-    def _object(self, frames: Frames, head: int, address: int) -> Iterator[Layer]:
-        slabs = self.slabs.slabs(frames)
-        row = int(np.searchsorted(slabs.pfn, frames.section.pfn + head))
-        if row >= len(slabs) or slabs.cache[row] < 0:
+    def _object(self, frames: Frames, address: int) -> Iterator[Layer]:
+        found = self.slabs.find(frames, address)
+        if found is None:
             return
+        slabs, row, index = found
         cache = self.slabs.caches[int(slabs.cache[row])]
-        offset = address - int(slabs.address[row]) - cache.offset
-        index = offset // cache.size if cache.size else -1
         if not 0 <= index < int(slabs.objects[row]):
             yield Layer("end of a slab", detail={"cache": cache.name})
             return
