@@ -15,7 +15,7 @@ from .problems import Problem
 if TYPE_CHECKING:
     import pandas
 
-Column = npt.NDArray[Any]
+Values = npt.NDArray[Any]
 Bool = npt.NDArray[np.bool_]
 I32 = npt.NDArray[np.int32]
 Int = npt.NDArray[np.int64]
@@ -51,10 +51,10 @@ class Columns:
         """Number of rows."""
         return len(next(iter(self._columns().values())))
 
-    def _columns(self) -> dict[str, Column]:
+    def _columns(self) -> dict[str, Values]:
         return {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
 
-    def to_dict(self) -> dict[str, Column]:
+    def to_dict(self) -> dict[str, Values]:
         """The columns by name; not copies."""
         return self._columns()
 
@@ -85,28 +85,28 @@ class Columns:
         return cls(**{name: np.concatenate([c[name] for c in columns]) for name in columns[0]})
 
 
-Table = TypeVar("Table", bound=Columns)
+TableT = TypeVar("TableT", bound=Columns)
 
 
-class Batches(Generic[Table]):
+class Batches(Generic[TableT]):
     """A table too long for memory: iterate over it in batches, or take it whole all the same."""
 
     def __init__(
-        self, batches: Callable[[], Iterator[Table]], problems: list[Problem] | None = None
+        self, batches: Callable[[], Iterator[TableT]], problems: list[Problem] | None = None
     ) -> None:
         self._batches = batches
         self.problems = [] if problems is None else problems
         """Unreadable memory, as far as batches were taken."""
 
-    def __iter__(self) -> Iterator[Table]:
+    def __iter__(self) -> Iterator[TableT]:
         return self._batches()
 
-    def whole(self) -> Table:
+    def whole(self) -> TableT:
         """All batches as one table."""
         first, *rest = self
         return first.concatenate([first, *rest])
 
-    def to_dict(self) -> dict[str, Column]:
+    def to_dict(self) -> dict[str, Values]:
         """The columns of all batches by name."""
         return self.whole().to_dict()
 
@@ -118,7 +118,7 @@ class Batches(Generic[Table]):
         return data_frame(self.to_dict())
 
 
-def data_frame(columns: Mapping[str, Column]) -> pandas.DataFrame:
+def data_frame(columns: Mapping[str, Values]) -> pandas.DataFrame:
     """Columns as a data frame of pandas.
 
     :raises ExtraError: if pandas is not installed

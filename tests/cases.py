@@ -19,7 +19,7 @@ from allocdump.kernel.machine.swap import Swap
 from allocdump.kernel.machine.system import System
 from allocdump.kernel.machine.tasks import Task
 from allocdump.kernel.machine.zones import ZoneState
-from allocdump.triage.evidence import Case, Machine, Reclaimable
+from allocdump.triage.evidence import Evidence, Machine, Reclaimable
 
 from . import samples
 
@@ -88,7 +88,7 @@ def usage(**classes: int) -> Node:
     return root.add(*(Node(name.replace("_", " "), size * MIB) for name, size in classes.items()))
 
 
-def case(**changes: Any) -> Case:
+def case(**changes: Any) -> Evidence:
     """1,000 MiB managed, out of memory, nothing that stands out."""
     machine = Machine(
         core="vmcore", arguments="vmcore",
@@ -100,7 +100,7 @@ def case(**changes: Any) -> Case:
         "swap": Swap(0, 0), "reclaimable": Reclaimable(0, 0, 0),
         "footprint": footprint((50, 50, 60, 10)), "usage": usage(free=5, slab=100),
     }  # fmt: skip
-    return Case(**values | changes)
+    return Evidence(**values | changes)
 
 
 QUIET = {"events": [], "zones": [zone(800)]}

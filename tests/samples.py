@@ -13,7 +13,7 @@ from allocdump.kernel.machine.system import System
 from allocdump.kernel.tags.codetag import CodetagType
 from allocdump.kernel.tags.profile import Completeness
 from allocdump.kernel.tags.profiling import Profiling
-from allocdump.kernel.tags.sites import Evidence, Sites
+from allocdump.kernel.tags.sites import Provenance, Sites
 
 
 def sites(
@@ -21,7 +21,7 @@ def sites(
     unloaded: bool = False,
     inferred: bool = False,
     inaccurate: bool = False,
-    evidence: Evidence = Evidence.COUNTER,
+    evidence: Provenance = Provenance.COUNTER,
 ) -> Sites:
     """Sites from (file, line, function, module, bytes, calls)."""
     file, line, function, module, size, calls = zip(*rows, strict=True)

@@ -8,14 +8,14 @@ apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Int, sum_by
 from ..kernel.mm.boot_memory import NO_MEMORY, SYSTEM_RAM
-from ..kernel.mm.page_types import Kind
+from ..kernel.mm.page_types import PageKind
 from ..kernel.mm.pagemap import PageMap, Part
 from ..kernel.mm.pages import PAGE_SHIFT, Frames
 from ..kernel.mm.slab import Cache, Objects, Slabs
@@ -27,7 +27,7 @@ PAGE = 1 << PAGE_SHIFT
 _MAX_STRAYS = 1 << 16
 
 
-@dataclass
+@dataclass(frozen=True)
 class Tally:
     """Bytes and number of allocations by site: two columns of shape (number of sites,)."""
 
@@ -43,11 +43,11 @@ class Tally:
         of_sites = rows >= 0
         sizes = np.broadcast_to(size, rows.shape)[of_sites]
         count = len(self.bytes)
-        self.calls += np.bincount(rows[of_sites], minlength=count)
-        self.bytes += sum_by(rows[of_sites], sizes, count)
+        self.calls[:] += np.bincount(rows[of_sites], minlength=count)
+        self.bytes[:] += sum_by(rows[of_sites], sizes, count)
 
 
-@dataclass
+@dataclass(frozen=True)
 class CacheUse:
     """Use of each cache's slabs; columns of shape (number of caches,)."""
 
@@ -73,7 +73,7 @@ class CacheUse:
     """Bytes of extensions that lie inside the slabs."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Attribution:
     """Owners of memory. Rows of sites are those of :class:`kernel.sites.Sites`."""
 
@@ -94,17 +94,17 @@ class Attribution:
     STRAY, EMPTY and NONE. Reserved frames that are no memory are left out."""
     slab: CacheUse
     caches: list[Cache]
-    strays: dict[int, tuple[int, int]] = field(default_factory=dict)
+    strays: dict[int, tuple[int, int]]
     """Addresses of no known tag that references point at: (references, bytes)."""
-    unknown_slabs: int = 0
+    unknown_slabs: int
     """Slabs whose cache is not known."""
-    percpu_vectors: int = 0
+    percpu_vectors: int
     """Bytes of the extension vectors of per-CPU chunks."""
-    page_ext: int = 0
+    page_ext: int
     """Bytes of page extensions, those of the extensions' own pages included."""
-    unreadable_pages: int = 0
+    unreadable_pages: int
     """Page frames whose struct page is not in the dump."""
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Problem]
 
 
 class Attributor:
@@ -117,42 +117,47 @@ class Attributor:
         count = self.count = pagemap.sites
         caches = len(pagemap.caches)
         self._sizes = pagemap.slabs.sizes
-        self.out = Attribution(
-            pages=Tally.zeros(count),
-            inferred=Tally.zeros(count),
-            objects=Tally.zeros(count),
-            percpu=Tally.zeros(count),
-            reserved={},
-            map_known=not self.boot.problems,
-            kinds=np.zeros((len(Kind), count + 3), np.int64),
-            slab=CacheUse(*np.zeros((11, caches), np.int64)),
-            caches=pagemap.caches,
-        )
+        self._pages, self._inferred = Tally.zeros(count), Tally.zeros(count)
+        self._objects = Tally.zeros(count)
+        self._kinds = np.zeros((len(PageKind), count + 3), np.int64)
+        self._slab = CacheUse(*np.zeros((11, caches), np.int64))
+        self._strays: dict[int, tuple[int, int]] = {}
+        self._unknown_slabs = self._unreadable_pages = 0
 
     def part(self, part: Part) -> None:
         """Count one part."""
-        self._pages(part)
-        self._slabs(part.slabs)
+        self._add_pages(part)
+        self._add_slabs(part.slabs)
         for objects in part.objects():
-            self._objects(part.slabs, objects)
+            self._add_objects(part.slabs, objects)
 
     def result(self) -> Attribution:
         """All sums, after the last part."""
-        out, pagemap = self.out, self.pagemap
-        out.kinds[Kind.FREE, NONE] += pagemap.frames.free_pages
+        pagemap, percpu, vectors = self.pagemap, Tally.zeros(self.count), 0
+        self._kinds[PageKind.FREE, NONE] += pagemap.frames.free_pages
         self._less_free_objects()
         for chunk in pagemap.percpu_chunks:
-            out.percpu.add(chunk.site, chunk.size)
-            self._strays(chunk.site, chunk.refs, chunk.size)
-            out.percpu_vectors += chunk.vector_bytes
-        out.page_ext = pagemap.frames.page_ext_bytes
-        out.reserved = {
-            label: int(n)
-            for label, n in zip(self.boot.labels, self._reserved.tolist(), strict=True)
-            if n and label != NO_MEMORY
-        }
-        out.problems = pagemap.problems()
-        return out
+            percpu.add(chunk.site, chunk.size)
+            self._add_strays(chunk.site, chunk.refs, chunk.size)
+            vectors += chunk.vector_bytes
+        labels = zip(self.boot.labels, self._reserved.tolist(), strict=True)
+        return Attribution(
+            pages=self._pages,
+            inferred=self._inferred,
+            objects=self._objects,
+            percpu=percpu,
+            reserved={label: n for label, n in labels if n and label != NO_MEMORY},
+            map_known=not self.boot.problems,
+            kinds=self._kinds,
+            slab=self._slab,
+            caches=pagemap.caches,
+            strays=self._strays,
+            unknown_slabs=self._unknown_slabs,
+            percpu_vectors=vectors,
+            page_ext=pagemap.frames.page_ext_bytes,
+            unreadable_pages=self._unreadable_pages,
+            problems=pagemap.problems(),
+        )
 
     def _label_reserved(self, frames: Frames) -> npt.NDArray[np.bool_]:
         """Count reserved frames by label; return those that are no memory."""
@@ -163,34 +168,35 @@ class Attributor:
             part = label[max(0, span.start - first) : max(0, min(count, span.end - first))]
             index = self.boot.labels.index(span.label)
             part[(part > 0) | (span.label == SYSTEM_RAM)] = index
-        reserved = frames.kind == Kind.RESERVED
+        reserved = frames.kind == PageKind.RESERVED
         self._reserved += np.bincount(label[reserved], minlength=len(self.boot.labels))
         return np.asarray(reserved & (label == 0))
 
-    def _pages(self, part: Part) -> None:
-        out, count, frames = self.out, self.count, part.frames
+    def _add_pages(self, part: Part) -> None:
+        count, frames = self.count, part.frames
         starts = np.flatnonzero(frames.is_head & ~frames.is_free & (frames.site != NONE))
         rows, order = frames.site[starts], frames.order[starts].astype(np.int64)
-        out.pages.add(rows, PAGE << order)
-        self._strays(rows, frames.refs[starts], PAGE << order)
+        self._pages.add(rows, PAGE << order)
+        self._add_strays(rows, frames.refs[starts], PAGE << order)
         # What a page belongs to, its first page knows; loose tails follow below.
         site = frames.site[frames.head]
         site[frames.is_free] = NONE
         tails, inferred = part.loose_tails
         site[tails] = frames.site[inferred]
         heads, lengths = np.unique(inferred, return_counts=True)
-        out.inferred.add(frames.site[heads], lengths.astype(np.int64) * PAGE)
+        self._inferred.add(frames.site[heads], lengths.astype(np.int64) * PAGE)
         # Negative rows count from the end: NONE, EMPTY, STRAY.
         column = np.where(site >= 0, site, count + 3 + site)
         cell = frames.kind.astype(np.int64) * (count + 3) + column
         cell = cell[~self._label_reserved(frames)]
-        out.kinds += np.bincount(cell, minlength=out.kinds.size).reshape(out.kinds.shape)
-        out.unreadable_pages += int(np.count_nonzero(frames.kind == Kind.UNREADABLE))
+        kinds = self._kinds
+        kinds += np.bincount(cell, minlength=kinds.size).reshape(kinds.shape)
+        self._unreadable_pages += int(np.count_nonzero(frames.kind == PageKind.UNREADABLE))
 
-    def _slabs(self, slabs: Slabs) -> None:
-        use, known = self.out.slab, slabs.cache >= 0
-        self.out.unknown_slabs += int(np.count_nonzero(~known))
-        caches = len(self.out.caches)
+    def _add_slabs(self, slabs: Slabs) -> None:
+        use, known = self._slab, slabs.cache >= 0
+        self._unknown_slabs += int(np.count_nonzero(~known))
+        caches = len(self.pagemap.caches)
 
         def add(column: Int, rows: npt.NDArray[np.bool_], values: Int) -> None:
             column += sum_by(slabs.cache[rows], values[rows], caches)
@@ -208,17 +214,18 @@ class Attributor:
 
     def _less_free_objects(self) -> None:
         """Slabs count as in use what is free on CPUs' lists and in sheaves."""
-        use = self.out.slab
-        use.in_use -= self.pagemap.free_in_use
+        use = self._slab
+        in_use = use.in_use
+        in_use -= self.pagemap.free_in_use
         # What carries a reference is in use, whatever damaged lists say.
         np.clip(use.in_use, use.tagged + use.empty + use.stray, use.capacity, out=use.in_use)
 
-    def _objects(self, slabs: Slabs, objects: Objects) -> None:
+    def _add_objects(self, slabs: Slabs, objects: Objects) -> None:
         cache = slabs.cache[objects.slab]
         size = self._sizes[cache]
-        self.out.objects.add(objects.site, size)
-        self._strays(objects.site, objects.refs, size)
-        use, caches = self.out.slab, len(self.out.caches)
+        self._objects.add(objects.site, size)
+        self._add_strays(objects.site, objects.refs, size)
+        use, caches = self._slab, len(self.pagemap.caches)
         for column, rows in (
             (use.tagged, objects.site >= 0),
             (use.empty, objects.site == EMPTY),
@@ -227,7 +234,7 @@ class Attributor:
         ):
             column += np.bincount(cache[rows], minlength=caches)
 
-    def _strays(self, rows: Rows, refs: npt.NDArray[np.uint64], size: Int) -> None:
+    def _add_strays(self, rows: Rows, refs: npt.NDArray[np.uint64], size: Int) -> None:
         stray = rows == STRAY
         if not stray.any():
             return
@@ -235,6 +242,6 @@ class Attributor:
         count = np.bincount(where)
         total = np.bincount(where, size[stray])
         for a, c, t in zip(address.tolist(), count.tolist(), total.tolist(), strict=True):
-            before = self.out.strays.get(a, (0, 0))
-            if a in self.out.strays or len(self.out.strays) < _MAX_STRAYS:
-                self.out.strays[a] = (before[0] + c, before[1] + int(t))
+            before = self._strays.get(a, (0, 0))
+            if a in self._strays or len(self._strays) < _MAX_STRAYS:
+                self._strays[a] = (before[0] + c, before[1] + int(t))

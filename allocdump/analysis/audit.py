@@ -9,10 +9,10 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Column, Columns, Int
+from ..arrays import Columns, Int, Values
 from ..kernel.tags.profile import Completeness
 from ..kernel.tags.profiling import Profiling
-from ..kernel.tags.sites import Evidence, Sites
+from ..kernel.tags.sites import Provenance, Sites
 from .attribution import Attribution
 
 
@@ -68,7 +68,7 @@ class Audit(Columns):
         """Bytes counted but not found; negative if more was found than counted."""
         return self.counter - self.memory
 
-    def to_dict(self) -> dict[str, Column]:
+    def to_dict(self) -> dict[str, Values]:
         """The columns by name, :attr:`memory` and :attr:`difference` among them."""
         return super().to_dict() | {"memory": self.memory, "difference": self.difference}
 
@@ -100,7 +100,7 @@ def audit(
     :param cgroup_pointers: whether per-CPU objects have pointers to their memory cgroup
     :param moved: sites whose counters changed meanwhile, in a running kernel
     """
-    counted = sites.evidence != Evidence.NONE
+    counted = sites.evidence != Provenance.NONE
     others = memory.pages.bytes + memory.inferred.bytes + memory.objects.bytes
     accounting, percpu = _percpu(sites, others, memory, cpus, cgroup_pointers)
     out = Audit(
@@ -132,7 +132,7 @@ def _percpu(
     """The kind of accounting that makes more sites agree, and bytes by it. Linux 7.2 counts
     one copy, 6.12 and 7.3 count all."""
     one, full = memory.percpu.bytes, full_size(memory.percpu.bytes, cpus, cgroup_pointers)
-    judged = (one > 0) & (sites.evidence == Evidence.COUNTER)
+    judged = (one > 0) & (sites.evidence == Provenance.COUNTER)
 
     def agree(size: Int) -> int:
         return int(np.count_nonzero(sites.bytes[judged] == (others + size)[judged]))
@@ -146,7 +146,7 @@ def _percpu(
 def _cause(
     sites: Sites, i: int, difference: int, calls: int, off: bool, excluded: bool, untracked: int
 ) -> Cause:
-    if sites.evidence[i] == Evidence.NONE:
+    if sites.evidence[i] == Provenance.NONE:
         return Cause.COUNTERS_GONE if sites.unloaded[i] else Cause.COUNTERS_INCOMPLETE
     if off:
         return Cause.SWITCHED_OFF

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from ..arrays import Bool, Int
 from ..kernel.machine.system import System
-from ..kernel.tags.sites import Evidence, Sites
+from ..kernel.tags.sites import Provenance, Sites
 from .report import GroupBy, group_names, site_names
 
-SortBy = Literal["growth", "calls", "after", "name"]
+DiffSortBy = Literal["growth", "calls", "after", "name"]
 
 Function = tuple[str, str, str]
 """Module, file, function."""
@@ -152,7 +152,7 @@ def compare(before: Snapshot, after: Snapshot) -> Changes:
         calls_before=old.sum(a.calls.view(np.int64)),
         calls_after=new.sum(b.calls.view(np.int64)),
         counted=~(
-            old.any(a.evidence != Evidence.COUNTER) | new.any(b.evidence != Evidence.COUNTER)
+            old.any(a.evidence != Provenance.COUNTER) | new.any(b.evidence != Provenance.COUNTER)
         ),
         count_before=old.sum(np.ones(len(a), np.int64)),
         count_after=new.sum(np.ones(len(b), np.int64)),
@@ -254,7 +254,7 @@ def group(changes: Changes, by: GroupBy) -> Changes:
     )
 
 
-def order(changes: Changes, by: SortBy = "growth", top: int | None = None) -> Changes:
+def order(changes: Changes, by: DiffSortBy = "growth", top: int | None = None) -> Changes:
     """Sort rows, largest growth first (names ascending), and keep the first *top*."""
     if by == "name":
         index = np.argsort(changes.name.astype(str), kind="stable")

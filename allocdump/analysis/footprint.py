@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..arrays import Int, sum_by
-from ..kernel.mm.page_types import Kind
+from ..kernel.mm.page_types import PageKind
 from ..kernel.tags.roles import Role, role
 from ..kernel.tags.sites import Sites
 from .attribution import Attribution
@@ -21,20 +21,20 @@ from .totals import ObjectTotals
 
 PAGE = 4096
 
-USER_KINDS = (Kind.ANONYMOUS, Kind.CACHE, Kind.SHMEM, Kind.HUGETLB)
+USER_KINDS = (PageKind.ANONYMOUS, PageKind.CACHE, PageKind.SHMEM, PageKind.HUGETLB)
 """Memory that user tasks, not the kernel, asked for."""
 
 _NO_SITE = {
-    Kind.FREE: "free",
-    Kind.FREE_PCP: "free",
-    Kind.RESERVED: "kept since boot",
-    Kind.PAGE_TABLE: "page tables without a site",
-    Kind.ANONYMOUS: "user memory without a site",
-    Kind.CACHE: "user memory without a site",
-    Kind.SHMEM: "user memory without a site",
-    Kind.HUGETLB: "user memory without a site",
-    Kind.OFFLINE: "given back to the hypervisor",
-    Kind.UNREADABLE: "struct page not in the dump",
+    PageKind.FREE: "free",
+    PageKind.FREE_PCP: "free",
+    PageKind.RESERVED: "kept since boot",
+    PageKind.PAGE_TABLE: "page tables without a site",
+    PageKind.ANONYMOUS: "user memory without a site",
+    PageKind.CACHE: "user memory without a site",
+    PageKind.SHMEM: "user memory without a site",
+    PageKind.HUGETLB: "user memory without a site",
+    PageKind.OFFLINE: "given back to the hypervisor",
+    PageKind.UNREADABLE: "struct page not in the dump",
 }
 _OTHER = "other pages without a site"
 
@@ -90,13 +90,13 @@ def footprint(
             without[what] = without.get(what, 0) + size
 
     user = by_kind[list(USER_KINDS), :count].sum(axis=0)
-    pages = by_kind[:, :count].sum(axis=0) - by_kind[Kind.SLAB, :count] - user
-    for kind in Kind:
-        if kind != Kind.SLAB:
+    pages = by_kind[:, :count].sum(axis=0) - by_kind[PageKind.SLAB, :count] - user
+    for kind in PageKind:
+        if kind != PageKind.SLAB:
             add(_NO_SITE.get(kind, _OTHER), int(by_kind[kind, count:].sum()))
     percpu = _percpu(sites, memory, pages, cpus)
     slab, reclaimable = _slabs(memory, objects, count)
-    add("slab memory without a site", int(by_kind[Kind.SLAB].sum() - slab.sum()))
+    add("slab memory without a site", int(by_kind[PageKind.SLAB].sum() - slab.sum()))
     return Footprint(
         pages=pages,
         user=user,

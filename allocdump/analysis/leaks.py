@@ -20,7 +20,7 @@ _MANY = 16
 """A number of allocations of one site that cannot all be hidden by chance."""
 
 
-class Confidence(StrEnum):
+class LeakConfidence(StrEnum):
     """Degrees of certainty that lost memory of a site is leaked."""
 
     HIGH = "high"
@@ -105,7 +105,7 @@ def leaks(reach: Reach, sites: Sites) -> Leaks:
     chief = _chief_heads(nodes.site, node, head, count)
     for i, site in enumerate(sums.site.tolist()):
         sums.confidence[i], sums.reason[i] = _judge(sums, i, sites, int(chief[site]), reach.reasons)
-    expected = sums.confidence == Confidence.EXPECTED
+    expected = sums.confidence == LeakConfidence.EXPECTED
     sums = sums.take(np.argsort(expected, kind="stable"))
     return Leaks(
         graph, sums, node, head, reach.reasons, int(nodes.size.sum()), int(nodes.calls.sum())
@@ -164,18 +164,18 @@ def _chief_heads(site: I32, node: Int, head: Int, count: int) -> Int:
 
 def _judge(
     sums: Lost, i: int, sites: Sites, chief: int, reasons: list[str]
-) -> tuple[Confidence, str]:
+) -> tuple[LeakConfidence, str]:
     site, number = int(sums.site[i]), int(sums.allocations[i])
     every = sums.held_allocations[i] == 0
     if reasons:
-        return Confidence.UNDECIDED, "memory that is not in the dump may point at it"
+        return LeakConfidence.UNDECIDED, "memory that is not in the dump may point at it"
     if sites.module[site] == "" and (why := EXPECTED.get(sites.function[site])):
-        return Confidence.EXPECTED, why
+        return LeakConfidence.EXPECTED, why
     if not sums.heads[i] and chief != site:
         who = sites.place(chief)
-        return Confidence.HIGH if number >= _MANY else Confidence.MEDIUM, f"lost with {who}"
+        return LeakConfidence.HIGH if number >= _MANY else LeakConfidence.MEDIUM, f"lost with {who}"
     if number >= _MANY:
-        return Confidence.HIGH, "nothing points at any" if every else "the others are held"
+        return LeakConfidence.HIGH, "nothing points at any" if every else "the others are held"
     if every:
-        return Confidence.MEDIUM, "nothing points at any, but they are few"
-    return Confidence.LOW, "few of many: a pointer of an unknown form, or just on its way"
+        return LeakConfidence.MEDIUM, "nothing points at any, but they are few"
+    return LeakConfidence.LOW, "few of many: a pointer of an unknown form, or just on its way"

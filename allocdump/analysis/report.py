@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Column, Columns
+from ..arrays import Columns, Values
 from ..kernel.machine.system import System
 from ..kernel.tags.codetag import CodetagType
 from ..kernel.tags.profile import Completeness
 from ..kernel.tags.profiling import Profiling
-from ..kernel.tags.sites import UNKNOWN, Evidence, Sites
+from ..kernel.tags.sites import UNKNOWN, Provenance, Sites
 from ..source.program import State
 
 if TYPE_CHECKING:
@@ -61,11 +61,11 @@ class Report:
     """Marks sites whose counters changed while the report was made, shape (number of sites,);
     None if the kernel did not run."""
 
-    def by(self, what: GroupBy) -> Rows:
+    def by(self, what: GroupBy) -> ReportRows:
         """Sums over the sites of each function, file, directory or module; largest first."""
         return order(group(self.sites, what))
 
-    def to_dict(self) -> dict[str, Column]:
+    def to_dict(self) -> dict[str, Values]:
         """The columns of all sites by name."""
         return self.sites.to_dict()
 
@@ -78,8 +78,8 @@ class Report:
 
 
 @dataclass
-class Rows(Columns):
-    """Rows to show: one per site or group, all columns of one length."""
+class ReportRows(Columns):
+    """ReportRows to show: one per site or group, all columns of one length."""
 
     by: GroupBy
     name: npt.NDArray[np.object_]
@@ -158,27 +158,27 @@ def choose(
     for pattern in patterns or []:
         keep &= pattern.matches(sites)
     if not zeros:
-        of_gone = sites.unloaded & (sites.evidence == Evidence.NONE)
+        of_gone = sites.unloaded & (sites.evidence == Provenance.NONE)
         keep &= (sites.bytes != 0) | (sites.calls != 0) | of_gone
     if not unloaded:
         keep &= ~sites.unloaded
     return sites.take(keep)
 
 
-def group(sites: Sites, by: GroupBy = "site") -> Rows:
+def group(sites: Sites, by: GroupBy = "site") -> ReportRows:
     """One row per site, or per function, file, directory or module.
 
     Functions of the same name in different files, static ones, are kept apart.
     """
     if by == "site":
         ones = np.ones(len(sites), np.int64)
-        return Rows(by, site_names(sites), sites.bytes, sites.calls, ones, sites)
+        return ReportRows(by, site_names(sites), sites.bytes, sites.calls, ones, sites)
     names, where = group_names(sites, by)
     size = np.zeros(len(names), np.int64)
     calls = np.zeros(len(names), np.uint64)
     np.add.at(size, where, sites.bytes)
     np.add.at(calls, where, sites.calls)
-    return Rows(by, names, size, calls, np.bincount(where, minlength=len(names)))
+    return ReportRows(by, names, size, calls, np.bincount(where, minlength=len(names)))
 
 
 def group_names(sites: Sites, by: GroupBy) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.intp]]:
@@ -203,7 +203,7 @@ _KEYS: dict[str, Callable[[str, str, str], str]] = {
 }
 
 
-def order(rows: Rows, by: SortBy = "size", top: int | None = None) -> Rows:
+def order(rows: ReportRows, by: SortBy = "size", top: int | None = None) -> ReportRows:
     """Sort rows, largest first (names ascending), and keep the first *top*.
 
     Ties keep the kernel's order.

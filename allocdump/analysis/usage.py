@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..arrays import Column, Int, data_frame
+from ..arrays import Int, Values, data_frame
 from ..kernel.machine.memory_counters import MemoryCounters
 from ..kernel.mm.allocations import VmallocUse
 from ..kernel.mm.boot_memory import SYSTEM_RAM
-from ..kernel.mm.page_types import Kind
+from ..kernel.mm.page_types import PageKind
 from ..kernel.tags.cost import ProfilerCost
 from ..kernel.tags.roles import PERCPU_VECTOR_SITE, Role, role
 from ..kernel.tags.sites import Sites
@@ -53,7 +53,7 @@ class Node:
         for child in self.children:
             yield from child.walk(path)
 
-    def to_dict(self) -> dict[str, Column]:
+    def to_dict(self) -> dict[str, Values]:
         """The tree as columns, a row for each node, parents first.
 
         ``path`` has the names from the root on, ``level`` 0 at the root, ``bytes``, and
@@ -126,7 +126,7 @@ class _Usage:
 
     def _pages_of_profiler(self) -> Int:
         """Bytes of pages by site that are references and code tags."""
-        by_site = self.memory.kinds[Kind.IN_USE][: self.count] * PAGE
+        by_site = self.memory.kinds[PageKind.IN_USE][: self.count] * PAGE
         page_ext = self.roles == Role.PAGE_EXT
         share = (np.where(page_ext, by_site, 0) * self.cost.page_ext_share).astype(np.int64)
         return np.where(page_ext, share, np.where(self.roles == Role.TAGS, by_site, 0))
@@ -136,7 +136,7 @@ class _Usage:
 
         They are among the first things that their site allocates.
         """
-        by_site = self.memory.kinds[Kind.IN_USE][: self.count] * PAGE
+        by_site = self.memory.kinds[PageKind.IN_USE][: self.count] * PAGE
         vectors = np.zeros(self.count, np.int64)
         for i in np.flatnonzero(self.percpu_vectors).tolist():
             vectors[i] = min(int(by_site[i]), self.memory.percpu_vectors - int(vectors.sum()))
@@ -146,7 +146,7 @@ class _Usage:
         """The first page extensions were allocated before there were any to say so."""
         whole = int(self.memory.page_ext * self.cost.page_ext_share)
         known = self._profiler_pages[self.roles == Role.PAGE_EXT].sum()
-        without = int(self.memory.kinds[Kind.IN_USE][-1]) * PAGE
+        without = int(self.memory.kinds[PageKind.IN_USE][-1]) * PAGE
         return min(max(0, whole - int(known)), without)
 
     def tree(self) -> Node:
@@ -157,31 +157,31 @@ class _Usage:
         root = Node("memory", counter=_bytes(k.present))
         root.add(
             Node("free", counter=None).add(
-                Node("buddy allocator", self._pages(Kind.FREE), counter=_bytes(k.free)),
-                Node("per-CPU lists", self._pages(Kind.FREE_PCP), counter=_bytes(k.pcp)),
+                Node("buddy allocator", self._pages(PageKind.FREE), counter=_bytes(k.free)),
+                Node("per-CPU lists", self._pages(PageKind.FREE_PCP), counter=_bytes(k.pcp)),
             ),
             boot,
-            self._kind("anonymous memory", Kind.ANONYMOUS, k.anonymous),
-            self._kind("page cache", Kind.CACHE, k.file),
-            self._kind("shared memory and tmpfs", Kind.SHMEM, k.shmem),
+            self._kind("anonymous memory", PageKind.ANONYMOUS, k.anonymous),
+            self._kind("page cache", PageKind.CACHE, k.file),
+            self._kind("shared memory and tmpfs", PageKind.SHMEM, k.shmem),
             slab,
-            self._kind("large kmalloc", Kind.LARGE_KMALLOC, None),
-            self._kind("page tables", Kind.PAGE_TABLE, k.page_tables),
-            self._kind("huge pages (hugetlb)", Kind.HUGETLB, None),
-            self._kind("offline (balloon)", Kind.OFFLINE, None),
+            self._kind("large kmalloc", PageKind.LARGE_KMALLOC, None),
+            self._kind("page tables", PageKind.PAGE_TABLE, k.page_tables),
+            self._kind("huge pages (hugetlb)", PageKind.HUGETLB, None),
+            self._kind("offline (balloon)", PageKind.OFFLINE, None),
             *in_use,
             *other,
-            Node("struct page not in the dump", self._pages(Kind.UNREADABLE)),
+            Node("struct page not in the dump", self._pages(PageKind.UNREADABLE)),
             Node("allocation profiler", note="code tags, counters, references").add(
                 *self._profiler(), *slab_profiler, *boot_profiler
             ),
         )
         return root
 
-    def _pages(self, kind: Kind) -> int:
+    def _pages(self, kind: PageKind) -> int:
         return int(self.memory.kinds[kind].sum()) * PAGE
 
-    def _kind(self, name: str, kind: Kind, counter: int | None) -> Node:
+    def _kind(self, name: str, kind: PageKind, counter: int | None) -> Node:
         """All pages of a kind, by site; pages without a site are one leaf."""
         row = self.memory.kinds[kind]
         node = Node(name, counter=_bytes(counter))
@@ -194,7 +194,7 @@ class _Usage:
 
     def _in_use(self) -> tuple[list[Node], list[Node]]:
         """Pages in use whose struct pages tell nothing: their sites tell."""
-        row = self.memory.kinds[Kind.IN_USE]
+        row = self.memory.kinds[PageKind.IN_USE]
         by_site = row[: self.count] * PAGE
         rest = by_site.copy()
         nodes = []
@@ -249,7 +249,7 @@ class _Usage:
 
     def _slab(self) -> tuple[Node, list[Node]]:
         m, use = self.memory, self.memory.slab
-        total = self._pages(Kind.SLAB)
+        total = self._pages(PageKind.SLAB)
         size = np.array([c.size for c in m.caches], np.int64)
         vectors = np.where(self.roles == Role.SLAB_EXT, m.objects.bytes, 0)
         marked = use.empty + use.stray
@@ -269,7 +269,7 @@ class _Usage:
         slab = Node("slab", note="extension vectors are the profiler's")
         if self.counters.slab is not None:
             # The kernel counts large kmalloc()s with slabs.
-            counted = self.counters.slab * PAGE - self._pages(Kind.LARGE_KMALLOC)
+            counted = self.counters.slab * PAGE - self._pages(PageKind.LARGE_KMALLOC)
             slab.counter = counted - int(vectors.sum()) - inside
         slab.add(
             Node("objects by site").add(*self._leaves(m.objects.bytes - vectors)),

@@ -116,7 +116,7 @@ def command(
             write("".join(allocinfo.render(_header(dump), _sites(rows))), output)
 
 
-def _sites(rows: analysis.Rows) -> Sites:
+def _sites(rows: analysis.ReportRows) -> Sites:
     assert rows.sites is not None  # these formats do not group
     return rows.sites
 

@@ -12,12 +12,16 @@ from datetime import datetime
 from typing import Any
 
 from ..kernel.machine.system import System
-from ..kernel.tags.sites import Evidence, Site, Sites, fits
+from ..kernel.tags.sites import Provenance, Site, Sites, fits
 from ..text import printable
 
 SCHEMA = "allocdump.report"
 VERSION = 1
-EVIDENCE = {Evidence.COUNTER: "counter", Evidence.KERNEL_LOG: "kernel-log", Evidence.NONE: "none"}
+EVIDENCE = {
+    Provenance.COUNTER: "counter",
+    Provenance.KERNEL_LOG: "kernel-log",
+    Provenance.NONE: "none",
+}
 _BY_NAME = {name: evidence for evidence, name in EVIDENCE.items()}
 
 

@@ -8,10 +8,10 @@ import numpy.typing as npt
 
 from ..arrays import U64, Bool, Int
 from ..kernel.mm.boot_memory import SYSTEM_RAM, kernel_image, memmap_spans, memory_map
-from ..kernel.mm.page_types import Kind
+from ..kernel.mm.page_types import PageKind
 from ..kernel.mm.pagemap import PageMap, Part
 from ..kernel.mm.pages import PAGE_SHIFT, Frames
-from ..kernel.mm.sections import Section
+from ..kernel.mm.sections import MemorySection
 from ..kernel.mm.vmalloc import VmArea, vm_areas
 from ..kernel.tags.references import NONE, Rows
 from ..kernel.tags.roles import Role
@@ -34,11 +34,11 @@ from .nodes import (
 from .roots import Roots, Tier
 
 _UNJUDGED = {
-    Kind.ANONYMOUS: "anonymous memory",
-    Kind.CACHE: "page cache",
-    Kind.SHMEM: "shared memory",
-    Kind.PAGE_TABLE: "page tables",
-    Kind.HUGETLB: "huge pages",
+    PageKind.ANONYMOUS: "anonymous memory",
+    PageKind.CACHE: "page cache",
+    PageKind.SHMEM: "shared memory",
+    PageKind.PAGE_TABLE: "page tables",
+    PageKind.HUGETLB: "huge pages",
 }
 """Pages of user space and of the processor: what is in them is no pointer of the kernel."""
 
@@ -160,12 +160,12 @@ class HeapBuilder:
         tails, first = part.loose_tails
         head = frames.head.copy()
         head[tails] = first
-        unreadable = frames.kind == Kind.UNREADABLE
+        unreadable = frames.kind == PageKind.UNREADABLE
         self.unreadable += int(np.count_nonzero(unreadable))
-        used = ~frames.is_free & ~unreadable & (frames.kind != Kind.OFFLINE)
+        used = ~frames.is_free & ~unreadable & (frames.kind != PageKind.OFFLINE)
         starts = np.flatnonzero((head == np.arange(section.pages)) & used)
         lengths = np.bincount(head, minlength=section.pages)[starts]
-        slab = frames.kind[starts] == Kind.SLAB
+        slab = frames.kind[starts] == PageKind.SLAB
         owner = np.zeros(section.pages, np.int32)
         self._page_blocks(frames, starts[~slab], lengths[~slab], owner)
         self._slab_blocks(part, section, owner)
@@ -181,13 +181,15 @@ class HeapBuilder:
         pfn = frames.section.pfn + starts.astype(np.int64)
         address = self._address(pfn)
         size = lengths.astype(np.int64) * PAGE
-        kind[(kind == Kind.IN_USE) & self.frames.of_users(frames.raw["flags"][starts])] = Kind.CACHE
-        judged = (site >= 0) & ((kind == Kind.IN_USE) | (kind == Kind.LARGE_KMALLOC))
+        kind[(kind == PageKind.IN_USE) & self.frames.of_users(frames.raw["flags"][starts])] = (
+            PageKind.CACHE
+        )
+        judged = (site >= 0) & ((kind == PageKind.IN_USE) | (kind == PageKind.LARGE_KMALLOC))
         code = np.full(count, self.untagged, np.int32)
         scan = np.ones(count, np.bool_)
         for unjudged, root in self.unjudged.items():
             code[kind == unjudged], scan[kind == unjudged] = root, False
-        reserved = kind == Kind.RESERVED
+        reserved = kind == PageKind.RESERVED
         code[reserved] = self.boot
         for start, end in self._elsewhere:
             scan[reserved & (pfn >= start) & (pfn < end)] = False
@@ -201,7 +203,7 @@ class HeapBuilder:
         one, whole = np.ones(count, np.uint64), size.astype(np.uint64)
         self._add_blocks(address, whole, whole, one, code, scan)
 
-    def _slab_blocks(self, part: Part, section: Section, owner: Codes) -> None:
+    def _slab_blocks(self, part: Part, section: MemorySection, owner: Codes) -> None:
         slabs, count = part.slabs, len(part.slabs)
         split = (slabs.cache >= 0) & (slabs.vector != 0)
         room = np.where(split, slabs.objects, 1)

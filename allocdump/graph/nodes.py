@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ..arrays import U64, Bool, Columns, Int
 from ..kernel.mm.pages import PAGE_SHIFT
-from ..kernel.mm.sections import Section
+from ..kernel.mm.sections import MemorySection
 from ..kernel.mm.slab import Cache
 from ..kernel.mm.vmalloc import VmArea
 from ..kernel.tags.references import Rows
@@ -66,7 +66,7 @@ class FrameIndex:
     :param page_size: bytes of a ``struct page``
     """
 
-    def __init__(self, sections: list[Section], page_size: int) -> None:
+    def __init__(self, sections: list[MemorySection], page_size: int) -> None:
         self.sections = sections
         self.total = sum(s.pages for s in sections)
         self.page_size = page_size

@@ -14,9 +14,9 @@ from ..problems import Problem
 from ..source.memory import Memory
 from .walk import Structure
 
-Rows = npt.NDArray[np.intp]
+Index = npt.NDArray[np.intp]
 
-Step = Callable[[Rows, U64], tuple[U64, Bool]]
+StepFunction = Callable[[Index, U64], tuple[U64, Bool]]
 """From rows of chains and where they are to where they go on, and whether that could be read."""
 
 
@@ -26,10 +26,10 @@ class Chains:
     :param most: a chain with more links goes in circles
     """
 
-    def __init__(self, step: Step, most: int) -> None:
+    def __init__(self, step: StepFunction, most: int) -> None:
         self.step = step
         self.most = most
-        self._broken: list[Rows] = []
+        self._broken: list[Index] = []
 
     @property
     def broken(self) -> int:
@@ -37,12 +37,12 @@ class Chains:
         return sum(map(len, self._broken))
 
     @property
-    def broken_rows(self) -> Rows:
-        """Rows of the chains that could not be followed to their ends, ascending."""
+    def broken_rows(self) -> Index:
+        """Index of the chains that could not be followed to their ends, ascending."""
         return np.sort(np.concatenate([np.zeros(0, np.intp), *self._broken]))
 
-    def follow(self, at: U64, ends: U64) -> Iterator[tuple[Rows, U64]]:
-        """Rows of chains and their next links, until each chain is at its end.
+    def follow(self, at: U64, ends: U64) -> Iterator[tuple[Index, U64]]:
+        """Index of chains and their next links, until each chain is at its end.
 
         The links of a chain that goes in circles come up to three times: Brent's algorithm
         looks back to the links number 1, 2, 4, 8 ...
@@ -78,8 +78,8 @@ _LIST_PREV = np.uint64(8)
 
 def list_links(
     memory: Memory, heads: U64, most: int, what: Structure, problems: list[Problem]
-) -> Iterator[tuple[Rows, U64]]:
-    """Rows of lists and the next of their links, of many ``struct list_head`` at once.
+) -> Iterator[tuple[Index, U64]]:
+    """Index of lists and the next of their links, of many ``struct list_head`` at once.
 
     Where a link is broken, those behind it are found from the end; some come twice then.
 

@@ -28,7 +28,7 @@ from ..kernel.mm.allocations import vmalloc_uses
 from ..kernel.mm.pagemap import Progress
 from ..kernel.tags.profiling import profiling
 from ..kernel.walk import is_damage
-from ..triage.evidence import Case, Holder, LostSite, Machine
+from ..triage.evidence import Evidence, LargeHolder, LostSite, Machine
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ _MOST_NODES = 5_000_000
 _MOST_HOLDERS = 20
 
 
-def investigate(session: Session, progress: Progress | None = None) -> Case:
+def investigate(session: Session, progress: Progress | None = None) -> Evidence:
     """Read everything that triage looks at."""
     return _Investigation(session, progress).run()
 
@@ -67,14 +67,14 @@ class _Investigation:
             self._miss(e)
             return None
 
-    def run(self) -> Case:
+    def run(self) -> Evidence:
         if self.log.error:
             self._miss(f"the kernel log is unreadable: {self.log.error}")
         elif not self.log.text:
             self._miss("the kernel log is empty")
         if self.report is None:
             self._miss(*self.log.problems)
-        case = Case(
+        case = Evidence(
             machine=self._machine(),
             sites=self.sites,
             events=oom_events(self.log),
@@ -118,7 +118,7 @@ class _Investigation:
             self._miss(f"{what} is unreadable: {e}")
         return None
 
-    def _leaks(self, case: Case) -> None:
+    def _leaks(self, case: Evidence) -> None:
         """Lost memory, and the holders of the rest."""
         try:
             reach = self.session.reach(self.progress)
@@ -149,7 +149,7 @@ class _Investigation:
             self._miss("there are too many allocations to tell here who holds them")
             return
         case.holders = [
-            Holder(
+            LargeHolder(
                 graph.roots[h.root].name,
                 graph.roots[h.root].where,
                 h.bytes,
@@ -182,7 +182,7 @@ class _Investigation:
             profiling=state,
         )
 
-    def _memory(self, case: Case, found: Attribution) -> None:
+    def _memory(self, case: Evidence, found: Attribution) -> None:
         """Results of the pass over all memory."""
         self._miss(*found.problems)
         areas = self._attempt("vmalloc memory", lambda: vmalloc_uses(self.session.pagemap))

@@ -12,7 +12,7 @@ from ..analysis.diff import Snapshot
 from ..errors import DumpError
 from ..formats.saved import NotAReportError, parse_report
 from ..kernel.tags.header import KNOWN_VERSIONS, is_listing, parse_listing
-from ..kernel.tags.sites import Evidence
+from ..kernel.tags.sites import Provenance
 from ..source.core import looks_like_core
 from ..text import printable
 
@@ -103,7 +103,7 @@ def _from_listing(path: str, text: bytes) -> Snapshot:
 
 
 def _known_sizes(snapshot: Snapshot) -> Snapshot:
-    known = snapshot.sites.evidence != Evidence.NONE
+    known = snapshot.sites.evidence != Provenance.NONE
     if lost := int(np.count_nonzero(~known)):
         sites = "1 site" if lost == 1 else f"{lost:,} sites"
         snapshot.warnings.append(f"The size of {sites} is unknown and left out.")

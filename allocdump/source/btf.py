@@ -26,7 +26,7 @@ class BtfError(ValueError):
     """The bytes are not BTF, or are damaged."""
 
 
-class Kind(IntEnum):
+class BtfKind(IntEnum):
     """``BTF_KIND_*``"""
 
     VOID = 0
@@ -53,25 +53,25 @@ class Kind(IntEnum):
 
 # What follows struct btf_type: fixed bytes, and bytes per entry (vlen entries).
 _TRAILER = {
-    Kind.INT: (4, 0),
-    Kind.ARRAY: (12, 0),
-    Kind.STRUCT: (0, 12),
-    Kind.UNION: (0, 12),
-    Kind.ENUM: (0, 8),
-    Kind.FUNC_PROTO: (0, 8),
-    Kind.VAR: (4, 0),
-    Kind.DATASEC: (0, 12),
-    Kind.DECL_TAG: (4, 0),
-    Kind.ENUM64: (0, 12),
+    BtfKind.INT: (4, 0),
+    BtfKind.ARRAY: (12, 0),
+    BtfKind.STRUCT: (0, 12),
+    BtfKind.UNION: (0, 12),
+    BtfKind.ENUM: (0, 8),
+    BtfKind.FUNC_PROTO: (0, 8),
+    BtfKind.VAR: (4, 0),
+    BtfKind.DATASEC: (0, 12),
+    BtfKind.DECL_TAG: (4, 0),
+    BtfKind.ENUM64: (0, 12),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class TypeRecord:
     """One ``struct btf_type``: *size_or_type* is its size or the type it refers to."""
 
     id: int
-    kind: Kind
+    kind: BtfKind
     name: str
     vlen: int
     kind_flag: bool
@@ -145,7 +145,7 @@ class Btf:
         self._name_offs = np.concatenate(([0], words[where])).astype(np.uint32)
         self._infos = np.concatenate(([0], words[where + 1])).astype(np.uint32)
         self._kinds = (self._infos >> 24 & 0x1F).astype(np.uint8)
-        if self._kinds.max(initial=0) > max(Kind):
+        if self._kinds.max(initial=0) > max(BtfKind):
             raise BtfError(f"BTF kind {self._kinds.max()} is unknown")
 
     def __len__(self) -> int:
@@ -167,7 +167,7 @@ class Btf:
             at = self._strings.find(needle, at + 1)
         return found
 
-    def find(self, name: str, *kinds: Kind) -> list[int]:
+    def find(self, name: str, *kinds: BtfKind) -> list[int]:
         """IDs of the types of one of *kinds* that are called *name*, ascending."""
         found: list[int] = []
         for offset in self._string_offsets(name):
@@ -175,20 +175,20 @@ class Btf:
             found += same[np.isin(self._kinds[same], kinds)].tolist()
         return sorted(found)
 
-    def record(self, type_id: int) -> Record:
+    def record(self, type_id: int) -> TypeRecord:
         """Decode the head of one type.
 
         :raises BtfError: if there is no such type
         """
         if type_id == 0:
-            return Record(0, Kind.VOID, "", 0, False, 0, 0)
+            return TypeRecord(0, BtfKind.VOID, "", 0, False, 0, 0)
         if not 0 < type_id < len(self):
             raise BtfError(f"BTF type {type_id} does not exist")
         offset = int(self._offsets[type_id])
         name_off, info, size_or_type = struct.unpack_from(self.byteorder + "3I", self._data, offset)
-        return Record(
+        return TypeRecord(
             type_id,
-            Kind(info >> 24 & 0x1F),
+            BtfKind(info >> 24 & 0x1F),
             self.string(name_off),
             info & 0xFFFF,
             bool(info >> 31),
@@ -196,25 +196,25 @@ class Btf:
             offset + 12,
         )
 
-    def _entries(self, record: Record, layout: str) -> list[tuple[int, ...]]:
+    def _entries(self, record: TypeRecord, layout: str) -> list[tuple[int, ...]]:
         size = record.vlen * struct.calcsize(layout)
         raw = self._data[record.trailer : record.trailer + size]
         return list(struct.iter_unpack(self.byteorder + layout, raw))
 
-    def int_encoding(self, record: Record) -> tuple[bool, bool, int, int]:
+    def int_encoding(self, record: TypeRecord) -> tuple[bool, bool, int, int]:
         """Of an INT: (is signed, is bool, bit offset, bits)."""
         (word,) = struct.unpack_from(self.byteorder + "I", self._data, record.trailer)
         encoding = word >> 24 & 0xF
         return bool(encoding & 1), bool(encoding & 4), word >> 16 & 0xFF, word & 0xFF
 
-    def array(self, record: Record) -> tuple[int, int]:
+    def array(self, record: TypeRecord) -> tuple[int, int]:
         """Of an ARRAY: (element type ID, number of elements)."""
         element, _index, count = struct.unpack_from(
             self.byteorder + "3I", self._data, record.trailer
         )
         return element, count
 
-    def members(self, record: Record) -> list[Member]:
+    def members(self, record: TypeRecord) -> list[Member]:
         """Of a STRUCT or UNION, in order."""
         out = []
         for name_off, type_id, offset in self._entries(record, "3I"):
@@ -223,16 +223,16 @@ class Btf:
             if not record.kind_flag:
                 # Before kind_flag, a bit field was an INT with fewer bits than its size.
                 target = self.record(type_id)
-                if target.kind is Kind.INT:
+                if target.kind is BtfKind.INT:
                     _, _, int_offset, int_bits = self.int_encoding(target)
                     if int_bits != 8 * target.size_or_type or int_offset:
                         bits, bit_offset = int_bits, bit_offset + int_offset
             out.append(Member(self.string(name_off), type_id, bit_offset, bits))
         return out
 
-    def enumerators(self, record: Record) -> list[tuple[str, int]]:
+    def enumerators(self, record: TypeRecord) -> list[tuple[str, int]]:
         """Of an ENUM or ENUM64: (name, value); signed if the kind flag says so."""
-        if record.kind is Kind.ENUM64:
+        if record.kind is BtfKind.ENUM64:
             raw = [(n, lo | hi << 32) for n, lo, hi in self._entries(record, "3I")]
             bits = 64
         else:
@@ -241,7 +241,7 @@ class Btf:
         sign = 1 << (bits - 1) if record.kind_flag else 0
         return [(self.string(n), (v ^ sign) - sign) for n, v in raw]
 
-    def parameters(self, record: Record) -> list[tuple[str, int]]:
+    def parameters(self, record: TypeRecord) -> list[tuple[str, int]]:
         """Of a FUNC_PROTO: (name, type ID); a last type ID of 0 means ``...``."""
         return [(self.string(n), t) for n, t in self._entries(record, "2I")]
 
@@ -258,7 +258,7 @@ class Btf:
     def _enumerators(self) -> tuple[npt.NDArray[np.uint32], ...]:
         """Of all enumerators: name offset, type ID of the enum, place in it."""
         names, owners, places = [], [], []
-        for kind, words in ((Kind.ENUM, 2), (Kind.ENUM64, 3)):
+        for kind, words in ((BtfKind.ENUM, 2), (BtfKind.ENUM64, 3)):
             for type_id in np.flatnonzero(self._kinds == kind).tolist():
                 count = int(self._infos[type_id]) & 0xFFFF
                 start = int(self._offsets[type_id]) + 12
@@ -270,5 +270,5 @@ class Btf:
         return tuple(np.concatenate([empty, *column]) for column in (names, owners, places))
 
     def kinds(self) -> npt.NDArray[np.uint8]:
-        """Kind of each type ID: shape (number of types,)."""
+        """BtfKind of each type ID: shape (number of types,)."""
         return self._kinds

@@ -17,22 +17,22 @@ from drgn import (
     TypeParameter,
 )
 
-from .btf import Btf, BtfError, Kind, Member, Record
+from .btf import Btf, BtfError, BtfKind, Member, TypeRecord
 
 _KINDS = {
-    TypeKind.INT: (Kind.INT,),
-    TypeKind.BOOL: (Kind.INT,),
-    TypeKind.FLOAT: (Kind.FLOAT,),
-    TypeKind.STRUCT: (Kind.STRUCT,),
-    TypeKind.UNION: (Kind.UNION,),
-    TypeKind.ENUM: (Kind.ENUM, Kind.ENUM64),
-    TypeKind.TYPEDEF: (Kind.TYPEDEF,),
+    TypeKind.INT: (BtfKind.INT,),
+    TypeKind.BOOL: (BtfKind.INT,),
+    TypeKind.FLOAT: (BtfKind.FLOAT,),
+    TypeKind.STRUCT: (BtfKind.STRUCT,),
+    TypeKind.UNION: (BtfKind.UNION,),
+    TypeKind.ENUM: (BtfKind.ENUM, BtfKind.ENUM64),
+    TypeKind.TYPEDEF: (BtfKind.TYPEDEF,),
 }
 
 _QUALIFIERS = {
-    Kind.CONST: Qualifiers.CONST,
-    Kind.VOLATILE: Qualifiers.VOLATILE,
-    Kind.RESTRICT: Qualifiers.RESTRICT,
+    BtfKind.CONST: Qualifiers.CONST,
+    BtfKind.VOLATILE: Qualifiers.VOLATILE,
+    BtfKind.RESTRICT: Qualifiers.RESTRICT,
 }
 
 # A chain of pointers, qualifiers and arrays longer than this is not a kernel's.
@@ -77,7 +77,7 @@ class BtfTypes:
     def variable(self, name: str) -> Type | None:
         """Type of the global variable *name*; BTF has those of per-CPU variables."""
         if name not in self._variables:
-            ids = self.btf.find(name, Kind.VAR)
+            ids = self.btf.find(name, BtfKind.VAR)
             self._variables[name] = ids[0] if ids else 0
         type_id = self._variables[name]
         return self.type(self.btf.record(type_id).size_or_type) if type_id else None
@@ -105,37 +105,37 @@ class BtfTypes:
                 self._depth -= 1
         return made
 
-    def _make(self, r: Record) -> Type:
+    def _make(self, r: TypeRecord) -> Type:
         prog, order = self.prog, "little" if self.btf.byteorder == "<" else "big"
         match r.kind:
-            case Kind.VOID:
+            case BtfKind.VOID:
                 return prog.void_type()
-            case Kind.INT:
+            case BtfKind.INT:
                 signed, is_bool, _, _ = self.btf.int_encoding(r)
                 if is_bool:
                     return prog.bool_type(r.name, r.size_or_type, order)
                 return prog.int_type(r.name, r.size_or_type, signed, order)
-            case Kind.FLOAT:
+            case BtfKind.FLOAT:
                 return prog.float_type(r.name, r.size_or_type, order)
-            case Kind.PTR:
+            case BtfKind.PTR:
                 return prog.pointer_type(self.type(r.size_or_type))
-            case Kind.ARRAY:
+            case BtfKind.ARRAY:
                 element, count = self.btf.array(r)
                 # BTF writes a flexible array member as an array of no elements.
                 return prog.array_type(self.type(element), count or None)
-            case Kind.STRUCT | Kind.UNION:
-                make = prog.struct_type if r.kind is Kind.STRUCT else prog.union_type
+            case BtfKind.STRUCT | BtfKind.UNION:
+                make = prog.struct_type if r.kind is BtfKind.STRUCT else prog.union_type
                 members = [
                     TypeMember(self._member(m), m.name or None, m.bit_offset)
                     for m in self.btf.members(r)
                 ]
                 return make(r.name or None, r.size_or_type, members)
-            case Kind.FWD:
-                kind = Kind.UNION if r.kind_flag else Kind.STRUCT
+            case BtfKind.FWD:
+                kind = BtfKind.UNION if r.kind_flag else BtfKind.STRUCT
                 for type_id in self.btf.find(r.name, kind):
                     return self.type(type_id)
                 return (prog.union_type if r.kind_flag else prog.struct_type)(r.name)
-            case Kind.ENUM | Kind.ENUM64:
+            case BtfKind.ENUM | BtfKind.ENUM64:
                 values = self.btf.enumerators(r)
                 if not values:
                     return prog.enum_type(r.name or None)
@@ -144,14 +144,14 @@ class BtfTypes:
                     self._enum_integer(r.size_or_type, r.kind_flag, order),
                     [TypeEnumerator(name, value) for name, value in values],
                 )
-            case Kind.TYPEDEF:
+            case BtfKind.TYPEDEF:
                 return prog.typedef_type(r.name, self.type(r.size_or_type))
-            case Kind.CONST | Kind.VOLATILE | Kind.RESTRICT:
+            case BtfKind.CONST | BtfKind.VOLATILE | BtfKind.RESTRICT:
                 target = self.type(r.size_or_type)
                 return target.qualified(target.qualifiers | _QUALIFIERS[r.kind])
-            case Kind.TYPE_TAG | Kind.FUNC | Kind.VAR | Kind.DECL_TAG:
+            case BtfKind.TYPE_TAG | BtfKind.FUNC | BtfKind.VAR | BtfKind.DECL_TAG:
                 return self.type(r.size_or_type)
-            case Kind.FUNC_PROTO:
+            case BtfKind.FUNC_PROTO:
                 parameters = self.btf.parameters(r)
                 variadic = bool(parameters) and parameters[-1][1] == 0
                 if variadic:

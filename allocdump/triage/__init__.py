@@ -6,7 +6,7 @@ from __future__ import annotations
 from ..sentence import Sentence, say
 from .commands import command
 from .died import died
-from .evidence import Case
+from .evidence import Evidence
 from .holders import holders
 from .memory import memory
 from .rules import suspects
@@ -14,7 +14,7 @@ from .shortage import shortage
 from .verdict import Suspect, Triage
 
 
-def triage(case: Case, top: int | None = None) -> Triage:
+def triage(case: Evidence, top: int | None = None) -> Triage:
     """Judge a case.
 
     :param top: rows of each table; None is all
@@ -31,13 +31,13 @@ def triage(case: Case, top: int | None = None) -> Triage:
     )
 
 
-def _commands(case: Case) -> list[str]:
+def _commands(case: Evidence) -> list[str]:
     if not len(case.sites):
         return []
     return [command(case, "report", "--top", "20"), command(case, "usage")]
 
 
-def _verdict(case: Case, found: list[Suspect]) -> Sentence:
+def _verdict(case: Evidence, found: list[Suspect]) -> Sentence:
     short = shortage(case)
     causes = [suspect for suspect in found if suspect.cause]
     if causes:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ..kernel.machine.cgroups import MemoryCgroup
 from ..sentence import Sentence, say
-from .evidence import Case
+from .evidence import Evidence
 from .verdict import Field, Records
 
 
@@ -30,7 +30,7 @@ def cgroup_table(
     return Records(key, title, columns).fill(rows, top, least)
 
 
-def largest_cgroup(case: Case) -> list[Sentence]:
+def largest_cgroup(case: Evidence) -> list[Sentence]:
     """The cgroup with most memory, as evidence; none if there is only the root."""
     below = [group for group in case.cgroups if group.path != "/"]
     if not below:

@@ -6,24 +6,24 @@ from __future__ import annotations
 import glob
 import shlex
 
-from .evidence import Case
+from .evidence import Evidence
 
 _FEW = ("--list", "--limit", "10")
 
 
-def command(case: Case, name: str, *options: str) -> str:
+def command(case: Evidence, name: str, *options: str) -> str:
     """``allocdump NAME CORE OPTIONS``"""
     # A program that somebody else opened has its path, but no arguments.
     opening = case.machine.arguments or shlex.quote(case.machine.core)
     return " ".join(["allocdump", name, opening, *map(shlex.quote, options)])
 
 
-def more(case: Case) -> list[str]:
+def more(case: Evidence) -> list[str]:
     """The same page with more rows: tasks and cgroups have no command of their own."""
     return [command(case, "triage", "--top", "30")]
 
 
-def of_site(case: Case, row: int) -> list[str]:
+def of_site(case: Evidence, row: int) -> list[str]:
     """Commands about one site."""
     place = glob.escape(case.place(row))
     found = case.footprint
@@ -37,17 +37,17 @@ def of_site(case: Case, row: int) -> list[str]:
     return out
 
 
-def leaks_of(case: Case, row: int) -> str:
+def leaks_of(case: Evidence, row: int) -> str:
     """Commands about memory that a site has lost."""
     return command(case, "leaks", "--site", glob.escape(case.place(row)), *_FEW)
 
 
-def retained_of(case: Case, row: int) -> str:
+def retained_of(case: Evidence, row: int) -> str:
     """Commands about the holders of a site's memory."""
     return command(case, "retained", "--site", glob.escape(case.place(row)))
 
 
-def of_module(case: Case, module: str) -> list[str]:
+def of_module(case: Evidence, module: str) -> list[str]:
     """Commands about one module."""
     pattern = "module=" + glob.escape(module)
     return [

@@ -7,11 +7,11 @@ from ..analysis.footprint import PAGE
 from ..kernel.machine.oom import OomEvent
 from ..text import host_name
 from .cgroups import cgroup_table
-from .evidence import Case
-from .verdict import Cell, Chapter, Field, Records
+from .evidence import Evidence
+from .verdict import Chapter, Field, RecordCell, Records
 
 
-def died(case: Case, top: int | None) -> Chapter:
+def died(case: Evidence, top: int | None) -> Chapter:
     """Kernel, machine, reason, and every shortage of memory."""
     section = Chapter("died", "What died")
     m = case.machine
@@ -55,7 +55,7 @@ def died(case: Case, top: int | None) -> Chapter:
     return section
 
 
-def _out_of_memory(section: Chapter, case: Case) -> None:
+def _out_of_memory(section: Chapter, case: Evidence) -> None:
     event = case.fatal_event
     if event:
         section.say(
@@ -107,7 +107,7 @@ def _outcome(section: Chapter, event: OomEvent) -> None:
         section.say("outcome", "outcome", "the kernel panicked instead of killing a task")
 
 
-def _events(case: Case, top: int | None) -> Records:
+def _events(case: Evidence, top: int | None) -> Records:
     table = Records(
         "events",
         "Out-of-memory events in the kernel log, latest last",
@@ -127,7 +127,7 @@ def _events(case: Case, top: int | None) -> Records:
             Field("fatal", "flag"),
         ],
     )
-    rows: list[list[Cell]] = []
+    rows: list[list[RecordCell]] = []
     for e in case.events:
         v = e.victim
         rows.append(

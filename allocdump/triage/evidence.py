@@ -61,7 +61,7 @@ class LostSite:
 
 
 @dataclass(frozen=True)
-class Holder:
+class LargeHolder:
     """A holder that keeps memory alive, from the tree of dominators."""
 
     name: str
@@ -75,7 +75,7 @@ class Holder:
 
 
 @dataclass
-class Case:
+class Evidence:
     """The case of one dead machine. None, or an empty list, is unknown; ``missing`` says why."""
 
     machine: Machine
@@ -97,7 +97,7 @@ class Case:
     files: list[OpenFiles] = field(default_factory=list)
     """Of each process, most memory first."""
     lost: list[LostSite] | None = None
-    holders: list[Holder] | None = None
+    holders: list[LargeHolder] | None = None
     missing: list[str] = field(default_factory=list)
 
     @cached_property

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..analysis.footprint import PAGE, Footprint
-from ..kernel.tags.sites import Evidence, SiteName, Sites
+from ..kernel.tags.sites import Provenance, SiteName, Sites
 from ..sentence import Value
 from .cgroups import cgroup_table
-from .evidence import Case
+from .evidence import Evidence
 from .open_files import open_files_table
 from .trust import trust
-from .verdict import Cell, Chapter, Field, Records
+from .verdict import Chapter, Field, RecordCell, Records
 
 _WORTH = 0.001
 """Smallest share of managed memory for a site to be on a page for people."""
@@ -29,7 +29,7 @@ _PARTS = ("pages", "vmalloc", "slab", "reclaimable", "percpu", "user")
 """Columns of the footprint."""
 
 
-def holders(case: Case, top: int | None) -> Chapter:
+def holders(case: Evidence, top: int | None) -> Chapter:
     """Sites by what they really keep, tasks, cgroups, caches, vmalloc areas, tmpfs."""
     section = Chapter("holders", "Who holds it")
     if case.footprint:
@@ -85,7 +85,7 @@ def _sites() -> Records:
     )
 
 
-def _site_rows(case: Case) -> Iterator[list[Cell]]:
+def _site_rows(case: Evidence) -> Iterator[list[RecordCell]]:
     found, sites = case.footprint, case.sites
     if found is None:
         return
@@ -107,8 +107,8 @@ def _counted(sites: Sites, i: int) -> tuple[int | None, int | None]:
     """Bytes and calls, as far as something tells: as in the report."""
     evidence = sites.evidence[i]
     return (
-        int(sites.bytes[i]) if evidence != Evidence.NONE else None,
-        int(sites.calls[i]) if evidence == Evidence.COUNTER else None,
+        int(sites.bytes[i]) if evidence != Provenance.NONE else None,
+        int(sites.calls[i]) if evidence == Provenance.COUNTER else None,
     )
 
 
@@ -125,7 +125,7 @@ def _made_of(found: Footprint, i: int) -> str:
     return ", ".join(sorted(names, key=lambda name: -parts[name]))
 
 
-def _top_ten(section: Chapter, case: Case) -> Records:
+def _top_ten(section: Chapter, case: Evidence) -> Records:
     """The kernel's own list, which counts what was asked for, beside the dump's counters."""
     table = Records(
         "kernel_top_ten",
@@ -159,7 +159,7 @@ def _top_ten(section: Chapter, case: Case) -> Records:
     return table
 
 
-def _tasks(case: Case, top: int | None, least: float) -> Records:
+def _tasks(case: Evidence, top: int | None, least: float) -> Records:
     columns = [
         Field("rss", "bytes"),
         Field("anon", "bytes", detail=True),
@@ -176,7 +176,7 @@ def _tasks(case: Case, top: int | None, least: float) -> Records:
     return Records("tasks", "Tasks", columns).fill(rows, top, least)
 
 
-def _caches(case: Case, top: int | None, least: float) -> Records:
+def _caches(case: Evidence, top: int | None, least: float) -> Records:
     columns = [
         Field("bytes", "bytes", "slabs"),
         Field("allocated", "count", "objects"),
@@ -186,7 +186,7 @@ def _caches(case: Case, top: int | None, least: float) -> Records:
         Field("name", title="cache"),
         Field("reclaimable", "flag"),
     ]
-    rows: Iterator[list[Cell]] = (
+    rows: Iterator[list[RecordCell]] = (
         [c.bytes, c.allocated, c.free, c.untagged, c.size, c.name, c.reclaimable]
         for c in case.caches
     )
@@ -206,7 +206,7 @@ def _areas() -> Records:
     )
 
 
-def _area_rows(case: Case) -> Iterator[list[Cell]]:
+def _area_rows(case: Evidence) -> Iterator[list[RecordCell]]:
     for use in sorted(case.areas, key=lambda use: -use.area.pages):
         if use.area.pages:
             yield [
@@ -217,7 +217,7 @@ def _area_rows(case: Case) -> Iterator[list[Cell]]:
             ]
 
 
-def _tmpfs(case: Case, top: int | None, least: float) -> Records:
+def _tmpfs(case: Evidence, top: int | None, least: float) -> Records:
     columns = [
         Field("bytes", "bytes", "size"),
         Field("swapped", "bytes", "swap"),

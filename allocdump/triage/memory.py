@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ..analysis.footprint import PAGE
-from .evidence import Case
+from .evidence import Evidence
 from .shortage import exhausted, reserve
 from .verdict import Chapter, Field, Records
 
@@ -12,7 +12,7 @@ _WORTH = 0.001
 """Smallest share of all memory for a class to be on a page for people."""
 
 
-def memory(case: Case, top: int | None) -> Chapter:
+def memory(case: Evidence, top: int | None) -> Chapter:
     """The account of all memory, zones against their watermarks, swap, reclaimable memory."""
     section = Chapter("memory", "Where memory was")
     if case.swap is None:
@@ -32,7 +32,7 @@ def memory(case: Case, top: int | None) -> Chapter:
     return section
 
 
-def _reclaimable(section: Chapter, case: Case) -> None:
+def _reclaimable(section: Chapter, case: Evidence) -> None:
     could = case.reclaimable
     if could is None:
         return
@@ -58,7 +58,7 @@ def _reclaimable(section: Chapter, case: Case) -> None:
     )
 
 
-def _usage(case: Case, short: bool) -> Records:
+def _usage(case: Evidence, short: bool) -> Records:
     table = Records(
         "usage",
         "All memory, as in usage",
@@ -80,7 +80,7 @@ def _usage(case: Case, short: bool) -> Records:
     return table
 
 
-def _zones(case: Case) -> Records:
+def _zones(case: Evidence) -> Records:
     table = Records(
         "zones",
         "Zones against their watermarks",
@@ -107,7 +107,7 @@ def _zones(case: Case) -> Records:
     return table
 
 
-def _blocks(case: Case) -> Records:
+def _blocks(case: Evidence) -> Records:
     """Fragmentation, when more than one page was wanted."""
     orders = max((len(zone.free_blocks) for zone in case.zones), default=0)
     counts = [Field(f"order_{n}", "count", str(n)) for n in range(orders)]

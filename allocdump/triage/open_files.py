@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .evidence import Case
-from .verdict import Cell, Field, Records
+from .evidence import Evidence
+from .verdict import Field, RecordCell, Records
 
 
-def open_files_table(case: Case, top: int | None, least: float) -> Records:
+def open_files_table(case: Evidence, top: int | None, least: float) -> Records:
     """Tasks by what their pipes and sockets hold."""
     columns = [
         Field("bytes", "bytes", "held"),
@@ -22,7 +22,7 @@ def open_files_table(case: Case, top: int | None, least: float) -> Records:
         Field("comm", title="task"),
         Field("kinds", detail=True),
     ]
-    rows: Iterator[list[Cell]] = (
+    rows: Iterator[list[RecordCell]] = (
         [
             one.bytes, one.pipe_bytes, one.socket_bytes, one.pipes, one.sockets, one.files,
             one.pid, one.comm, ", ".join(f"{kind} {n}" for kind, n in one.kinds.items()),

@@ -8,7 +8,7 @@ from enum import StrEnum
 from ..analysis.footprint import PAGE
 from ..kernel.machine.oom import Constraint
 from ..kernel.machine.zones import ZoneState
-from .evidence import Case
+from .evidence import Evidence
 from .thresholds import NOTABLE
 
 
@@ -22,7 +22,7 @@ class Shortage(StrEnum):
     FRAGMENTED = "free memory was too fragmented"
 
 
-def shortage(case: Case) -> Shortage:
+def shortage(case: Evidence) -> Shortage:
     """Judge by the fatal event in the kernel log, else by the zones.
 
     Memory that was free, but of no use, must be worth mentioning: ``__alloc_pages_slowpath()``
@@ -41,11 +41,11 @@ def shortage(case: Case) -> Shortage:
     return Shortage.MACHINE
 
 
-def _notable(case: Case, zones: list[ZoneState]) -> bool:
+def _notable(case: Evidence, zones: list[ZoneState]) -> bool:
     return case.share(sum(zone.free for zone in zones) * PAGE) >= NOTABLE
 
 
-def machine_short(case: Case) -> bool:
+def machine_short(case: Evidence) -> bool:
     """Tell if more memory would have helped: not against a cgroup's limit or fragmentation."""
     return shortage(case) in (Shortage.MACHINE, Shortage.ELSEWHERE)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..analysis.audit import Cause
 from ..kernel.machine.oom import LoggedSite
-from .evidence import Case
+from .evidence import Evidence
 from .thresholds import NOTABLE
 from .verdict import Chapter
 
@@ -18,13 +18,13 @@ _HARMLESS = (Cause.AGREES, Cause.EXCLUDED, Cause.COUNTERS_GONE, Cause.COUNTERS_I
 """Causes of a difference that are the dump's, not the kernel's."""
 
 
-def trust(section: Chapter, case: Case) -> None:
+def trust(section: Chapter, case: Evidence) -> None:
     """Say where counters, memory and the kernel's own list contradict each other."""
     _disagreement(section, case)
     _kernel_list(section, case)
 
 
-def _disagreement(section: Chapter, case: Case) -> None:
+def _disagreement(section: Chapter, case: Evidence) -> None:
     audit = case.audit
     if audit is None:
         return
@@ -49,7 +49,7 @@ def _disagreement(section: Chapter, case: Case) -> None:
     )
 
 
-def _kernel_list(section: Chapter, case: Case) -> None:
+def _kernel_list(section: Chapter, case: Evidence) -> None:
     """The list that the dying kernel logged does not fit what is in the dump."""
     event = case.fatal_event
     if event is None:

@@ -12,14 +12,14 @@ from ..analysis.usage import Node
 from ..kernel.tags.sites import SiteName
 from ..sentence import Sentence, Value
 
-Kind = Literal[
+ValueKind = Literal[
     "text", "code", "path", "site", "label", "flag",
     "bytes", "count", "number", "share", "seconds",
 ]  # fmt: skip
 """Meaning of a field: ``number`` is a count without separators, as a pid; the value of a ``site``
 or ``label`` is a :class:`.SiteName`, which people are shown in three columns, or in one."""
 
-Cell = Value | SiteName
+RecordCell = Value | SiteName
 
 
 class Confidence(IntEnum):
@@ -45,7 +45,7 @@ class Field:
 
     key: str
     """For programs."""
-    kind: Kind = "text"
+    kind: ValueKind = "text"
     title: str = ""
     """For people; empty: the key."""
     detail: bool = False
@@ -59,14 +59,14 @@ class Records:
     key: str
     title: str
     fields: list[Field]
-    rows: list[list[Cell]] = field(default_factory=list)
+    rows: list[list[RecordCell]] = field(default_factory=list)
     """None where nothing tells."""
     left_out: int = 0
     """Rows that there are beside those shown."""
     detail: bool = False
     """Too much for a page of text."""
 
-    def fill(self, rows: Iterable[list[Cell]], top: int | None, least: float = 0) -> Records:
+    def fill(self, rows: Iterable[list[RecordCell]], top: int | None, least: float = 0) -> Records:
         """Take the first *top* of *rows*; returns self.
 
         :param top: None is all
@@ -81,7 +81,7 @@ class Records:
 
 
 @dataclass(frozen=True)
-class Fact:
+class ChapterFact:
     key: str
     label: str
     value: Sentence
@@ -91,12 +91,12 @@ class Fact:
 class Chapter:
     key: str
     title: str
-    facts: list[Fact] = field(default_factory=list)
+    facts: list[ChapterFact] = field(default_factory=list)
     tables: list[Records] = field(default_factory=list)
 
     def say(self, key: str, label: str, template: str, **values: Value) -> None:
         """Add a fact."""
-        self.facts.append(Fact(key, label, Sentence(template, values)))
+        self.facts.append(ChapterFact(key, label, Sentence(template, values)))
 
     def show(self, *tables: Records) -> None:
         """Add those tables that have rows."""

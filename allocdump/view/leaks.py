@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..analysis.report import Report
 from ..sentence import Sentence, say
 from .header import about
-from .listing import SITE, Record, column, table
+from .listing import SITE, RowValues, column, table
 from .model import Document, Section, Table
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ _EACH = (
 )
 
 
-def sums(report: Report, found: Leaks, records: Iterable[Record]) -> Document:
+def sums(report: Report, found: Leaks, records: Iterable[RowValues]) -> Document:
     """One row for each site that lost memory."""
     return _document(report, found, "Lost memory by call site", table(_SUMS, records))
 
 
-def each(report: Report, found: Leaks, records: Iterable[Record]) -> Document:
+def each(report: Report, found: Leaks, records: Iterable[RowValues]) -> Document:
     """One row for each lost allocation."""
     return _document(report, found, "Lost allocations", table(_EACH, records))
 

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .model import NOT_APPLICABLE, UNKNOWN, Cell, Column, Document, Kind, Section, Table
+from .model import NOT_APPLICABLE, UNKNOWN, Cell, Column, ColumnKind, Document, Section, Table
 from .site import FUNCTION, PLACE
 
-Record = Mapping[str, Any]
+RowValues = Mapping[str, Any]
 """Of a command's JSON: names and exact values; None is what nothing tells."""
 
 
 def column(
-    key: str, kind: Kind = "text", title: str = "", *, priority: int = 1, cut: bool = False
+    key: str, kind: ColumnKind = "text", title: str = "", *, priority: int = 1, cut: bool = False
 ) -> Column:
     """A column that is left out where it would be empty.
 
@@ -33,17 +33,17 @@ SITE = (
 """Columns of a call site; the kernel itself has no module here."""
 
 
-def listing(columns: Sequence[Column], records: Iterable[Record], title: str) -> Document:
+def listing(columns: Sequence[Column], records: Iterable[RowValues], title: str) -> Document:
     """A table and nothing else."""
     return Document(title, sections=[Section(title, [table(columns, records)])])
 
 
-def table(columns: Sequence[Column], records: Iterable[Record]) -> Table:
+def table(columns: Sequence[Column], records: Iterable[RowValues]) -> Table:
     """A row for each record, with the values of the columns' keys."""
     return Table(columns, [[_cell(record, c.key) for c in columns] for record in records])
 
 
-def _cell(record: Record, key: str) -> Cell:
+def _cell(record: RowValues, key: str) -> Cell:
     if key in ("site", "function", "module"):
         where = f"{record['file']}:{record['line']}" if record["file"] is not None else None
         return (where if key == "site" else record[key]) or NOT_APPLICABLE

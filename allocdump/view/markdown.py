@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from . import units
 from .grid import Grid
-from .model import Block, Code, Document, Facts, Items, Line, Table, Text
+from .model import Block, CodeBlock, Document, Facts, Items, Line, Table, Text
 from .renderer import PLAIN, How
 from .sentence import text
 
@@ -54,7 +54,7 @@ def _block(block: Block, how: How) -> Iterator[str]:
                 title = escaped(item.title)
                 yield f"{number}. **{title}**" if block.numbered else f"- {title}"
                 yield from (f"    - {escaped(line)}" for line in item.details)
-        case Code():
+        case CodeBlock():
             yield from ["```sh", *(text(line, how.exact) for line in block.lines), "```"]
         case Text():
             yield from map(escaped, block.lines)

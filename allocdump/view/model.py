@@ -16,7 +16,7 @@ from ..sentence import Sentence
 if TYPE_CHECKING:
     from ..analysis.usage import Node
 
-Kind = Literal[
+ColumnKind = Literal[
     "text", "path", "code", "module", "flag",
     "bytes", "growth", "count", "change", "number", "share", "seconds",
 ]  # fmt: skip
@@ -24,7 +24,7 @@ Kind = Literal[
 the empty name is the kernel itself. Numbers: bytes, bytes with a sign, a count, a count with a
 sign, a number that counts nothing (a pid), a part from 0 to 1."""
 
-NUMERIC: frozenset[Kind] = frozenset(
+NUMERIC: frozenset[ColumnKind] = frozenset(
     {"bytes", "growth", "count", "change", "number", "share", "seconds"}
 )
 
@@ -60,7 +60,7 @@ class Column:
     """A column of a table, stated once for all renderers."""
 
     key: str
-    kind: Kind = "text"
+    kind: ColumnKind = "text"
     title: str = ""
     """Empty: made from the key."""
     keep: Keep = "always"
@@ -196,14 +196,14 @@ class Items:
 
 
 @dataclass
-class Code:
+class CodeBlock:
     """Lines to be shown as they are, to copy into a shell."""
 
     lines: Sequence[Line]
     only: Medium | None = None
 
 
-Block = Table | Treemap | Facts | Text | Items | Code
+Block = Table | Treemap | Facts | Text | Items | CodeBlock
 
 
 @dataclass

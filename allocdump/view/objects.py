@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .listing import SITE, Record, column, listing
+from .listing import SITE, RowValues, column, listing
 from .model import Document
 
 _EACH = (
@@ -43,21 +43,21 @@ _VMALLOC = (
 )
 
 
-def each(records: Iterable[Record]) -> Document:
+def each(records: Iterable[RowValues]) -> Document:
     """One row for each object."""
     return listing(_EACH, records, "Objects")
 
 
-def sums(records: Iterable[Record]) -> Document:
+def sums(records: Iterable[RowValues]) -> Document:
     """One row for each site and cache."""
     return listing(_SUMS, records, "Objects by call site and cache")
 
 
-def by_cache(records: Iterable[Record]) -> Document:
+def by_cache(records: Iterable[RowValues]) -> Document:
     """One row for each slab cache."""
     return listing(_CACHES, records, "Slab caches")
 
 
-def areas(records: Iterable[Record]) -> Document:
+def areas(records: Iterable[RowValues]) -> Document:
     """One row for each vmalloc area."""
     return listing(_VMALLOC, records, "Vmalloc areas")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .listing import SITE, Record, column, listing
+from .listing import SITE, RowValues, column, listing
 from .model import Document
 
 _EACH = (
@@ -29,11 +29,11 @@ _SUMS = (
 )
 
 
-def each(records: Iterable[Record]) -> Document:
+def each(records: Iterable[RowValues]) -> Document:
     """One row for each allocation."""
     return listing(_EACH, records, "Pages")
 
 
-def sums(records: Iterable[Record]) -> Document:
+def sums(records: Iterable[RowValues]) -> Document:
     """One row for each site."""
     return listing(_SUMS, records, "Pages by call site")

@@ -11,7 +11,7 @@ from ..graph.pointer_search import Place
 from ..kernel.tags.sites import Sites
 from ..sentence import say
 from . import units
-from .model import Code, Document, Line, Section
+from .model import CodeBlock, Document, Line, Section
 
 if TYPE_CHECKING:
     from ..analysis.paths import Paths, Step
@@ -30,7 +30,7 @@ def document(report: Report, reach: Reach, answer: Paths) -> Document:
     for number, path in enumerate(answer.found, 1):
         title = f"way {number}, {units.plural(path.length, 'pointer')}"
         steps = [line for step in path.steps for line in _step(report.sites, step)]
-        sections.append(Section(title, [Code([f"{title}:", *steps])]))
+        sections.append(Section(title, [CodeBlock([f"{title}:", *steps])]))
     out.sections = sections
     return out
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..analysis.report import Report, Rows, Total
+from ..analysis.report import Report, ReportRows, Total
 from ..analysis.usage import Node
-from ..kernel.tags.sites import Evidence, Sites
+from ..kernel.tags.sites import Provenance, Sites
 from ..sentence import say
 from . import units
 from .header import about
@@ -23,7 +23,7 @@ _NO_WHOLE = Absent("no memory to have a share of")
 
 
 def document(
-    report: Report, rows: Rows, shown: Total, whole: Total, tree: Node | None = None
+    report: Report, rows: ReportRows, shown: Total, whole: Total, tree: Node | None = None
 ) -> Document:
     """A treemap of all chosen sites, and a table of the given rows.
 
@@ -49,7 +49,7 @@ def document(
     return out
 
 
-def _heading(rows: Rows, shown: Total) -> str:
+def _heading(rows: ReportRows, shown: Total) -> str:
     noun = "Call sites" if rows.by == "site" else f"By {rows.by}"
     listed = int(rows.count.sum())
     if listed == shown.sites:
@@ -57,7 +57,7 @@ def _heading(rows: Rows, shown: Total) -> str:
     return f"{noun}: {units.count(len(rows))} shown, with {listed:,} of {shown.sites:,} sites"
 
 
-def _table(rows: Rows, whole: Total) -> Table:
+def _table(rows: ReportRows, whole: Total) -> Table:
     columns = [
         Column("bytes", "bytes", "Size", priority=0),
         Column("calls", "count"),
@@ -91,14 +91,14 @@ def _table(rows: Rows, whole: Total) -> Table:
 def _told(cells: list[Cell], sites: Sites, i: int) -> list[Cell]:
     """Those of a site's numbers that something tells."""
     size, calls, average, share = cells
-    if sites.unloaded[i] and sites.evidence[i] != Evidence.COUNTER:
+    if sites.unloaded[i] and sites.evidence[i] != Provenance.COUNTER:
         calls = average = UNKNOWN
-        if sites.evidence[i] == Evidence.NONE:
+        if sites.evidence[i] == Provenance.NONE:
             size = share = UNKNOWN
     return [size, calls, average, share]
 
 
-def _summary(report: Report, rows: Rows, shown: Total, whole: Total) -> Iterator[Line]:
+def _summary(report: Report, rows: ReportRows, shown: Total, whole: Total) -> Iterator[Line]:
     noun = "site" if rows.by == "site" else "group"
     chosen = ""
     if len(rows) and int(rows.count.sum()) != shown.sites:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ..analysis.report import Report
 from ..kernel.tags.sites import SiteName
 from .header import about
-from .listing import SITE, Record, column, table
+from .listing import SITE, RowValues, column, table
 from .model import Document, Section, Table, Tree
 
 _LEVELS = (
@@ -24,7 +24,7 @@ _HOLDERS = (
 )
 
 
-def levels(report: Report, problems: list[str], records: Iterable[Record]) -> Document:
+def levels(report: Report, problems: list[str], records: Iterable[RowValues]) -> Document:
     """A tree: holders, and the sites of what they hold."""
     found = list(records)
     rows = [[r["retained"], r["allocations"], r["holder"] or _label(r)] for r in found]
@@ -32,12 +32,12 @@ def levels(report: Report, problems: list[str], records: Iterable[Record]) -> Do
     return _document(report, problems, "Holders and what they hold", tree)
 
 
-def _label(record: Record) -> str:
+def _label(record: RowValues) -> str:
     file, line, function, module = (record[n] for n in SiteName._fields)
     return SiteName(file, line, function, module or "").label
 
 
-def holders(report: Report, problems: list[str], records: Iterable[Record]) -> Document:
+def holders(report: Report, problems: list[str], records: Iterable[RowValues]) -> Document:
     """One row for each pair of site and holder."""
     return _document(report, problems, "Holders of call sites", table(_HOLDERS, records))
 

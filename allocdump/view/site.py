@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ..analysis.report import GroupBy
-from ..kernel.tags.sites import UNKNOWN, Evidence, SiteName, Sites
+from ..kernel.tags.sites import UNKNOWN, Provenance, SiteName, Sites
 from .model import Cell, Column
 
 _MIN = 12
@@ -38,9 +38,9 @@ def notes(sites: Sites) -> list[str]:
             words.append("module unloaded")
         if sites.inferred[i]:
             words.append("name inferred" if sites.module[i] != UNKNOWN else "name lost")
-        if sites.evidence[i] == Evidence.KERNEL_LOG:
+        if sites.evidence[i] == Provenance.KERNEL_LOG:
             words.append("size from kernel log")
-        elif sites.evidence[i] == Evidence.NONE:
+        elif sites.evidence[i] == Provenance.NONE:
             words.append("size unknown" if sites.unloaded[i] else "counters incomplete")
         if sites.inaccurate[i]:
             words.append("inaccurate")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from . import units
 from .grid import Grid
-from .model import Block, Code, Document, Facts, Items, Section, Table, Text
+from .model import Block, CodeBlock, Document, Facts, Items, Section, Table, Text
 from .renderer import PLAIN, How
 from .sentence import text
 
@@ -82,7 +82,7 @@ def _block(block: Block, how: How, indent: str) -> Iterator[str]:
         case Text():
             for line in block.lines:
                 yield from _wrap(text(line, how.exact), indent, how)
-        case Code():
+        case CodeBlock():
             yield from (indent + text(line, how.exact) for line in block.lines)
 
 

@@ -17,7 +17,7 @@ from .model import (
     UNKNOWN,
     Block,
     Cell,
-    Code,
+    CodeBlock,
     Column,
     Document,
     Fact,
@@ -42,7 +42,7 @@ def sheet(result: Triage) -> Document:
     found = [Item(title(suspect), suspect.evidence) for suspect in result.suspects]
     suspects: Block = Items(found, numbered=True) if found else Text([NOTHING])
     sections.append(Section("Suspects", [suspects]))
-    sections.append(Section("What next", [Code(commands(result))]))
+    sections.append(Section("What next", [CodeBlock(commands(result))]))
     if result.missing:
         missing = Items([Item(sentence) for sentence in result.missing])
         sections.append(Section("Missing", [missing], numbered=False))
@@ -129,11 +129,11 @@ def _suspects(result: Triage) -> Iterator[Section]:
     for rank, suspect in enumerate(result.suspects, 1):
         name = title(suspect)
         heading = Sentence(f"Suspect {rank}: {name.template}", name.values)
-        yield Section(heading, [Text(suspect.evidence), Code(suspect.commands)])
+        yield Section(heading, [Text(suspect.evidence), CodeBlock(suspect.commands)])
     if not result.suspects:
-        yield Section("Suspects", [Text([NOTHING]), Code(result.commands)])
+        yield Section("Suspects", [Text([NOTHING]), CodeBlock(result.commands)])
     elif result.commands:
-        yield Section("Where to look", [Code(result.commands)])
+        yield Section("Where to look", [CodeBlock(result.commands)])
 
 
 def _tables(result: Triage, chapter: Chapter) -> Iterator[Section]:
@@ -154,7 +154,7 @@ def _table(records: Records, title: str = "") -> Table:
 
 def _columns(field: Field) -> list[Column]:
     """The columns of a field, shown if they say anything."""
-    kind: model.Kind
+    kind: model.ColumnKind
     match field.kind:
         case "site":
             return [Column(c.key, c.kind, keep="if said", min_width=_MIN) for c in SITE]
@@ -176,7 +176,7 @@ def _columns(field: Field) -> list[Column]:
     ]
 
 
-def _cells(value: verdict.Cell, field: Field) -> list[Cell]:
+def _cells(value: verdict.RecordCell, field: Field) -> list[Cell]:
     if isinstance(value, SiteName):
         return [value.label] if field.kind == "label" else site_cells(value)
     return [UNKNOWN if value is None else value]

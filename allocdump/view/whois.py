@@ -9,7 +9,7 @@ from ..kernel.mm.whois import Layer, Location
 from ..kernel.tags.sites import Sites
 from ..sentence import Value, say
 from ..text import printable
-from .model import Code, Document, Line, Section
+from .model import CodeBlock, Document, Line, Section
 
 
 def document(sites: Sites, found: Location) -> Document:
@@ -19,7 +19,7 @@ def document(sites: Sites, found: Location) -> Document:
     if found.alternative:
         layers.append(_alternative(sites, found.alternative))
     return Document("Whois", query, sections=[
-        Section(query, [Code([f"{query} = {found.address:#x}", *layers])])
+        Section(query, [CodeBlock([f"{query} = {found.address:#x}", *layers])])
     ])  # fmt: skip
 
 

@@ -3,17 +3,19 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from allocdump.analysis.attribution import Tally
 from allocdump.analysis.audit import Audit, Cause, PerCpuAccounting, audit, full_size
 from allocdump.formats.records import audit as records
 from allocdump.kernel.tags.profile import Completeness
 from allocdump.kernel.tags.profiling import Profiling
-from allocdump.kernel.tags.sites import Evidence
+from allocdump.kernel.tags.sites import Provenance
 from allocdump.view.audit import _sums
 
 from ..samples import sites
@@ -30,9 +32,8 @@ def run(
     **how: Any,
 ) -> Audit:
     rows = sites(*[("a.c", i, "f", "", b, calls) for i, b in enumerate(counted)], **how)
-    memory = attribution()
-    for tally in (memory.pages, memory.inferred, memory.objects, memory.percpu):
-        tally.bytes, tally.calls = np.zeros((2, len(counted)), np.int64)
+    tallies = ("pages", "inferred", "objects", "percpu")
+    memory = replace(attribution(), **{name: Tally.zeros(len(counted)) for name in tallies})
     memory.pages.bytes[: len(found)] = found
     memory.pages.calls[: len(found)] = np.array(found) > 0
     memory.slab.unreadable[:] = 0
@@ -55,8 +56,8 @@ def run(
         (lambda: run([8192], [4096], inaccurate=True), Cause.INACCURATE),
         (lambda: run([8192], [4096], state="off"), Cause.SWITCHED_OFF),
         (lambda: run([8192], [4096], done=Completeness(uncounted=1)), Cause.EXCLUDED),
-        (lambda: run([8192], [4096], evidence=Evidence.NONE), Cause.COUNTERS_INCOMPLETE),
-        (lambda: run([0], [4096], evidence=Evidence.NONE, unloaded=True), Cause.COUNTERS_GONE),
+        (lambda: run([8192], [4096], evidence=Provenance.NONE), Cause.COUNTERS_INCOMPLETE),
+        (lambda: run([0], [4096], evidence=Provenance.NONE, unloaded=True), Cause.COUNTERS_GONE),
     ],
 )
 def test_causes(result: Callable[..., Any], cause: Cause) -> None:
@@ -87,7 +88,7 @@ def test_per_cpu_accounting_is_told_by_the_counters() -> None:
         lambda: run([256], [256]),  # no references
         lambda: run([300], percpu=[256]),  # agrees with neither
         lambda: run([256, 1024], percpu=[256, 256]),  # as many agree with either
-        lambda: run([0], percpu=[256], evidence=Evidence.NONE),
+        lambda: run([0], percpu=[256], evidence=Provenance.NONE),
     ],
 )
 def test_per_cpu_accounting_may_be_unknown(told_by_none):

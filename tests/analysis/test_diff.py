@@ -7,7 +7,7 @@ import pytest
 
 from allocdump.analysis.diff import Match, Snapshot, compare, group, order, summary
 from allocdump.kernel.machine.system import System
-from allocdump.kernel.tags.sites import Evidence
+from allocdump.kernel.tags.sites import Provenance
 
 from ..samples import sites
 
@@ -16,7 +16,7 @@ ZERO = ("zero.c", 1, "zero", "", 0, 0)
 
 
 def snapshot(
-    *rows: tuple[str, int, str, str, int, int], build: str | None = None, **how: bool | Evidence
+    *rows: tuple[str, int, str, str, int, int], build: str | None = None, **how: bool | Provenance
 ) -> Snapshot:
     system = System("6.12", build, "", "", None) if build else None
     return Snapshot("file", "report", sites(*rows, **how), system)
@@ -111,7 +111,7 @@ def test_several_sites_on_one_line_are_one_row() -> None:
 
 def test_calls_that_nothing_tells() -> None:
     before = snapshot(*of((10, 5), module="m"))
-    after = snapshot(*of((10, 5), module="m"), evidence=Evidence.KERNEL_LOG, unloaded=True)
+    after = snapshot(*of((10, 5), module="m"), evidence=Provenance.KERNEL_LOG, unloaded=True)
     rows = compare(before, after)
     assert rows.counted.tolist() == [False]
     assert rows.changed.tolist() == [False]

@@ -11,7 +11,7 @@ import pytest
 from allocdump.analysis.attribution import Attribution, CacheUse, Tally
 from allocdump.analysis.footprint import Footprint, footprint
 from allocdump.analysis.totals import ObjectTotals
-from allocdump.kernel.mm.page_types import Kind
+from allocdump.kernel.mm.page_types import PageKind
 from allocdump.kernel.mm.slab import Cache
 
 from ..samples import sites
@@ -29,11 +29,11 @@ PAGE = 4096
 
 
 def attribution() -> Attribution:
-    kinds = np.zeros((len(Kind), COUNT + 3), np.int64)
-    kinds[Kind.FREE, NONE], kinds[Kind.RESERVED, NONE] = 100, 50
-    kinds[Kind.SLAB, 0] = 8
-    kinds[Kind.IN_USE, 2], kinds[Kind.IN_USE, 3], kinds[Kind.IN_USE, NONE] = 5, 6, 3
-    kinds[Kind.ANONYMOUS, 4], kinds[Kind.ANONYMOUS, NONE] = 7, 1
+    kinds = np.zeros((len(PageKind), COUNT + 3), np.int64)
+    kinds[PageKind.FREE, NONE], kinds[PageKind.RESERVED, NONE] = 100, 50
+    kinds[PageKind.SLAB, 0] = 8
+    kinds[PageKind.IN_USE, 2], kinds[PageKind.IN_USE, 3], kinds[PageKind.IN_USE, NONE] = 5, 6, 3
+    kinds[PageKind.ANONYMOUS, 4], kinds[PageKind.ANONYMOUS, NONE] = 7, 1
     use = CacheUse(*np.zeros((11, 2), np.int64))
     use.pages[:], use.capacity[:] = [4, 3], [16, 12]
     use.tagged[:], use.in_use[:] = [9, 6], [9, 8]
@@ -46,6 +46,7 @@ def attribution() -> Attribution:
             Cache(0, "kmalloc-1k", 1024, 1024, 0),
             Cache(1, "inode", 1000, 900, 0, reclaimable=True),
         ],
+        strays={}, unknown_slabs=0, percpu_vectors=0, page_ext=0, unreadable_pages=0, problems=[],
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from allocdump.analysis.dominators import TOP, dominators, holders_of, holdings, nearest_root
-from allocdump.analysis.leaks import Confidence, leaks
+from allocdump.analysis.leaks import LeakConfidence, leaks
 from allocdump.analysis.reach import NEVER, Verdict, exact_tails, reach
 from allocdump.graph.edges import Graph
 from allocdump.graph.nodes import NodeKind, Nodes
@@ -158,14 +158,16 @@ def test_of_a_cycle_the_module_is_the_head() -> None:
 @pytest.mark.parametrize(
     ("lost", "held", "blind", "confidence"),
     [
-        (20, 0, (), Confidence.HIGH),
-        (20, 500, (), Confidence.HIGH),
-        (3, 0, (), Confidence.MEDIUM),
-        (3, 50, (), Confidence.LOW),
-        (20, 0, ("gone",), Confidence.UNDECIDED),
+        (20, 0, (), LeakConfidence.HIGH),
+        (20, 500, (), LeakConfidence.HIGH),
+        (3, 0, (), LeakConfidence.MEDIUM),
+        (3, 50, (), LeakConfidence.LOW),
+        (20, 0, ("gone",), LeakConfidence.UNDECIDED),
     ],
 )
-def test_confidence(lost: int, held: int, blind: tuple[str, ...], confidence: Confidence) -> None:
+def test_confidence(
+    lost: int, held: int, blind: tuple[str, ...], confidence: LeakConfidence
+) -> None:
     links = [(NAMED, i) for i in range(held)]
     found = leaks(reach(graph(lost + held, links, blind=blind)), sites(1))
     assert found.lost.confidence.tolist() == [confidence]
@@ -177,7 +179,7 @@ def test_what_the_kernel_drops_on_purpose_comes_last() -> None:
     made.function[:] = ["__register_sysctl_table", "leak"]
     found = leaks(reach(graph(3, [], site=[0, 0, 1])), made)
     assert found.lost.site.tolist() == [1, 0]
-    assert found.lost.confidence.tolist() == [Confidence.MEDIUM, Confidence.EXPECTED]
+    assert found.lost.confidence.tolist() == [LeakConfidence.MEDIUM, LeakConfidence.EXPECTED]
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from allocdump.analysis.report import Pattern, choose, group, order, site_names, total
-from allocdump.kernel.tags.sites import Evidence, Sites
+from allocdump.kernel.tags.sites import Provenance, Sites
 
 from ..samples import sites
 
@@ -61,7 +61,7 @@ def test_unloaded_sites_can_be_left_out() -> None:
 
 
 def test_unloaded_sites_of_unknown_size_are_kept() -> None:
-    gone = sites(("a.c", 1, "f", "gone", 0, 0), unloaded=True, evidence=Evidence.NONE)
+    gone = sites(("a.c", 1, "f", "gone", 0, 0), unloaded=True, evidence=Provenance.NONE)
     assert len(choose(gone)) == 1
 
 

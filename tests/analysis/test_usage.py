@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from allocdump.analysis.attribution import Attribution, CacheUse, Tally
 from allocdump.analysis.usage import Node, _Usage, usage
 from allocdump.kernel.machine.memory_counters import MemoryCounters
-from allocdump.kernel.mm.page_types import Kind
+from allocdump.kernel.mm.page_types import PageKind
 from allocdump.kernel.mm.slab import Cache
 from allocdump.kernel.tags.cost import ProfilerCost
 
@@ -29,15 +31,15 @@ COUNT = len(SITES)
 STRAY, EMPTY, NONE = COUNT, COUNT + 1, COUNT + 2
 
 
-def attribution(**changes: int) -> Attribution:
-    kinds = np.zeros((len(Kind), COUNT + 3), np.int64)
-    kinds[Kind.FREE, NONE] = 100
-    kinds[Kind.FREE_PCP, NONE] = 10
-    kinds[Kind.RESERVED, NONE] = 50
-    kinds[Kind.SLAB, 0] = 4
-    kinds[Kind.ANONYMOUS, 3] = 7
-    kinds[Kind.IN_USE, [1, 2, 3, 4, 6]] = [5, 4, 20, 8, 6]
-    kinds[Kind.IN_USE, [STRAY, EMPTY, NONE]] = [1, 2, 3]
+def attribution(**changes: Any) -> Attribution:
+    kinds = np.zeros((len(PageKind), COUNT + 3), np.int64)
+    kinds[PageKind.FREE, NONE] = 100
+    kinds[PageKind.FREE_PCP, NONE] = 10
+    kinds[PageKind.RESERVED, NONE] = 50
+    kinds[PageKind.SLAB, 0] = 4
+    kinds[PageKind.ANONYMOUS, 3] = 7
+    kinds[PageKind.IN_USE, [1, 2, 3, 4, 6]] = [5, 4, 20, 8, 6]
+    kinds[PageKind.IN_USE, [STRAY, EMPTY, NONE]] = [1, 2, 3]
     objects = Tally.zeros(COUNT)
     objects.bytes[[1, 5]] = 6 * 1024, 1024
     use = CacheUse(*np.zeros((11, 1), np.int64))
@@ -48,11 +50,10 @@ def attribution(**changes: int) -> Attribution:
         percpu=Tally.zeros(COUNT),
         reserved={"System RAM": 30, "Kernel data": 12, "struct pages": 8}, map_known=True,
         kinds=kinds, slab=use, caches=[Cache(0, "kmalloc-1k", 1024, 1024, 0)],
-        percpu_vectors=3 * 4096, page_ext=8 * 4096,
+        strays={}, unknown_slabs=0, percpu_vectors=3 * 4096, page_ext=8 * 4096,
+        unreadable_pages=0, problems=[],
     )  # fmt: skip
-    for name, value in changes.items():
-        setattr(found, name, value)
-    return found
+    return replace(found, **changes)
 
 
 def tree(

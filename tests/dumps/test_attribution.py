@@ -24,8 +24,8 @@ from allocdump.cli import cli
 from allocdump.errors import DamagedError
 from allocdump.kernel.machine.vmstat import VmStat
 from allocdump.kernel.mm import slab
-from allocdump.kernel.mm.page_types import Kind
-from allocdump.kernel.mm.sections import Section
+from allocdump.kernel.mm.page_types import PageKind
+from allocdump.kernel.mm.sections import MemorySection
 from allocdump.kernel.mm.slab import Cache
 from allocdump.session.session import Session
 
@@ -165,7 +165,7 @@ def test_usage_accounts_for_every_page(path: Path) -> None:
     assert free["buddy allocator"].bytes == free["buddy allocator"].counter
     if "per-CPU lists" in free:
         assert free["per-CPU lists"].bytes == free["per-CPU lists"].counter
-    marks_large_kmalloc = dump.attribution().kinds[Kind.LARGE_KMALLOC].any()
+    marks_large_kmalloc = dump.attribution().kinds[PageKind.LARGE_KMALLOC].any()
     compared = 0
     for node in root.children:
         if node.counter is None or (node.name == "slab" and not marks_large_kmalloc):
@@ -310,7 +310,7 @@ def test_without_the_list_of_slab_caches() -> None:
     assert dump.usage().bytes > 0
 
 
-def _sections(dump: Session) -> list[Section]:
+def _sections(dump: Session) -> list[MemorySection]:
     from allocdump.kernel.mm.sections import sections
 
     return sections(dump.kernel)

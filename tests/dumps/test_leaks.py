@@ -21,7 +21,7 @@ from drgn.helpers.linux.pid import for_each_task
 from drgn.helpers.linux.sched import cpu_curr
 
 import allocdump
-from allocdump.analysis.leaks import EXPECTED, Confidence, Leaks
+from allocdump.analysis.leaks import EXPECTED, LeakConfidence, Leaks
 from allocdump.analysis.paths import node_at
 from allocdump.analysis.reach import Verdict, reach
 from allocdump.graph import disguised as hidden
@@ -128,7 +128,7 @@ def test_the_leak_that_killed_the_machine() -> None:
     dump, found = open_core(path), answers(path)
     sites, lost = dump.report().sites, found.lost
     assert sites.function[lost.site[0]] == "leaker_get_page"
-    assert lost.confidence[0] == Confidence.HIGH
+    assert lost.confidence[0] == LeakConfidence.HIGH
     page = int(lost.site[0])
     assert lost.bytes[0] >= 0.995 * sites.bytes[page]
     assert lost.bytes[0] + lost.held_bytes[0] == sites.bytes[page]
@@ -159,7 +159,7 @@ def test_what_is_expected_to_be_lost_is_said_to_be(path: Path) -> None:
     sites, lost = open_core(path).report().sites, answers(path).lost
     for i, row in enumerate(lost.site.tolist()):
         expected = sites.function[row] in EXPECTED and not sites.module[row]
-        assert (lost.confidence[i] == Confidence.EXPECTED) == expected
+        assert (lost.confidence[i] == LeakConfidence.EXPECTED) == expected
 
 
 def test_a_damaged_dump_calls_nothing_lost() -> None:
@@ -168,7 +168,7 @@ def test_a_damaged_dump_calls_nothing_lost() -> None:
     found = open_core(damaged).reach()
     assert found.reasons
     assert Verdict.LOST not in found.verdict
-    assert set(answers(damaged).lost.confidence) == {Confidence.UNDECIDED}
+    assert set(answers(damaged).lost.confidence) == {LeakConfidence.UNDECIDED}
 
 
 def test_one_missing_page_of_held_memory_makes_undecided() -> None:

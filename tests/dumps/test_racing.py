@@ -8,7 +8,7 @@ import pytest
 
 import allocdump
 from allocdump.analysis.audit import Cause
-from allocdump.kernel.mm.page_types import Kind
+from allocdump.kernel.mm.page_types import PageKind
 from allocdump.kernel.mm.pages import FrameReader
 from allocdump.kernel.tags.references import SiteIndex
 from allocdump.session.session import Session
@@ -27,15 +27,15 @@ def reader(dump: Session) -> FrameReader:
 
 
 def test_a_free_page_that_was_just_handed_out(dump: Session) -> None:
-    frames = next(f for f in reader(dump) if (f.kind == Kind.FREE_PCP).any())
-    index = int(np.flatnonzero(frames.kind == Kind.FREE_PCP)[0])
+    frames = next(f for f in reader(dump) if (f.kind == PageKind.FREE_PCP).any())
+    index = int(np.flatnonzero(frames.kind == PageKind.FREE_PCP)[0])
     pfn = frames.section.pfn + index
     page = dump.prog.type("struct page")
     offset = page.member("_refcount").offset
     at = frames.section.memmap + index * page.size + offset
     overwrite(dump.prog, at, (1).to_bytes(4, "little"))
     found = reader(dump).around(pfn)
-    assert found.kind[pfn - found.section.pfn] == Kind.IN_USE
+    assert found.kind[pfn - found.section.pfn] == PageKind.IN_USE
 
 
 def test_a_compound_page_that_is_being_put_together(dump: Session) -> None:

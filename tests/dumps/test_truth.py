@@ -10,7 +10,7 @@ import pytest
 
 from allocdump.analysis import report as analysis
 from allocdump.formats import allocinfo
-from allocdump.kernel.tags.sites import Evidence
+from allocdump.kernel.tags.sites import Provenance
 
 from ..dumpdata import CORES_WITH_TRUTH, name, open_core, process, truth
 
@@ -37,7 +37,7 @@ def test_every_registered_site_is_read(core: Path) -> None:
     report = open_core(core).report()
     assert report.completeness.complete
     registered = ~report.sites.unloaded
-    assert (report.sites.evidence[registered] == Evidence.COUNTER).all()
+    assert (report.sites.evidence[registered] == Provenance.COUNTER).all()
     lines = truth(core).splitlines()[2:]
     assert registered.sum() == len(lines)
     assert report.sites.bytes[registered].sum() == sum(int(line.split()[0]) for line in lines)

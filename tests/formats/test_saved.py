@@ -12,7 +12,7 @@ import pytest
 from allocdump.analysis.report import group, total
 from allocdump.formats.records import report as records
 from allocdump.formats.saved import NotAReportError, SavedReport, parse_report
-from allocdump.kernel.tags.sites import Evidence, Sites
+from allocdump.kernel.tags.sites import Provenance, Sites
 
 from .. import samples
 
@@ -35,7 +35,7 @@ def read(document: dict[str, Any]) -> SavedReport | None:
 @pytest.mark.parametrize(
     "how",
     [{}, {"inaccurate": True}, {"unloaded": True, "inferred": True}, {"unloaded": True,
-     "evidence": Evidence.KERNEL_LOG}],
+     "evidence": Provenance.KERNEL_LOG}],
 )  # fmt: skip
 def test_what_is_written_is_read_back(how: dict[str, Any]) -> None:
     sites = samples.sites(("a.c", 1, "f", "m", 5, 0), ("b.c", 2, "g", "", 6, 0), **how)

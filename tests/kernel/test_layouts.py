@@ -12,7 +12,7 @@ from drgn import Architecture, Object, Platform, PlatformFlags, Program, TypeEnu
 from allocdump.errors import DamagedError, UnsupportedError
 from allocdump.kernel.kernel import Kernel
 from allocdump.kernel.layouts import LAYOUTS, Layout, PageTypes, UnknownLayoutError
-from allocdump.kernel.mm.page_types import Kind, PageTypeReader
+from allocdump.kernel.mm.page_types import PageKind, PageTypeReader
 
 from .. import layout_table
 from ..dumpdata import TESTDATA, core, open_core
@@ -85,7 +85,13 @@ def test_page_types(kernel: Kernel, variant: PageTypes, slab: int, buddy: int) -
     # A page without a type has a mapping count there: -1 if it is not mapped, or more.
     words = np.array([slab, buddy, 0xFFFFFFFF, 0, 3], np.uint32)
     kinds = PageTypeReader(kernel).kinds(words)
-    assert kinds.tolist() == [Kind.SLAB, Kind.FREE, Kind.IN_USE, Kind.IN_USE, Kind.IN_USE]
+    assert kinds.tolist() == [
+        PageKind.SLAB,
+        PageKind.FREE,
+        PageKind.IN_USE,
+        PageKind.IN_USE,
+        PageKind.IN_USE,
+    ]
 
 
 def test_an_unknown_layout_is_one_sentence() -> None:

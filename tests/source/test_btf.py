@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from drgn import Architecture, Object, Platform, PlatformFlags, Program, Qualifiers, TypeKind
 
-from allocdump.source.btf import Btf, BtfError, Kind
+from allocdump.source.btf import Btf, BtfError, BtfKind
 from allocdump.source.btf_types import BtfTypes
 
 
@@ -33,7 +33,7 @@ class Builder:
 
     def add(
         self,
-        kind: Kind,
+        kind: BtfKind,
         name: str = "",
         size_or_type: int = 0,
         entries: tuple[Any, ...] | list[tuple[str | int, ...]] = (),
@@ -59,7 +59,7 @@ class Builder:
         offset: int = 0,
     ) -> int:
         encoding = (signed | boolean << 2) << 24 | offset << 16 | (bits or 8 * size)
-        return self.add(Kind.INT, name, size, trailer=[encoding])
+        return self.add(BtfKind.INT, name, size, trailer=[encoding])
 
     def data(self) -> bytes:
         header = struct.pack(
@@ -84,7 +84,7 @@ def test_struct_in_either_byte_order(order: str) -> None:
     b = Builder(order)
     i = b.int()
     u = b.int("unsigned char", 1, signed=False)
-    b.add(Kind.STRUCT, "pair", 8, [("a", i, 0), ("b", u, 32)])
+    b.add(BtfKind.STRUCT, "pair", 8, [("a", i, 0), ("b", u, 32)])
     prog, _ = types_of(b)
     pair = prog.type("struct pair")
     assert pair.size == 8
@@ -107,8 +107,8 @@ def test_bit_fields_of_both_encodings() -> None:
     b = Builder()
     i = b.int()
     narrow = b.int("int", 4, bits=3, offset=2)
-    b.add(Kind.STRUCT, "new", 4, [("x", i, 5 | 3 << 24), ("y", i, 0)], kind_flag=True)
-    b.add(Kind.STRUCT, "old", 4, [("x", narrow, 3), ("y", i, 0)])
+    b.add(BtfKind.STRUCT, "new", 4, [("x", i, 5 | 3 << 24), ("y", i, 0)], kind_flag=True)
+    b.add(BtfKind.STRUCT, "old", 4, [("x", narrow, 3), ("y", i, 0)])
     prog, _ = types_of(b)
     for name in ("struct new", "struct old"):
         x = prog.type(name).member("x")
@@ -121,8 +121,8 @@ def test_bit_fields_of_both_encodings() -> None:
 def test_anonymous_members() -> None:
     b = Builder()
     i = b.int()
-    inner = b.add(Kind.UNION, "", 4, [("a", i, 0), ("b", i, 0)])
-    b.add(Kind.STRUCT, "outer", 8, [("first", i, 0), ("", inner, 32)])
+    inner = b.add(BtfKind.UNION, "", 4, [("a", i, 0), ("b", i, 0)])
+    b.add(BtfKind.STRUCT, "outer", 8, [("first", i, 0), ("", inner, 32)])
     prog, _ = types_of(b)
     outer = prog.type("struct outer")
     assert outer.member("b").offset == 4
@@ -132,10 +132,10 @@ def test_anonymous_members() -> None:
 
 def test_enums() -> None:
     b = Builder()
-    b.add(Kind.ENUM, "plain", 4, [("ZERO", 0), ("MAX", 0xFFFFFFFF)])
-    b.add(Kind.ENUM, "negative", 4, [("MINUS", -1)], kind_flag=True)
-    b.add(Kind.ENUM64, "large", 8, [("BIG", 1, 2), ("NEG", -1, -1)], kind_flag=True)
-    b.add(Kind.ENUM, "declared", 4)
+    b.add(BtfKind.ENUM, "plain", 4, [("ZERO", 0), ("MAX", 0xFFFFFFFF)])
+    b.add(BtfKind.ENUM, "negative", 4, [("MINUS", -1)], kind_flag=True)
+    b.add(BtfKind.ENUM64, "large", 8, [("BIG", 1, 2), ("NEG", -1, -1)], kind_flag=True)
+    b.add(BtfKind.ENUM, "declared", 4)
     prog, types = types_of(b)
     assert dict(prog.type("enum plain").enumerators) == {"ZERO": 0, "MAX": 0xFFFFFFFF}
     assert dict(prog.type("enum negative").enumerators) == {"MINUS": -1}
@@ -148,14 +148,14 @@ def test_enums() -> None:
 def test_arrays_pointers_qualifiers_tags() -> None:
     b = Builder()
     i = b.int()
-    const = b.add(Kind.CONST, "", i)
-    volatile = b.add(Kind.VOLATILE, "", const)
-    tag = b.add(Kind.TYPE_TAG, "percpu", volatile)
-    pointer = b.add(Kind.PTR, "", tag)
-    array = b.add(Kind.ARRAY, "", trailer=[pointer, i, 5])
-    flexible = b.add(Kind.ARRAY, "", trailer=[i, i, 0])
-    b.add(Kind.STRUCT, "s", 40, [("array", array, 0), ("rest", flexible, 320)])
-    b.add(Kind.TYPEDEF, "s_t", 8)
+    const = b.add(BtfKind.CONST, "", i)
+    volatile = b.add(BtfKind.VOLATILE, "", const)
+    tag = b.add(BtfKind.TYPE_TAG, "percpu", volatile)
+    pointer = b.add(BtfKind.PTR, "", tag)
+    array = b.add(BtfKind.ARRAY, "", trailer=[pointer, i, 5])
+    flexible = b.add(BtfKind.ARRAY, "", trailer=[i, i, 0])
+    b.add(BtfKind.STRUCT, "s", 40, [("array", array, 0), ("rest", flexible, 320)])
+    b.add(BtfKind.TYPEDEF, "s_t", 8)
     prog, _ = types_of(b)
     member = prog.type("struct s").member("array").type
     assert member.length == 5
@@ -169,11 +169,11 @@ def test_functions_floats_and_booleans() -> None:
     b = Builder()
     i = b.int()
     b.int("_Bool", 1, signed=False, boolean=True)
-    b.add(Kind.FLOAT, "double", 8)
-    proto = b.add(Kind.FUNC_PROTO, "", i, [("x", i), ("", 0)])
-    pointer = b.add(Kind.PTR, "", proto)
-    b.add(Kind.STRUCT, "ops", 8, [("call", pointer, 0)])
-    b.add(Kind.FUNC, "function", proto)
+    b.add(BtfKind.FLOAT, "double", 8)
+    proto = b.add(BtfKind.FUNC_PROTO, "", i, [("x", i), ("", 0)])
+    pointer = b.add(BtfKind.PTR, "", proto)
+    b.add(BtfKind.STRUCT, "ops", 8, [("call", pointer, 0)])
+    b.add(BtfKind.FUNC, "function", proto)
     prog, _ = types_of(b)
     call = prog.type("struct ops").member("call").type.type
     assert call.is_variadic
@@ -184,13 +184,13 @@ def test_functions_floats_and_booleans() -> None:
 
 def test_forward_declarations_find_their_definition() -> None:
     b = Builder()
-    forward = b.add(Kind.FWD, "later")
-    pointer = b.add(Kind.PTR, "", forward)
-    unknown = b.add(Kind.FWD, "unknown", kind_flag=True)
-    other = b.add(Kind.PTR, "", unknown)
-    b.add(Kind.STRUCT, "s", 16, [("p", pointer, 0), ("q", other, 64)])
+    forward = b.add(BtfKind.FWD, "later")
+    pointer = b.add(BtfKind.PTR, "", forward)
+    unknown = b.add(BtfKind.FWD, "unknown", kind_flag=True)
+    other = b.add(BtfKind.PTR, "", unknown)
+    b.add(BtfKind.STRUCT, "s", 16, [("p", pointer, 0), ("q", other, 64)])
     i = b.int()
-    b.add(Kind.STRUCT, "later", 4, [("x", i, 0)])
+    b.add(BtfKind.STRUCT, "later", 4, [("x", i, 0)])
     prog, _ = types_of(b)
     s = prog.type("struct s")
     assert s.member("p").type.type.size == 4
@@ -201,9 +201,9 @@ def test_forward_declarations_find_their_definition() -> None:
 def test_variables_and_datasec() -> None:
     b = Builder()
     i = b.int()
-    v = b.add(Kind.VAR, "counter", i, trailer=[1])
-    b.add(Kind.DATASEC, ".data..percpu", 4, [("", 0, 4)])
-    b.add(Kind.DECL_TAG, "tag", v, trailer=[0xFFFFFFFF])
+    v = b.add(BtfKind.VAR, "counter", i, trailer=[1])
+    b.add(BtfKind.DATASEC, ".data..percpu", 4, [("", 0, 4)])
+    b.add(BtfKind.DECL_TAG, "tag", v, trailer=[0xFFFFFFFF])
     _, types = types_of(b)
     assert types.variable("counter").type_name() == "int"
     assert types.variable("int") is None
@@ -211,8 +211,8 @@ def test_variables_and_datasec() -> None:
 
 def test_a_linked_list_is_no_endless_type() -> None:
     b = Builder()
-    pointer = b.add(Kind.PTR, "", 2)
-    b.add(Kind.STRUCT, "node", 8, [("next", pointer, 0)])
+    pointer = b.add(BtfKind.PTR, "", 2)
+    b.add(BtfKind.STRUCT, "node", 8, [("next", pointer, 0)])
     prog, _ = types_of(b)
     node = prog.type("struct node")
     assert node.member("next").type.type.member("next").type.type.tag == "node"
@@ -221,8 +221,8 @@ def test_a_linked_list_is_no_endless_type() -> None:
 def test_types_are_decoded_when_asked_for() -> None:
     b = Builder()
     i = b.int()
-    broken = b.add(Kind.CONST, "", 99)
-    b.add(Kind.STRUCT, "s", 8, [("fine", i, 0), ("broken", broken, 32)])
+    broken = b.add(BtfKind.CONST, "", 99)
+    b.add(BtfKind.STRUCT, "s", 8, [("fine", i, 0), ("broken", broken, 32)])
     prog, _ = types_of(b)
     s = prog.type("struct s")
     assert s.member("fine").type.size == 4
@@ -230,10 +230,10 @@ def test_types_are_decoded_when_asked_for() -> None:
         _ = s.member("broken").type
 
 
-@pytest.mark.parametrize("kind", [Kind.PTR, Kind.CONST, Kind.TYPEDEF])
-def test_a_type_of_itself_is_refused(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [BtfKind.PTR, BtfKind.CONST, BtfKind.TYPEDEF])
+def test_a_type_of_itself_is_refused(kind: BtfKind) -> None:
     b = Builder()
-    b.add(kind, "loop" if kind is Kind.TYPEDEF else "", 1)
+    b.add(kind, "loop" if kind is BtfKind.TYPEDEF else "", 1)
     _, types = types_of(b)
     with pytest.raises(BtfError, match="without end"):
         types.type(1)
@@ -260,10 +260,10 @@ def test_damaged(damage: Callable[..., Any], message: str) -> None:
 def test_names_that_share_a_tail_are_told_apart() -> None:
     b = Builder()
     i = b.int()
-    b.add(Kind.TYPEDEF, "my_type", i)
+    b.add(BtfKind.TYPEDEF, "my_type", i)
     # A string offset into the middle of "my_type".
-    b.types += b.words(b.strings.index(b"my_type") + 3, Kind.TYPEDEF << 24, i)
+    b.types += b.words(b.strings.index(b"my_type") + 3, BtfKind.TYPEDEF << 24, i)
     btf = Btf(b.data())
-    assert btf.find("type", Kind.TYPEDEF) == [3]
-    assert btf.find("my_type", Kind.TYPEDEF) == [2]
-    assert btf.find("e", Kind.TYPEDEF) == []
+    assert btf.find("type", BtfKind.TYPEDEF) == [3]
+    assert btf.find("my_type", BtfKind.TYPEDEF) == [2]
+    assert btf.find("e", BtfKind.TYPEDEF) == []

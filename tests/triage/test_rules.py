@@ -15,7 +15,7 @@ from allocdump.kernel.machine.swap import Swap
 from allocdump.kernel.machine.tmpfs import Tmpfs
 from allocdump.kernel.tags.sites import Sites
 from allocdump.sentence import say
-from allocdump.triage.evidence import Case, Holder, LostSite
+from allocdump.triage.evidence import Evidence, LargeHolder, LostSite
 from allocdump.triage.holders import holders
 from allocdump.triage.rules import RULES, suspects
 from allocdump.triage.rules.caches import large_caches
@@ -526,7 +526,7 @@ class TestEmptySlabs:
         assert empty_slabs(case(caches=[cases.cache("dentry", size, used=used)])) == []
 
 
-def trust_in(found: Case) -> dict[str, str]:
+def trust_in(found: Evidence) -> dict[str, str]:
     return {fact.key: text(fact.value) for fact in holders(found, None).facts}
 
 
@@ -574,7 +574,7 @@ class TestTrust:
 
 class TestProof:
     lost = LostSite(0, 400 * MIB, 1000, 3 * MIB, "high")
-    held = Holder("recs", "m .data", 300 * MIB, 206615, site=1)
+    held = LargeHolder("recs", "m .data", 300 * MIB, 206615, site=1)
 
     def test_lost_memory(self) -> None:
         (found,) = lost_memory(case(lost=[self.lost]))

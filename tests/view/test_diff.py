@@ -10,7 +10,7 @@ import pytest
 
 from allocdump.analysis.diff import Changes, Snapshot, Summary, compare, group, order, summary
 from allocdump.formats.records import diff as records
-from allocdump.kernel.tags.sites import Evidence
+from allocdump.kernel.tags.sites import Provenance
 from allocdump.view import diff
 from allocdump.view.renderer import How
 from allocdump.view.text import render
@@ -100,7 +100,7 @@ def test_no_differences() -> None:
 
 def test_unknown_calls_are_not_shown_as_zero() -> None:
     gone = samples.sites(
-        ("d.c", 4, "come", "drv", 2048, 0), unloaded=True, evidence=Evidence.KERNEL_LOG
+        ("d.c", 4, "come", "drv", 2048, 0), unloaded=True, evidence=Provenance.KERNEL_LOG
     )
     changed, chosen = rows(before=AFTER, after=Snapshot("b", "dump", gone))
     lines = lines_of(AFTER, AFTER, changed, chosen)

@@ -14,7 +14,7 @@ from allocdump.analysis.report import group, order, total
 from allocdump.formats import allocinfo, folded
 from allocdump.formats.records import report as records
 from allocdump.formats.records.json_text import listed
-from allocdump.kernel.tags.sites import Evidence, Sites
+from allocdump.kernel.tags.sites import Provenance, Sites
 
 from .. import samples
 from ..dumpdata import TESTDATA
@@ -68,10 +68,10 @@ def test_json() -> None:
 
 @pytest.mark.parametrize(
     ("evidence", "size", "calls"),
-    [(Evidence.KERNEL_LOG, 5, None), (Evidence.NONE, None, None), (Evidence.COUNTER, 5, 1)],
+    [(Provenance.KERNEL_LOG, 5, None), (Provenance.NONE, None, None), (Provenance.COUNTER, 5, 1)],
 )
 def test_json_has_null_for_what_nothing_tells(
-    evidence: Evidence, size: int | None, calls: int | None
+    evidence: Provenance, size: int | None, calls: int | None
 ) -> None:
     row = as_json(samples.sites(("a", 1, "f", "m", 5, 1), unloaded=True, evidence=evidence))["rows"]
     assert (row[0]["bytes"], row[0]["calls"]) == (size, calls)

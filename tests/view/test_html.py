@@ -21,7 +21,7 @@ from allocdump.errors import ExtraError
 from allocdump.view.html import library, page
 from allocdump.view.model import (
     UNKNOWN,
-    Code,
+    CodeBlock,
     Column,
     Document,
     Fact,
@@ -65,7 +65,7 @@ def evil_page() -> str:
     columns = [Column("evil", "code", EVIL), Column("size", "bytes")]
     table = Table(columns, [[EVIL, 5], [UNKNOWN, UNKNOWN]])
     tree = Treemap(Node(EVIL).add(Node(EVIL, 5, note=EVIL)), EVIL)
-    section = Section(EVIL, [Text([EVIL]), Code([EVIL]), tree, table])
+    section = Section(EVIL, [Text([EVIL]), CodeBlock([EVIL]), tree, table])
     fact = Fact(EVIL, EVIL)
     return page.render(
         Document(

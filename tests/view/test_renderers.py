@@ -13,7 +13,7 @@ from allocdump.view.model import (
     NOT_APPLICABLE,
     UNKNOWN,
     Absent,
-    Code,
+    CodeBlock,
     Column,
     Document,
     Fact,
@@ -63,7 +63,7 @@ DOCUMENT = Document(
     sections=[
         Section("First", [Facts([Fact("swap", say("{n:bytes}", n=2048))]), TABLE]),
         Section("Second", [Items([Item("cause", [say("{n:count task}", n=2)])], numbered=True)]),
-        Section("Third", [Code(["allocdump usage vmcore"]), TREE]),
+        Section("Third", [CodeBlock(["allocdump usage vmcore"]), TREE]),
         Section("Fourth", [Text(["only for lines"], only="lines"), Text(["a word"])]),
         Section("Map", [Treemap(Node("all", 5), "Click to go closer.")]),
     ],

@@ -8,7 +8,7 @@ import pytest
 
 from allocdump.analysis.report import choose, group, order, total
 from allocdump.kernel.tags.profile import Completeness
-from allocdump.kernel.tags.sites import Evidence, Sites
+from allocdump.kernel.tags.sites import Provenance, Sites
 from allocdump.view import header, units
 from allocdump.view.renderer import How
 from allocdump.view.report import document
@@ -96,10 +96,10 @@ def test_names_keep_their_start_and_paths_their_end(by: str, start: str, end: st
     ("how", "note"),
     [
         ({"unloaded": True, "inferred": True}, "module unloaded, name inferred"),
-        ({"unloaded": True, "evidence": Evidence.KERNEL_LOG},
+        ({"unloaded": True, "evidence": Provenance.KERNEL_LOG},
          "module unloaded, size from kernel log"),
-        ({"unloaded": True, "evidence": Evidence.NONE}, "module unloaded, size unknown"),
-        ({"evidence": Evidence.NONE}, "counters incomplete"),
+        ({"unloaded": True, "evidence": Provenance.NONE}, "module unloaded, size unknown"),
+        ({"evidence": Provenance.NONE}, "counters incomplete"),
         ({"inaccurate": True}, "inaccurate"),
     ],
 )  # fmt: skip
@@ -110,7 +110,7 @@ def test_notes(how: dict[str, Any], note: str) -> None:
 
 
 def test_calls_that_nothing_tells_are_not_shown_as_zero() -> None:
-    row = shown(samples.sites(*ROWS, unloaded=True, evidence=Evidence.KERNEL_LOG)).splitlines()[3]
+    row = shown(samples.sites(*ROWS, unloaded=True, evidence=Provenance.KERNEL_LOG)).splitlines()[3]
     assert row.split()[2:4] == ["-", "-"]
 
 

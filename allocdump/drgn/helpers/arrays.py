@@ -20,7 +20,7 @@ import numpy.typing as npt
 from drgn import Object, Program
 from drgn.helpers.common.prog import takes_program_or_default
 
-from ...arrays import U64, Column, Columns, Int
+from ...arrays import U64, Columns, Int, Values
 from ...kernel.kernel import Kernel
 from ...kernel.machine.log import kernel_log
 from ...kernel.mm.pages import FrameReader
@@ -214,7 +214,7 @@ def _frames(prog: Program) -> FrameReader:
     return FrameReader(Kernel.of_program(prog), _no_sites())
 
 
-def _joined(batches: Iterable[tuple[Column, ...]], dtypes: tuple[type, ...]) -> list[Column]:
+def _joined(batches: Iterable[tuple[Values, ...]], dtypes: tuple[type, ...]) -> list[Values]:
     """The columns of all batches, of which there may be none."""
-    none: tuple[Column, ...] = tuple(np.zeros(0, dtype) for dtype in dtypes)
+    none: tuple[Values, ...] = tuple(np.zeros(0, dtype) for dtype in dtypes)
     return [np.concatenate(column) for column in zip(none, *batches, strict=True)]

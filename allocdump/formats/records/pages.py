@@ -9,7 +9,7 @@ import numpy as np
 
 from ...analysis.totals import page_totals
 from ...kernel.mm.allocations import PageBatch, Zone
-from ...kernel.mm.page_types import Kind
+from ...kernel.mm.page_types import PageKind
 from ...kernel.mm.pages import PAGE_SHIFT
 from ...kernel.tags.sites import Sites
 from .json_text import Record
@@ -35,7 +35,7 @@ def each(sites: Sites, zones: list[Zone], batches: Iterable[PageBatch]) -> Itera
                 "bytes": pages << PAGE_SHIFT,
                 "node": zone.node if zone else None,
                 "zone": zone.name if zone else None,
-                "kind": Kind(batch.kind[i]).name.lower().replace("_", " "),
+                "kind": PageKind(batch.kind[i]).name.lower().replace("_", " "),
                 **site_record(sites.name(row)),
                 "inferred": bool(batch.inferred[i]),
             }

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...analysis.report import Report, Rows, Total
-from ...kernel.tags.sites import Evidence
+from ...analysis.report import Report, ReportRows, Total
+from ...kernel.tags.sites import Provenance
 from ..saved import EVIDENCE, VERSION
 from ..spreadsheet import csv_lines
 from .json_text import Record, document
@@ -19,7 +19,7 @@ OF_SITES = (
 OF_GROUPS = ("name", *_NUMBERS, "sites")
 
 
-def records(rows: Rows, whole: Total) -> Iterator[Record]:
+def records(rows: ReportRows, whole: Total) -> Iterator[Record]:
     """One record for each row, with the fields of a site or a group.
 
     What nothing in the dump tells is None: the calls of a site whose size is from the
@@ -38,14 +38,14 @@ def records(rows: Rows, whole: Total) -> Iterator[Record]:
         if sites is None:
             yield {"name": rows.name[i], **numbers, "sites": int(rows.count[i])}
             continue
-        if sites.unloaded[i] and sites.evidence[i] != Evidence.COUNTER:
+        if sites.unloaded[i] and sites.evidence[i] != Provenance.COUNTER:
             numbers["calls"] = numbers["average"] = None
-            if sites.evidence[i] == Evidence.NONE:
+            if sites.evidence[i] == Provenance.NONE:
                 numbers["bytes"] = numbers["share"] = None
         yield {
             **site_record(sites.name(i)),
             **numbers,
-            "evidence": EVIDENCE[Evidence(sites.evidence[i])],
+            "evidence": EVIDENCE[Provenance(sites.evidence[i])],
             "inaccurate": bool(sites.inaccurate[i]),
             "unloaded": bool(sites.unloaded[i]),
             "inferred_name": bool(sites.inferred[i]),
@@ -53,7 +53,7 @@ def records(rows: Rows, whole: Total) -> Iterator[Record]:
         }
 
 
-def as_json(report: Report, rows: Rows, shown: Total, whole: Total) -> str:
+def as_json(report: Report, rows: ReportRows, shown: Total, whole: Total) -> str:
     """The report as one JSON document."""
     origin, system, done = report.origin, report.origin.system, report.completeness
     return document(
@@ -94,7 +94,7 @@ def as_json(report: Report, rows: Rows, shown: Total, whole: Total) -> str:
     )
 
 
-def as_csv(rows: Rows, whole: Total) -> str:
+def as_csv(rows: ReportRows, whole: Total) -> str:
     """A header line and one line per row."""
     fields = OF_GROUPS if rows.sites is None else OF_SITES
     return "".join(csv_lines(records(rows, whole), fields))

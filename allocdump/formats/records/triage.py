@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ...kernel.tags.sites import SiteName
 from ...sentence import Sentence
-from ...triage.verdict import Cell, Chapter, Field, Records, Suspect, Triage
+from ...triage.verdict import Chapter, Field, RecordCell, Records, Suspect, Triage
 from ...view.sentence import text
 from .json_text import Record, document
 from .site import site_record
@@ -36,14 +36,14 @@ def _chapter(chapter: Chapter) -> Record:
     return out
 
 
-def _row(table: Records, row: list[Cell]) -> Record:
+def _row(table: Records, row: list[RecordCell]) -> Record:
     out: Record = {}
     for field, value in zip(table.fields, row, strict=True):
         out |= _values(field, value)
     return out
 
 
-def _values(field: Field, value: Cell) -> Record:
+def _values(field: Field, value: RecordCell) -> Record:
     if field.kind in ("site", "label"):
         return site_record(value if isinstance(value, SiteName) else None)
     return {field.key: value}

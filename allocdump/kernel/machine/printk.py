@@ -37,7 +37,7 @@ _MOST_BITS = 31
 
 
 @dataclass(frozen=True)
-class Record:
+class LogRecord:
     """A message."""
 
     text: bytes
@@ -45,7 +45,7 @@ class Record:
     """Nanoseconds since boot."""
 
 
-def printk_records(prog: Program) -> Walked[Record]:
+def printk_records(prog: Program) -> Walked[LogRecord]:
     """All records, oldest first, but for those without text."""
     ring: list[_Ring] = []
 
@@ -100,7 +100,7 @@ class _Ring:
         in_place = found % np.uint64(self._count) == np.arange(self._count, dtype=np.uint64)
         yield from np.sort(found[in_place & self._has_desc]).tolist()
 
-    def record(self, number: int) -> Record | None:
+    def record(self, number: int) -> LogRecord | None:
         """None for what was not written to the end yet, is used again, or has no text.
 
         :raises drgn.FaultError: if a part of it is unreadable
@@ -125,4 +125,4 @@ class _Ring:
         end = min(end, text + int(info["length"]))
         if not self._has_text[begin:end].all():
             raise FaultError("its text is not readable", number)
-        return Record(self._text[text:end].tobytes(), int(info["time"]))
+        return LogRecord(self._text[text:end].tobytes(), int(info["time"]))

@@ -16,7 +16,7 @@ from drgn.helpers.linux.mm import follow_pfn
 from ...problems import Code, Problem
 from ...text import printable
 from ..walk import Cut, ReadErrors, Walked, is_damage, structure, walk
-from .sections import Section
+from .sections import MemorySection
 
 _RESOURCES = structure(
     "what boot made of memory (iomem_resource)", "resource", code=Code.UNREADABLE, most=1 << 16
@@ -47,7 +47,7 @@ class BootMemory:
     problems: list[Problem]
 
 
-def boot_memory(prog: Program, sections: list[Section], page_size: int) -> BootMemory:
+def boot_memory(prog: Program, sections: list[MemorySection], page_size: int) -> BootMemory:
     """Labels of page frames; all are RAM where the kernel's tree of resources is unreadable.
 
     :param page_size: bytes of a ``struct page``
@@ -131,7 +131,7 @@ def kernel_image(prog: Program) -> tuple[int, int, int]:
     return start, pfn, (end - start + _PAGE - 1) // _PAGE
 
 
-def memmap_spans(prog: Program, sections: list[Section], page_size: int) -> list[Span]:
+def memmap_spans(prog: Program, sections: list[MemorySection], page_size: int) -> list[Span]:
     """Page frames that hold the arrays of struct pages, ascending.
 
     They are mapped in large pieces; where they are not contiguous, halves are tried.

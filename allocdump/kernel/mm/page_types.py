@@ -16,7 +16,7 @@ from ..kernel import Kernel
 from ..layouts import PageTypes
 
 
-class Kind(IntEnum):
+class PageKind(IntEnum):
     """Uses of a page frame, by its struct page."""
 
     IN_USE = 0
@@ -44,13 +44,13 @@ class Kind(IntEnum):
 
 
 _TYPES = {
-    "buddy": Kind.FREE,
-    "slab": Kind.SLAB,
-    "table": Kind.PAGE_TABLE,
-    "large_kmalloc": Kind.LARGE_KMALLOC,
-    "hugetlb": Kind.HUGETLB,
-    "offline": Kind.OFFLINE,
-    "unaccepted": Kind.OFFLINE,
+    "buddy": PageKind.FREE,
+    "slab": PageKind.SLAB,
+    "table": PageKind.PAGE_TABLE,
+    "large_kmalloc": PageKind.LARGE_KMALLOC,
+    "hugetlb": PageKind.HUGETLB,
+    "offline": PageKind.OFFLINE,
+    "unaccepted": PageKind.OFFLINE,
 }
 _BASE = {
     PageTypes.HIGH_BITS: 0x8000_0000,
@@ -58,7 +58,7 @@ _BASE = {
     PageTypes.MACROS: 0xF000_0000,
 }
 """PAGE_TYPE_BASE: set in all types, each of which has one more bit that is zero."""
-_MACROS = {0x80: Kind.FREE, 0x100: Kind.OFFLINE, 0x200: Kind.PAGE_TABLE}
+_MACROS = {0x80: PageKind.FREE, 0x100: PageKind.OFFLINE, 0x200: PageKind.PAGE_TABLE}
 """PG_buddy, PG_offline, PG_table: macros leave no trace in the types."""
 
 
@@ -72,7 +72,7 @@ class PageTypeReader:
         variant = kernel.layouts[PageTypes]
         prefix = "PGTY_" if variant is PageTypes.TOP_BYTE else "PG_"
         self._base = np.uint32(_BASE.get(variant, 0))
-        self._values: list[tuple[np.uint32, Kind]] = []
+        self._values: list[tuple[np.uint32, PageKind]] = []
         self._slab = np.uint64(0)
         if variant is PageTypes.MACROS:
             self._values = [(np.uint32(value), kind) for value, kind in _MACROS.items()]
@@ -93,7 +93,7 @@ class PageTypeReader:
         :param page_type: shape (n,)
         :param flags: of the same pages; kernels before 6.10 tell slabs by them
         """
-        kind = np.full(len(page_type), Kind.IN_USE, np.uint8)
+        kind = np.full(len(page_type), PageKind.IN_USE, np.uint8)
         for value, found in self._values:
             if self._base:
                 is_one = page_type & (self._base | value) == self._base
@@ -102,5 +102,5 @@ class PageTypeReader:
             kind[is_one] = found
         if flags is not None and self._slab:
             # Slabs keep other things in the word of page_type.
-            kind[flags & self._slab != 0] = Kind.SLAB
+            kind[flags & self._slab != 0] = PageKind.SLAB
         return kind

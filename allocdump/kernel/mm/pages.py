@@ -23,8 +23,8 @@ from ..kernel import Kernel
 from ..layouts import CompoundPages, FolioOrders, PageFlags, PageReferences
 from ..tags.references import PageFlagRefs, Rows, SiteIndex, page_flag_refs
 from .page_lists import pcp_blocks
-from .page_types import Kind, PageTypeReader
-from .sections import Section, sections
+from .page_types import PageKind, PageTypeReader
+from .sections import MemorySection, sections
 
 PAGE_SHIFT = 12
 _WINDOW = 1024
@@ -38,11 +38,11 @@ _MAX_ORDER = 40
 class Frames:
     """Page frames next to one another; all columns have shape (number of pages,)."""
 
-    section: Section
+    section: MemorySection
     raw: npt.NDArray[np.void]
     """Fields of struct page: flags, page_type, refcount, mapping, private ..."""
     kind: npt.NDArray[np.uint8]
-    """A :class:`Kind`."""
+    """A :class:`PageKind`."""
     head: npt.NDArray[np.int32]
     """Index of the first page of the allocation or free block that a page is part of."""
     order: npt.NDArray[np.uint8]
@@ -62,7 +62,7 @@ class Frames:
 
     @property
     def is_free(self) -> Bool:
-        return np.asarray((self.kind == Kind.FREE) | (self.kind == Kind.FREE_PCP))
+        return np.asarray((self.kind == PageKind.FREE) | (self.kind == PageKind.FREE_PCP))
 
     @property
     def pfn(self) -> npt.NDArray[np.int64]:
@@ -110,7 +110,7 @@ class FrameReader:
         """
         self.free_pages = 0
         # A gigantic page goes on in the sections after that of its head.
-        gigantic_until, gigantic_kind = 0, Kind.IN_USE
+        gigantic_until, gigantic_kind = 0, PageKind.IN_USE
         for section in self._without_free_blocks():
             frames = self._read(section)
             covered = min(max(0, gigantic_until - section.pfn), section.pages)
@@ -123,9 +123,9 @@ class FrameReader:
             if len(large):
                 last = int(large[-1])
                 gigantic_until = section.pfn + last + (1 << int(frames.order[last]))
-                gigantic_kind = Kind(int(frames.kind[last]))
+                gigantic_kind = PageKind(int(frames.kind[last]))
 
-    def _without_free_blocks(self) -> Iterator[Section]:
+    def _without_free_blocks(self) -> Iterator[MemorySection]:
         fields = self.dtype.fields
         assert fields
         place = fields["page_type"][1]
@@ -138,7 +138,7 @@ class FrameReader:
             step = _WINDOW * self.page_size
             heads = np.uint64(section.memmap) + np.arange(windows, dtype=np.uint64) * step
             types, _ = self.memory.words(heads + word)
-            free = self.types.kinds((types >> shift).astype(np.uint32)) == Kind.FREE
+            free = self.types.kinds((types >> shift).astype(np.uint32)) == PageKind.FREE
             if free.any():
                 free[free] = self.memory.words(heads[free] + private)[0] == whole
             self.free_pages += int(np.count_nonzero(free)) * _WINDOW
@@ -146,10 +146,10 @@ class FrameReader:
                 if len(run) and not free[run[0]]:
                     yield self._part(section, int(run[0]) * _WINDOW, len(run) * _WINDOW)
 
-    def _part(self, section: Section, skip: int, pages: int) -> Section:
+    def _part(self, section: MemorySection, skip: int, pages: int) -> MemorySection:
         ext = section.page_ext and section.page_ext + skip * self._ext_size
         memmap = section.memmap + skip * self.page_size
-        return Section(section.pfn + skip, pages, memmap, ext)
+        return MemorySection(section.pfn + skip, pages, memmap, ext)
 
     def around(self, pfn: int) -> Frames | None:
         """The largest free block or ordinary allocation that *pfn* can be part of."""
@@ -199,7 +199,7 @@ class FrameReader:
         """Bytes of all page extensions."""
         return sum(s.pages for s in self.sections if s.page_ext) * self._ext_size
 
-    def references(self, section: Section, flags: U64) -> U64:
+    def references(self, section: MemorySection, flags: U64) -> U64:
         """The reference of each page of a section: an address of a tag, 0 or 1."""
         if self.flag_refs is not None:
             return self.flag_refs.addresses(flags)
@@ -210,7 +210,7 @@ class FrameReader:
         at = self._ext_offset
         return np.ascontiguousarray(table[:, at : at + 8]).view(np.uint64).ravel()
 
-    def _read(self, section: Section) -> Frames:
+    def _read(self, section: MemorySection) -> Frames:
         data, ok = self.memory.read(section.memmap, section.pages * self.page_size)
         raw: npt.NDArray[np.void] = data.view(self.dtype)
         readable = each_whole(ok, self.page_size)
@@ -220,26 +220,26 @@ class FrameReader:
         first, last = np.searchsorted(pcp_pfn, (section.pfn, section.pfn + section.pages))
         pcp, pcp_order = pcp_pfn[first:last] - section.pfn, pcp_order[first:last]
         # Since the lists were read, a running kernel may have handed out some.
-        still = (kind[pcp] == Kind.IN_USE) & (raw["refcount"][pcp] == 0)
+        still = (kind[pcp] == PageKind.IN_USE) & (raw["refcount"][pcp] == 0)
         pcp, pcp_order = pcp[still], pcp_order[still]
-        kind[pcp] = Kind.FREE_PCP
+        kind[pcp] = PageKind.FREE_PCP
         order = self._orders(section.pfn, raw, kind)
         order[pcp] = pcp_order
         head, tail = _extents(order)
         mapping, flags = raw["mapping"], raw["flags"]
-        plain = (kind == Kind.IN_USE) & ~tail
+        plain = (kind == PageKind.IN_USE) & ~tail
         # Types share their word with the mapping count, and their pages have no mapping.
         used = plain & (mapping != 0) & (raw["refcount"] > 0)
         anonymous = used & (mapping & np.uint64(1) != 0)
         cache = used & ~anonymous & (mapping & np.uint64(2) == 0) & (mapping >> np.uint64(47) != 0)
-        kind[anonymous] = Kind.ANONYMOUS
-        kind[cache] = Kind.CACHE
-        kind[cache & (flags & self._flag["swapbacked"] != 0)] = Kind.SHMEM
-        kind[plain & (flags & self._flag["reserved"] != 0)] = Kind.RESERVED
+        kind[anonymous] = PageKind.ANONYMOUS
+        kind[cache] = PageKind.CACHE
+        kind[cache & (flags & self._flag["swapbacked"] != 0)] = PageKind.SHMEM
+        kind[plain & (flags & self._flag["reserved"] != 0)] = PageKind.RESERVED
         kind[tail] = kind[head[tail]]
-        kind[~readable] = Kind.UNREADABLE
+        kind[~readable] = PageKind.UNREADABLE
         site = self.index.rows(refs)
-        loose = (kind == Kind.IN_USE) & (refs == 0) & ~tail
+        loose = (kind == PageKind.IN_USE) & (refs == 0) & ~tail
         return Frames(section, raw, kind, head, order, site, refs, loose)
 
     def _orders(
@@ -250,7 +250,7 @@ class FrameReader:
         :param pfn: of the first page
         """
         order = np.zeros(len(raw), np.uint8)
-        free = kind == Kind.FREE
+        free = kind == PageKind.FREE
         order[free] = np.minimum(raw["private"][free], _MAX_ORDER)
         heads = np.flatnonzero(~free & (raw["flags"] & self._flag["head"] != 0))
         heads = heads[heads + 1 < len(raw)]
@@ -332,7 +332,7 @@ def loose_tails(frames: Frames) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.in
     index = np.arange(count)
     stop = np.minimum.accumulate(np.where(loose, count, index)[::-1])[::-1]
     starts = np.flatnonzero(
-        (frames.site >= 0) & (frames.kind == Kind.IN_USE) & (frames.order == 0) & ~loose
+        (frames.site >= 0) & (frames.kind == PageKind.IN_USE) & (frames.order == 0) & ~loose
     )
     starts = starts[(starts + 1 < count)]
     starts = starts[(frames.head[starts] == starts) & loose[starts + 1]]

@@ -27,7 +27,7 @@ _MAX_ROOTS = 1 << 22
 
 
 @dataclass(frozen=True)
-class Section:
+class MemorySection:
     """A run of page frames whose struct pages, and page extensions, are contiguous."""
 
     pfn: int
@@ -38,7 +38,7 @@ class Section:
     """Address of the page extension of *pfn*; 0 if there are none."""
 
 
-def sections(kernel: Kernel) -> list[Section]:
+def sections(kernel: Kernel) -> list[MemorySection]:
     """All sections of memory that have struct pages, ascending.
 
     Only sparse memory is read, which x86-64, arm64, s390 and ppc64 always have.
@@ -70,7 +70,7 @@ def sections(kernel: Kernel) -> list[Section]:
             if ext & _PAGE_EXT_INVALID or not ext_size:
                 ext = 0
             out.append(
-                Section(
+                MemorySection(
                     pfn,
                     per_section,
                     (int(table["map"][i]) & mask) + pfn * page_size & (1 << 64) - 1,

@@ -28,7 +28,7 @@ from ..kernel import Kernel
 from ..layouts import SlabExtensions, static_key
 from ..tags.references import Rows, SiteIndex
 from ..walk import list_entries, structure, walk
-from .page_types import Kind
+from .page_types import PageKind
 from .pages import PAGE_SHIFT, Frames
 
 _DEFAULT_FLAGS_MASK = 7
@@ -149,7 +149,7 @@ class SlabReader:
 
     def slabs(self, frames: Frames) -> Slabs:
         """The slabs of a section."""
-        heads = np.flatnonzero((frames.kind == Kind.SLAB) & frames.is_head)
+        heads = np.flatnonzero((frames.kind == PageKind.SLAB) & frames.is_head)
         pages = frames.raw.view(np.uint8).reshape(len(frames.raw), -1)[heads]
         pointer = _field(pages, self.type, "slab_cache")
         cache = np.full(len(heads), -1, np.int32)

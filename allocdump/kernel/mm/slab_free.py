@@ -19,7 +19,7 @@ from drgn.helpers.linux.nodemask import for_each_online_node
 from ...arrays import U64, Bool, Columns, Int, ranges, sum_by
 from ...problems import Problem
 from ...source.memory import Memory
-from ..chains import Chains, Rows, list_links
+from ..chains import Chains, Index, list_links
 from ..kernel import Kernel
 from ..layouts import Barns, CpuSlabs
 from ..walk import structure, walk
@@ -72,7 +72,7 @@ def free_objects(
     random = np.array([c.random or 0 for c in caches], np.uint64)
     hardened = np.array([c.random is not None for c in caches], np.bool_)
 
-    def step(rows: Rows, at: U64) -> tuple[U64, Bool]:
+    def step(rows: Index, at: U64) -> tuple[U64, Bool]:
         # freelist_ptr_decode(): mixed with where it lies, bytes swapped.
         of = cache[rows]
         place = at + offset[of]

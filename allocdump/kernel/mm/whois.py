@@ -24,7 +24,7 @@ from ..machine.modules import loaded_modules
 from ..tags.references import EMPTY, NONE, STRAY
 from ..walk import ReadErrors
 from .allocations import symbol, zones
-from .page_types import Kind
+from .page_types import PageKind
 from .pagemap import PageMap
 from .pages import PAGE_SHIFT, Frames, loose_tails
 from .vmalloc import vm_area
@@ -274,11 +274,11 @@ class Locator:
         where = np.flatnonzero(tails == i)
         inferred = len(where) > 0
         head = int(first[where[0]]) if inferred else int(frames.head[i])
-        kind = Kind(int(frames.kind[i]))
-        if kind == Kind.SLAB and address is not None:
+        kind = PageKind(int(frames.kind[i]))
+        if kind == PageKind.SLAB and address is not None:
             yield from self._object(frames, address)
         pages = 1 << int(frames.order[head])
-        if inferred or (kind == Kind.IN_USE and pages == 1):
+        if inferred or (kind == PageKind.IN_USE and pages == 1):
             pages += int(np.count_nonzero(first == head))
         start = frames.section.pfn + head
         detail: dict[str, object] = {"pfn": pfn, "order": pages.bit_length() - 1}
@@ -290,17 +290,17 @@ class Locator:
             if zone.pfn <= pfn < zone.pfn + zone.spanned:
                 detail |= {"node": zone.node, "zone": zone.name}
                 break
-        memcg = self._memcg(frames, head) if kind != Kind.SLAB else ""
+        memcg = self._memcg(frames, head) if kind != PageKind.SLAB else ""
         if memcg:
             detail["memory cgroup"] = memcg
         layer = Layer(_NAMES[kind], self.direct_map + start * _PAGE, pages * _PAGE, detail=detail)
-        if kind in (Kind.FREE, Kind.FREE_PCP):
+        if kind in (PageKind.FREE, PageKind.FREE_PCP):
             layer.evidence = "free memory has no site"
         else:
             evidence = "reference of the page"
             if inferred:
                 evidence += " that its allocation starts with; the order is inferred"
-            none = "kept since boot" if kind == Kind.RESERVED else ""
+            none = "kept since boot" if kind == PageKind.RESERVED else ""
             self._site(layer, int(frames.site[head]), evidence, none)
         yield layer
 
@@ -358,7 +358,7 @@ class Locator:
         if "memcg_data" not in (frames.raw.dtype.names or ()):
             return ""
         data = int(frames.raw["memcg_data"][head])
-        if not data or data & _OBJEXTS or frames.kind[head] == Kind.FREE:
+        if not data or data & _OBJEXTS or frames.kind[head] == PageKind.FREE:
             return ""
         return self._cgroup(data & ~3, objcg=bool(data & _KMEM))
 
@@ -377,17 +377,17 @@ class Locator:
 
 
 _NAMES = {
-    Kind.IN_USE: "page",
-    Kind.FREE: "free page (buddy allocator)",
-    Kind.FREE_PCP: "free page (per-CPU list)",
-    Kind.RESERVED: "boot memory (reserved page)",
-    Kind.SLAB: "slab",
-    Kind.PAGE_TABLE: "page table",
-    Kind.HUGETLB: "huge page",
-    Kind.ANONYMOUS: "anonymous page",
-    Kind.CACHE: "page cache",
-    Kind.SHMEM: "shared memory page",
-    Kind.OFFLINE: "offline page",
-    Kind.UNREADABLE: "page whose struct page is not in the dump",
-    Kind.LARGE_KMALLOC: "large kmalloc",
+    PageKind.IN_USE: "page",
+    PageKind.FREE: "free page (buddy allocator)",
+    PageKind.FREE_PCP: "free page (per-CPU list)",
+    PageKind.RESERVED: "boot memory (reserved page)",
+    PageKind.SLAB: "slab",
+    PageKind.PAGE_TABLE: "page table",
+    PageKind.HUGETLB: "huge page",
+    PageKind.ANONYMOUS: "anonymous page",
+    PageKind.CACHE: "page cache",
+    PageKind.SHMEM: "shared memory page",
+    PageKind.OFFLINE: "offline page",
+    PageKind.UNREADABLE: "page whose struct page is not in the dump",
+    PageKind.LARGE_KMALLOC: "large kmalloc",
 }

@@ -49,7 +49,7 @@ KNOWN_VERSIONS = ("1.0", "2.0")
 
 
 @dataclass
-class Listing:
+class SavedListing:
     """A saved /proc/allocinfo."""
 
     version: str
@@ -65,9 +65,9 @@ def is_listing(head: bytes) -> bool:
     return bool(lines) and bool(_SAVED_VERSION.fullmatch(lines[0]) or _record(lines[0]))
 
 
-def parse_listing(text: bytes) -> Listing:
+def parse_listing(text: bytes) -> SavedListing:
     """Read a saved /proc/allocinfo, in whatever order, with or without its header."""
-    out = Listing("", Sites.of([]), 0)
+    out = SavedListing("", Sites.of([]), 0)
     rows = []
     lines = text.split(b"\n")
     if lines[-1] and not lines[-1].endswith(b" "):

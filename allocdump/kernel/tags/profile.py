@@ -19,7 +19,7 @@ from .codetag import (
     tag_ranges,
 )
 from .counters import sum_counters
-from .sites import UNKNOWN, Evidence, Sites, named_sites
+from .sites import UNKNOWN, Provenance, Sites, named_sites
 from .unloaded import unloaded_ranges, unloaded_sites
 
 
@@ -89,7 +89,7 @@ def _registered_sites(kernel: Kernel, span: TagRange, done: Completeness) -> Sit
     total, calls, counted = sum_counters(kernel, pointers)
     counted &= tags.readable
     sites.bytes, sites.calls = total.view(np.int64), calls
-    sites.evidence[counted] = Evidence.COUNTER
+    sites.evidence[counted] = Provenance.COUNTER
     unnamed = (sites.file == UNKNOWN) | (sites.function == UNKNOWN) | (sites.module == UNKNOWN)
     done.unnamed += int(np.count_nonzero(unnamed))
     done.uncounted += int(np.count_nonzero(~counted))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""State of allocation profiling: built in, enabled, compressed.
+"""ProfilingState of allocation profiling: built in, enabled, compressed.
 
 Mirrors ``lib/alloc_tag.c`` (``mm/alloc_tag.c`` since Linux 7.3).
 """
@@ -16,14 +16,14 @@ from ..kernel import Kernel
 from ..layouts import static_key
 from ..walk import ReadErrors
 
-State = Literal["on", "off", "never"]
+ProfilingState = Literal["on", "off", "never"]
 
 
 @dataclass(frozen=True)
 class Profiling:
     """The sysctl ``vm.mem_profiling`` as the dump has it."""
 
-    state: State
+    state: ProfilingState
     """``off``: was on, or can be switched on. ``never``: disabled at boot for good."""
     compressed: bool
     """True if page flags keep references, since Linux kernel commit 4835f747d3ed ("alloc_tag:

@@ -15,7 +15,7 @@ from ..kernel import Kernel
 from ..machine.log import UnloadMessage
 from .counters import sum_counters
 from .profile import Profile, read_profile
-from .sites import Evidence, Sites
+from .sites import Provenance, Sites
 
 _ATTEMPTS = 10
 
@@ -51,7 +51,7 @@ class Recounter:
         self.kernel = kernel
         self.sites = sites
         place = np.uint64(offsetof(kernel.prog.type("struct alloc_tag"), "counters"))
-        self._counted = np.flatnonzero(sites.evidence == Evidence.COUNTER)
+        self._counted = np.flatnonzero(sites.evidence == Provenance.COUNTER)
         self._pointers_at: U64 = sites.address[self._counted] + place
 
     def recount(self) -> Sites:

@@ -22,7 +22,7 @@ UNKNOWN = "?"
 """Stands for a string that could not be read."""
 
 
-class Evidence(IntEnum):
+class Provenance(IntEnum):
     """Sources of a site's numbers."""
 
     COUNTER = 0
@@ -45,7 +45,7 @@ class Site(NamedTuple):
     inaccurate: bool = False
     unloaded: bool = False
     inferred: bool = False
-    evidence: Evidence = Evidence.COUNTER
+    evidence: Provenance = Provenance.COUNTER
     address: int = 0
 
 
@@ -98,7 +98,7 @@ class Sites(Columns):
     bytes: npt.NDArray[np.int64]
     calls: U64
     evidence: npt.NDArray[np.uint8]
-    """An :class:`Evidence`."""
+    """An :class:`Provenance`."""
 
     @classmethod
     def none(cls) -> Sites:
@@ -171,5 +171,5 @@ def named_sites(memory: Memory, tags: Tags) -> Sites:
         inaccurate=(tags.raw["flags"] & CODETAG_FLAG_INACCURATE) != 0,
         bytes=np.zeros(count, np.int64),
         calls=np.zeros(count, np.uint64),
-        evidence=np.full(count, Evidence.NONE, np.uint8),
+        evidence=np.full(count, Provenance.NONE, np.uint8),
     )

@@ -28,7 +28,7 @@ from ..machine.modules import LoadedModules
 from ..walk import is_damage, structure, walk
 from .codetag import RangeState, TagRange, read_tags, tag_dtype
 from .counters import sum_counters
-from .sites import UNKNOWN, Evidence, Sites, named_sites
+from .sites import UNKNOWN, Provenance, Sites, named_sites
 
 # No more than this is read in search of tags that nothing points at.
 _MAX_ORPHANED = 256 << 20
@@ -190,7 +190,7 @@ def unloaded_sites(kernel: Kernel, span: TagRange, messages: list[UnloadMessage]
         return _numbers_from_log(sites, messages)
     total, calls, counted = sum_counters(kernel, tags.raw["counters"])
     sites.bytes, sites.calls = total.view(np.int64), calls
-    sites.evidence[counted] = Evidence.COUNTER
+    sites.evidence[counted] = Provenance.COUNTER
     # clean_unused_counters() frees the counters of tags that count nothing.
     alive = tags.readable & (tags.raw["counters"] != 0) & ((total != 0) | ~counted)
     return _names_from_log(sites.take(alive), messages)
@@ -204,7 +204,7 @@ def _numbers_from_log(sites: Sites, messages: list[UnloadMessage]) -> Sites:
     names = zip(sites.file, sites.line.tolist(), sites.module, sites.function, strict=True)
     for i, key in enumerate(names):
         if key in left:
-            sites.bytes[i], sites.evidence[i] = left[key], Evidence.KERNEL_LOG
+            sites.bytes[i], sites.evidence[i] = left[key], Provenance.KERNEL_LOG
         elif sites.module[i] in modules:
             continue  # the kernel would have logged it
         rows.append(i)

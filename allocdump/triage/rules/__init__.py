@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..commands import more
-from ..evidence import Case
+from ..evidence import Evidence
 from ..verdict import Suspect
 from .caches import large_caches
 from .files import open_files, unexplained_pages
@@ -20,7 +20,7 @@ from .sites import large_sites, modules_together
 from .trust import empty_slabs, unexplained
 from .user import user_memory
 
-Rule = Callable[[Case], list[Suspect]]
+Rule = Callable[[Evidence], list[Suspect]]
 
 RULES: list[Rule] = [
     lost_memory,
@@ -42,7 +42,7 @@ RULES: list[Rule] = [
 """In the order of suspects that explain equally much."""
 
 
-def suspects(case: Case, rules: list[Rule] | None = None) -> list[Suspect]:
+def suspects(case: Evidence, rules: list[Rule] | None = None) -> list[Suspect]:
     """Suspects of all rules, strongest first; those about the same thing are merged."""
     found: dict[str, Suspect] = {}
     for rule in RULES if rules is None else rules:

@@ -7,13 +7,13 @@ from ...analysis.caches import CacheRow
 from ...sentence import Sentence, say
 from ..cgroups import largest_cgroup
 from ..commands import more
-from ..evidence import Case
+from ..evidence import Evidence
 from ..shortage import machine_short
 from ..thresholds import ALIKE, LARGE, MOST, NOTABLE
 from ..verdict import Confidence, Suspect
 
 
-def large_caches(case: Case) -> list[Suspect]:
+def large_caches(case: Evidence) -> list[Suspect]:
     """Slab caches whose objects in use are many, alone or with what belongs to each of them.
 
     An inode, say, comes with a dentry and what security modules keep of it. Slabs that are
@@ -52,7 +52,7 @@ def _as_many(one: CacheRow, other: CacheRow) -> bool:
     return abs(one.allocated - other.allocated) <= ALIKE * other.allocated
 
 
-def _large(case: Case, group: list[CacheRow]) -> Suspect:
+def _large(case: Evidence, group: list[CacheRow]) -> Suspect:
     first, whole = group[0], sum(cache.bytes for cache in group)
     short = machine_short(case)
     confidence = Confidence.POSSIBLE
@@ -86,7 +86,7 @@ def _large(case: Case, group: list[CacheRow]) -> Suspect:
     )
 
 
-def _belonging(case: Case, group: list[CacheRow]) -> list[Sentence]:
+def _belonging(case: Evidence, group: list[CacheRow]) -> list[Sentence]:
     """Caches with as many objects as the first one, and all together."""
     if len(group) == 1:
         return []
@@ -108,7 +108,7 @@ def _belonging(case: Case, group: list[CacheRow]) -> list[Sentence]:
     ]
 
 
-def _files(case: Case, cache: CacheRow) -> list[Sentence]:
+def _files(case: Evidence, cache: CacheRow) -> list[Sentence]:
     """The tmpfs that most of its objects can be the files of."""
     mount = max(case.tmpfs, key=lambda mount: mount.files, default=None)
     if mount is None or not MOST * cache.allocated <= mount.files <= cache.allocated * (1 + ALIKE):

@@ -6,7 +6,7 @@ from __future__ import annotations
 from ...kernel.machine.open_files import OpenFiles
 from ...sentence import Sentence, say
 from ..commands import more
-from ..evidence import Case
+from ..evidence import Evidence
 from ..shortage import machine_short
 from ..thresholds import LARGE, MOST
 from ..verdict import Confidence, Suspect
@@ -15,7 +15,7 @@ _UNEXPLAINED = ("other pages without a site", "large kmalloc")
 """Classes of usage that pages of pipes and packets are in, without a profile."""
 
 
-def open_files(case: Case) -> list[Suspect]:
+def open_files(case: Evidence) -> list[Suspect]:
     """Tasks keep much in pipes and sockets: nobody reads what was written.
 
     With a profile, call sites say as much of that memory, and who is to blame.
@@ -45,7 +45,7 @@ def open_files(case: Case) -> list[Suspect]:
     return [_suspect(case, whole, "pipes and sockets", title, largest)]
 
 
-def _title(case: Case, one: OpenFiles) -> Sentence:
+def _title(case: Evidence, one: OpenFiles) -> Sentence:
     where = "{pipes:count pipe} and {sockets:count socket}"
     if not one.socket_bytes:
         where = "{pipes:count pipe}"
@@ -64,7 +64,9 @@ def _title(case: Case, one: OpenFiles) -> Sentence:
     )
 
 
-def _suspect(case: Case, size: int, subject: str, title: Sentence, *evidence: Sentence) -> Suspect:
+def _suspect(
+    case: Evidence, size: int, subject: str, title: Sentence, *evidence: Sentence
+) -> Suspect:
     rest = case.class_bytes(*_UNEXPLAINED)
     cause = machine_short(case) and not len(case.sites)
     told = list(evidence)
@@ -87,7 +89,7 @@ def _suspect(case: Case, size: int, subject: str, title: Sentence, *evidence: Se
     )
 
 
-def _confidence(case: Case, size: int, rest: int) -> Confidence:
+def _confidence(case: Evidence, size: int, rest: int) -> Confidence:
     """Confidence in what explains the rest of memory; 0 is unknown.
 
     What sockets are charged with may be pages of files and tasks, which are no such rest; small
@@ -99,7 +101,7 @@ def _confidence(case: Case, size: int, rest: int) -> Confidence:
     return Confidence.LIKELY
 
 
-def unexplained_pages(case: Case) -> list[Suspect]:
+def unexplained_pages(case: Evidence) -> list[Suspect]:
     """Most of memory is pages that nothing explains, and there is no profile."""
     if len(case.sites):
         return []

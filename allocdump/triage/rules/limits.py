@@ -9,12 +9,12 @@ from ...kernel.machine.oom import OomEvent
 from ...kernel.machine.zones import ZoneState
 from ...sentence import Sentence, say
 from ..commands import command, more
-from ..evidence import Case
+from ..evidence import Evidence
 from ..shortage import Shortage, exhausted, in_list, shortage, too_fragmented, with_room
 from ..verdict import Confidence, Suspect
 
 
-def cgroup_limit(case: Case) -> list[Suspect]:
+def cgroup_limit(case: Evidence) -> list[Suspect]:
     """The machine died of a memory cgroup's limit, not of a lack of memory."""
     event = case.fatal_event
     if event is None or shortage(case) != Shortage.CGROUP:
@@ -44,7 +44,7 @@ def cgroup_limit(case: Case) -> list[Suspect]:
     ]
 
 
-def _in_cgroup(case: Case, path: str, now: MemoryCgroup | None) -> list[Sentence]:
+def _in_cgroup(case: Evidence, path: str, now: MemoryCgroup | None) -> list[Sentence]:
     out = []
     if now:
         out.append(
@@ -71,7 +71,7 @@ def _in_cgroup(case: Case, path: str, now: MemoryCgroup | None) -> list[Sentence
     return out
 
 
-def _free(case: Case) -> Sentence:
+def _free(case: Evidence) -> Sentence:
     return say(
         "the machine still had {free:bytes} free, {share:share} of managed memory",
         free=case.free,
@@ -79,7 +79,7 @@ def _free(case: Case) -> Sentence:
     )
 
 
-def cgroup_kills(case: Case) -> list[Suspect]:
+def cgroup_kills(case: Evidence) -> list[Suspect]:
     """Tasks were killed at the limits of memory cgroups before."""
     fatal = case.fatal_event
     out = []
@@ -109,7 +109,7 @@ def cgroup_kills(case: Case) -> list[Suspect]:
     return out
 
 
-def elsewhere(case: Case) -> list[Suspect]:
+def elsewhere(case: Evidence) -> list[Suspect]:
     """Memory was free, but in zones or on nodes that were not allowed."""
     event = case.fatal_event
     if event is None or shortage(case) != Shortage.ELSEWHERE:
@@ -166,7 +166,7 @@ def _zone(zone: ZoneState) -> Sentence:
     )
 
 
-def fragmentation(case: Case) -> list[Suspect]:
+def fragmentation(case: Evidence) -> list[Suspect]:
     """Memory was free, but not in pieces as large as was asked for."""
     event = case.fatal_event
     failed = [event.order] if event else [f.order for f in case.failures]

@@ -7,13 +7,13 @@ import numpy as np
 
 from ...sentence import say
 from ..commands import leaks_of, of_module, of_site, retained_of
-from ..evidence import Case, Holder, LostSite
+from ..evidence import Evidence, LargeHolder, LostSite
 from ..shortage import machine_short
 from ..thresholds import LARGE, MOST, NOTABLE
 from ..verdict import Confidence, Suspect
 
 
-def _sure(case: Case, size: int) -> tuple[Confidence, bool]:
+def _sure(case: Evidence, size: int) -> tuple[Confidence, bool]:
     """Confidence that lost memory of some size was missing, and whether it can be the cause.
 
     The loss is certain. Its size decides whether the machine died of it.
@@ -23,7 +23,7 @@ def _sure(case: Case, size: int) -> tuple[Confidence, bool]:
     return Confidence.CERTAIN if whole else Confidence.VERY_LIKELY, cause
 
 
-def unloaded_modules(case: Case) -> list[Suspect]:
+def unloaded_modules(case: Evidence) -> list[Suspect]:
     """A module was unloaded and left memory behind: nobody can free it."""
     sites = case.sites
     out = []
@@ -57,12 +57,12 @@ def unloaded_modules(case: Case) -> list[Suspect]:
     return out
 
 
-def lost_memory(case: Case) -> list[Suspect]:
+def lost_memory(case: Evidence) -> list[Suspect]:
     """Nothing points at it any more: leaked, whoever did it."""
     return [_lost(case, lost) for lost in case.lost or [] if case.share(lost.lost_bytes) >= NOTABLE]
 
 
-def _lost(case: Case, lost: LostSite) -> Suspect:
+def _lost(case: Evidence, lost: LostSite) -> Suspect:
     confidence, cause = _sure(case, lost.lost_bytes)
     if lost.confidence not in ("", "high"):
         # That it is lost is not certain then.
@@ -94,14 +94,14 @@ def _lost(case: Case, lost: LostSite) -> Suspect:
     )
 
 
-def held_memory(case: Case) -> list[Suspect]:
+def held_memory(case: Evidence) -> list[Suspect]:
     """One variable or task keeps much memory alive: it is not lost, but never let go."""
     return [
         _held(case, holder) for holder in case.holders or [] if case.share(holder.bytes) >= LARGE
     ]
 
 
-def _held(case: Case, holder: Holder) -> Suspect:
+def _held(case: Evidence, holder: LargeHolder) -> Suspect:
     evidence, subject = [], f"holder:{holder.what}:{holder.name}"
     if holder.site is not None:
         subject = f"site:{holder.site}"

@@ -7,13 +7,13 @@ import numpy as np
 
 from ...sentence import Sentence, say
 from ..commands import of_module, of_site
-from ..evidence import Case
+from ..evidence import Evidence
 from ..shortage import machine_short
 from ..thresholds import FAR_ABOVE, LARGE, MOST, WHOLE
 from ..verdict import Confidence, Suspect
 
 
-def large_sites(case: Case) -> list[Suspect]:
+def large_sites(case: Evidence) -> list[Suspect]:
     """One site's share is far above the rest."""
     size = case.suspicious
     return [
@@ -23,7 +23,7 @@ def large_sites(case: Case) -> list[Suspect]:
     ]
 
 
-def _large_site(case: Case, row: int) -> Suspect:
+def _large_site(case: Evidence, row: int) -> Suspect:
     found, size = case.footprint, int(case.suspicious[row])
     assert found is not None
     others = case.suspicious.copy()
@@ -77,7 +77,7 @@ def _large_site(case: Case, row: int) -> Suspect:
     )
 
 
-def _together(case: Case, row: int) -> list[Sentence]:
+def _together(case: Evidence, row: int) -> list[Sentence]:
     module = case.sites.module[row]
     if not module:
         return []
@@ -92,7 +92,7 @@ def _together(case: Case, row: int) -> list[Sentence]:
     ]
 
 
-def _in_the_log(case: Case, row: int) -> list[Sentence]:
+def _in_the_log(case: Evidence, row: int) -> list[Sentence]:
     """Find it in the kernel's own top ten at the machine's death."""
     event = case.fatal_event
     if event is None:
@@ -110,7 +110,7 @@ def _in_the_log(case: Case, row: int) -> list[Sentence]:
     return []
 
 
-def modules_together(case: Case) -> list[Suspect]:
+def modules_together(case: Evidence) -> list[Suspect]:
     """No single site of a module stands out, but all of them together do."""
     out = []
     for module in sorted({m for m in case.sites.module if m}):

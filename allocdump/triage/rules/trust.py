@@ -7,7 +7,7 @@ import glob
 
 from ...sentence import say
 from ..commands import command
-from ..evidence import Case
+from ..evidence import Evidence
 from ..shortage import machine_short
 from ..thresholds import LARGE, MOST, NOTABLE
 from ..verdict import Confidence, Suspect
@@ -17,7 +17,7 @@ _UNEXPLAINED = ("other pages without a site", "other pages that refer to no know
 their use is known."""
 
 
-def unexplained(case: Case) -> list[Suspect]:
+def unexplained(case: Evidence) -> list[Suspect]:
     """Pages in use that no site explains."""
     size = case.class_bytes(*_UNEXPLAINED)
     if not len(case.sites) or case.share(size) < NOTABLE:
@@ -50,7 +50,7 @@ def unexplained(case: Case) -> list[Suspect]:
     ]
 
 
-def empty_slabs(case: Case) -> list[Suspect]:
+def empty_slabs(case: Evidence) -> list[Suspect]:
     """Caches whose slabs are mostly empty: their objects were freed, but not their memory."""
     out = []
     for cache in case.caches:

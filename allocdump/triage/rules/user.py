@@ -6,7 +6,7 @@ from __future__ import annotations
 from ...sentence import Sentence, say
 from ..cgroups import largest_cgroup
 from ..commands import more
-from ..evidence import Case
+from ..evidence import Evidence
 from ..shortage import machine_short
 from ..thresholds import MOST, WHOLE
 from ..verdict import Confidence, Suspect
@@ -15,7 +15,7 @@ _CLASSES = ("anonymous memory", "shared memory and tmpfs", "huge pages (hugetlb)
 """Of usage: user memory that cannot simply be dropped, as page cache can."""
 
 
-def user_memory(case: Case) -> list[Suspect]:
+def user_memory(case: Evidence) -> list[Suspect]:
     """User memory rather than kernel memory filled the machine."""
     if case.usage is None:
         return _without_account(case)
@@ -60,7 +60,7 @@ def user_memory(case: Case) -> list[Suspect]:
     ]
 
 
-def _without_account(case: Case) -> list[Suspect]:
+def _without_account(case: Evidence) -> list[Suspect]:
     """Where the memory of the machine is unreadable, a task or a tmpfs may have most of it all
     the same."""
     used = case.managed - case.free
@@ -98,16 +98,16 @@ def _without_account(case: Case) -> list[Suspect]:
     ]
 
 
-def _most_is_a_task(case: Case, size: int) -> bool:
+def _most_is_a_task(case: Evidence, size: int) -> bool:
     return bool(case.tasks) and case.tasks[0].anon >= MOST * size
 
 
-def _most_is_shared(case: Case, size: int) -> bool:
+def _most_is_shared(case: Evidence, size: int) -> bool:
     shmem = case.class_bytes("shared memory and tmpfs")
     return bool(case.tmpfs) and shmem >= MOST * size and not _most_is_a_task(case, size)
 
 
-def _largest(case: Case, size: int) -> list[Sentence]:
+def _largest(case: Evidence, size: int) -> list[Sentence]:
     """The largest tmpfs, if it counts, and the largest task."""
     out = []
     if _most_is_shared(case, size):
@@ -136,7 +136,7 @@ def _largest(case: Case, size: int) -> list[Sentence]:
     return out
 
 
-def _title(case: Case, size: int) -> Sentence:
+def _title(case: Evidence, size: int) -> Sentence:
     """Title with the task, or the tmpfs, that has most of it."""
     values = {"size": size, "share": case.share(size)}
     text = (

@@ -24,13 +24,13 @@ from ..model import (
     Absent,
     Block,
     Cell,
-    Code,
+    CodeBlock,
     Column,
+    ColumnKind,
     Document,
     Fact,
     Facts,
     Items,
-    Kind,
     Section,
     Table,
     Text,
@@ -40,7 +40,7 @@ from ..renderer import PLAIN, How
 from ..sentence import cell, text
 from .library import Library, plotly
 
-_KINDS: dict[Kind, str] = {
+_KINDS: dict[ColumnKind, str] = {
     "module": "code",
     "flag": "text",
     "bytes": "size",
@@ -164,7 +164,7 @@ def _block(block: Block, name: str, heading: str) -> Iterator[str]:
         case Treemap():
             yield _paragraph(block.caption)
             yield _treemap(heading, block)
-        case Code():
+        case CodeBlock():
             if block.lines:
                 yield "<pre>" + "\n".join(escape(text(line)) for line in block.lines) + "</pre>"
         case Facts():

@@ -6,9 +6,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from allocdump.kernel.mm.page_types import Kind
+from allocdump.kernel.mm.page_types import PageKind
 from allocdump.kernel.mm.pages import Frames, _extents, loose_tails
-from allocdump.kernel.mm.sections import Section
+from allocdump.kernel.mm.sections import MemorySection
 from allocdump.kernel.tags.references import EMPTY, NONE, STRAY, PageFlagRefs, SiteIndex
 
 
@@ -17,13 +17,20 @@ def frames(layout: str, pfn: int = 0) -> Frames:
     count = len(layout)
     raw = np.zeros(count, [("refcount", "i4")])
     raw["refcount"] = [c in "HU" for c in layout]
-    kind = np.array([Kind.FREE if c == "F" else Kind.IN_USE for c in layout], np.uint8)
+    kind = np.array([PageKind.FREE if c == "F" else PageKind.IN_USE for c in layout], np.uint8)
     site = np.array([0 if c == "H" else NONE for c in layout], np.int32)
     index = np.arange(count, dtype=np.int32)
     loose = np.array([c in ".U" for c in layout])
     zeros = np.zeros(count, np.uint8)
     return Frames(
-        Section(pfn, count, 0, 0), raw, kind, index, zeros, site, np.zeros(count, np.uint64), loose
+        MemorySection(pfn, count, 0, 0),
+        raw,
+        kind,
+        index,
+        zeros,
+        site,
+        np.zeros(count, np.uint64),
+        loose,
     )
 
 

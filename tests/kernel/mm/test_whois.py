@@ -10,7 +10,7 @@ from drgn import Object
 
 import allocdump
 from allocdump.errors import DamagedError, ProfilingError, TypesError
-from allocdump.kernel.mm.pages import Kind
+from allocdump.kernel.mm.page_types import PageKind
 from allocdump.kernel.mm.whois import AddressError
 from allocdump.session import Session
 
@@ -154,7 +154,7 @@ def test_deep_in_a_gigantic_page(dump: Session, mask: bool) -> None:
 def test_heads_of_ordinary_pages() -> None:
     frames = open_core(core("7.2-quiet"))._locator.frames
     for found in frames:
-        compound = np.flatnonzero((found.order > 0) & (found.kind != Kind.FREE))[:3]
+        compound = np.flatnonzero((found.order > 0) & (found.kind != PageKind.FREE))[:3]
         for head in compound.tolist():
             pfn = found.section.pfn + head
             tails = range(1 << int(found.order[head]))

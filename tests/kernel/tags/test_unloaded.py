@@ -11,7 +11,7 @@ import pytest
 from allocdump.kernel.kernel import Kernel
 from allocdump.kernel.machine.log import UnloadMessage
 from allocdump.kernel.tags.codetag import TagRange
-from allocdump.kernel.tags.sites import UNKNOWN, Evidence, Sites
+from allocdump.kernel.tags.sites import UNKNOWN, Provenance, Sites
 from allocdump.kernel.tags.unloaded import _ORPHANED, find_records, unloaded_sites
 from allocdump.source.memory import Memory
 
@@ -50,7 +50,7 @@ def test_names_are_matched_by_line_and_bytes(fake: FakeKernel) -> None:
     assert set(sites.module) == {"gone"}
     assert sites.bytes.tolist() == [4096, 512]
     assert sites.calls.tolist() == [1, 2]
-    assert (sites.evidence == Evidence.COUNTER).all()
+    assert (sites.evidence == Provenance.COUNTER).all()
     assert sites.inferred.all()
     assert sites.unloaded.all()
 
@@ -83,7 +83,7 @@ def test_numbers_are_taken_from_the_log_where_counters_were_freed() -> None:
     sites = sites_of(fake, messages, _ORPHANED, 2)
     assert sites.line.tolist() == [20]
     assert sites.bytes.tolist() == [777]
-    assert sites.evidence.tolist() == [Evidence.KERNEL_LOG]
+    assert sites.evidence.tolist() == [Provenance.KERNEL_LOG]
     assert not sites.inferred.any()
 
 
@@ -91,7 +91,7 @@ def test_numbers_are_unknown_where_the_log_is_lost() -> None:
     fake = FakeKernel()
     named(fake, 10)
     sites = sites_of(fake, [], _ORPHANED, 1)
-    assert sites.evidence.tolist() == [Evidence.NONE]
+    assert sites.evidence.tolist() == [Provenance.NONE]
     assert sites.file.tolist() == ["dir/file.c"]
 
 
