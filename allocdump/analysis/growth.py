@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ..arrays import Int
 from ..kernel.tags.sites import Sites
+from .sums import Total, counted_once, total
 
 
 @dataclass
@@ -27,8 +28,10 @@ class Growth:
     """Allocations, likewise."""
     last: Int
     """Bytes more than in the round before."""
+    now: Total
+    """Sums over all sites that are watched."""
     total_bytes: int
-    """Growth of all sites that are watched, those that are gone included."""
+    """Growth of these sums, sites that are gone included."""
     total_calls: int
 
 
@@ -81,6 +84,7 @@ class Watch:
 
     def __init__(self, start: Sites) -> None:
         self._start = self._last = start
+        self._total = total(start)
         self._rounds = 0
 
     def round(self, now: Sites, elapsed: float) -> Growth:
@@ -92,6 +96,7 @@ class Watch:
         size, calls = since(self._start, now)
         last, _ = since(self._last, now)
         self._last = now
+        sums = total(now)
         return Growth(
             self._rounds,
             elapsed,
@@ -99,13 +104,15 @@ class Watch:
             size,
             calls,
             last,
-            int(now.bytes.sum() - self._start.bytes.sum()),
-            int(now.calls.sum().view(np.int64) - self._start.calls.sum().view(np.int64)),
+            sums,
+            sums.bytes - self._total.bytes,
+            sums.calls - self._total.calls,
         )
 
 
 def largest(growth: Growth, top: int) -> npt.NDArray[np.intp]:
-    """Rows of the *top* sites that grew most, without those that did not grow. Ties keep their
-    order."""
-    order = np.argsort(-growth.bytes, kind="stable")[:top]
-    return order[growth.bytes[order] > 0]
+    """Rows of the *top* sites that grew most, without those that did not grow, and without
+    pages whose objects are counted at their sites. Ties keep their order."""
+    size = counted_once(growth.sites, growth.bytes)
+    order = np.argsort(-size, kind="stable")[:top]
+    return order[size[order] > 0]

@@ -26,7 +26,7 @@ from ..view.text import screen
 from .options import exact_option, opens_dump, site_filter
 from .output import warn, write
 
-_HEAD = 5
+_HEAD = 6
 """Lines of the screen that are not rows, with one to spare."""
 
 

@@ -18,6 +18,7 @@ from ..kernel.kernel import Kernel
 from ..kernel.machine.log import KernelLog, UnloadMessage, kernel_log
 from ..kernel.machine.system import System, system
 from ..kernel.tags.profiling import profiling
+from ..kernel.tags.roles import Role
 from ..kernel.walk import ReadErrors, is_damage
 
 # Whatever reads all memory is imported where it is asked for: a session opens a dump, and
@@ -211,6 +212,10 @@ class Session:
             warnings += [f"{damaged}: {problem}." for problem in done.problems]
             if cause:
                 warnings.append(f"The cause: {cause}.")
+        if len(profile.sites) and not (profile.sites.role == Role.SLAB).any():
+            warnings.append(
+                "No site is known to allocate slab pages: sums may count slab memory twice."
+            )
         report = Report(origin, profile.sites, profile.types, done, warnings)
         if self.state == "running":
             self._note_moves(report)
@@ -463,9 +468,8 @@ class Session:
 
     def _heap_builder(self) -> HeapBuilder:
         from ..graph.build import HeapBuilder
-        from ..graph.edges import site_roles
 
-        return HeapBuilder(self.pagemap, site_roles(self.sites))
+        return HeapBuilder(self.pagemap, self.sites.role)
 
     def reach(self, progress: Progress | None = None) -> Reach:
         """The allocations that roots reach.

@@ -4,7 +4,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from allocdump.analysis.report import Pattern, choose, group, order, site_names, total
+from allocdump.analysis.report import Pattern, choose, group, order, site_names
+from allocdump.analysis.sums import total
 from allocdump.kernel.tags.sites import Provenance, Sites
 
 from ..samples import sites
@@ -15,7 +16,7 @@ def names(chosen: Sites) -> list[str]:
 
 
 SITES = sites(
-    ("mm/slub.c", 100, "alloc_slab_page", "", 8192, 2),
+    ("mm/slub.c", 100, "new_slab", "", 8192, 2),
     ("mm/util.c", 5, "kmemdup", "", 0, 0),
     ("fs/ext4/super.c", 7, "init", "ext4", 100, 10),
     ("lib/util.c", 5, "kmemdup", "", 300, 1),
