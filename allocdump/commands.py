@@ -17,11 +17,12 @@ COMMANDS = (
     "audit",
     "diff",
     "tags",
+    "schema",
     "shell",
 )
 """In the order of the help; each is a module of :mod:`allocdump.cli`."""
 
-_NOT_IN_DRGN = frozenset({"watch", "diff", "tags", "shell"})
+_NOT_IN_DRGN = frozenset({"watch", "diff", "tags", "schema", "shell"})
 """They read no program, or two, or never end, or are a session themselves."""
 
 _IN_DRGN = {"report": "allocinfo"}
