@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Int
+from ..arrays import Columns, Int
 from ..kernel.tags.sites import Sites
 
 
 @dataclass
-class Growth:
+class Growth(Columns):
     """One round of watching; columns have shape (number of sites,)."""
 
     round: int
