@@ -124,11 +124,24 @@ def default_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def process(*args: object, **kwargs: Any) -> subprocess.CompletedProcess[str]:
-    """The command line, as a user starts it."""
+@overload
+def process(
+    *args: object, text: Literal[True] = True, **how: Any
+) -> subprocess.CompletedProcess[str]: ...
+
+
+@overload
+def process(
+    *args: object, text: Literal[False], **how: Any
+) -> subprocess.CompletedProcess[bytes]: ...
+
+
+def process(
+    *args: object, text: bool = True, **how: Any
+) -> subprocess.CompletedProcess[str] | subprocess.CompletedProcess[bytes]:
+    """The command line, as a user starts it; *how* is for :func:`subprocess.run`."""
     command = [sys.executable, "-m", "allocdump", *map(str, args)]
-    kwargs = {"capture_output": True, "text": True, "timeout": 120} | kwargs
-    return subprocess.run(command, **kwargs)
+    return subprocess.run(command, capture_output=True, text=text, timeout=120, **how)
 
 
 @overload
