@@ -224,7 +224,7 @@ def test_no_swap(path: Path) -> None:
 @whole
 def test_tmpfs_holds_all_shared_memory(path: Path) -> None:
     """Files one by one against the kernel's counter."""
-    found = tmpfs_mounts(open_core(path).prog)
+    found = tmpfs_mounts(open_core(path).kernel)
     assert not found.problems
     shmem = VmStat(open_core(path).kernel).node("NR_SHMEM")
     assert shmem is not None
@@ -232,7 +232,7 @@ def test_tmpfs_holds_all_shared_memory(path: Path) -> None:
 
 
 def test_tmpfs_against_df() -> None:
-    mounts = {m.mount: m for m in tmpfs_mounts(open_core(USER).prog).mounts}
+    mounts = {m.mount: m for m in tmpfs_mounts(open_core(USER).kernel).mounts}
     (line,) = (line for line in beside(USER, "df").splitlines() if line.endswith("/scratch"))
     used = int(line.split()[2])
     scratch = mounts["/scratch"]
@@ -241,7 +241,7 @@ def test_tmpfs_against_df() -> None:
 
 
 def test_tmpfs_of_a_damaged_dump() -> None:
-    assert len(tmpfs_mounts(open_core(DAMAGED).prog).problems) >= 1
+    assert len(tmpfs_mounts(open_core(DAMAGED).kernel).problems) >= 1
 
 
 def seconds(time: float | None) -> str:

@@ -245,12 +245,12 @@ def _cgroup_paths(prog: Program) -> tuple[Found, Problems]:
 
 
 def _mounts(prog: Program) -> tuple[Found, Problems]:
-    found = tmpfs_mounts(prog)
+    found = tmpfs_mounts(Kernel(prog))
     return [(m.files, m.bytes) for m in found.mounts], found.problems
 
 
 def _files(prog: Program) -> tuple[Found, Problems]:
-    found = tmpfs_mounts(prog)
+    found = tmpfs_mounts(Kernel(prog))
     return range(sum(m.files for m in found.mounts)), found.problems
 
 
