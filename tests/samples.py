@@ -26,6 +26,13 @@ class Marks(TypedDict, total=False):
     evidence: Provenance
 
 
+class Wishes(TypedDict, total=False):
+    """Of the reader of a document; see :class:`allocdump.view.renderer.How`."""
+
+    exact: bool
+    width: int | None
+
+
 def sites(
     *rows: tuple[str, int, str, str, int, int],
     unloaded: bool = False,
