@@ -15,7 +15,8 @@ import numpy.typing as npt
 from ..arrays import Bool, Int
 from ..kernel.machine.system import System
 from ..kernel.tags.sites import Provenance, Sites
-from .report import GroupBy, group_names, site_names
+from .filters import site_names
+from .report import GroupBy, group_names
 
 DiffSortBy = Literal["growth", "calls", "after", "name"]
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 import click
 import numpy as np
 
+from ..analysis.filters import matching
 from ..formats.records import audit as records
 from ..kernel.tags.codetag import describe_tag
 from ..session import Session
 from ..view import audit as projection
-from .options import exact_option, format_option, matching, opens_dump, site_filter
+from .options import exact_option, format_option, opens_dump, site_filter
 from .output import show, warn, write
 from .progress import progress
 
@@ -31,11 +32,11 @@ def command(
     its cause, where that can be told.
     """
     report = dump.report()
+    chosen = matching(report.sites, filters)
     with progress("Reading memory") as show_progress:
         audit = dump.audit(show_progress)
     problems = [f"{p}." for p in dump.attribution().problems]
     warn(report.warnings + problems)
-    chosen = matching(report, filters)
     if not everything:
         chosen &= (audit.difference != 0) | (audit.inferred != 0)
     rows = np.flatnonzero(chosen)

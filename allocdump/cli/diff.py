@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from ..analysis import diff as analysis
-from ..analysis.report import Pattern
+from ..analysis.filters import matching
 from ..analysis.tree import growth_tree
 from ..formats.records import diff as records
 from ..session.snapshot import open_snapshot
@@ -80,9 +80,7 @@ def command(
         warn([f"{snapshot.path}: {warning}" for warning in snapshot.warnings])
     changes = analysis.compare(old, new)
     assert changes.sites is not None
-    for text in filters:
-        changes = changes.take(Pattern(text).matches(changes.sites))
-        assert changes.sites is not None
+    changes = changes.take(matching(changes.sites, filters))
     rows = analysis.group(changes, group_by)
     failed = fail_over is not None and _grew(rows, fail_over)
     changed = rows.take(rows.changed)

@@ -7,11 +7,12 @@ from functools import partial
 
 import click
 
+from ..analysis.filters import matching
 from ..formats.records import leaks as records
 from ..session import Session
 from ..view import leaks as projection
 from .listing import Listing
-from .options import Size, listing_options, matching, opens_dump, site_filter
+from .options import Size, listing_options, opens_dump, site_filter
 from .output import warn
 from .progress import progress
 
@@ -49,10 +50,10 @@ def command(
       allocdump leaks vmcore --min-size 1M --format json
     """
     report = dump.report()
+    chosen = matching(report.sites, filters)
     with progress("Reading memory") as show_progress:
         found = dump.leaks(show_progress)
     warn(report.warnings + [f"{reason}." for reason in found.reasons])
-    chosen = matching(report, filters)
     if as_list:
         each = records.each(report.sites, found, chosen)
         listing = Listing(each, records.EACH, partial(projection.each, report, found))

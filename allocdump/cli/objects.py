@@ -13,6 +13,7 @@ import numpy as np
 from drgn import FaultError, Object
 
 from ..analysis.caches import cache_rows
+from ..analysis.filters import matching
 from ..analysis.totals import ObjectFilter
 from ..formats.records import objects as records
 from ..formats.records.json_text import Record
@@ -22,7 +23,7 @@ from ..text import printable
 from ..view import objects as projection
 from ..view.hexdump import hexdump
 from .listing import Listing
-from .options import listing_options, matching, opens_dump, site_filter
+from .options import listing_options, opens_dump, site_filter
 from .output import show, warn, write, write_all
 from .progress import progress
 
@@ -70,7 +71,7 @@ def command(
         raise click.UsageError("--hexdump and --type go with --list and --format table.")
     report = dump.report()
     warn(report.warnings)
-    chosen = matching(report, filters)
+    chosen = matching(report.sites, filters)
     if by == "vmalloc":
         areas = dump.vmalloc_areas()
         warn(f"{problem}." for problem in areas.problems)

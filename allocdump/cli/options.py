@@ -10,10 +10,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
-import numpy.typing as npt
 
-from ..analysis.report import Pattern, Report
 from .live import choose_source, held_output, hung_up_is_an_error, reading
 from .output import warn
 
@@ -108,15 +105,7 @@ site_filter = click.option(
     " function=GLOB and module=GLOB match just that ('module=' is the kernel itself)."
     " May be repeated: all must match.",
 )
-"""The parameter ``filters``: see :class:`allocdump.analysis.report.Pattern`."""
-
-
-def matching(report: Report, filters: tuple[str, ...]) -> npt.NDArray[np.bool_]:
-    """Mark the sites of a report that match all *filters*: shape (number of sites,)."""
-    chosen = np.ones(len(report.sites), np.bool_)
-    for text in filters:
-        chosen &= Pattern(text).matches(report.sites)
-    return chosen
+"""The parameter ``filters``: see :func:`allocdump.analysis.filters.matching`."""
 
 
 def format_option(*formats: str, help: str = "") -> Callable[[Callable[..., Any]], Any]:

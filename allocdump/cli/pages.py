@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import click
 
+from ..analysis.filters import matching
 from ..analysis.totals import PageFilter
 from ..errors import DamagedError
 from ..formats.records import pages as records
 from ..session import Session
 from ..view import pages as projection
 from .listing import Listing
-from .options import listing_options, matching, opens_dump, site_filter
+from .options import listing_options, opens_dump, site_filter
 from .output import warn
 from .progress import progress
 
@@ -55,7 +56,7 @@ def command(
         raise click.UsageError(f"There is no such node and zone; there are: {known}.")
     warn(report.warnings + [f"{p}." for p in dump.zones.problems])
     anywhere = node is None and zone is None
-    wanted = PageFilter(matching(report, filters), order, None if anywhere else zones)
+    wanted = PageFilter(matching(report.sites, filters), order, None if anywhere else zones)
     with progress("Reading pages") as show_progress:
         pages = dump.pages(show_progress)
         batches = map(wanted.choose, pages)

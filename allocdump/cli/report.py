@@ -84,7 +84,7 @@ def command(
         )
     chosen = analysis.choose(
         report.sites,
-        patterns=[analysis.Pattern(text) for text in filters],
+        filters=filters,
         zeros=zeros or as_kernel,
         unloaded=not as_kernel if unloaded is None else unloaded,
     )

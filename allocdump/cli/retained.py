@@ -8,12 +8,13 @@ from functools import partial
 import click
 import numpy as np
 
+from ..analysis.filters import matching
 from ..errors import extra
 from ..formats.records import retained as records
 from ..session import Session
 from ..view import retained as projection
 from .listing import Listing
-from .options import Size, exact_option, format_option, matching, opens_dump, site_filter
+from .options import Size, exact_option, format_option, opens_dump, site_filter
 from .output import warn
 from .progress import progress
 
@@ -58,6 +59,7 @@ def command(
       allocdump retained vmcore --site leaker.c:33
     """
     report = dump.report()
+    chosen = matching(report.sites, filters)
     with progress("Reading memory") as show_progress:
         dominators = dump.dominators(show_progress)
     problems = [f"{reason}." for reason in dominators.reach.reasons]
@@ -66,7 +68,7 @@ def command(
         from ..analysis.dominators import holders_of, holdings
     least, roots = min_size or 0, dominators.graph.roots
     if filters:
-        rows = np.flatnonzero(matching(report, filters))
+        rows = np.flatnonzero(chosen)
         of_sites = [h for h in holders_of(dominators, rows) if h.bytes >= least][:limit]
         holders = records.holders(report.sites, roots, of_sites)
         listing = Listing(holders, records.HOLDERS, partial(projection.holders, report, problems))

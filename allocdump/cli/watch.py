@@ -14,8 +14,8 @@ from itertools import count, islice
 import click
 import numpy as np
 
+from ..analysis.filters import Pattern, matching
 from ..analysis.growth import Watch, largest
-from ..analysis.report import Pattern
 from ..arrays import U64
 from ..formats.records import watch as records
 from ..kernel.tags.sites import Sites
@@ -71,12 +71,14 @@ def command(
     if dump.state == "paused":
         raise click.UsageError("The guest is paused and does not change; watch one that runs.")
     sampler = dump.sampler()
+    first = sampler.sample()
+    matching(first, filters)
     if dump.origin.profiling.state == "off":
         warn(["Profiling is off, so nothing is counted: sysctl vm.mem_profiling=1"])
     chosen = _Chosen(filters)
     terminal = _Terminal() if sys.stdout.isatty() else None
     with suppress(KeyboardInterrupt):
-        watch = Watch(chosen.of(sampler.sample()))
+        watch = Watch(chosen.of(first))
         for elapsed in islice(_ticks(interval), rounds):
             growth = watch.round(chosen.of(sampler.sample()), elapsed)
             if terminal is None:
