@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -148,7 +149,7 @@ def group(sites: Sites, by: GroupBy = "site") -> ReportRows:
 
 def group_names(sites: Sites, by: GroupBy) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.intp]]:
     """The names of groups, and for each site the index of its own."""
-    keys = list(map(_KEYS[by], sites.file, sites.function, sites.module))
+    keys = list(map(partial(group_name, by), sites.file, sites.function, sites.module))
     index = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     where = np.fromiter((index[k] for k in keys), np.intp, len(keys))
     return np.array(list(index), np.object_), where
@@ -158,6 +159,14 @@ def directory(file: str, module: str) -> str:
     """The directory of a source file; that of out-of-tree modules often means nothing."""
     head = file.rpartition("/")[0]
     return head or (f"[{module}]" if module else UNKNOWN if file == UNKNOWN else ".")
+
+
+def group_name(by: GroupBy, file: str, function: str, module: str) -> str:
+    """The name of the group of a site.
+
+    :raises KeyError: for *by* ``site``, which is no group
+    """
+    return _KEYS[by](file, function, module)
 
 
 _KEYS: dict[str, Callable[[str, str, str], str]] = {

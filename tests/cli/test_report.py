@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from allocdump.cli import cli
-from allocdump.cli.options import Size
+from allocdump.cli.parameters import Size
 
 from ..dumpdata import core, run, truth
 
