@@ -70,8 +70,8 @@ class TestLargeSites:
             "all of module m: 700 MiB at 2 sites",
         ]
         assert found.commands == [
-            "allocdump audit vmcore --all --site a.c:1",
-            "allocdump pages vmcore --site a.c:1 --list --limit 10",
+            "allocdump audit vmcore --all --filter a.c:1",
+            "allocdump pages vmcore --filter a.c:1 --list --top 10",
         ]
 
     def test_less_than_half(self) -> None:
@@ -102,7 +102,7 @@ class TestLargeSites:
         (found,) = large_sites(case(footprint=held))
         assert found.confidence == Confidence.POSSIBLE
         assert "500 MiB of it can be reclaimed when memory is short" in evidence(found)
-        assert found.commands[1].startswith("allocdump objects vmcore --site a.c:1 --list")
+        assert found.commands[1].startswith("allocdump objects vmcore --filter a.c:1 --list")
 
     def test_not_the_cause_when_memory_was_not_short(self) -> None:
         (found,) = large_sites(case(**QUIET, footprint=footprint((600,))))
@@ -679,4 +679,4 @@ def test_commands_are_quoted() -> None:
     odd.machine = replace(odd.machine, arguments="'my core'")
     odd.sites = replace(odd.sites, file=np.array(["a'*.c", "", "", ""], np.object_))
     (found,) = large_sites(odd)
-    assert found.commands[0] == """allocdump audit 'my core' --all --site 'a'"'"'[*].c:1'"""
+    assert found.commands[0] == """allocdump audit 'my core' --all --filter 'a'"'"'[*].c:1'"""

@@ -87,7 +87,7 @@ def test_text_fits_the_terminal() -> None:
         assert tables
         assert all(len(line) <= width for line in body.splitlines())
         # Commands are to be pasted: they are never broken.
-        assert "   allocdump audit vmcore --all --site a.c:1" in commands.splitlines()
+        assert "   allocdump audit vmcore --all --filter a.c:1" in commands.splitlines()
 
 
 def test_text_that_is_cut_keeps_its_end() -> None:
