@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Int
+from ..arrays import Columns, Int
 from ..kernel.tags.sites import Sites
 from .sums import Total, counted_once, total
 
+WatchSortBy = Literal["growth", "last", "calls", "after", "name"]
+
 
 @dataclass
-class Growth:
+class Growth(Columns):
     """One round of watching; columns have shape (number of sites,)."""
 
     round: int
@@ -110,9 +113,19 @@ class Watch:
         )
 
 
-def largest(growth: Growth, top: int) -> npt.NDArray[np.intp]:
-    """Rows of the *top* sites that grew most, without those that did not grow, and without
-    pages whose objects are counted at their sites. Ties keep their order."""
-    size = counted_once(growth.sites, growth.bytes)
-    order = np.argsort(-size, kind="stable")[:top]
-    return order[size[order] > 0]
+def largest(growth: Growth, top: int, by: WatchSortBy = "growth") -> npt.NDArray[np.intp]:
+    """Rows of the first *top* of the sites that grew since the start, in an order; without
+    pages whose objects are counted at their sites. Ties keep theirs.
+
+    :param by: numbers are largest first, names ascend
+    """
+    grown = np.flatnonzero(counted_once(growth.sites, growth.bytes) > 0)
+    if by == "name":
+        return np.array(sorted(grown.tolist(), key=growth.sites.name)[:top], np.intp)
+    keys = {
+        "growth": growth.bytes,
+        "last": growth.last,
+        "calls": growth.calls,
+        "after": growth.sites.bytes,
+    }
+    return grown[np.argsort(-keys[by][grown], kind="stable")[:top]]

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-from ..arrays import I32, Bool, Columns, Int
+from ..arrays import I32, U64, Bool, Columns, Int
 from ..graph.edges import Graph
-from ..graph.nodes import NodeKind
+from ..graph.nodes import NodeKind, Nodes
 from ..kernel.tags.sites import Sites
+from ..result import Result, Values
 from .reach import NEVER, Reach, ends, rows
 
 _MANY = 16
@@ -59,7 +60,7 @@ class Lost(Columns):
 
 
 @dataclass
-class Leaks:
+class Leaks(Result):
     """Result of :func:`leaks`."""
 
     graph: Graph
@@ -74,12 +75,61 @@ class Leaks:
     """Of all allocations that were judged."""
     total_allocations: int
 
+    def to_dict(self) -> dict[str, Values]:
+        """The sites with lost memory as columns, with their names."""
+        return self.graph.sites.names(self.lost.site) | self.lost.to_dict()
 
-def leaks(reach: Reach, sites: Sites) -> Leaks:
-    """Sum up by site the memory that no root reaches."""
+    def in_short(self) -> str:
+        size, count = int(self.lost.bytes.sum()), len(self.lost)
+        return (
+            f"{size:,} of {self.total_bytes:,} bytes {'undecided' if self.reasons else 'lost'},"
+            f" of {count:,} {'site' if count == 1 else 'sites'}"
+        )
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Allocations that an earlier reading of a running kernel found lost.
+
+    Columns of shape (number of these,), by ascending address.
+    """
+
+    address: U64
+    tag: U64
+    """Address of the tag of their site, whose row may have changed since."""
+
+    @classmethod
+    def of(cls, reach: Reach, sites: Sites) -> Earlier:
+        """The lost allocations of a reading, of which nothing else is kept."""
+        nodes = reach.graph.nodes.take(reach.tier == NEVER)
+        nodes = nodes.take(np.argsort(nodes.address, kind="stable"))
+        return cls(nodes.address, sites.address[nodes.site])
+
+    def has(self, nodes: Nodes, sites: Sites) -> Bool:
+        """Mark allocations that were there, at the same site, and lost: shape (nodes,)."""
+        if not len(self.address):
+            return np.zeros(len(nodes), np.bool_)
+        at = np.searchsorted(self.address, nodes.address).clip(max=len(self.address) - 1)
+        same: Bool = self.address[at] == nodes.address
+        same &= self.tag[at] == sites.address[nodes.site]
+        return same
+
+
+def leaks(
+    reach: Reach, sites: Sites, *, moving: bool = False, earlier: Earlier | None = None
+) -> Leaks:
+    """Sum up by site the memory that no root reaches.
+
+    :param moving: whether the kernel ran while it was read: what is on its way from one owner
+        to another then looks lost, and no confidence is more than low
+    :param earlier: an earlier reading of the same kernel: only what was lost then, too, is
+        lost, and keeps its confidence
+    """
     graph = reach.graph
     nodes, count = graph.nodes, len(sites)
     lost = reach.tier == NEVER
+    if earlier is not None:
+        lost &= earlier.has(nodes, sites)
     node = np.flatnonzero(lost)
     head = node[_clusters(graph, lost, _likeness(graph, sites))]
 
@@ -105,6 +155,10 @@ def leaks(reach: Reach, sites: Sites) -> Leaks:
     chief = _chief_heads(nodes.site, node, head, count)
     for i, site in enumerate(sums.site.tolist()):
         sums.confidence[i], sums.reason[i] = _judge(sums, i, sites, int(chief[site]), reach.reasons)
+    if moving and earlier is None:
+        sure = np.isin(sums.confidence, [LeakConfidence.HIGH, LeakConfidence.MEDIUM])
+        sums.confidence[sure] = LeakConfidence.LOW
+        sums.reason[sure] = "the kernel ran while it was read, once"
     expected = sums.confidence == LeakConfidence.EXPECTED
     sums = sums.take(np.argsort(expected, kind="stable"))
     return Leaks(

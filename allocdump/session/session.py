@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..analysis.attribution import Attribution
     from ..analysis.audit import Audit
     from ..analysis.dominators import Dominators
-    from ..analysis.leaks import Leaks
+    from ..analysis.leaks import Earlier, Leaks
     from ..analysis.paths import Paths
     from ..analysis.reach import Reach
     from ..analysis.totals import ObjectTotals
@@ -68,6 +68,9 @@ class Session:
         self._graph: Graph | None = None
         self._reach: Reach | None = None
         self._dominators: Dominators | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.core}, {self.state}>"
 
     def __enter__(self) -> Self:
         return self
@@ -435,7 +438,9 @@ class Session:
             or an object that is in the kernel's memory
         :raises AddressError: if it is none of these
         """
-        return self._locator.locate(query)
+        found = self._locator.locate(query)
+        found.sites = self.sites
+        return found
 
     @cached_property
     def _locator(self) -> Locator:
@@ -485,12 +490,24 @@ class Session:
     def leaks(self, progress: Progress | None = None) -> Leaks:
         """Memory that nothing points at any more, by site.
 
+        A running kernel is read twice: memory that is lost both times is not just on its way.
+
         :raises ExtraError: if the libraries for it are not installed
         """
+        moving = self.state == "running"
+        earlier = self._earlier(progress) if moving else None
         reached = self.reach(progress)
         from ..analysis.leaks import leaks
 
-        return leaks(reached, self.report().sites)
+        return leaks(reached, self.report().sites, moving=moving, earlier=earlier)
+
+    def _earlier(self, progress: Progress | None) -> Earlier:
+        """Lost allocations by a reading of its own, of which nothing else is kept."""
+        once = Session(self.source)
+        reached = once.reach(progress)
+        from ..analysis.leaks import Earlier
+
+        return Earlier.of(reached, once.report().sites)
 
     def dominators(self, progress: Progress | None = None) -> Dominators:
         """Holders that keep memory alive: the dominator tree of all nodes that roots reach.
@@ -520,7 +537,7 @@ class Session:
 
         node = node_at(reached.graph, address)
         found = [] if node is None else find_paths(reached, node, limit)
-        return Paths(query, address, node, found)
+        return Paths(query, address, node, found, reached.graph.sites)
 
     # All of it
 

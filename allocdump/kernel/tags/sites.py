@@ -132,6 +132,17 @@ class Sites(Columns):
         """The columns by name, :attr:`role` among them."""
         return super().to_dict() | {"role": self.role}
 
+    def names(self, rows: npt.NDArray[np.integer]) -> dict[str, Values]:
+        """The names of some sites as columns; empty, and line 0, of rows below 0: no site."""
+        columns = self.file, self.line, self.function, self.module
+        none = rows < 0
+        return {
+            name: np.where(none, 0 if name == "line" else "", column[np.where(none, 0, rows)])
+            if len(self)
+            else np.zeros(len(rows), column.dtype)
+            for name, column in zip(SiteName._fields, columns, strict=True)
+        }
+
     def name(self, row: int) -> SiteName:
         """The names of one site."""
         return SiteName(self.file[row], int(self.line[row]), self.function[row], self.module[row])
