@@ -16,6 +16,7 @@ from ..analysis.usage import vmalloc_pages
 from ..errors import AllocdumpError, ProfilingError, has_extra
 from ..graph.roots import Tier
 from ..kernel.machine.cgroups import memory_cgroups
+from ..kernel.machine.clock import uptime
 from ..kernel.machine.memory_counters import reclaimable
 from ..kernel.machine.oom import allocation_failures, oom_events
 from ..kernel.machine.open_files import open_files
@@ -178,9 +179,15 @@ class _Investigation:
             system=self.session.system,
             cpus=self.cpus,
             reason=self.log.panic_message(alive=self.session.state != "dead"),
-            uptime=self.log.uptime(),
+            uptime=self._uptime(),
+            state=self.session.state,
             profiling=state,
         )
+
+    def _uptime(self) -> float | None:
+        """By the kernel's clock; else the time of the last line in its log."""
+        told = uptime(self.prog)
+        return self.log.uptime() if told is None else told
 
     def _memory(self, case: Evidence, found: Attribution) -> None:
         """Results of the pass over all memory."""

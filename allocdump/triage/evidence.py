@@ -41,9 +41,16 @@ class Machine:
     reason: str
     """Reason of the kernel's death; empty if it did not die, or its log does not say."""
     uptime: float | None
-    """Seconds from boot to the end."""
+    """Seconds from boot to the end, or to now."""
     profiling: str
     """``on``, ``off``, ``never`` ...; with the reason if there is no profile."""
+    state: str = "dead"
+    """``dead``, ``running`` or ``paused``."""
+
+    @property
+    def alive(self) -> bool:
+        """True if the kernel goes on, or would: one that panicked does not."""
+        return self.state != "dead" and not self.reason
 
 
 @dataclass(frozen=True)
