@@ -13,7 +13,8 @@ from ..analysis.attribution import Attribution
 from ..analysis.caches import cache_rows
 from ..analysis.footprint import footprint
 from ..analysis.usage import vmalloc_pages
-from ..errors import AllocdumpError, ProfilingError, has_extra
+from ..confidence import Confidence
+from ..errors import AllocdumpError, ExtraError, ProfilingError, has_extra
 from ..graph.roots import Tier
 from ..kernel.machine.cgroups import memory_cgroups
 from ..kernel.machine.clock import uptime
@@ -53,6 +54,7 @@ class _Investigation:
         self.session, self.kernel, self.progress = session, session.kernel, progress
         self.prog, self.log = session.prog, session.log
         self.missing: list[str] = []
+        self.gaps: list[str] = []
         self.never = False
         self.report = self._attempt("the report", self._read_report)
         self._miss(*(self.report.warnings if self.report else []))
@@ -66,6 +68,7 @@ class _Investigation:
         except ProfilingError as e:
             self.never = True
             self._miss(e)
+            self.gaps.append("without a profile, nothing tells who allocated memory")
             return None
 
     def run(self) -> Evidence:
@@ -99,8 +102,11 @@ class _Investigation:
         surveyed = self._attempt("what memory is used for", self._survey)
         if surveyed:
             self._memory(case, surveyed)
+        else:
+            self.gaps.append("what memory is used for is unreadable")
         if self.report is not None:
             self._leaks(case)
+        case.gaps = self.gaps
         return case
 
     def _survey(self) -> Attribution:
@@ -123,25 +129,32 @@ class _Investigation:
         """Lost memory, and the holders of the rest."""
         try:
             reach = self.session.reach(self.progress)
+        except ExtraError as e:
+            self._miss(e)
+            self.gaps.append("not searched for leaks: pip install 'allocdump[leaks]'")
+            return
         except AllocdumpError as e:
             self._miss(e)
+            self.gaps.append("not searched for leaks")
             return
         if reach.reasons:
             self._miss(f"lost memory cannot be told from held: {reach.reasons[0]}")
+            self.gaps.append("leaks cannot be told, since parts of memory are not in the dump")
             return
         from ..analysis.dominators import holdings
         from ..analysis.leaks import leaks
 
         lost = leaks(reach, self.sites).lost
-        sure = np.isin(lost.confidence, ["high", "medium"])
-        rows = lost.take(sure)
+        words = {degree.words: degree for degree in Confidence if degree > Confidence.POSSIBLE}
+        rows = lost.take(np.isin(lost.confidence, list(words)))
         case.lost = [
             LostSite(
                 int(rows.site[i]),
                 int(rows.bytes[i]),
                 int(rows.allocations[i]),
                 int(rows.held_bytes[i]),
-                str(rows.confidence[i]),
+                words[str(rows.confidence[i])],
+                None if rows.chief[i] == rows.site[i] else int(rows.chief[i]),
             )
             for i in range(len(rows))
         ]

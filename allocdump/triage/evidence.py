@@ -13,6 +13,7 @@ from ..analysis.caches import CacheRow
 from ..analysis.footprint import PAGE, Footprint
 from ..analysis.usage import Node
 from ..arrays import Int
+from ..confidence import Confidence
 from ..kernel.machine.cgroups import MemoryCgroup
 from ..kernel.machine.memory_counters import Reclaimable
 from ..kernel.machine.oom import AllocationFailure, LoggedSite, OomEvent
@@ -63,8 +64,10 @@ class LostSite:
     lost_allocations: int
     held_bytes: int
     """Bytes that are still reachable."""
-    confidence: str = ""
-    """The analysis's own words."""
+    confidence: Confidence = Confidence.CERTAIN
+    """Confidence of the analysis that it is lost."""
+    head: int | None = None
+    """Row of the site that it is lost with; None if it leads itself."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,8 @@ class Evidence:
     lost: list[LostSite] | None = None
     holders: list[LargeHolder] | None = None
     missing: list[str] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+    """Those of *missing* that may hide the cause itself, in few words."""
 
     @cached_property
     def managed(self) -> int:

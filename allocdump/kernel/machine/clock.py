@@ -42,16 +42,17 @@ def _read(prog: Program) -> int | None:
         return None
     keeper = Object(prog, "struct timekeeper", address=found[0] + _offset(prog)).read_()
     base = keeper.tkr_mono
-    monotonic = base.base.value_() + (base.xtime_nsec.value_() >> base.shift.value_())
+    since = int(base.xtime_nsec.value_()) >> int(base.shift.value_())
+    monotonic = int(base.base.value_()) + since
     # Both count the same; of a clock that is read under way, they differ.
-    if monotonic < 0 or abs(monotonic // _NANOSECONDS - keeper.ktime_sec.value_()) > 1:
+    if monotonic < 0 or abs(monotonic // _NANOSECONDS - int(keeper.ktime_sec.value_())) > 1:
         return None
-    return int(monotonic + max(keeper.offs_boot.value_(), 0))
+    return monotonic + max(int(keeper.offs_boot.value_()), 0)
 
 
 def _offset(prog: Program) -> int:
     """Offset of the timekeeper behind its sequence counter; the structure had no name once."""
     try:
-        return offsetof(prog.type("struct tk_data"), "timekeeper")
+        return int(offsetof(prog.type("struct tk_data"), "timekeeper"))
     except LookupError:
-        return -(-sizeof(prog.type("seqcount_raw_spinlock_t")) // 8) * 8
+        return (int(sizeof(prog.type("seqcount_raw_spinlock_t"))) + 7) & ~7
