@@ -18,6 +18,7 @@ from ..errors import AllocdumpError, ExtraError, ProfilingError, has_extra
 from ..graph.roots import Tier
 from ..kernel.machine.cgroups import memory_cgroups
 from ..kernel.machine.clock import uptime
+from ..kernel.machine.death import death, memory_parameters, taint
 from ..kernel.machine.memory_counters import reclaimable
 from ..kernel.machine.oom import allocation_failures, oom_events
 from ..kernel.machine.open_files import open_files
@@ -193,6 +194,9 @@ class _Investigation:
             cpus=self.cpus,
             reason=self.log.panic_message(alive=self.session.state != "dead"),
             uptime=self._uptime(),
+            death=self._attempt("the task that panicked", lambda: death(self.prog, self.log)),
+            taint=taint(self.prog),
+            parameters=memory_parameters(self.prog),
             state=self.session.state,
             profiling=state,
         )

@@ -42,6 +42,14 @@ def died(case: Evidence, top: int | None) -> Chapter:
         section.say("state", "state", "the kernel is {state}", state=m.state)
     if m.reason or not m.alive:
         section.say("reason", "reason", "{reason}", reason=m.reason or "not in the kernel log")
+    if m.death:
+        section.say("task", "task", "{task} (pid {pid:number})", task=m.death.task, pid=m.death.pid)
+        if m.death.frames:
+            # The innermost first.
+            section.say("backtrace", "backtrace", "{frames}", frames=" < ".join(m.death.frames))
+    section.say("taint", "taint", "{flags}", flags=m.taint or "none")
+    if m.parameters:
+        section.say("parameters", "booted with", "{parameters}", parameters=m.parameters)
     section.say("profiling", "profiling", "{state}", state=m.profiling)
     _out_of_memory(section, case)
     hit = [group for group in case.cgroups if group.max is not None and group.hits]

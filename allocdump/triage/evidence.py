@@ -15,6 +15,7 @@ from ..analysis.usage import Node
 from ..arrays import Int
 from ..confidence import Confidence
 from ..kernel.machine.cgroups import MemoryCgroup
+from ..kernel.machine.death import Death
 from ..kernel.machine.memory_counters import Reclaimable
 from ..kernel.machine.oom import AllocationFailure, LoggedSite, OomEvent
 from ..kernel.machine.open_files import OpenFiles
@@ -45,6 +46,12 @@ class Machine:
     """Seconds from boot to the end, or to now."""
     profiling: str
     """``on``, ``off``, ``never`` ...; with the reason if there is no profile."""
+    death: Death | None = None
+    """The task that panicked; None if none did, or nothing tells."""
+    taint: str = ""
+    """Flags that are set; empty if there are none."""
+    parameters: str = ""
+    """Those of the command line that are about memory."""
     state: str = "dead"
     """``dead``, ``running`` or ``paused``."""
 
