@@ -16,7 +16,8 @@ from ..arrays import Bool, Columns, Int, Values
 from ..kernel.machine.system import System
 from ..kernel.tags.sites import Provenance, Sites
 from ..result import Result
-from .report import GroupBy, group_names, site_names
+from .filters import site_names
+from .report import GroupBy, group_names
 
 DiffSortBy = Literal["growth", "calls", "after", "name"]
 

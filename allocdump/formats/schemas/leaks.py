@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ...analysis.leaks import LeakConfidence
 from .words import ADDRESS, COUNT, SHARE, SITE, TEXT, either, one_of, record
 
 SCHEMA = either(
@@ -18,7 +19,7 @@ SCHEMA = either(
             "heads": COUNT,
             "cluster": COUNT,
             "cluster_allocations": COUNT,
-            "confidence": one_of("high", "medium", "low", "undecided", "expected"),
+            "confidence": one_of(*LeakConfidence),
             **SITE,
             "reason": TEXT,
         },

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+from ...confidence import Confidence
 from ...kernel.machine.oom import Constraint
-from ...triage.verdict import Confidence
 from .words import (
     ADDRESS,
     COUNT,
