@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from .words import ADDRESS, COUNT, SIGNED, SITE, SITE_OR_NONE, TEXT, either, record
+from .words import ADDRESS, COUNT, SIGNED, SITE, SITE_OR_NONE, TEXT, either, group, record
 
 SCHEMA = either(
     "allocdump objects --format json: a line",
@@ -22,6 +22,7 @@ SCHEMA = either(
         {"address": ADDRESS, "bytes": COUNT, "used": COUNT, "cache": TEXT, **SITE},
         title="--list: an object",
     ),
+    group("bytes", "objects", "used", "lost"),
     record(
         {
             "bytes": COUNT,
@@ -33,7 +34,7 @@ SCHEMA = either(
             "lost": SIGNED,
             "cache": TEXT,
         },
-        title="--by cache: a slab cache",
+        title="--group-by cache: a slab cache",
     ),
     record(
         {
@@ -44,6 +45,6 @@ SCHEMA = either(
             "caller": TEXT,
             **SITE_OR_NONE,
         },
-        title="--by vmalloc: an area",
+        title="--group-by vmalloc: an area",
     ),
 )

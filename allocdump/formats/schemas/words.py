@@ -72,6 +72,12 @@ def either(title: str, *forms: Schema) -> Schema:
     return {"title": title, "oneOf": list(forms)}
 
 
+def group(*sums: str) -> Schema:
+    """Sums over the sites of a function, file, directory or module."""
+    fields = dict.fromkeys(sums, COUNT) | {"sites": COUNT, "name": TEXT}
+    return record(fields, title="--group-by function, file, directory or module: a group")
+
+
 SITE: dict[str, Schema] = {
     "file": TEXT,
     "line": COUNT,
