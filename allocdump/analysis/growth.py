@@ -9,14 +9,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Int
+from ..arrays import Columns, Int
 from ..kernel.tags.sites import Sites
 
 WatchSortBy = Literal["growth", "last", "calls", "after", "name"]
 
 
 @dataclass
-class Growth:
+class Growth(Columns):
     """One round of watching; columns have shape (number of sites,)."""
 
     round: int

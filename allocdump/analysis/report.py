@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,9 @@ from ..kernel.tags.codetag import CodetagType
 from ..kernel.tags.profile import Completeness
 from ..kernel.tags.profiling import Profiling
 from ..kernel.tags.sites import UNKNOWN, Provenance, Sites
+from ..result import Result
 from ..source.program import State
 from .filters import matching, site_names
-
-if TYPE_CHECKING:
-    import pandas
 
 GroupBy = Literal["site", "function", "file", "directory", "module"]
 SortBy = Literal["size", "calls", "average", "name", "kernel"]
@@ -48,7 +46,7 @@ class Origin:
 
 
 @dataclass
-class Report:
+class Report(Result):
     """All call sites of one kernel, and how they were read."""
 
     origin: Origin
@@ -66,15 +64,19 @@ class Report:
         return order(group(self.sites, what))
 
     def to_dict(self) -> dict[str, Values]:
-        """The columns of all sites by name."""
+        """The columns of all sites by name; a site's index is its row everywhere else."""
         return self.sites.to_dict()
 
-    def to_pandas(self) -> pandas.DataFrame:
-        """All sites as a data frame; a site's index is its row everywhere else.
+    def in_short(self) -> str:
+        """The number of sites, the dump and the kernel."""
+        origin = self.origin
+        return f"{len(self.sites):,} sites of {origin.core}, Linux {origin.system.release}"
 
-        :raises ExtraError: if pandas is not installed
-        """
-        return self.sites.to_pandas()
+    def _head(self) -> dict[str, Values]:
+        """The largest first."""
+        sites = order(group(self.sites)).sites
+        assert sites is not None
+        return sites.to_dict()
 
 
 @dataclass

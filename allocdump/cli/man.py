@@ -11,7 +11,7 @@ import click
 
 from .. import __version__
 from ..commands import COMMANDS
-from . import cli, load
+from . import CONTEXT, cli, load
 from .parameters import Argument
 
 _EXAMPLES = "Examples:"
@@ -72,7 +72,7 @@ def _page(name: str) -> Iterator[str]:
 
 
 def _usage(command: click.Command) -> str:
-    pieces = command.collect_usage_pieces(click.Context(command))
+    pieces = command.collect_usage_pieces(click.Context(command, **CONTEXT))
     return _text(" ".join(pieces))
 
 

@@ -49,6 +49,7 @@ def test_a_dump_differs_from_itself_in_nothing(core: Path, tmp_path: Path) -> No
     for before, after in itertools.product(map(open_snapshot, kept), repeat=2):
         changes = compare(before, after)
         assert not changes.changed.any()
+        assert changes.match is not None
         assert set(changes.match) == {"exact"}
 
 
@@ -63,8 +64,8 @@ def test_a_dump_and_what_its_kernel_printed(core: Path) -> None:
 def test_growth_is_what_two_texts_of_the_kernel_say() -> None:
     before, after = (QUIET.parent / f for f in ("allocinfo.before", "truth.allocinfo"))
 
-    def held(path: Path) -> dict[tuple[str, str], tuple[int, int]]:
-        out = {}
+    def held(path: Path) -> dict[tuple[str, ...], tuple[int, int]]:
+        out: dict[tuple[str, ...], tuple[int, int]] = {}
         for line in path.read_text().splitlines()[2:]:
             size, calls, *site = line.replace("accurate:no", "").split()
             was = out.get(tuple(site), (0, 0))

@@ -255,7 +255,7 @@ def test_nothing_keeps_a_program() -> None:
     class Witness:
         pass
 
-    def use() -> ReferenceType:
+    def use() -> ReferenceType[Witness]:
         prog = Program()
         prog.set_core_dump(TINY)
         session.dump_of(prog).report()
@@ -320,13 +320,13 @@ def test_the_plugin_is_found_by_drgn() -> None:
     assert found.value == "allocdump.drgn.plugin"
 
 
-def drgn(path: Path, code: str, *args: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "drgn", "-q", "-c", path, *args, "-e", code]
+def drgn(path: Path, code: str, *args: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "drgn", "-q", "-c", str(path), *map(str, args), "-e", code]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize("args", [[], ["-s", TINY.parent / "vmlinux"]], ids=["BTF", "DWARF"])
-def test_in_plain_drgn(args: list[Any]) -> None:
+def test_in_plain_drgn(args: list[str | Path]) -> None:
     """By installation alone: drgn is told nothing of allocdump."""
     code = "from drgn.commands import run_command; run_command(prog, 'allocinfo -f allocinfo')"
     done = drgn(TINY, code, *args)

@@ -170,7 +170,7 @@ def test_no_dump(tmp_path: Path) -> None:
 
 def test_on_a_terminal() -> None:
     terminal, inside = os.openpty()
-    command = [sys.executable, "-m", "allocdump", "shell", QUIET]
+    command = [sys.executable, "-m", "allocdump", "shell", str(QUIET)]
     env = os.environ | {"PYTHON_BASIC_REPL": "1"}
     with subprocess.Popen(command, stdin=inside, stdout=inside, stderr=inside, env=env) as process:
         os.close(inside)

@@ -8,6 +8,7 @@ import io
 import lzma
 import random
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,11 @@ from allocdump.errors import ExtraError
 from allocdump.source.compressed import CompressedError, create, expanded
 
 TEXT = "".join(f"{random.Random(i).random()} some line\n" for i in range(5000)).encode()
-METHODS = {"gz": gzip.compress, "xz": lzma.compress, "zst": zstandard.compress}
+METHODS: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "xz": lzma.compress,
+    "zst": zstandard.compress,
+}
 
 
 def read(raw: bytes) -> bytes:
