@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ..records.objects import GROUPS
 from .words import ADDRESS, COUNT, SIGNED, SITE, SITE_OR_NONE, TEXT, either, group, record
 
 SCHEMA = either(
@@ -47,4 +48,5 @@ SCHEMA = either(
         },
         title="--group-by vmalloc: an area",
     ),
+    group(GROUPS),
 )
