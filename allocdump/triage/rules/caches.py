@@ -87,6 +87,7 @@ def _large(case: Evidence, group: list[CacheRow]) -> Suspect:
         cause=short,
         evidence=evidence + _files(case, first) + largest_cgroup(case),
         commands=more(case),
+        advice=say("find out who makes so many objects of {name}", name=first.name),
     )
 
 

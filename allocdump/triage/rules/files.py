@@ -6,6 +6,7 @@ from __future__ import annotations
 from ...confidence import Confidence
 from ...kernel.machine.open_files import OpenFiles
 from ...sentence import Sentence, say
+from ..cgroups import largest_cgroup
 from ..commands import more
 from ..evidence import Evidence
 from ..shortage import machine_short
@@ -68,6 +69,7 @@ def _title(case: Evidence, one: OpenFiles) -> Sentence:
 def _suspect(
     case: Evidence, size: int, subject: str, title: Sentence, *evidence: Sentence
 ) -> Suspect:
+    holder = next(one for one in case.files if one.bytes)
     rest = case.class_bytes(*_UNEXPLAINED)
     cause = machine_short(case) and not len(case.sites)
     told = list(evidence)
@@ -85,8 +87,9 @@ def _suspect(
         confidence=_confidence(case, size, rest) if cause else Confidence.POSSIBLE,
         bytes=size,
         cause=cause,
-        evidence=told,
+        evidence=told + largest_cgroup(case),
         commands=more(case),
+        advice=say("find out why nobody reads what {comm} has written", comm=holder.comm),
     )
 
 
