@@ -14,8 +14,10 @@ from allocdump.kernel.machine.oom import AllocationFailure, Constraint
 from allocdump.kernel.machine.open_files import OpenFiles
 from allocdump.kernel.machine.swap import Swap
 from allocdump.kernel.machine.tmpfs import Tmpfs
+from allocdump.kernel.machine.zones import ZoneState
 from allocdump.kernel.tags.sites import Sites
 from allocdump.sentence import say
+from allocdump.triage.died import died
 from allocdump.triage.evidence import Evidence, LargeHolder, LostSite
 from allocdump.triage.holders import holders
 from allocdump.triage.rules import RULES, suspects
@@ -24,6 +26,7 @@ from allocdump.triage.rules.files import open_files, unexplained_pages
 from allocdump.triage.rules.limits import (
     cgroup_kills,
     cgroup_limit,
+    cgroup_throttled,
     elsewhere,
     fragmentation,
 )
@@ -34,7 +37,7 @@ from allocdump.triage.rules.trust import (
     unexplained,
 )
 from allocdump.triage.rules.user import user_memory
-from allocdump.triage.shortage import Shortage, shortage
+from allocdump.triage.shortage import Shortage, shortage, zone_state
 from allocdump.triage.verdict import Suspect
 from allocdump.view.sentence import text
 
@@ -54,7 +57,7 @@ def test_nothing_is_invented() -> None:
     assert suspects(case()) == []
     assert suspects(case(**QUIET)) == []
     assert suspects(case(footprint=None, usage=None, zones=[], events=[])) == []
-    assert len(RULES) == len(set(RULES)) == 14
+    assert len(RULES) == len(set(RULES)) == 15
 
 
 class TestLargeSites:
@@ -450,6 +453,21 @@ class TestCgroups:
         assert titles([found]) == ["2 tasks killed at the limit of memory cgroup /a/b, 2.00 MiB"]
         assert not found.cause
 
+    def test_a_soft_limit_is_one(self) -> None:
+        """311 times, as a real machine had them, and no hard limit."""
+        soft = replace(cases.cgroup("/soft", 40), high=40 * MIB, throttled=311)
+        made = case(cgroups=[soft, cases.cgroup("/", 100)])
+        (found,) = cgroup_throttled(made)
+        assert titles([found]) == [
+            "tasks of memory cgroup /soft slowed down 311 times at its memory.high, 40.0 MiB"
+        ]
+        assert (found.cause, found.confidence) == (False, Confidence.CERTAIN)
+        section = died(made, None)
+        facts = {fact.key: text(fact.value) for fact in section.facts}
+        assert facts["cgroups"] == "1 of 2 memory cgroups hit a limit"
+        (limits,) = [table for table in section.tables if table.key == "limits"]
+        assert [row[-1] for row in limits.rows] == ["/soft"]
+
     def test_user_memory_is_not_to_blame_for_a_limit(self) -> None:
         held = cases.usage(anonymous_memory=900)
         assert user_memory(case(events=[self.fatal], usage=held)) == []
@@ -501,6 +519,33 @@ class TestElsewhere:
     def test_memory_that_is_kept_for_lower_zones_is_not_free(self) -> None:
         zones = [zone(100, name="DMA32", reserve=(0, 0, 200)), zone(5)]
         assert elsewhere(case(zones=zones)) == []
+
+
+class TestZoneStates:
+    @pytest.mark.parametrize(
+        ("made", "state"),
+        [
+            (zone(10), "exhausted"),
+            (zone(11), "low"),
+            (zone(12), "enough"),
+            (zone(100, reserve=(0, 0, 200)), "kept by lowmem_reserve"),
+            (zone(9, reserve=(0, 0, 200)), "exhausted"),
+            (replace(zone(40), free_cma=32 * 256), "only CMA free"),
+            (replace(zone(43), free_cma=32 * 256), "low"),
+            (replace(zone(30), highatomic=25 * 256), "only kept for atomic"),
+            (replace(zone(60, reserve=(0, 25)), free_cma=30 * 256), "all kept"),
+        ],
+    )
+    def test_for_a_request_that_cannot_move(self, made: ZoneState, state: str) -> None:
+        assert zone_state(made, cma=False) == state
+
+    def test_movable_requests_use_cma(self) -> None:
+        cma = replace(zone(400), free_cma=395 * 256)
+        kernel = case(events=[event(gfp_mask="GFP_KERNEL|__GFP_ZERO")], zones=[cma])
+        user = case(events=[event(gfp_mask="GFP_HIGHUSER_MOVABLE")], zones=[cma])
+        assert (shortage(kernel), shortage(user)) == (Shortage.MACHINE, Shortage.ELSEWHERE)
+        assert elsewhere(kernel) == []
+        assert zone_state(cma, cma=True) == "enough"
 
 
 class TestFragmentation:
