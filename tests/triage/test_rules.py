@@ -229,7 +229,7 @@ class TestLargeCaches:
         (found,) = large_caches(self.of(600, reclaimable=True))
         assert found.confidence == Confidence.POSSIBLE
         assert evidence(found) == [
-            "600 MiB of it can be reclaimed when memory is short, unless it is in use"
+            "600 MiB of it may be reclaimed when memory is short, unless something pins it"
         ]
         assert large_caches(self.of(600, reclaimable=True, **QUIET)) == []
 
@@ -298,6 +298,27 @@ class TestOpenFiles:
     def test_a_finding_where_sites_tell(self):
         (found,) = open_files(case(usage=self.rest, files=[files(pipes=660), files(7, pipes=9)]))
         assert (found.confidence, found.cause) == (Confidence.POSSIBLE, False)
+
+    @pytest.mark.parametrize(
+        ("held", "file"), [("pipes", "fs/pipe.c"), ("sockets", "net/core/skbuff.c")]
+    )
+    def test_what_wrappers_were_called_for(self, held: str, file: str) -> None:
+        """With a profile, the task is named with the call sites of pipes and packets."""
+        sites = replace(
+            cases.SITES,
+            module=np.array([""] * 4, np.object_),
+            file=np.array([file, file, "mm/util.c", "mm/slub.c"], np.object_),
+        )
+        owner = replace(files(**{held: 660}), protocols={"UNIX-STREAM": 499, "TCP": 1})
+        (found,) = suspects(case(sites=sites, footprint=footprint((400, 290, 40)), files=[owner]))
+        assert (found.rule, found.cause, found.confidence) == (
+            "open_files", True, Confidence.VERY_LIKELY
+        )  # fmt: skip
+        assert titles([found])[0].startswith(f"{held.upper()} of task culprit (pid 42): 660 MiB")
+        said = evidence(found)
+        assert any(line.startswith(f"KERNEL MEMORY at {file}:1 (first)") for line in said)
+        protocols = "its sockets by protocol: UNIX-STREAM 499, TCP 1"
+        assert (protocols in said) == (held == "sockets")
 
     def test_a_finding_where_memory_was_not_short(self):
         quiet = {"events": [], "zones": [zone(500)]}
