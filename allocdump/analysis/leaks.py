@@ -15,6 +15,7 @@ from ..confidence import Confidence
 from ..graph.edges import Graph
 from ..graph.nodes import NodeKind
 from ..kernel.tags.sites import Sites
+from ..result import Result, Values
 from .reach import NEVER, Reach, ends, rows
 
 _MANY = 16
@@ -64,7 +65,7 @@ class Lost(Columns):
 
 
 @dataclass
-class Leaks:
+class Leaks(Result):
     """Result of :func:`leaks`."""
 
     graph: Graph
@@ -78,6 +79,17 @@ class Leaks:
     total_bytes: int
     """Of all allocations that were judged."""
     total_allocations: int
+
+    def to_dict(self) -> dict[str, Values]:
+        """The sites with lost memory as columns, with their names."""
+        return self.graph.sites.names(self.lost.site) | self.lost.to_dict()
+
+    def in_short(self) -> str:
+        size, count = int(self.lost.bytes.sum()), len(self.lost)
+        return (
+            f"{size:,} of {self.total_bytes:,} bytes {'undecided' if self.reasons else 'lost'},"
+            f" of {count:,} {'site' if count == 1 else 'sites'}"
+        )
 
 
 def leaks(reach: Reach, sites: Sites) -> Leaks:

@@ -92,7 +92,7 @@ class _Investigation:
         case.zones, problems = zone_states(self.kernel)
         self._miss(*problems)
         processes = tasks(self.kernel)
-        cgroups, mounts = memory_cgroups(self.prog), tmpfs_mounts(self.prog)
+        cgroups, mounts = memory_cgroups(self.prog), tmpfs_mounts(self.kernel)
         case.tasks, case.cgroups = processes.tasks, cgroups.cgroups
         case.tmpfs = mounts.mounts
         files = self._attempt("what files are open", lambda: open_files(self.kernel))

@@ -10,6 +10,7 @@ from typing import Literal
 from ..analysis.usage import Node
 from ..confidence import Confidence
 from ..kernel.tags.sites import SiteName
+from ..result import Result, Values, column
 from ..sentence import Sentence, Value
 
 ValueKind = Literal[
@@ -108,7 +109,7 @@ class Suspect:
 
 
 @dataclass
-class Triage:
+class Triage(Result):
     """One page about a dead machine."""
 
     core: str
@@ -127,3 +128,18 @@ class Triage:
     """Sentences on things that could not be told, and why."""
     usage: Node | None = None
     """The account of all memory; None if the structures that describe memory are unreadable."""
+
+    def to_dict(self) -> dict[str, Values]:
+        """The suspects as columns, strongest first; ``bytes`` is None if nothing tells."""
+        found = self.suspects
+        return {
+            "rule": column([one.rule for one in found]),
+            "confidence": column([one.confidence.words for one in found]),
+            "cause": column([one.cause for one in found]),
+            "bytes": column([one.bytes for one in found]),
+            "title": column([str(one.title) for one in found]),
+        }
+
+    def in_short(self) -> str:
+        """The verdict."""
+        return str(self.verdict)

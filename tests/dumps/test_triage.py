@@ -48,10 +48,11 @@ def triage(path: Path) -> Triage:
 def document(path: Path) -> dict[str, Any]:
     done = run("triage", path, "--format", "json")
     assert (done.returncode, done.stderr) == (0, "")
-    return json.loads(done.stdout)
+    page: dict[str, Any] = json.loads(done.stdout)
+    return page
 
 
-def titles(path: Path) -> Any:
+def titles(path: Path) -> list[str]:
     return [text(suspect.title) for suspect in triage(path).suspects]
 
 
@@ -71,6 +72,7 @@ def test_the_leaking_site_is_the_first_suspect() -> None:
         if "leaker.c:44" in line
     )  # fmt: skip
     # A few of its pages can still be reached.
+    assert first.bytes is not None
     assert 0.995 * int(truth.split()[0]) <= first.bytes < int(truth.split()[0])
     assert any(text(line).startswith("KERNEL MEMORY in module leaker") for line in first.evidence)
     assert text(triage(OOM).verdict) == f"{text(first.title)}. Certain."
@@ -262,6 +264,7 @@ def test_without_a_profile() -> None:
     assert {t["comm"] for t in page["holders"]["tasks"]} == {"init", "sh"}
     kinds = {row["name"]: row["bytes"] for row in page["memory"]["usage"]}
     shmem = VmStat(open_core(never).kernel).node("NR_SHMEM")
+    assert shmem is not None
     assert kinds["shared memory and tmpfs"] == shmem * 4096
     assert kinds["memory"] == sum(zone["present"] for zone in page["memory"]["zones"])
     done = run("triage", never)

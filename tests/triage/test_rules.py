@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from allocdump.analysis.audit import Cause
+from allocdump.analysis.usage import Node
 from allocdump.confidence import Confidence
 from allocdump.kernel.machine.oom import AllocationFailure, Constraint
 from allocdump.kernel.machine.open_files import OpenFiles
@@ -74,8 +76,8 @@ class TestLargeSites:
             "all of module m: 700 MiB at 2 sites",
         ]
         assert found.commands == [
-            "allocdump audit vmcore --all --site a.c:1",
-            "allocdump pages vmcore --site a.c:1 --list --limit 10",
+            "allocdump audit vmcore --all --filter a.c:1",
+            "allocdump pages vmcore --filter a.c:1 --list --top 10",
         ]
 
     def test_less_than_half(self) -> None:
@@ -169,7 +171,7 @@ class TestLargeSites:
             "500 MiB of it is in caches that shrink when memory is short, unless something pins"
             " what they hold"
         ) in evidence(found)
-        assert found.commands[1].startswith("allocdump objects vmcore --site a.c:1 --list")
+        assert found.commands[1].startswith("allocdump objects vmcore --filter a.c:1 --list")
 
     def test_not_the_cause_when_memory_was_not_short(self) -> None:
         (found,) = large_sites(case(**QUIET, footprint=footprint((600,))))
@@ -183,12 +185,12 @@ class TestLargeSites:
         )
 
 
-def unprofiled(**changes):
+def unprofiled(**changes: Any) -> Evidence:
     return case(sites=cases.SITES.take(np.zeros(0, np.intp)), footprint=None, **changes)
 
 
 class TestLargeCaches:
-    def of(self, *sizes, reclaimable=False, **changes):
+    def of(self, *sizes: int, reclaimable: bool = False, **changes: Any) -> Evidence:
         """Caches of 100,000 objects: MiB of each."""
         rows = [
             cases.cache(f"c{i}", size, used=1.0, object_size=size * MIB // 100_000)
@@ -197,14 +199,14 @@ class TestLargeCaches:
         rows = [replace(row, reclaimable=reclaimable) for row in rows]
         return unprofiled(caches=rows, **changes)
 
-    def test_one(self):
+    def test_one(self) -> None:
         (found,) = large_caches(self.of(300))
         assert titles([found])[0].startswith("SLAB CACHE c0: 300 MiB in 100,0")
         assert titles([found])[0].endswith(" objects, 30.0% of memory")
         assert (found.confidence, found.cause) == (Confidence.LIKELY, True)
         assert evidence(found) == []
 
-    def test_together(self):
+    def test_together(self) -> None:
         groups = [cases.cgroup("/", 950), cases.cgroup("/lab", 700), cases.cgroup("/x", 5)]
         files = [Tmpfs("/", 300, 9 * MIB, 0), Tmpfs("/scratch", 99_000, 0, 0)]
         (found,) = large_caches(self.of(340, 180, 60, 30, cgroups=groups, tmpfs=files))
@@ -217,15 +219,15 @@ class TestLargeCaches:
             "memory cgroup with most: /lab, 700 MiB",
         ]
 
-    def test_small_ones_that_belong_together(self):
+    def test_small_ones_that_belong_together(self) -> None:
         assert len(large_caches(self.of(150, 60))) == 1
 
-    def test_small_ones_that_do_not(self):
+    def test_small_ones_that_do_not(self) -> None:
         found = self.of(150, 60)
         found.caches[1] = replace(found.caches[1], allocated=50_000)
         assert large_caches(found) == []
 
-    def test_reclaimable(self):
+    def test_reclaimable(self) -> None:
         (found,) = large_caches(self.of(600, reclaimable=True))
         assert found.confidence == Confidence.POSSIBLE
         assert evidence(found) == [
@@ -233,21 +235,21 @@ class TestLargeCaches:
         ]
         assert large_caches(self.of(600, reclaimable=True, **QUIET)) == []
 
-    def test_not_the_cause_when_memory_was_not_short(self):
+    def test_not_the_cause_when_memory_was_not_short(self) -> None:
         (found,) = large_caches(self.of(600, **QUIET))
         assert (found.confidence, found.cause) == (Confidence.POSSIBLE, False)
 
-    def test_sites_tell_more(self):
+    def test_sites_tell_more(self) -> None:
         found = self.of(600)
         found.sites = cases.SITES
         assert large_caches(found) == []
 
-    def test_empty_slabs_are_another_rules(self):
+    def test_empty_slabs_are_another_rules(self) -> None:
         emptied = unprofiled(caches=[cases.cache("dentry", 400, used=0.25)])
         assert [suspect.rule for suspect in suspects(emptied)] == ["empty_slabs"]
 
 
-def files(pid=42, *, pipes=0, sockets=0):
+def files(pid: int = 42, *, pipes: int = 0, sockets: int = 0) -> OpenFiles:
     """MiB in 300 pipes and 500 sockets."""
     numbers = (300 * bool(pipes), pipes * MIB, 500 * bool(sockets), sockets * MIB)
     return OpenFiles(pid, "culprit", 1200, {"socket": 1200}, *numbers)
@@ -256,7 +258,7 @@ def files(pid=42, *, pipes=0, sockets=0):
 class TestOpenFiles:
     rest = cases.usage(other_pages_without_a_site=700)
 
-    def test_pipes(self):
+    def test_pipes(self) -> None:
         (found,) = open_files(unprofiled(usage=self.rest, files=[files(pipes=660)]))
         assert titles([found]) == [
             "PIPES of task culprit (pid 42): 660 MiB in 300 pipes, 66.0% of memory"
@@ -266,36 +268,36 @@ class TestOpenFiles:
             "pages that are no slabs, page tables, page cache or memory of tasks: 700 MiB"
         ]
 
-    def test_sockets_too(self):
+    def test_sockets_too(self) -> None:
         (found,) = open_files(unprofiled(usage=self.rest, files=[files(pipes=100, sockets=150)]))
         assert "250 MiB in 300 pipes and 500 sockets, 25.0%" in titles([found])[0]
         assert found.confidence == Confidence.LIKELY
 
     @pytest.mark.parametrize("usage", [None, cases.usage(other_pages_without_a_site=100)])
-    def test_memory_that_is_not_known_to_be_theirs(self, usage):
+    def test_memory_that_is_not_known_to_be_theirs(self, usage: Node | None) -> None:
         """Sockets may be charged with pages of files."""
         (found,) = open_files(unprofiled(usage=usage, files=[files(sockets=600)]))
         assert "in 500 sockets" in titles([found])[0]
         assert found.confidence == Confidence.LIKELY
 
-    def test_small_packets_are_slab_objects(self):
+    def test_small_packets_are_slab_objects(self) -> None:
         usage = cases.usage(other_pages_without_a_site=50, slab=800)
         (found,) = open_files(unprofiled(usage=usage, files=[files(sockets=600)]))
         assert found.confidence == Confidence.VERY_LIKELY
 
-    def test_many_tasks(self):
+    def test_many_tasks(self) -> None:
         workers = [files(pid, sockets=190 - pid) for pid in range(3)]
         (found,) = open_files(unprofiled(usage=self.rest, files=workers))
         assert titles([found]) == ["PIPES AND SOCKETS of 3 tasks: 567 MiB, 56.7% of memory"]
         assert evidence(found)[0] == "most is kept by task culprit (pid 0): 190 MiB"
 
-    def test_more_than_there_is(self):
+    def test_more_than_there_is(self) -> None:
         assert open_files(unprofiled(files=[files(pipes=999)])) == []
 
-    def test_little(self):
+    def test_little(self) -> None:
         assert open_files(unprofiled(files=[files(pipes=199)])) == []
 
-    def test_a_finding_where_sites_tell(self):
+    def test_a_finding_where_sites_tell(self) -> None:
         (found,) = open_files(case(usage=self.rest, files=[files(pipes=660), files(7, pipes=9)]))
         assert (found.confidence, found.cause) == (Confidence.POSSIBLE, False)
 
@@ -320,12 +322,12 @@ class TestOpenFiles:
         protocols = "its sockets by protocol: UNIX-STREAM 499, TCP 1"
         assert (protocols in said) == (held == "sockets")
 
-    def test_a_finding_where_memory_was_not_short(self):
+    def test_a_finding_where_memory_was_not_short(self) -> None:
         quiet = {"events": [], "zones": [zone(500)]}
         (found,) = open_files(unprofiled(**quiet, files=[files(sockets=300)]))
         assert (found.confidence, found.cause) == (Confidence.POSSIBLE, False)
 
-    def test_pages_that_nothing_explains(self):
+    def test_pages_that_nothing_explains(self) -> None:
         (found,) = unexplained_pages(unprofiled(usage=self.rest, files=[files(pipes=100)]))
         assert titles([found]) == [
             "PAGES THAT NOTHING EXPLAINS: 600 MiB, 60.0% of memory; no slab, page table, cache or"
@@ -333,7 +335,7 @@ class TestOpenFiles:
         ]
         assert (found.confidence, found.cause) == (Confidence.POSSIBLE, False)
 
-    def test_pages_that_pipes_explain(self):
+    def test_pages_that_pipes_explain(self) -> None:
         assert unexplained_pages(unprofiled(usage=self.rest, files=[files(pipes=201)])) == []
         assert unexplained_pages(case(usage=self.rest)) == []
 
@@ -401,7 +403,7 @@ class TestUserMemory:
         assert "most of it files in tmpfs /dev/shm with 690 MiB" in titles([found])[0]
         assert evidence(found)[0] == "largest tmpfs: /dev/shm, 3 files with 690 MiB"
 
-    def test_files_where_memory_is_unreadable(self):
+    def test_files_where_memory_is_unreadable(self) -> None:
         """What is known is said, and no more."""
         files = [Tmpfs("/scratch", 3, 690 * MIB, 0)]
         groups = [cases.cgroup("/lab", 700)]
@@ -410,15 +412,15 @@ class TestUserMemory:
         assert (found.confidence, found.cause) == (Confidence.LIKELY, True)
         assert evidence(found) == ["memory cgroup with most: /lab, 700 MiB"]
 
-    def test_a_task_where_memory_is_unreadable(self):
+    def test_a_task_where_memory_is_unreadable(self) -> None:
         (found,) = user_memory(unprofiled(usage=None, tasks=[task(anon=690)]))
         assert titles([found]) == ["USER MEMORY of task eater (pid 42): 690 MiB, 69.0% of memory"]
 
     @pytest.mark.parametrize("size", [499, 997])
-    def test_too_little_or_too_much_where_memory_is_unreadable(self, size):
+    def test_too_little_or_too_much_where_memory_is_unreadable(self, size: int) -> None:
         assert user_memory(unprofiled(usage=None, tasks=[task(anon=size)])) == []
 
-    def test_page_cache_can_be_dropped(self):
+    def test_page_cache_can_be_dropped(self) -> None:
         assert user_memory(case(usage=cases.usage(page_cache=900))) == []
 
     def test_only_when_memory_was_short(self) -> None:
@@ -520,13 +522,13 @@ class TestElsewhere:
         (found,) = elsewhere(case(events=[event(gfp_mask="GFP_DMA32")], zones=zones))
         assert "300 MiB free in node 0 Normal" in titles([found])[0]
 
-    def test_a_little_in_a_small_zone_is_no_memory_elsewhere(self):
+    def test_a_little_in_a_small_zone_is_no_memory_elsewhere(self) -> None:
         """A machine dies with a little left above the watermarks of ZONE_DMA."""
         zones = [zone(40, name="DMA", managed=50), zone(5, managed=950)]
         assert shortage(case(zones=zones)) == Shortage.MACHINE
         assert elsewhere(case(zones=zones)) == []
 
-    def test_a_little_is_enough_if_the_kernel_says_so(self):
+    def test_a_little_is_enough_if_the_kernel_says_so(self) -> None:
         zones = [zone(5), zone(30, node=1, managed=100)]
         fatal = event(constraint=Constraint.CPUSET, nodes="0")
         (found,) = elsewhere(case(events=[fatal], zones=zones))
@@ -585,7 +587,7 @@ class TestFragmentation:
         scarce = zone(5, blocks=(5 * 256, 0))
         assert fragmentation(case(events=[event(order=4)], zones=[scarce])) == []
 
-    def test_little_pieces_are_a_finding_only(self):
+    def test_little_pieces_are_a_finding_only(self) -> None:
         """It was out of memory: with more, there had been a piece."""
         little = zone(30, blocks=(30 * 256, 0, 0, 0, 0))
         found = case(events=[event(order=4)], zones=[little])
@@ -593,7 +595,7 @@ class TestFragmentation:
         (suspect,) = fragmentation(found)
         assert (suspect.confidence, suspect.cause) == (Confidence.POSSIBLE, False)
 
-    def test_single_pages(self):
+    def test_single_pages(self) -> None:
         assert fragmentation(case(events=[event(order=0)], zones=[self.pieces])) == []
 
     def test_a_failure_that_nobody_died_of(self) -> None:
@@ -838,4 +840,4 @@ def test_commands_are_quoted() -> None:
     odd.machine = replace(odd.machine, arguments="'my core'")
     odd.sites = replace(odd.sites, file=np.array(["a'*.c", "", "", ""], np.object_))
     (found,) = large_sites(odd)
-    assert found.commands[0] == """allocdump audit 'my core' --all --site 'a'"'"'[*].c:1'"""
+    assert found.commands[0] == """allocdump audit 'my core' --all --filter 'a'"'"'[*].c:1'"""

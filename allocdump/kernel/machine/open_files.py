@@ -85,7 +85,7 @@ class _Table:
 
 def open_files(kernel: Kernel) -> AllOpenFiles:
     """Read the open files of all processes."""
-    prog, memory = kernel.prog, Memory(kernel.prog)
+    prog, memory = kernel.prog, kernel.memory
     found = thread_leaders(prog)
     tables = walk(prog, _TABLES, lambda: found, _table)
     problems = [*found.problems, *tables.problems]
@@ -99,13 +99,13 @@ def open_files(kernel: Kernel) -> AllOpenFiles:
     kinds = _kinds(prog, owner, operations)
 
     def held(
-        names: tuple[str, ...], what: Structure, read: Callable[[Memory, U64], tuple[Int, Bool]]
+        names: tuple[str, ...], what: Structure, read: Callable[[Kernel, U64], tuple[Int, Bool]]
     ) -> tuple[Int, Int, U64, Int]:
         """Number and bytes of what files with some operations are, by owner; their addresses, and
         the owner of each."""
         rows = np.isin(operations, _addresses(prog, names))
         things, first = np.unique(private[rows], return_index=True)
-        sizes, whole = read(memory, things)
+        sizes, whole = read(kernel, things)
         _report(prog, what, len(things) - int(np.count_nonzero(whole)), problems)
         owners = owner[rows][first]
         return np.bincount(owners, minlength=count), sum_by(owners, sizes, count), things, owners
@@ -113,7 +113,7 @@ def open_files(kernel: Kernel) -> AllOpenFiles:
     pipes, in_pipes, _, _ = held(PIPE_OPERATIONS, _PIPES, pipe_bytes)
     sockets, in_sockets, each, owners = held(SOCKET_OPERATIONS, _SOCKETS, socket_bytes)
     protocols: dict[int, Counter[str]] = {}
-    for row, protocol in zip(owners.tolist(), socket_protocols(memory, each), strict=True):
+    for row, protocol in zip(owners.tolist(), socket_protocols(kernel, each), strict=True):
         protocols.setdefault(row, Counter())[protocol] += 1
     out = [
         OpenFiles(

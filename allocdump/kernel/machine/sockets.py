@@ -13,8 +13,8 @@ import numpy as np
 from drgn import FaultError, offsetof
 
 from ...arrays import U64, Bool, Int
-from ...source.memory import Memory
 from ...text import printable
+from ..kernel import Kernel
 
 SOCKET_OPERATIONS = ("socket_file_ops",)
 """Operations of files whose ``private_data`` is a ``struct socket``."""
@@ -23,13 +23,13 @@ _BIAS = 1
 """SK_WMEM_ALLOC_BIAS: what ``sk_wmem_alloc`` of a socket without packets is."""
 
 
-def socket_protocols(memory: Memory, sockets: U64) -> list[str]:
+def socket_protocols(kernel: Kernel, sockets: U64) -> list[str]:
     """Name of each socket's protocol, as in /proc/net/protocols: ``UNIX-STREAM``, ``TCP``; ``?``
     where it is unreadable.
 
     :param sockets: addresses of ``struct socket``, shape (n,)
     """
-    prog = memory.prog
+    prog, memory = kernel.prog, kernel.memory
     at, ok = memory.words(sockets + np.uint64(offsetof(prog.type("struct socket"), "sk")))
     offset = offsetof(prog.type("struct sock"), "__sk_common.skc_prot")
     found, read = memory.words(np.where(ok & (at != 0), at, 0) + np.uint64(offset))
@@ -43,12 +43,12 @@ def socket_protocols(memory: Memory, sockets: U64) -> list[str]:
     return [names[int(p)] for p in protocols]
 
 
-def socket_bytes(memory: Memory, sockets: U64) -> tuple[Int, Bool]:
+def socket_bytes(kernel: Kernel, sockets: U64) -> tuple[Int, Bool]:
     """Bytes received, and not yet sent, of each socket, and whether it was read.
 
     :param sockets: addresses of ``struct socket``, shape (n,)
     """
-    prog = memory.prog
+    prog, memory = kernel.prog, kernel.memory
     sock = prog.type("struct sock")
     at, ok = memory.words(sockets + np.uint64(offsetof(prog.type("struct socket"), "sk")))
     out = np.zeros(len(sockets), np.int64)
