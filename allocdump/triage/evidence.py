@@ -52,6 +52,8 @@ class Machine:
     """Flags that are set; empty if there are none."""
     parameters: str = ""
     """Those of the command line that are about memory."""
+    crash_kernel: int | None = None
+    """Bytes reserved for the crash kernel; None if nothing tells."""
     state: str = "dead"
     """``dead``, ``running`` or ``paused``."""
 

@@ -160,6 +160,8 @@ class Fact:
 
     label: str
     value: Line
+    whole: bool = False
+    """Never broken into lines: a command, to copy into a shell."""
 
 
 @dataclass
