@@ -23,7 +23,6 @@ SCHEMA = either(
         {"address": ADDRESS, "bytes": COUNT, "used": COUNT, "cache": TEXT, **SITE},
         title="--list: an object",
     ),
-    group("bytes", "objects", "used", "lost"),
     record(
         {
             "bytes": COUNT,
