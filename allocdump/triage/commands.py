@@ -42,6 +42,11 @@ def leaks_of(case: Evidence, row: int) -> str:
     return command(case, "leaks", "--filter", glob.escape(case.place(row)), *_FEW)
 
 
+def leaks_of_module(case: Evidence, module: str) -> str:
+    """Commands about memory that the sites of a module have lost."""
+    return command(case, "leaks", "--filter", "module=" + glob.escape(module))
+
+
 def retained_of(case: Evidence, row: int) -> str:
     """Commands about the holders of a site's memory."""
     return command(case, "retained", "--filter", glob.escape(case.place(row)))

@@ -162,6 +162,8 @@ class Fact:
 
     label: str
     value: Line
+    whole: bool = False
+    """Never broken into lines: a command, to copy into a shell."""
 
 
 @dataclass
@@ -232,6 +234,8 @@ class Document:
     """Kernel that it is about: ``Linux 6.12.117``."""
     lead: Fact | None = None
     """The most important sentence."""
+    below: Sequence[Fact] = ()
+    """The few facts that must be read with it, where there are chapters."""
     head: Sequence[Line] = ()
     """The same and the facts in few lines, where lines are all there is."""
     figures: Sequence[Fact] = ()

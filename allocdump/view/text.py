@@ -49,6 +49,9 @@ def _chapters(document: Document, how: How) -> Iterator[str]:
         yield from _wrap(
             text(document.lead.value, how.exact), f"{document.lead.label.upper()}: ", how
         )
+    for fact in document.below:
+        first, value = f"{fact.label.upper() + ':':<9}", text(fact.value, how.exact)
+        yield from [first + value] if fact.whole else _wrap(value, first, how)
     number = 0
     for section in document.sections:
         number += section.numbered

@@ -128,7 +128,7 @@ def test_the_leak_that_killed_the_machine() -> None:
     dump, found = open_core(path), answers(path)
     sites, lost = dump.report().sites, found.lost
     assert sites.function[lost.site[0]] == "leaker_get_page"
-    assert lost.confidence[0] == LeakConfidence.HIGH
+    assert lost.confidence[0] == LeakConfidence.CERTAIN
     page = int(lost.site[0])
     assert lost.bytes[0] >= 0.995 * sites.bytes[page]
     assert lost.bytes[0] + lost.held_bytes[0] == sites.bytes[page]
@@ -303,7 +303,7 @@ def test_leaks_command() -> None:
     assert done.returncode == 0
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert rows[0]["function"] == "leaker_get_page"
-    assert (rows[0]["undecided"], rows[0]["confidence"]) == (0, "high")
+    assert (rows[0]["undecided"], rows[0]["confidence"]) == (0, "certain")
     assert sum(row["lost"] for row in rows) == int(answers(path).lost.bytes.sum())
     listed = run("leaks", path, "--list", "--filter", "leaked.c:35", "--format", "csv").stdout
     lines = listed.splitlines()
