@@ -16,7 +16,7 @@ from ..session.snapshot import open_snapshot
 from ..view import diff as projection
 from ..view import units
 from .options import Size, format_option, group_option, site_filter, top_option
-from .output import output_option, show, warn, write
+from .output import complain, output_option, show, warn, write
 
 EXIT_GREW = 1
 
@@ -108,9 +108,8 @@ def _grew(rows: analysis.Changes, limit: int) -> bool:
     over = analysis.order(rows.take(rows.growth > limit))
     if len(over):
         noun = "site" if rows.by == "site" else "group"
-        click.echo(
-            f"allocdump: {units.plural(len(over), noun)} grew by more than {units.size(limit)},"
-            f" most of all {over.name[0]} ({units.growth(int(over.growth[0]))}).",
-            err=True,
+        complain(
+            f"{units.plural(len(over), noun)} grew by more than {units.size(limit)},"
+            f" most of all {over.name[0]} ({units.growth(int(over.growth[0]))})."
         )
     return bool(len(over))

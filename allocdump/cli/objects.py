@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -21,9 +21,10 @@ from ..session import Session
 from ..text import printable
 from ..view import objects as projection
 from ..view.hexdump import hexdump
+from ..view.wrap import wrap
 from .listing import Listing
 from .options import listing_options, matching, opens_dump, site_filter
-from .output import show, warn, write, write_all
+from .output import output_width, show, warn, write, write_all
 from .progress import progress
 
 
@@ -129,7 +130,7 @@ class _Contents:
 
     def show(self, rows: Iterable[Record], exact: bool) -> None:
         for row in rows:
-            show(projection.each([row]), exact=exact)
+            show(projection.each([row]), exact=exact, hint=False)
             self._show(row)
 
     def _show(self, row: Record) -> None:
@@ -138,11 +139,20 @@ class _Contents:
             address = (address + self.dump.first_cpu_offset) % (1 << 64)
         try:
             if self.size:
-                write(hexdump(address, prog.read(address, min(self.size, row["bytes"]))))
+                data = prog.read(address, min(self.size, row["bytes"]))
+                write(hexdump(address, data, output_width()))
             if self.type_name:
                 text = str(Object(prog, self.type_name, address=address))
-                write_all(f"{printable(line.encode())}\n" for line in text.splitlines())
+                write_all(f"{line}\n" for line in _wrapped(text))
         except FaultError as e:
             write(f"  not in the dump: {printable(str(e).encode())}\n")
         except (LookupError, SyntaxError, TypeError, ValueError) as e:
             raise click.UsageError(f"--type {self.type_name}: {e}.") from None
+
+
+def _wrapped(text: str) -> Iterator[str]:
+    """Lines of an object of drgn's, with blanks instead of tabs."""
+    for line in text.expandtabs(4).splitlines():
+        words = line.lstrip()
+        indent = " " * (len(line) - len(words))
+        yield from wrap(printable(words.encode()), output_width(), indent, f"{indent}  ")

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..analysis.report import Pattern, Report
 from .live import choose_source, held_output, hung_up_is_an_error, reading
-from .output import warn
+from .output import warn, wide_option
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -120,8 +120,8 @@ def matching(report: Report, filters: tuple[str, ...]) -> npt.NDArray[np.bool_]:
 
 
 def format_option(*formats: str, help: str = "") -> Callable[[Callable[..., Any]], Any]:
-    """The parameter ``format_``, by default the first of *formats*."""
-    return click.option(
+    """The parameter ``format_``, by default the first of *formats*; and ``--wide``."""
+    option = click.option(
         "-f",
         "--format",
         "format_",
@@ -130,6 +130,7 @@ def format_option(*formats: str, help: str = "") -> Callable[[Callable[..., Any]
         show_default=True,
         help=help or None,
     )
+    return lambda command: option(wide_option(command))
 
 
 top_option = click.option(

@@ -9,7 +9,7 @@ from ..errors import AllocdumpError
 from ..formats.records import tags as records
 from ..kernel.tags.compiled import compiled_sites
 from .options import format_option
-from .output import write
+from .output import complain, write
 
 
 @click.command("tags")
@@ -33,7 +33,7 @@ def command(files: tuple[str, ...], format_: str) -> int:
         try:
             found.append((path, compiled_sites(path)))
         except AllocdumpError as e:
-            click.echo(f"allocdump: {e}", err=True)
+            complain(str(e))
             exit_code = e.exit_code
     if format_ == "json":
         write(records.as_json(found))

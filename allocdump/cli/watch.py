@@ -121,7 +121,8 @@ class _Terminal:
         return shutil.get_terminal_size().lines
 
     def show(self, document: Document, exact: bool) -> None:
-        lines = screen(document, shutil.get_terminal_size().columns, exact)
+        size = shutil.get_terminal_size()
+        lines = screen(document, size.columns, exact)[: size.lines - 1]
         up = f"\x1b[{self._shown}F" if self._shown else ""
         text = "".join(f"{line}\x1b[K\n" for line in lines)
         # What is left of longer ones goes, too.

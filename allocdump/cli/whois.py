@@ -14,7 +14,7 @@ from ..session import Session
 from ..text import printable
 from ..view import whois as projection
 from .options import format_option, opens_dump
-from .output import show, warn, write
+from .output import complain, show, warn, write
 
 _EXIT_NO_ADDRESS = 2
 
@@ -43,7 +43,7 @@ def command(dump: Session, addresses: tuple[str, ...], format_: str) -> int:
         try:
             found = dump.whois(query)
         except AddressError as e:
-            click.echo(f"allocdump: {printable(str(e).encode())}", err=True)
+            complain(printable(str(e).encode()))
             exit_code = _EXIT_NO_ADDRESS
             continue
         if not told:

@@ -49,18 +49,20 @@ def trees(reader: Reader) -> list[list[Any]]:
 
 
 def values_of(table: Records) -> Iterator[tuple[str, list[Any]]]:
-    """Kind and values of what people are shown: of a site, three columns."""
+    """Kind and values of what people are shown: of a site, three columns, names second."""
+    names: list[tuple[str, list[Any]]] = []
+    others: list[tuple[str, list[Any]]] = []
     for i, field in enumerate(table.fields):
         values = [row[i] for row in table.rows]
         if field.kind == "site":
-            yield "text", [name.place for name in values]
-            yield "text", [name.function for name in values]
-            modules = [name.module or None for name in values]
-            yield "module", modules
+            names.append(("text", [name.place for name in values]))
+            names.append(("text", [name.function for name in values]))
+            others.append(("module", [name.module or None for name in values]))
         elif field.kind == "label":
-            yield "text", [name and name.label for name in values]
+            names.append(("text", [name and name.label for name in values]))
         elif not field.detail:
-            yield field.kind, values
+            others.append((field.kind, values))
+    yield from [*others[:1], *names, *others[1:]]
 
 
 @pytest.mark.parametrize("path", DUMPS, ids=lambda path: f"{path.parent.name}/{path.name}")
