@@ -20,11 +20,16 @@ from .progress import progress
 @opens_dump
 @site_filter
 @click.option("--min-size", type=Size(), metavar="SIZE", help="Only sites that lost SIZE: 64K, 1M.")
+@click.option(
+    "-a", "--all", "everything", is_flag=True,
+    help="Each site with undecided memory, not only their number.",
+)  # fmt: skip
 @listing_options
 def command(
     dump: Session,
     filters: tuple[str, ...],
     min_size: int | None,
+    everything: bool,
     as_list: bool,
     limit: int | None,
     format_: str,
@@ -39,7 +44,7 @@ def command(
     with them.
 
     In a dump that lacks memory that may hold pointers, nothing is called lost, only
-    undecided. Pointers of an unknown form make false alarms: a few allocations of many do
+    undecided; --all lists the sites. Pointers of an unknown form make false alarms: a few allocations of many do
     not prove a leak, all of thousands do.
 
     \b
@@ -57,6 +62,11 @@ def command(
         each = records.each(report.sites, found, chosen)
         listing = Listing(each, records.EACH, partial(projection.each, report, found))
     else:
-        sums = records.sums(report.sites, found, chosen, min_size or 0)
-        listing = Listing(sums, records.SUMS, partial(projection.sums, report, found))
+        sums = list(records.sums(report.sites, found, chosen, min_size or 0))
+        folded = format_ not in ("json", "csv") and not everything
+        undecided = [record for record in sums if folded and record["undecided"]]
+        if undecided:
+            sums = [record for record in sums if not record["undecided"]]
+        project = partial(projection.sums, report, found, undecided)
+        listing = Listing(sums, records.SUMS, project)
     listing.show(format_, exact, limit)

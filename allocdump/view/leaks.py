@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -38,9 +38,30 @@ _EACH = (
 )
 
 
-def sums(report: Report, found: Leaks, records: Iterable[RowValues]) -> Document:
-    """One row for each site that lost memory."""
-    return _document(report, found, "Lost memory by call site", table(_SUMS, records))
+def sums(
+    report: Report, found: Leaks, undecided: Sequence[RowValues], records: Iterable[RowValues]
+) -> Document:
+    """One row for each site that lost memory.
+
+    :param undecided: sites without a row, of which one line tells
+    """
+    heading = "Lost memory by call site"
+    rows = table(_SUMS, records)
+    out = _document(report, found, heading, rows)
+    if undecided:
+        out.summary = [_undecided(undecided), *out.summary]
+        if not rows.rows:
+            out.sections = []
+    return out
+
+
+def _undecided(records: Sequence[RowValues]) -> Sentence:
+    return say(
+        "{sites:count site} with undecided memory, {size:bytes}: no one can tell if it is lost,"
+        " for memory that may point at it is not readable; --all lists the sites",
+        sites=len(records),
+        size=sum(record["undecided"] for record in records),
+    )
 
 
 def each(report: Report, found: Leaks, records: Iterable[RowValues]) -> Document:
