@@ -12,7 +12,7 @@ from ..session import Session
 from ..view import audit as projection
 from .options import exact_option, format_option, matching, opens_dump, site_filter
 from .output import show, warn, write
-from .progress import progress
+from .progress import MEMORY, progress
 
 
 @click.command("audit")
@@ -31,7 +31,7 @@ def command(
     its cause, where that can be told.
     """
     report = dump.report()
-    with progress("Reading memory") as show_progress:
+    with progress(*MEMORY) as show_progress:
         audit = dump.audit(show_progress)
     problems = [f"{p}." for p in dump.attribution().problems]
     warn(report.warnings + problems)

@@ -13,7 +13,7 @@ from ..view import leaks as projection
 from .listing import Listing
 from .options import Size, listing_options, matching, opens_dump, site_filter
 from .output import warn
-from .progress import progress
+from .progress import GRAPH, progress
 
 
 @click.command("leaks")
@@ -44,8 +44,8 @@ def command(
     with them.
 
     In a dump that lacks memory that may hold pointers, nothing is called lost, only
-    undecided; --all lists the sites. Pointers of an unknown form make false alarms: a few allocations of many do
-    not prove a leak, all of thousands do.
+    undecided; --all lists the sites. Pointers of an unknown form make false alarms: a few
+    allocations of many do not prove a leak, all of thousands do.
 
     \b
     Examples:
@@ -54,7 +54,7 @@ def command(
       allocdump leaks vmcore --min-size 1M --format json
     """
     report = dump.report()
-    with progress("Reading memory") as show_progress:
+    with progress(*GRAPH) as show_progress:
         found = dump.leaks(show_progress)
     warn(report.warnings + [f"{reason}." for reason in found.reasons])
     chosen = matching(report, filters)

@@ -25,7 +25,7 @@ from ..view.wrap import wrap
 from .listing import Listing
 from .options import listing_options, matching, opens_dump, site_filter
 from .output import output_width, show, warn, write, write_all
-from .progress import progress
+from .progress import MEMORY, progress
 
 
 @click.command("objects")
@@ -80,7 +80,7 @@ def command(
             uses = [use for use in uses if use.site >= 0 and chosen[use.site]]
         listing = Listing(records.areas(report.sites, uses), records.VMALLOC, projection.areas)
     elif by == "cache":
-        with progress("Reading slabs") as show_progress:
+        with progress(*MEMORY) as show_progress:
             found = dump.attribution(show_progress)
         warn(f"{problem}." for problem in found.problems)
         caches = [c for c in cache_rows(found) if not cache or fnmatch.fnmatchcase(c.name, cache)]
@@ -88,7 +88,7 @@ def command(
     else:
         reader = dump.objects()
         wanted = ObjectFilter(chosen, _caches(reader, cache))
-        with progress("Reading objects") as show_progress:
+        with progress(*MEMORY) as show_progress:
             batches = map(wanted.choose, reader.batches(show_progress))
             where = (report.sites, reader.caches, batches)
             if as_list:

@@ -14,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..analysis.report import Pattern, Report
+from ..progress import Phase
 from .live import choose_source, held_output, hung_up_is_an_error, reading
 from .output import warn, wide_option
+from .progress import progress
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -89,7 +91,8 @@ def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
                 around.enter_context(held_output())
             if how["qemu"] is not None:
                 around.enter_context(hung_up_is_an_error())
-            dump = around.enter_context(open_dump(**how))
+            with progress(Phase.OPENING):
+                dump = around.enter_context(open_dump(**how))
             warn(dump.notices)
             around.enter_context(reading(dump))
             return command(dump, **options)

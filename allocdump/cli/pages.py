@@ -13,7 +13,7 @@ from ..view import pages as projection
 from .listing import Listing
 from .options import listing_options, matching, opens_dump, site_filter
 from .output import warn
-from .progress import progress
+from .progress import MEMORY, progress
 
 
 @click.command("pages")
@@ -56,7 +56,7 @@ def command(
     warn(report.warnings + [f"{p}." for p in dump.zones.problems])
     anywhere = node is None and zone is None
     wanted = PageFilter(matching(report, filters), order, None if anywhere else zones)
-    with progress("Reading pages") as show_progress:
+    with progress(*MEMORY) as show_progress:
         pages = dump.pages(show_progress)
         batches = map(wanted.choose, pages)
         if as_list:

@@ -11,7 +11,7 @@ from ..session import Session
 from ..view import paths as projection
 from .options import format_option, opens_dump
 from .output import show, warn, write
-from .progress import progress
+from .progress import GRAPH, progress
 
 
 @click.command("paths")
@@ -37,7 +37,7 @@ def command(dump: Session, address: str | None, limit: int, format_: str) -> Non
     if address is None:
         raise click.UsageError("Missing argument 'ADDRESS'.")
     report = dump.report()
-    with progress("Reading memory") as show_progress:
+    with progress(*GRAPH) as show_progress:
         try:
             found = dump.paths(address, limit, show_progress)
         except AddressError as e:

@@ -15,7 +15,7 @@ from ..view import retained as projection
 from .listing import Listing
 from .options import Size, exact_option, format_option, matching, opens_dump, site_filter
 from .output import warn
-from .progress import progress
+from .progress import GRAPH, progress
 
 
 @click.command("retained")
@@ -58,7 +58,7 @@ def command(
       allocdump retained vmcore --site leaker.c:33
     """
     report = dump.report()
-    with progress("Reading memory") as show_progress:
+    with progress(*GRAPH) as show_progress:
         dominators = dump.dominators(show_progress)
     problems = [f"{reason}." for reason in dominators.reach.reasons]
     warn(report.warnings + problems)

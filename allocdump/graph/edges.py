@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Bool
-from ..kernel.mm.pagemap import Progress
 from ..kernel.tags.roles import Role, role
 from ..kernel.tags.sites import Sites
+from ..progress import Phase, Progress
 from . import disguised
 from .build import HeapBuilder
 from .nodes import Nodes, Spans
@@ -70,6 +70,8 @@ def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = N
     :raises LookupError: if the kernel's types lack what this needs
     """
     kernel = builder.kernel
+    if progress:
+        progress(Phase.POINTERS, 0, builder.pagemap.pages)
     heap = builder.result()
     scanner = Scanner(kernel, heap, sites.address)
     blind = heap.problems.copy()
