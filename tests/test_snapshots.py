@@ -17,9 +17,10 @@ from .snapshots import FOLDER, SNAPSHOTS, WIDTHS, Snapshot
 ANY_KERNEL = ("triage",)
 COMMANDS = (
     *ANY_KERNEL, "report", "report --group-by directory --exact", "usage --depth 4", "audit --all",
-    "leaks", "leaks --list --limit 50", "retained", "retained --site *slub.c* --limit 5",
-    "objects --limit 50", "objects --by cache", "objects --by vmalloc", "objects --list --limit 50",
-    "pages", "pages --list --limit 50",
+    "leaks", "leaks --list --top 50", "retained", "retained --filter *slub.c* --top 5",
+    "objects --top 50", "objects --group-by cache", "objects --group-by vmalloc",
+    "objects --list --top 50",
+    "pages", "pages --list --top 50",
 )  # fmt: skip
 
 

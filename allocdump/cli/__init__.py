@@ -14,6 +14,8 @@ import click
 
 from .. import __version__
 from ..commands import COMMANDS
+from ..errors import did_you_mean
+from ..text import printable
 from ..view.wrap import wrap
 from .failures import explain
 from .help import Context
@@ -38,6 +40,8 @@ fast, or memory of its architecture or page size cannot be read yet
 """
 
 
+_DEFAULT = "triage"
+
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 """Settings of all commands."""
 
@@ -51,7 +55,10 @@ def load(name: str) -> click.Command:
 
 
 class _Commands(click.Group):
-    """Imports a command's module only to run it or to show its help."""
+    """Imports a command's module only to run it or to show its help.
+
+    Words that begin with none are those of ``triage``.
+    """
 
     context_class = Context
 
@@ -67,6 +74,37 @@ class _Commands(click.Group):
                 [(name, load(name).get_short_help_str(limit=1000)) for name in COMMANDS]
             )
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = {spelling for param in self.get_params(ctx) for spelling in param.opts}
+        first = args[0].partition("=")[0] if args else ""
+        if first.startswith("-") and first not in own:
+            args = [_DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if word in COMMANDS:
+            return super().resolve_command(ctx, args)
+        if os.path.exists(word):
+            return _DEFAULT, load(_DEFAULT), args
+        if ctx.resilient_parsing:
+            return None, None, args
+        raise click.UsageError(_neither(word), ctx)
+
+
+def _neither(word: str) -> str:
+    """A sentence on a word that is neither a command nor a file."""
+    shown = repr(printable(os.fsencode(word)))
+    guess = did_you_mean(word, COMMANDS)
+    if os.sep in word or not guess:
+        return (
+            f"{shown} is neither a command (allocdump --help lists them) nor a file:"
+            " check the path of the vmcore."
+        )
+    return f"No such command {shown}, and no vmcore of that name{guess}"
+
 
 @click.command(cls=_Commands, epilog=_EPILOG, context_settings=CONTEXT)
 @click.version_option(__version__, "-V", "--version", prog_name="allocdump")
@@ -76,6 +114,9 @@ def cli() -> None:
     Reads the profile of CONFIG_MEM_ALLOC_PROFILING (Linux 6.10 and later) from a dump:
     every allocation call site with its counters, as /proc/allocinfo would have shown them.
     No debug information is needed.
+
+    allocdump CORE is short for allocdump triage CORE: the whole machine on one page. As for
+    crash, a vmlinux may stand in front of CORE, but need not.
     """
 
 
@@ -109,7 +150,7 @@ def _run() -> int:
 
 def _show(error: click.ClickException) -> None:
     """As click does, but within the width of the terminal."""
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+    if type(error).__name__ == "NoArgsIsHelpError":  # since click 8.2
         error.show()
         return
     if isinstance(error, click.UsageError) and error.ctx is not None:

@@ -25,14 +25,14 @@ class How:
     """Sizes in bytes."""
     width: int | None = None
     """Characters of a line; None is as many as it takes."""
+    style: Callable[..., str] = _plain
+    """Like :func:`click.style`."""
     wide: bool = False
     """All columns of tables, and all of their cells, however long lines are."""
     hint: str = ""
     """Way to see the columns that are left out, in words; empty: it is not told."""
     colour: bool = False
     """Whether *style* does anything; then shares are bars, too."""
-    style: Callable[..., str] = _plain
-    """Like :func:`click.style`."""
 
 
 PLAIN = How()

@@ -81,6 +81,8 @@ class _Page:
             tone = _TONES.get(document.tone, {})
             for line in self._text(document.lead.value, label):
                 yield self.how.style(line, bold=True, **tone)
+        for fact in document.below:
+            yield from self._text(fact.value, f"{fact.label.upper() + ':':<9}")
         number = 0
         for section in document.sections:
             number += section.numbered

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from typing import Any
+from typing import Unpack
 
 import click
 import pytest
@@ -17,6 +17,7 @@ from allocdump.view.model import (
     NOT_APPLICABLE,
     UNKNOWN,
     Absent,
+    Cell,
     CodeBlock,
     Column,
     Document,
@@ -31,6 +32,8 @@ from allocdump.view.model import (
     Treemap,
 )
 from allocdump.view.renderer import How, renderer
+
+from ..samples import Wishes
 
 FORMATS = ("text", "markdown", "html")
 
@@ -79,7 +82,7 @@ def chapters() -> Document:
     return Document(**{**vars(DOCUMENT), "chapters": True})
 
 
-def shown(format_: str, document: Document = DOCUMENT, **how: Any) -> str:
+def shown(format_: str, document: Document = DOCUMENT, **how: Unpack[Wishes]) -> str:
     return renderer(format_)(document, How(**how))
 
 
@@ -143,7 +146,7 @@ PATH, WORD = "drivers/net/ethernet/very/long/path.c:1", "a_function_of_some_leng
 
 def narrow(width: int) -> str:
     """One row of a size, a path, a function, calls, a module and a note."""
-    every = {
+    every: dict[str, tuple[Column, Cell]] = {
         "size": (Column("size", "bytes"), 5),
         "path": (Column("path", "path", names=True, priority=0, min_width=12), PATH),
         "function": (Column("function", "code", names=True, priority=0, min_width=12), WORD),
@@ -171,7 +174,7 @@ def test_a_table_loses_first_what_is_of_least_use() -> None:
     assert lines[-1] == "Not shown for want of space: module; ask for more."
     lines = narrow(48).splitlines()
     assert lines[1].split() == ["5", "B", "…/path.c:1", "a_function_of_some_leng…", "[1]"]
-    for width in range(20, 200):
+    for width in range(26, 200):
         assert max(map(len, narrow(width).splitlines())) <= width
 
 
@@ -199,7 +202,9 @@ def test_headings_take_two_lines_before_columns_go() -> None:
 def test_colours() -> None:
     columns = [Column("part", "share"), Column("confidence", "confidence")]
     table = Table(columns, [[0.5, "certain"], [0.01, "likely"], [UNKNOWN, "none"]])
-    document = Document("x", "", Fact("verdict", "bad"), "bad", sections=[Section("x", [table])])
+    document = Document(
+        "x", "", Fact("verdict", "bad"), tone="bad", sections=[Section("x", [table])]
+    )
     document.chapters = True
     coloured = renderer("text")(document, How(style=click.style, colour=True))
     assert click.style("VERDICT: bad", bold=True, fg="red") in coloured
