@@ -76,7 +76,7 @@ def either(title: str, *forms: Schema) -> Schema:
 def group(sums: Sequence[str]) -> Schema:
     """Sites that were added up by function, file, directory or module."""
     fields = dict.fromkeys(sums, COUNT) | {"sites": COUNT, "name": TEXT}
-    return record(fields, title="--group-by: a group of sites")
+    return record(fields, title="--group-by function, file, directory or module: a group")
 
 
 SITE: dict[str, Schema] = {
