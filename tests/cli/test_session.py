@@ -302,7 +302,7 @@ def test_a_dump_that_has_moved(tmp_path: Path) -> None:
 
 
 def test_damage_is_told() -> None:
-    def fault(address: int, count: int, offset: int, physical: bool) -> None:
+    def fault(address: int, count: int, offset: int, physical: bool) -> bytes:
         raise FaultError("Excluded page", address)
 
     prog = Program()
