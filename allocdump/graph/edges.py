@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from ..arrays import Bool
 from ..kernel.mm.pagemap import Progress
 from ..kernel.tags.roles import Role, role
 from ..kernel.tags.sites import Sites
+from ..result import Result, Values
 from . import disguised
 from .build import HeapBuilder
 from .nodes import Nodes, Spans
@@ -23,7 +24,7 @@ from .variable_roots import scan_variables
 
 
 @dataclass(frozen=True)
-class Graph:
+class Graph(Result):
     """Allocations, roots, and the pointers between them.
 
     Nodes come first in the numbering, the roots follow.
@@ -43,6 +44,16 @@ class Graph:
     """Sentences on memory that is not in the dump and that no node or root stands for."""
     scanner: Scanner
     """Finds pointers again, for those who ask where one is."""
+    sites: Sites = field(default_factory=Sites.none)
+    """Those that nodes name by their rows."""
+
+    def to_dict(self) -> dict[str, Values]:
+        """The nodes as columns, with the names of their sites."""
+        return self.sites.names(self.nodes.site) | self.nodes.to_dict()
+
+    def in_short(self) -> str:
+        nodes, roots, links = (len(part) for part in (self.nodes, self.roots, self.source))
+        return f"{nodes:,} allocations, {roots:,} roots, {links:,} pointers"
 
     def is_root(self, number: int) -> bool:
         """Tell roots from nodes by their number."""
@@ -100,5 +111,13 @@ def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = N
     blind += scan_variables(scanner) + scan_tasks(scanner)
     source, target = scanner.links.pairs()
     return Graph(
-        heap.nodes, heap.roots.all, source, target, scanner.exact, scanner.torn(), blind, scanner
+        nodes=heap.nodes,
+        roots=heap.roots.all,
+        source=source,
+        target=target,
+        exact=scanner.exact,
+        torn=scanner.torn(),
+        blind=blind,
+        scanner=scanner,
+        sites=sites,
     )

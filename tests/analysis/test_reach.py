@@ -163,10 +163,11 @@ def test_of_a_cycle_the_module_is_the_head() -> None:
 @pytest.mark.parametrize(
     ("lost", "held", "blind", "confidence"),
     [
-        (20, 0, (), LeakConfidence.HIGH),
-        (20, 500, (), LeakConfidence.HIGH),
-        (3, 0, (), LeakConfidence.MEDIUM),
-        (3, 50, (), LeakConfidence.LOW),
+        (20, 0, (), LeakConfidence.CERTAIN),
+        (20, 20, (), LeakConfidence.CERTAIN),
+        (20, 500, (), LeakConfidence.VERY_LIKELY),
+        (3, 0, (), LeakConfidence.LIKELY),
+        (3, 50, (), LeakConfidence.POSSIBLE),
         (20, 0, ("gone",), LeakConfidence.UNDECIDED),
     ],
 )
@@ -184,7 +185,7 @@ def test_what_the_kernel_drops_on_purpose_comes_last() -> None:
     made.function[:] = ["__register_sysctl_table", "leak"]
     found = leaks(reach(graph(3, [], site=[0, 0, 1])), made)
     assert found.lost.site.tolist() == [1, 0]
-    assert found.lost.confidence.tolist() == [LeakConfidence.MEDIUM, LeakConfidence.EXPECTED]
+    assert found.lost.confidence.tolist() == [LeakConfidence.LIKELY, LeakConfidence.EXPECTED]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -233,3 +234,12 @@ def test_holders_of_a_site() -> None:
     assert nearest_root(found).tolist() == [0, 0, 0, -1]
     rows = {(h.root, h.nearest, h.bytes, h.allocations) for h in holders_of(tree, np.array([0]))}
     assert rows == {(0, 0, 20, 2), (None, 0, 10, 1), (None, None, 10, 1)}
+
+
+def test_one_hidden_pointer_may_hold_many() -> None:
+    """A list whose head nobody finds, and what another site hangs on it: one pointer would do."""
+    links = [(i, i + 1) for i in range(29)] + [(i, i + 30) for i in range(30)]
+    found = leaks(reach(graph(60, links, site=[0] * 30 + [1] * 30)), sites(2)).lost
+    assert dict(zip(found.site.tolist(), found.chief.tolist(), strict=True)) == {0: 0, 1: 0}
+    assert found.confidence.tolist() == [LeakConfidence.LIKELY] * 2
+    assert any(reason.startswith("lost with ") for reason in found.reason)

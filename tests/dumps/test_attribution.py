@@ -380,13 +380,13 @@ def test_charged_memory_cgroup() -> None:
 @pytest.mark.parametrize(
     ("args", "least"),
     [
-        (["pages", "--list", "--site", "labmod.c:*", "--limit", "5"], 5),
+        (["pages", "--list", "--filter", "labmod.c:*", "--top", "5"], 5),
         (["pages", "--node", "1"], 5),
         (["pages", "--order", "3", "--filter", "module=labmod"], 1),
         (["objects", "--cache", "labmod_cache"], 1),
-        (["objects", "--list", "--site", "labmod.c:*", "--limit", "7"], 7),
-        (["objects", "--by", "cache"], 50),
-        (["objects", "--by", "vmalloc", "--filter", "labmod"], 1),
+        (["objects", "--list", "--filter", "labmod.c:*", "--top", "7"], 7),
+        (["objects", "--group-by", "cache"], 50),
+        (["objects", "--group-by", "vmalloc", "--filter", "labmod"], 1),
     ],
 )
 @pytest.mark.parametrize("format_", ["csv", "json", "table"])
@@ -396,7 +396,7 @@ def test_listings(args: list[str], least: int, format_: str) -> None:
     lines = done.stdout.splitlines()
     rows = [json.loads(line) for line in lines] if format_ == "json" else lines[1:]
     assert len(rows) >= least
-    if "--limit" in args:
+    if "--top" in args:
         assert len(rows) == least
 
 
@@ -410,7 +410,7 @@ def test_pages_of_nodes_add_up() -> None:
 
 
 def test_objects_can_be_dumped_and_decoded() -> None:
-    args = ["--cache", "labmod_cache", "--list", "--limit", "2", "--hexdump", "32"]
+    args = ["--cache", "labmod_cache", "--list", "--top", "2", "--hexdump", "32"]
     done = run("objects", core("7.2-quiet"), *args, "--type", "struct list_head")
     assert done.returncode == 0
     assert done.stdout.count("(struct list_head){") == 2
@@ -442,7 +442,7 @@ def test_drgns_free_lists_agree() -> None:
     assert compared == 100
 
 
-@pytest.mark.parametrize("args", [["--by", "cache"], [], ["--list", "--limit", "1"]])
+@pytest.mark.parametrize("args", [["--group-by", "cache"], [], ["--list", "--top", "1"]])
 def test_objects_says_what_its_readers_could_not_read(
     args: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -459,7 +459,7 @@ def test_objects_says_what_its_readers_could_not_read(
 
 
 def test_objects_by_cache_says_what_is_not_in_the_dump() -> None:
-    done = run("objects", core("7.2-quiet", "vmcore.d31"), "--by", "cache", "--limit", "1")
+    done = run("objects", core("7.2-quiet", "vmcore.d31"), "--group-by", "cache", "--top", "1")
     assert "pages that describe memory are not in the dump" in done.stderr
 
 

@@ -128,7 +128,7 @@ def test_the_leak_that_killed_the_machine() -> None:
     dump, found = open_core(path), answers(path)
     sites, lost = dump.report().sites, found.lost
     assert sites.function[lost.site[0]] == "leaker_get_page"
-    assert lost.confidence[0] == LeakConfidence.HIGH
+    assert lost.confidence[0] == LeakConfidence.CERTAIN
     page = int(lost.site[0])
     assert lost.bytes[0] >= 0.995 * sites.bytes[page]
     assert lost.bytes[0] + lost.held_bytes[0] == sites.bytes[page]
@@ -303,9 +303,9 @@ def test_leaks_command() -> None:
     assert done.returncode == 0
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert rows[0]["function"] == "leaker_get_page"
-    assert (rows[0]["undecided"], rows[0]["confidence"]) == (0, "high")
+    assert (rows[0]["undecided"], rows[0]["confidence"]) == (0, "certain")
     assert sum(row["lost"] for row in rows) == int(answers(path).lost.bytes.sum())
-    listed = run("leaks", path, "--list", "--site", "leaked.c:35", "--format", "csv").stdout
+    listed = run("leaks", path, "--list", "--filter", "leaked.c:35", "--format", "csv").stdout
     lines = listed.splitlines()
     assert lines[0] == "address,bytes,kind,head,file,line,function,module"
     assert len(lines) == 1 + 500
@@ -330,9 +330,9 @@ def test_retained_command() -> None:
     assert rows[1]["level"] == 1
     assert (rows[1]["holder"], rows[1]["file"], rows[1]["line"]) == (None, "leaker.c", 33)
     assert "tree" not in rows[0]
-    by_site = run("retained", path, "--site", "leaker.c:33", "-f", "csv").stdout.splitlines()
+    by_site = run("retained", path, "--filter", "leaker.c:33", "-f", "csv").stdout.splitlines()
     assert by_site[1:] == ["4606976,4499,leaker.c,33,leaker_get_rec,leaker,recs (leaker .data)"]
-    lost = run("retained", path, "--site", "leaked.c:25").stdout
+    lost = run("retained", path, "--filter", "leaked.c:25").stdout
     assert "(nobody: lost)" in lost
 
 

@@ -52,13 +52,13 @@ def test_inodes() -> None:
         True,
     )
     assert text(page.verdict) == (
-        "slab cache shmem_inode_cache holds 34.2 MiB in 50,351 objects, 43.1% of managed memory"
-        " (very likely)"
+        "SLAB CACHE shmem_inode_cache and 2 caches that go with it: 48.1 MiB in 50,351 objects,"
+        " 60.6% of memory. Very likely."
     )
     assert [text(sentence) for sentence in first.evidence] == [
         "as many objects are in dentry: 51,017 objects, 9.51 MiB",
         "as many objects are in lsm_inode_cache: 51,049 objects, 4.34 MiB",
-        "together 48.1 MiB, 60.6% of managed memory",
+        "together 48.1 MiB, 60.6% of memory",
         "most files in memory: tmpfs /scratch, 49,932 files",
         "memory cgroup with most: /lab, 43.2 MiB",
     ]
@@ -67,8 +67,8 @@ def test_inodes() -> None:
 @pytest.mark.parametrize(
     ("folder", "title"),
     [
-        ("stock-7.3-pipes", "task culprit (pid 113) keeps 64.7 MiB in 503 pipes, 67.9%"),
-        ("stock-6.12-sockets", "task culprit (pid 155) keeps 61.8 MiB in 558 sockets, 72.5%"),
+        ("stock-7.3-pipes", "PIPES of task culprit (pid 113): 64.7 MiB in 503 pipes, 67.9%"),
+        ("stock-6.12-sockets", "SOCKETS of task culprit (pid 155): 61.8 MiB in 558 sockets, 72.5%"),
     ],
 )
 def test_pipes_and_sockets(folder: str, title: str) -> None:
@@ -76,7 +76,7 @@ def test_pipes_and_sockets(folder: str, title: str) -> None:
     page = triage(folder)
     (first,) = page.suspects
     assert (first.rule, first.confidence.words, first.cause) == ("open_files", "very likely", True)
-    assert text(page.verdict) == f"{title} of managed memory (very likely)"
+    assert text(page.verdict) == f"{title} of memory. Very likely."
 
 
 @pytest.mark.parametrize("path", STOCK_CORES, ids=name)
@@ -113,7 +113,7 @@ def test_tmpfs_where_memory_is_not_described(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(PageTypes, "detect", classmethod(_unknown))
     (first,) = dump.triage().suspects
     assert (first.rule, first.confidence.words, first.cause) == ("user_memory", "likely", True)
-    assert text(first.title) == "files in tmpfs /scratch take 109 MiB, 78.6% of managed memory"
+    assert text(first.title) == "USER MEMORY, files in tmpfs /scratch: 109 MiB, 78.6% of memory"
 
 
 def _unknown(cls: type[PageTypes], prog: Program) -> None:

@@ -174,6 +174,13 @@ def test_a_dump_does_not_change() -> None:
     assert "A dump does not change" in done.stderr
 
 
+def test_no_site_matches(tmp_path: Path) -> None:
+    with fake_qemu(tmp_path, QUIET) as guest:
+        done = process("watch", "--qemu", guest.path, "--count", 1, "--filter", "labmd.c")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("allocdump: No site matches 'labmd.c'; did you mean 'labmod.c'")
+
+
 def test_a_paused_guest_does_not_change(tmp_path: Path) -> None:
     with fake_qemu(tmp_path, QUIET) as guest:
         done = process("watch", "--qemu", guest.path, "--pause")

@@ -98,3 +98,20 @@ def test_strings_are_made_safe() -> None:
     assert saved.sites.file[0] == r"\x1b[2J\ud800.c"
     assert saved.system is not None
     assert (saved.system.crash_time, saved.total, saved.warnings) == (None, None, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2026-01-02T04:04:05+01:00", "2026-01-02T03:04:05+00:00"),
+        ("2026-01-02T03:04:05", None),
+        ("0001-01-01T00:00:00+23:00", None),
+    ],
+)
+def test_times_are_utc(text: str, time: str | None) -> None:
+    whole = document()
+    whole["kernel"]["crash_time"] = text
+    saved = read(whole)
+    assert saved is not None
+    found = saved.system.crash_time
+    assert (found and found.isoformat()) == time

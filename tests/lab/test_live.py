@@ -171,7 +171,7 @@ def test_whois(guest: Guest) -> None:
         "--filter",
         "labmod.c:73",
         "--list",
-        "--limit",
+        "--top",
         "3",
         "-f",
         "json",
