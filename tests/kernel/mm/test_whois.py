@@ -158,12 +158,15 @@ def test_deep_in_a_gigantic_page(dump: Session, mask: bool) -> None:
 
 def test_heads_of_ordinary_pages() -> None:
     frames = open_core(core("7.2-quiet"))._locator.frames
+    heads = 0
     for found in frames:
         compound = np.flatnonzero((found.order > 0) & (found.kind != PageKind.FREE))[:3]
         for head in compound.tolist():
             pfn = found.section.pfn + head
             tails = range(1 << int(found.order[head]))
             assert {frames.compound_head(pfn + i) for i in tails} == {pfn}
+            heads += 1
+    assert heads > 2
 
 
 @pytest.mark.parametrize("command", ["pages", "objects", "vmalloc_areas", "usage", "graph"])
