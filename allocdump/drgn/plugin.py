@@ -46,7 +46,7 @@ class _Command:
     def run(self, prog: Program, name: str, args: Sequence[str], /, **_: Any) -> None:
         from . import session
 
-        session.run(prog, name, args)
+        session.run(prog, self._name, args)
 
 
 for _name in (*IN_DRGN, *OLD_IN_DRGN):
