@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..progress import Phase
 from .live import held_output, hung_up_is_an_error, reading
-from .output import warn
+from .output import warn, wide_option
 from .parameters import Argument, Choice, Option, Size
+from .progress import progress
 from .source import choose_source
 
 if TYPE_CHECKING:
@@ -86,7 +88,8 @@ def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
                 around.enter_context(held_output())
             if how["qemu"] is not None:
                 around.enter_context(hung_up_is_an_error())
-            dump = around.enter_context(open_dump(**how))
+            with progress(Phase.OPENING):
+                dump = around.enter_context(open_dump(**how))
             warn(dump.notices)
             around.enter_context(reading(dump))
             return command(dump, **options)
@@ -138,13 +141,13 @@ _OLD_FORMATS = ("text", "tree")
 
 
 def format_option(*formats: str, default: str | None = "", **special: str) -> _Decorator:
-    """The parameter ``format_``.
+    """The parameter ``format_``; and ``--wide``, which is none.
 
     :param default: None if it depends; by default, the first of *formats*
     :param special: meanings that differ from the usual ones
     """
     meanings = [f"{name}: {(_FORMATS | special)[name]}." for name in formats]
-    return click.option(
+    option = click.option(
         "-f",
         "--format",
         "format_",
@@ -153,6 +156,7 @@ def format_option(*formats: str, default: str | None = "", **special: str) -> _D
         show_default=default is not None,
         help=" ".join(meanings),
     )
+    return lambda command: option(wide_option(command))
 
 
 LINES = "one object per line"
