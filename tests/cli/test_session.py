@@ -159,7 +159,7 @@ def test_a_failing_pipe_is_said() -> None:
         ("pages --node 7", CommandArgumentError, "pages: There is no such node"),
         ("objects --hexdump 8", CommandArgumentError, "go with --list"),
         ("whois", CommandArgumentError, "whois: Name an ADDRESS"),
-        ("report", CommandNotFoundError, "report"),
+        ("diff", CommandNotFoundError, "diff"),
     ],
 )
 def test_wrong_usage(
