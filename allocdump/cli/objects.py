@@ -28,6 +28,7 @@ from ..view.wrap import wrap
 from .listing import Listing
 from .options import (
     LINES,
+    complete_caches,
     exact_option,
     format_option,
     group_option,
@@ -45,7 +46,12 @@ from .progress import MEMORY, progress
 @click.command("objects", cls=Command)
 @opens_dump
 @site_filter
-@click.option("--cache", metavar="GLOB", help="Only objects of slab caches of such a name.")
+@click.option(
+    "--cache",
+    metavar="GLOB",
+    shell_complete=complete_caches,
+    help="Only objects of slab caches with a name that matches.",
+)
 @top_option()
 @sort_option("size", "calls", "name", "address", default="size; address with --list")
 @group_option(
@@ -60,8 +66,8 @@ from .progress import MEMORY, progress
 @exact_option
 @output_option
 @click.option("--hexdump", "dump_bytes", type=click.IntRange(1, 1 << 20), metavar="N",
-              help="With --list: the first N bytes of each.")  # fmt: skip
-@click.option("--type", "type_name", metavar="TYPE", help="With --list: decode as this type.")
+              help="With --list: show the first N bytes of each.")  # fmt: skip
+@click.option("--type", "type_name", metavar="TYPE", help="With --list: decode each as this type.")
 def command(
     dump: Session,
     filters: tuple[str, ...],

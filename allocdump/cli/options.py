@@ -97,12 +97,27 @@ def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_dump
 
 
+def complete_sites(ctx: click.Context, param: click.Parameter, incomplete: str) -> Any:
+    """Names of sites for a shell: see :func:`allocdump.cli.completing.sites`."""
+    from .completing import sites
+
+    return sites(ctx, param, incomplete)
+
+
+def complete_caches(ctx: click.Context, param: click.Parameter, incomplete: str) -> Any:
+    """Names of slab caches for a shell: see :func:`allocdump.cli.completing.caches`."""
+    from .completing import caches
+
+    return caches(ctx, param, incomplete)
+
+
 site_filter = click.option(
     "-F",
     "--filter",
     "filters",
     cls=Option,
     old=["--site"],
+    shell_complete=complete_sites,
     multiple=True,
     metavar="GLOB",
     help="Only sites whose file, file:line, function or module matches; file=GLOB,"
@@ -189,7 +204,7 @@ def sort_option(*orders: str, default: str = "", help: str = "", **special: str)
         "-s",
         "--sort",
         type=click.Choice(orders),
-        help=" ".join(["Order of rows; numbers: largest first.", *meanings]),
+        help=" ".join(["Order of rows; numbers stand largest first.", *meanings]),
     )
 
 
@@ -211,7 +226,7 @@ def group_option(*others: str, **special: str) -> _Decorator:
         type=click.Choice([*GROUPS, *others]),
         default="site",
         show_default=True,
-        help=" ".join(["Add up sites.", *meanings]),
+        help=" ".join(["Add up the sites of each function, file and so on.", *meanings]),
     )
 
 
@@ -220,8 +235,10 @@ def min_size_option(help: str) -> _Decorator:
     return click.option("--min-size", type=Size(), metavar="SIZE", help=help)
 
 
-exact_option = click.option("-e", "--exact", is_flag=True, help="Sizes in bytes.")
+exact_option = click.option("-e", "--exact", is_flag=True, help="Show sizes in bytes.")
 """The parameter ``exact``."""
 
-list_option = click.option("-l", "--list", "as_list", is_flag=True, help="Each, not their sums.")
+list_option = click.option(
+    "-l", "--list", "as_list", is_flag=True, help="List each one instead of their sums."
+)
 """The parameter ``as_list``."""

@@ -9,6 +9,7 @@ import click
 import numpy as np
 
 from ..analysis import report as analysis
+from ..analysis.sums import total
 from ..errors import DamagedError
 from ..formats import allocinfo, folded
 from ..formats.records import report as records
@@ -33,11 +34,11 @@ from .parameters import Command
 @opens_dump
 @site_filter
 @min_size_option("Only rows of at least SIZE: 64K, 1.5M.")
-@click.option("-a", "--all", "zeros", is_flag=True, help="Sites that hold nothing, too.")
+@click.option("-a", "--all", "zeros", is_flag=True, help="Show sites that hold nothing, too.")
 @click.option(
     "--unloaded/--no-unloaded",
     default=None,
-    help="Sites of modules unloaded while their memory was alive."
+    help="Show, or hide, sites of modules that were unloaded while their memory was alive."
     "  [default: shown, except by allocinfo]",
 )
 @top_option()
@@ -96,7 +97,7 @@ def command(
     if min_size is not None:
         rows = rows.take(np.flatnonzero(rows.bytes >= min_size))
     rows = analysis.order(rows, sort or ("kernel" if as_kernel else "size"), top)
-    shown, whole = analysis.total(chosen), analysis.total(report.sites)
+    shown, whole = total(chosen), report.total()
     match format_:
         case "table" | "markdown" | "html":
             tree = None

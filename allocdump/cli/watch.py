@@ -34,7 +34,7 @@ from .options import (
 from .output import output_option, output_width, rendered, warn, write_all
 from .parameters import Command
 
-_HEAD = 5
+_HEAD = 6
 """Lines of the screen that are not rows, with one to spare."""
 
 
@@ -67,9 +67,9 @@ def command(
     """Call sites that grow, on a running kernel.
 
     Shows the sites that grew most: GROWTH is since the start, LAST since the round before.
-    Reads only counters, so that a round costs milliseconds. Ends after
-    --count rounds or with Ctrl-C, either way with exit code 0. In a pipe or to a file, writes
-    one line of JSON per round.
+    Reads only counters, so that a round costs milliseconds. Ends after --count rounds or with
+    Ctrl-C, either way with exit code 0. In a pipe or to a file, writes one line of JSON per
+    round.
 
     \b
     Examples:

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import units
 from .grid import Grid
-from .model import Block, CodeBlock, Document, Facts, Items, Line, Section, Table, Text, Tone
+from .model import Block, CodeBlock, Document, Fact, Facts, Items, Line, Section, Table, Text, Tone
 from .renderer import PLAIN, How
 from .sentence import text
 from .wrap import wrap, wrap_command
@@ -82,7 +82,7 @@ class _Page:
             for line in self._text(document.lead.value, label):
                 yield self.how.style(line, bold=True, **tone)
         for fact in document.below:
-            yield from self._text(fact.value, f"{fact.label.upper() + ':':<9}")
+            yield from self._below(fact)
         number = 0
         for section in document.sections:
             number += section.numbered
@@ -90,6 +90,16 @@ class _Page:
             heading = (f"{number}. " if section.numbered else "") + text(section.heading).upper()
             yield from (self.how.style(line, bold=True) for line in self._text(heading))
             yield from self._chapter(section)
+
+    def _below(self, fact: Fact) -> Iterator[str]:
+        label = f"{fact.label.upper() + ':':<9}"
+        if not fact.whole:
+            yield from self._text(fact.value, label)
+            return
+        width = None if self._whole else self.how.width
+        first, *rest = wrap_command(text(fact.value, self.how.exact), width, " " * len(label))
+        yield label + first[len(label) :]
+        yield from rest
 
     def _chapter(self, section: Section) -> Iterator[str]:
         for block in section.seen("lines"):

@@ -60,7 +60,7 @@ class Table {
   static printed = 200;
 
   constructor(box) {
-    const { nouns, total, columns } = data(box);
+    const { nouns, total, notAdded, columns } = data(box);
     this.heads = [...box.querySelectorAll("th")];
     if (narrow.matches) {
       // Names first: they stay where they are when the rest is scrolled.
@@ -72,7 +72,7 @@ class Table {
     } else {
       Object.assign(this, { total, columns });
     }
-    Object.assign(this, { box, nouns });
+    Object.assign(this, { box, nouns, notAdded: new Set(notAdded) });
     this.rows = Array.from({ length: columns[0].values.length }, (_, i) => i);
     this.cells = this.rows.map(i => columns.filter(isText).map(c => c.values[i] ?? ""));
     this.texts = this.cells.map(cells => cells.join("\n").toLowerCase());
@@ -176,7 +176,8 @@ class Table {
       ? plural(rows.length, nouns) : `${count(shown.length)} of ${plural(rows.length, nouns)}`;
     if (total !== null) {
       const { kind, values } = this.columns[total];
-      text += `: ${formats[kind](shown.reduce((sum, i) => sum + values[i], 0))}`;
+      const added = shown.filter(i => !this.notAdded.has(i));
+      text += `: ${formats[kind](added.reduce((sum, i) => sum + values[i], 0))}`;
     }
     this.output.value = text;
     this.scroller.scrollTop = 0;

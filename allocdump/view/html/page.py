@@ -234,6 +234,7 @@ def _table(name: str, table: Table) -> str:
     nouns = table.nouns or f"{table.noun}s"
     data = {
         "nouns": [table.noun, nouns],
+        "notAdded": list(table.not_added),
         "total": next((i for i, c in enumerate(columns) if c.key == table.total), None),
         "columns": [
             {"kind": _kind(c), "name": c.names, "values": v}
