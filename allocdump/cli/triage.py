@@ -24,7 +24,7 @@ _WHOLE = ("json", "html")
 @exact_option
 @output_option
 def command(dump: Session, top: int | None, format_: str, exact: bool, output: str | None) -> None:
-    """One page on a dead machine: the verdict, memory, suspects.
+    """One page on a machine, dead or alive: the verdict, memory, suspects.
 
     Reads the kernel log, the account of all memory, call sites, tasks, memory cgroups,
     zones and swap. Names suspects with their evidence, or says that nothing stands out.

@@ -25,7 +25,9 @@ def _lines(document: Document, how: How) -> Iterator[str]:
     if document.chapters and document.lead:
         yield from [f"**{_escape(text(document.lead.value, how.exact))}**", ""]
         for fact in document.below:
-            yield f"- {_escape(fact.label)}: {_escape(text(fact.value, how.exact))}"
+            value = text(fact.value, how.exact)
+            shown = f"`{value}`" if fact.whole and "`" not in value else _escape(value)
+            yield f"- {_escape(fact.label)}: {shown}"
         yield from [""] * bool(document.below)
     for line in document.head:
         yield from [_escape(text(line, how.exact)), ""]

@@ -50,7 +50,8 @@ def _chapters(document: Document, how: How) -> Iterator[str]:
             text(document.lead.value, how.exact), f"{document.lead.label.upper()}: ", how
         )
     for fact in document.below:
-        yield from _wrap(text(fact.value, how.exact), f"{fact.label.upper() + ':':<9}", how)
+        first, value = f"{fact.label.upper() + ':':<9}", text(fact.value, how.exact)
+        yield from [first + value] if fact.whole else _wrap(value, first, how)
     number = 0
     for section in document.sections:
         number += section.numbered

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ...confidence import Confidence
+from ..records.leaks import GROUPS
 from .words import ADDRESS, COUNT, SHARE, SITE, TEXT, either, group, one_of, record
 
 # The module that judges needs libraries, which a schema does not.
@@ -38,5 +39,5 @@ SCHEMA = either(
         },
         title="--list: an allocation",
     ),
-    group("lost", "undecided", "allocations", "held", "held_allocations", "heads"),
+    group(GROUPS),
 )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ..records.objects import GROUPS
 from .words import ADDRESS, COUNT, SIGNED, SITE, SITE_OR_NONE, TEXT, either, group, record
 
 SCHEMA = either(
@@ -22,7 +23,6 @@ SCHEMA = either(
         {"address": ADDRESS, "bytes": COUNT, "used": COUNT, "cache": TEXT, **SITE},
         title="--list: an object",
     ),
-    group("bytes", "objects", "used", "lost"),
     record(
         {
             "bytes": COUNT,
@@ -47,4 +47,5 @@ SCHEMA = either(
         },
         title="--group-by vmalloc: an area",
     ),
+    group(GROUPS),
 )

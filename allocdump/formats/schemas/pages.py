@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ...kernel.mm.page_types import PageKind
+from ..records.pages import GROUPS
 from .words import ADDRESS, COUNT, FLAG, SITE, TEXT, either, group, one_of, or_null, record
 
 KINDS = [kind.name.lower().replace("_", " ") for kind in PageKind]
@@ -35,5 +36,5 @@ SCHEMA = either(
         },
         title="--list: an allocation",
     ),
-    group("bytes", "pages", "allocations", "inferred_pages"),
+    group(GROUPS),
 )

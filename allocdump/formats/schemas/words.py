@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 Schema = dict[str, Any]
@@ -72,8 +73,8 @@ def either(title: str, *forms: Schema) -> Schema:
     return {"title": title, "oneOf": list(forms)}
 
 
-def group(*sums: str) -> Schema:
-    """Sums over the sites of a function, file, directory or module."""
+def group(sums: Sequence[str]) -> Schema:
+    """Sites that were added up by function, file, directory or module."""
     fields = dict.fromkeys(sums, COUNT) | {"sites": COUNT, "name": TEXT}
     return record(fields, title="--group-by function, file, directory or module: a group")
 
