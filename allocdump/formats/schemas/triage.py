@@ -42,6 +42,7 @@ _CGROUP = record(
         "swap": or_null(COUNT),
         "swap_max": or_null(COUNT),
         "hits": or_null(COUNT),
+        "throttled": or_null(COUNT),
         "oom": or_null(COUNT),
         "oom_kill": or_null(COUNT),
         "path": TEXT,
@@ -79,7 +80,7 @@ _BLOCKS = record({"node": COUNT, "zone": TEXT}) | {
 }
 
 _MEMORY = _chapter(
-    ("swap", "reclaimable", "unreclaimable"),
+    ("swap", "boot", "reclaimable", "unreclaimable"),
     usage=record(
         {"bytes": SIGNED, "share": SHARE, "kernel_counter": or_null(SIGNED), "name": TEXT}
     ),
@@ -90,12 +91,22 @@ _MEMORY = _chapter(
             "present": COUNT,
             "managed": COUNT,
             "free": COUNT,
+            "free_cma": or_null(COUNT),
+            "pcp": or_null(COUNT),
             "min": COUNT,
             "low": COUNT,
             "high": COUNT,
             "boost": COUNT,
             "reserve": COUNT,
-            "state": one_of("exhausted", "low", "enough"),
+            "state": one_of(
+                "exhausted",
+                "kept by lowmem_reserve",
+                "only CMA free",
+                "only kept for atomic",
+                "all kept",
+                "low",
+                "enough",
+            ),
         }
     ),
     blocks=_BLOCKS,
@@ -146,6 +157,7 @@ _HOLDERS = _chapter(
             "files": COUNT,
             **_TASK,
             "kinds": TEXT,
+            "protocols": TEXT,
         }
     ),
     cgroups=_CGROUP,
