@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from .. import __version__
 from ..commands import COMMANDS
@@ -24,8 +25,8 @@ _EPILOG = """\b
 Exit codes:
   0    done
   1    diff --fail-over: something grew by more
-  2    wrong usage, or a library is not installed, or the output cannot be
-       written there
+  2    wrong usage, or a filter matches nothing, or a library is not installed,
+       or the output cannot be written there
   3    the core or guest cannot be opened: missing, not a dump, packed,
        truncated, not QMP; for diff also: no saved /proc/allocinfo or report,
        or a damaged one
@@ -70,6 +71,11 @@ class _Commands(click.Group):
         if first.startswith("-") and first not in own:
             args = [_DEFAULT, *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = super().shell_complete(ctx, incomplete)
+        # CORE may stand there.
+        return found if incomplete.startswith("-") else [*found, CompletionItem("", type="file")]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -123,6 +129,10 @@ def main() -> None:
 
 
 def _run() -> int:
+    if "_ALLOCDUMP_COMPLETE" in os.environ:
+        from .completing import answer
+
+        return answer(cli)
     try:
         result = cli.main(standalone_mode=False)
         sys.stdout.flush()

@@ -107,7 +107,7 @@ def command(
 
 def _grew(rows: analysis.Changes, limit: int) -> bool:
     """Tell if any row grew by more than *limit* bytes, and say which."""
-    over = analysis.order(rows.take(rows.growth > limit))
+    over = analysis.order(rows.take(rows.counted_once > limit))
     if len(over):
         noun = "site" if rows.by == "site" else "group"
         click.echo(

@@ -27,6 +27,7 @@ from ..view.hexdump import hexdump
 from .listing import Listing
 from .options import (
     LINES,
+    complete_caches,
     exact_option,
     format_option,
     group_option,
@@ -44,7 +45,12 @@ from .progress import progress
 @click.command("objects", cls=Command)
 @opens_dump
 @site_filter
-@click.option("--cache", metavar="GLOB", help="Only objects of slab caches of such a name.")
+@click.option(
+    "--cache",
+    metavar="GLOB",
+    shell_complete=complete_caches,
+    help="Only objects of slab caches of such a name.",
+)
 @top_option()
 @sort_option("size", "calls", "name", "address", default="size; address with --list")
 @group_option(

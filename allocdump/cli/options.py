@@ -94,12 +94,27 @@ def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_dump
 
 
+def complete_sites(ctx: click.Context, param: click.Parameter, incomplete: str) -> Any:
+    """Names of sites for a shell: see :func:`allocdump.cli.completing.sites`."""
+    from .completing import sites
+
+    return sites(ctx, param, incomplete)
+
+
+def complete_caches(ctx: click.Context, param: click.Parameter, incomplete: str) -> Any:
+    """Names of slab caches for a shell: see :func:`allocdump.cli.completing.caches`."""
+    from .completing import caches
+
+    return caches(ctx, param, incomplete)
+
+
 site_filter = click.option(
     "-F",
     "--filter",
     "filters",
     cls=Option,
     old=["--site"],
+    shell_complete=complete_sites,
     multiple=True,
     metavar="GLOB",
     help="Only sites whose file, file:line, function or module matches; file=GLOB,"

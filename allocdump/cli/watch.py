@@ -34,7 +34,7 @@ from .options import (
 from .output import output_option, output_width, rendered, warn, write_all
 from .parameters import Command
 
-_HEAD = 5
+_HEAD = 6
 """Lines of the screen that are not rows, with one to spare."""
 
 

@@ -75,7 +75,7 @@ def description(name: str) -> str:
 def usage(name: str) -> str:
     """Show the command's arguments in one line."""
     command = _command(name)
-    return " ".join([name, *command.collect_usage_pieces(click.Context(command))])
+    return " ".join([name, *command.collect_usage_pieces(click.Context(command, **CONTEXT))])
 
 
 def help_text(name: str) -> str:

@@ -146,7 +146,13 @@ class _Investigation:
         from ..analysis.dominators import holdings
         from ..analysis.leaks import leaks
 
-        lost = leaks(reach, self.sites).lost
+        running = self.session.state == "running"
+        if running:
+            self._miss(
+                "lost memory cannot be told from memory on its way while the kernel runs: pause"
+                " the guest, or ask allocdump leaks, which reads twice"
+            )
+        lost = leaks(reach, self.sites, moving=running).lost
         words = {degree.words: degree for degree in Confidence if degree > Confidence.POSSIBLE}
         rows = lost.take(np.isin(lost.confidence, list(words)))
         case.lost = [

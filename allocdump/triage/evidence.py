@@ -25,7 +25,7 @@ from ..kernel.machine.tasks import Task
 from ..kernel.machine.tmpfs import Tmpfs
 from ..kernel.machine.zones import ZoneState
 from ..kernel.mm.allocations import VmallocUse
-from ..kernel.tags.roles import Role, role
+from ..kernel.tags.roles import Role
 from ..kernel.tags.sites import Sites
 
 
@@ -180,6 +180,5 @@ class Evidence:
         """
         if self.footprint is None:
             return np.zeros(len(self.sites), np.int64)
-        pairs = zip(self.sites.function, self.sites.module, strict=True)
-        known = np.array([role(f, m) not in (Role.NONE, Role.STACK) for f, m in pairs], np.bool_)
+        known = ~np.isin(self.sites.role, [Role.NONE, Role.STACK])
         return np.where(known, 0, self.footprint.kernel)

@@ -118,6 +118,8 @@ class Table:
     """Its plural, if that is not made with an s."""
     total: str = ""
     """Key of a column to add up for the rows that match a search."""
+    not_added: Sequence[int] = ()
+    """Numbers of the rows that are in no sum, since others hold the same bytes."""
     only: Medium | None = None
 
     def visible(self) -> list[int]:

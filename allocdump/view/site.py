@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 from ..analysis.report import GroupBy
+from ..analysis.sums import Total
+from ..kernel.tags.roles import Role
 from ..kernel.tags.sites import UNKNOWN, Provenance, SiteName, Sites
-from .model import Cell, Column
+from ..sentence import Value, say
+from .model import Absent, Cell, Column, Line
 
 _MIN = 12
 
@@ -13,6 +16,7 @@ PLACE = Column("site", "path", priority=0, min_width=_MIN)
 FUNCTION = Column("function", "code", min_width=_MIN)
 MODULE = Column("module", "module", priority=2)
 SITE = (PLACE, FUNCTION, MODULE)
+ELSEWHERE = Absent("counted at the sites of its objects")
 NOTE = Column("note", keep="if said", priority=3)
 
 
@@ -31,7 +35,7 @@ def name_columns(by: GroupBy) -> list[Column]:
 
 def notes(sites: Sites) -> list[str]:
     """Remarks on each site; mostly empty."""
-    out = []
+    out, roles = [], sites.role.tolist()
     for i in range(len(sites)):
         words = []
         if sites.unloaded[i]:
@@ -44,5 +48,24 @@ def notes(sites: Sites) -> list[str]:
             words.append("size unknown" if sites.unloaded[i] else "counters incomplete")
         if sites.inaccurate[i]:
             words.append("inaccurate")
+        if roles[i].backing:
+            words.append(elsewhere(roles[i]))
         out.append(", ".join(words))
     return out
+
+
+def elsewhere(role: Role) -> str:
+    """Remark on pages that sums and ranks leave out."""
+    return f"{role}: the objects in them are counted at their sites"
+
+
+def beside(whole: Total) -> list[Line]:
+    """A sentence on the memory that a sum leaves out; none if that is nothing."""
+    parts = [one for one in whole.left_out if one.bytes]
+    if not parts:
+        return []
+    values: dict[str, Value] = {}
+    for i, one in enumerate(parts):
+        values |= {f"size{i}": one.bytes, f"role{i}": str(one.role)}
+    names = " and ".join(f"{{size{i}:bytes}} of {{role{i}}}" for i in range(len(parts)))
+    return [say(f"sums count objects, not the {names} that they are in", **values)]

@@ -746,7 +746,7 @@ class TestProof:
             "LEAK at b.c:3 (other): 70.0 MiB lost, 7.0% of memory",
         ]
         assert (first.confidence, first.cause, second.cause) == (Confidence.CERTAIN, True, False)
-        assert first.commands[0] == "allocdump leaks vmcore --site module=m"
+        assert first.commands[0] == "allocdump leaks vmcore --filter module=m"
         lost[1] = replace(lost[1], confidence=Confidence.LIKELY)
         assert lost_memory(case(lost=lost))[0].bytes == 400 * MIB
 

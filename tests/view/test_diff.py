@@ -116,11 +116,12 @@ def test_unknown_calls_are_not_shown_as_zero() -> None:
 def test_json_and_csv(by: GroupBy) -> None:
     changed, chosen = rows(by)
     document = json.loads(records.as_json(BEFORE, AFTER, changed, chosen))
-    assert (document["schema"], document["version"]) == ("allocdump.diff", 1)
+    assert (document["schema"], document["version"]) == ("allocdump.diff", 2)
     assert document["before"]["release"] == "6.12.0"
     assert document["after"] | {"bytes": 0} == {
         "path": "new.txt", "kind": "allocinfo", "release": None, "version": None,
         "crash_time": None, "crash_reason": None, "warnings": ["careful"], "sites": 3, "bytes": 0,
+        "left_out": [],
     }  # fmt: skip
     assert [row["growth"] for row in document["rows"]] == changed.growth.tolist()
     read = list(csv.DictReader(io.StringIO(records.as_csv(changed))))

@@ -7,7 +7,8 @@ from typing import Unpack
 import numpy as np
 import pytest
 
-from allocdump.analysis.report import GroupBy, choose, group, order, total
+from allocdump.analysis.report import GroupBy, choose, group, order
+from allocdump.analysis.sums import total
 from allocdump.kernel.tags.profile import Completeness
 from allocdump.kernel.tags.sites import Provenance, Sites
 from allocdump.view import header, units
@@ -20,7 +21,7 @@ from ..samples import Marks, Wishes
 
 ROWS = [
     ("drivers/net/ethernet/vendor/some_driver/some_main.c", 123, "probe", "drv", 3 << 20, 3),
-    ("mm/slub.c", 9, "alloc_slab_page", "", 1 << 20, 256),
+    ("mm/slub.c", 9, "new_slab", "", 1 << 20, 256),
 ]
 
 

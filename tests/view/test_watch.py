@@ -22,7 +22,7 @@ from ..dumpdata import TESTDATA
 from ..samples import report, sites
 
 START = sites(
-    ("mm/slub.c", 10, "alloc_slab_page", "", 1 << 20, 4),
+    ("mm/slub.c", 10, "new_slab", "", 1 << 20, 4),
     ("drivers/net/ethernet/very/long/path/to/leaky.c", 77, "leaky_get", "leaky", 0, 0),
 )
 
