@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..progress import Phase
 from .live import held_output, hung_up_is_an_error, reading
-from .output import warn
+from .output import warn, wide_option
 from .parameters import Argument, Choice, Option, Size
+from .progress import progress
 from .source import choose_source
 
 if TYPE_CHECKING:
@@ -86,7 +88,8 @@ def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
                 around.enter_context(held_output())
             if how["qemu"] is not None:
                 around.enter_context(hung_up_is_an_error())
-            dump = around.enter_context(open_dump(**how))
+            with progress(Phase.OPENING):
+                dump = around.enter_context(open_dump(**how))
             warn(dump.notices)
             around.enter_context(reading(dump))
             return command(dump, **options)
@@ -138,13 +141,13 @@ _OLD_FORMATS = ("text", "tree")
 
 
 def format_option(*formats: str, default: str | None = "", **special: str) -> _Decorator:
-    """The parameter ``format_``.
+    """The parameter ``format_``; and ``--wide``, which is none.
 
     :param default: None if it depends; by default, the first of *formats*
     :param special: meanings that differ from the usual ones
     """
     meanings = [f"{name}: {(_FORMATS | special)[name]}." for name in formats]
-    return click.option(
+    option = click.option(
         "-f",
         "--format",
         "format_",
@@ -153,6 +156,7 @@ def format_option(*formats: str, default: str | None = "", **special: str) -> _D
         show_default=default is not None,
         help=" ".join(meanings),
     )
+    return lambda command: option(wide_option(command))
 
 
 LINES = "one object per line"
@@ -200,7 +204,7 @@ def sort_option(*orders: str, default: str = "", help: str = "", **special: str)
         "-s",
         "--sort",
         type=click.Choice(orders),
-        help=" ".join(["Order of rows; numbers: largest first.", *meanings]),
+        help=" ".join(["Order of rows; numbers stand largest first.", *meanings]),
     )
 
 
@@ -222,7 +226,7 @@ def group_option(*others: str, **special: str) -> _Decorator:
         type=click.Choice([*GROUPS, *others]),
         default="site",
         show_default=True,
-        help=" ".join(["Add up sites.", *meanings]),
+        help=" ".join(["Add up the sites of each function, file and so on.", *meanings]),
     )
 
 
@@ -231,8 +235,10 @@ def min_size_option(help: str) -> _Decorator:
     return click.option("--min-size", type=Size(), metavar="SIZE", help=help)
 
 
-exact_option = click.option("-e", "--exact", is_flag=True, help="Sizes in bytes.")
+exact_option = click.option("-e", "--exact", is_flag=True, help="Show sizes in bytes.")
 """The parameter ``exact``."""
 
-list_option = click.option("-l", "--list", "as_list", is_flag=True, help="Each, not their sums.")
+list_option = click.option(
+    "-l", "--list", "as_list", is_flag=True, help="List each one instead of their sums."
+)
 """The parameter ``as_list``."""

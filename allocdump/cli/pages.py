@@ -27,15 +27,17 @@ from .options import (
 )
 from .output import output_option, warn
 from .parameters import Command
-from .progress import progress
+from .progress import MEMORY, progress
 
 
 @click.command("pages", cls=Command)
 @opens_dump
 @site_filter
-@click.option("--node", type=int, metavar="N", help="Only of this NUMA node.")
-@click.option("--zone", metavar="NAME", help="Only of this zone: DMA32, Normal ...")
-@click.option("--order", type=click.IntRange(0, 40), metavar="N", help="Only of this order.")
+@click.option("--node", type=int, metavar="N", help="Only pages of this NUMA node.")
+@click.option("--zone", metavar="NAME", help="Only pages of this zone: DMA32, Normal ...")
+@click.option(
+    "--order", type=click.IntRange(0, 40), metavar="N", help="Only allocations of this order."
+)
 @top_option()
 @sort_option("size", "calls", "name", "address", default="size; address with --list")
 @group_option()
@@ -82,7 +84,7 @@ def command(
     warn(report.warnings + [f"{p}." for p in dump.zones.problems])
     anywhere = node is None and zone is None
     wanted = PageFilter(matching(report.sites, filters), order, None if anywhere else zones)
-    with progress("Reading pages") as show_progress:
+    with progress(*MEMORY) as show_progress:
         pages = dump.pages(show_progress)
         batches = map(wanted.choose, pages)
         if as_list:

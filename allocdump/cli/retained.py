@@ -27,7 +27,7 @@ from .options import (
 )
 from .output import output_option, warn
 from .parameters import Command
-from .progress import progress
+from .progress import GRAPH, progress
 
 if TYPE_CHECKING:
     from ..analysis.dominators import Holding
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.command("retained", cls=Command)
 @opens_dump
 @site_filter
-@min_size_option("Only holders of SIZE: 64K, 1M.")
+@min_size_option("Only holders of at least SIZE: 64K, 1M.")
 @click.option(
     "-d", "--depth", type=click.IntRange(0), default=1, show_default=True, metavar="N",
     help="Levels of sites below each holder.",
@@ -63,8 +63,7 @@ def command(
     A holder retains the memory that can be reached through it alone: without the holder,
     all of that would be free, or lost. Memory that several hold together is shared; in a
     healthy kernel that is most of it. Allocations of one site that hold one another, like
-    the records of a list,
-    stand in one line.
+    the records of a list, stand in one line.
 
     With --filter, the other direction: the holders of these sites' memory.
 
@@ -76,7 +75,7 @@ def command(
     """
     report = dump.report()
     chosen = matching(report.sites, filters)
-    with progress("Reading memory") as show_progress:
+    with progress(*GRAPH) as show_progress:
         dominators = dump.dominators(show_progress)
     problems = [f"{reason}." for reason in dominators.reach.reasons]
     warn(report.warnings + problems)

@@ -12,7 +12,7 @@ from ..kernel.tags.compiled import CompiledSite, compiled_sites
 from ..kernel.tags.sites import Site, Sites
 from ..view import tags as projection
 from .options import format_option, site_filter, sort_option, top_option
-from .output import output_option, show, write, write_all
+from .output import complain, output_option, show, write, write_all
 from .parameters import Command
 
 
@@ -37,8 +37,7 @@ def command(
     """The call sites compiled into kernel images and modules.
 
     FILE is a vmlinux or a .ko. Nothing but the file is read: a report of such a kernel has
-    no other sites. A file that cannot be read is reported, and the others
-    are still listed.
+    no other sites. A file that cannot be read is reported, and the others are still listed.
 
     \b
     Examples:
@@ -52,7 +51,7 @@ def command(
         try:
             found += [(path, site) for site in compiled_sites(path)]
         except AllocdumpError as e:
-            click.echo(f"allocdump: {e}", err=True)
+            complain(str(e))
             exit_code = e.exit_code
     if filters and found:
         chosen = matching(_columns(found), filters)

@@ -67,9 +67,9 @@ def command(
     """Call sites that grow, on a running kernel.
 
     Shows the sites that grew most: GROWTH is since the start, LAST since the round before.
-    Reads only counters, so that a round costs milliseconds. Ends after
-    --count rounds or with Ctrl-C, either way with exit code 0. In a pipe or to a file, writes
-    one line of JSON per round.
+    Reads only counters, so that a round costs milliseconds. Ends after --count rounds or with
+    Ctrl-C, either way with exit code 0. In a pipe or to a file, writes one line of JSON per
+    round.
 
     \b
     Examples:
@@ -146,7 +146,8 @@ class _Terminal:
 
     def screen(self, document: Document, exact: bool) -> str:
         """What shows a document in the place of the one before."""
-        lines = screen(document, shutil.get_terminal_size().columns, exact)
+        size = shutil.get_terminal_size()
+        lines = screen(document, size.columns, exact)[: size.lines - 1]
         up = f"\x1b[{self._shown}F" if self._shown else ""
         text = "".join(f"{line}\x1b[K\n" for line in lines)
         self._shown = len(lines)

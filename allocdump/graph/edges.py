@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Bool
-from ..kernel.mm.pagemap import Progress
 from ..kernel.tags.roles import Role
 from ..kernel.tags.sites import Sites
+from ..progress import Phase, Progress
 from ..result import Result, Values
 from . import disguised
 from .build import HeapBuilder
@@ -75,6 +75,8 @@ def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = N
     :raises LookupError: if the kernel's types lack what this needs
     """
     kernel = builder.kernel
+    if progress:
+        progress(Phase.POINTERS, 0, builder.pagemap.pages)
     heap = builder.result()
     scanner = Scanner(kernel, heap, sites.address)
     blind = heap.problems.copy()

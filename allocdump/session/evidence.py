@@ -29,9 +29,9 @@ from ..kernel.machine.tmpfs import tmpfs_mounts
 from ..kernel.machine.vmstat import VmStat
 from ..kernel.machine.zones import zone_states
 from ..kernel.mm.allocations import vmalloc_uses
-from ..kernel.mm.pagemap import Progress
 from ..kernel.tags.profiling import profiling
 from ..kernel.walk import is_damage
+from ..progress import Progress
 from ..triage.evidence import Evidence, LargeHolder, LostSite, Machine
 
 T = TypeVar("T")

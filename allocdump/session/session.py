@@ -20,6 +20,7 @@ from ..kernel.machine.system import System, system
 from ..kernel.tags.profiling import profiling
 from ..kernel.tags.roles import Role
 from ..kernel.walk import ReadErrors, is_damage
+from ..progress import Phase
 
 # Whatever reads all memory is imported where it is asked for: a session opens a dump, and
 # may never do that.
@@ -38,12 +39,13 @@ if TYPE_CHECKING:
     from ..graph.build import HeapBuilder
     from ..graph.edges import Graph
     from ..kernel.mm.allocations import ObjectReader, PageBatch, VmallocUse, Zone
-    from ..kernel.mm.pagemap import PageMap, Progress, Visitor
+    from ..kernel.mm.pagemap import PageMap, Visitor
     from ..kernel.mm.whois import Location, Locator, Query
     from ..kernel.tags.sampler import Sampler
     from ..kernel.tags.sites import Sites
     from ..kernel.walk import Walked
     from ..problems import Problem
+    from ..progress import Progress
     from ..source.program import Source, State
     from ..triage.verdict import Triage
 
@@ -484,7 +486,10 @@ class Session:
         if self._reach is None:
             with extra("leaks"):
                 from ..analysis.reach import reach
-            self._reach = reach(self.graph(progress))
+            graph = self.graph(progress)
+            if progress:
+                progress(Phase.FOLLOWING, 0, 1)
+            self._reach = reach(graph)
         return self._reach
 
     def leaks(self, progress: Progress | None = None) -> Leaks:

@@ -60,7 +60,11 @@ def _block(block: Block, how: How) -> Iterator[str]:
                 yield f"{number}. **{title}**" if block.numbered else f"- {title}"
                 yield from (f"    - {escaped(line)}" for line in item.details)
         case CodeBlock():
-            yield from ["```sh", *(text(line, how.exact) for line in block.lines), "```"]
+            yield from [
+                "```sh" if block.shell else "```",
+                *(text(line, how.exact) for line in block.lines),
+                "```",
+            ]
         case Text():
             yield from map(escaped, block.lines)
 
@@ -71,9 +75,9 @@ def _table(table: Table, exact: bool) -> Iterator[str]:
     grid = Grid.of(table, exact)
     if not grid.columns:
         return
-    headings, *rows = grid.rows
+    headings = [" ".join(lines) for lines in grid.headings]
     yield from tabulate(
-        [[_escape(cell) for cell in row] for row in rows],
+        [[_escape(cell) for cell in row] for row in grid.cells()],
         headings,
         tablefmt="pipe",
         disable_numparse=True,

@@ -8,16 +8,16 @@ from ..analysis.sums import Total
 from ..kernel.tags.roles import Role
 from ..kernel.tags.sites import UNKNOWN, Provenance, SiteName, Sites
 from ..sentence import Value, say
-from .model import Absent, Cell, Column, Line
+from .model import Absent, Cell, Column, ColumnKind, Line
 
 _MIN = 12
 
-PLACE = Column("site", "path", priority=0, min_width=_MIN)
-FUNCTION = Column("function", "code", min_width=_MIN)
+PLACE = Column("site", "path", names=True, priority=0, min_width=_MIN)
+FUNCTION = Column("function", "code", names=True, priority=0, min_width=_MIN)
 MODULE = Column("module", "module", priority=2)
 SITE = (PLACE, FUNCTION, MODULE)
 ELSEWHERE = Absent("counted at the sites of its objects")
-NOTE = Column("note", keep="if said", priority=3)
+NOTE = Column("note", keep="if said", footnote=True)
 
 
 def site_cells(name: SiteName) -> list[Cell]:
@@ -30,7 +30,8 @@ def name_columns(by: GroupBy) -> list[Column]:
     if by == "site":
         return list(SITE)
     paths = ("file", "directory")
-    return [Column(by, "path" if by in paths else "code", priority=0, min_width=_MIN)]
+    kind: ColumnKind = "path" if by in paths else "code"
+    return [Column(by, kind, names=True, priority=0, min_width=_MIN)]
 
 
 def notes(sites: Sites) -> list[str]:

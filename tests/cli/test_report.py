@@ -97,7 +97,7 @@ def test_no_row_is_left(format_: str) -> None:
             assert document["chosen"] == {"bytes": 0, "calls": 0, "sites": 0, "left_out": []}
         case "table":
             _, _, heads, below, summary, _ = lines
-            assert heads.split()[:3] == ["SIZE", "CALLS", "AVERAGE"]
+            assert heads.split()[:3] == ["SIZE", "SITE", "FUNCTION"]
             assert below == ""
             assert summary.startswith("0 sites shown: 0 B; all 1,368 sites: ")
 

@@ -46,7 +46,7 @@ def test_lines(growth: Growth) -> None:
     assert "Linux 6.12.0" in lines[0]
     assert "1:05 since the start" in lines[0]
     assert lines[1].startswith("+3.00 MiB in +1,234 allocations; 4.00 MiB now")
-    assert lines[3].split() == ["GROWTH", "LAST", "CALLS", "SIZE", "SITE", "FUNCTION", "MODULE"]
+    assert lines[3].split() == ["GROWTH", "SITE", "FUNCTION", "LAST", "CALLS", "SIZE", "MODULE"]
     first = lines[4].split()
     assert first[:2] == ["+3.00", "MiB"]
     assert "+1,234" in first

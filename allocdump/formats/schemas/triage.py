@@ -52,9 +52,8 @@ _CGROUP = record(
 
 _DIED = _chapter(
     (
-        "kernel", "machine", "uptime", "time", "reason", "state", "task", "backtrace", "taint",
-        "parameters", "profiling", "wanted", "outcome",
-        "events", "failures", "cgroups",
+        "kernel", "machine", "uptime", "time", "state", "reason", "task", "backtrace", "taint",
+        "parameters", "profiling", "wanted", "outcome", "events", "failures", "cgroups",
     ),
     events=record(
         {
