@@ -52,6 +52,12 @@ def document(path: Path) -> dict[str, Any]:
     return page
 
 
+def profile(page: Triage) -> object:
+    """The state of profiling, as told."""
+    (told,) = [fact.value for fact in page.sections[0].facts if fact.key == "profiling"]
+    return told.values["state"]
+
+
 def titles(path: Path) -> list[str]:
     return [text(suspect.title) for suspect in triage(path).suspects]
 
@@ -246,7 +252,7 @@ def test_text_and_markdown(path: Path, format_: str) -> None:
 
 
 def test_text_is_one_page() -> None:
-    assert len(run("triage", OOM).stdout.splitlines()) <= 90
+    assert len(run("triage", OOM).stdout.splitlines()) <= 100
 
 
 def test_a_damaged_dump_says_what_is_missing() -> None:
@@ -325,7 +331,7 @@ def test_with_types_that_are_not_what_they_should_be() -> None:
         "zones",
         "tasks",
     }
-    assert page.sections[0].facts[5].value.values["state"] == "on, but unreadable"
+    assert profile(page) == "on, but unreadable"
 
 
 def test_events_are_those_of_the_log() -> None:
@@ -362,7 +368,7 @@ def test_off_but_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(dump, "report", unreadable)
     monkeypatch.setattr(evidence, "profiling", lambda kernel: Profiling("off", False))
-    assert dump.triage().sections[0].facts[5].value.values["state"] == "off, but unreadable"
+    assert profile(dump.triage()) == "off, but unreadable"
 
 
 @pytest.mark.parametrize(
