@@ -24,6 +24,11 @@ COMMANDS = (
 _NOT_IN_DRGN = frozenset({"watch", "diff", "tags", "shell"})
 """They read no program, or two, or never end, or are a session themselves."""
 
+WITHOUT_PROFILE = tuple(
+    name for name in COMMANDS if name not in ("report", "watch", "audit", "diff", "tags", "shell")
+)
+"""They tell memory of any kernel, with other origins where there are no call sites."""
+
 _IN_DRGN = {"report": "allocinfo"}
 """Names that would say too little among drgn's commands."""
 

@@ -8,7 +8,7 @@ apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,10 @@ class Tally:
     @classmethod
     def zeros(cls, sites: int) -> Tally:
         return cls(np.zeros(sites, np.int64), np.zeros(sites, np.int64))
+
+    def first(self, sites: int) -> Tally:
+        """The first rows alone."""
+        return Tally(self.bytes[:sites], self.calls[:sites])
 
     def add(self, rows: Rows, size: Int | int) -> None:
         """Count an allocation of *size* bytes for each of *rows*; negative rows are skipped."""
@@ -75,7 +79,7 @@ class CacheUse:
 
 @dataclass(frozen=True)
 class Attribution:
-    """Owners of memory. Rows of sites are those of :class:`kernel.sites.Sites`."""
+    """Owners of memory. Rows of sites are those of :class:`.origins.Origins`."""
 
     pages: Tally
     """By references from pages; slab pages count for the site of their pages."""
@@ -106,6 +110,22 @@ class Attribution:
     """Page frames whose struct page is not in the dump."""
     problems: list[Problem]
 
+    def of_tags(self, sites: int) -> Attribution:
+        """The same by tags alone: what has another origin has none.
+
+        :param sites: number of call sites, whose rows come first
+        """
+        kinds = np.concatenate([self.kinds[:, :sites], self.kinds[:, -3:]], axis=1)
+        kinds[:, -1] += self.kinds[:, sites:-3].sum(axis=1)
+        return replace(
+            self,
+            kinds=kinds,
+            pages=self.pages.first(sites),
+            inferred=self.inferred.first(sites),
+            objects=self.objects.first(sites),
+            percpu=self.percpu.first(sites),
+        )
+
 
 class Attributor:
     """Adds up the parts of a page map; :meth:`result` is what they hold."""
@@ -114,7 +134,8 @@ class Attributor:
         self.pagemap = pagemap
         self.boot = pagemap.boot_memory
         self._reserved = np.zeros(len(self.boot.labels), np.int64)
-        count = self.count = pagemap.sites
+        self.tags, count = pagemap.sites, pagemap.origins.count
+        self.count = count
         caches = len(pagemap.caches)
         self._sizes = pagemap.slabs.sizes
         self._pages, self._inferred = Tally.zeros(count), Tally.zeros(count)
@@ -227,7 +248,7 @@ class Attributor:
         self._add_strays(objects.site, objects.refs, size)
         use, caches = self._slab, len(self.pagemap.caches)
         for column, rows in (
-            (use.tagged, objects.site >= 0),
+            (use.tagged, (objects.site >= 0) & (objects.site < self.tags)),
             (use.empty, objects.site == EMPTY),
             (use.stray, objects.site == STRAY),
             (use.unreadable, ~objects.readable),

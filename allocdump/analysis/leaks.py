@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Memory that nothing points at any more, by call site."""
+"""Memory that nothing points at any more, by call site or other origin."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components
 from ..arrays import I32, Bool, Columns, Int
 from ..graph.edges import Graph
 from ..graph.nodes import NodeKind
-from ..kernel.tags.sites import Sites
-from .reach import NEVER, Reach, ends, rows
+from ..kernel.mm.origins import Origins
+from .reach import NEVER, Reach, Verdict, ends, rows
 
 _MANY = 16
 """A number of allocations of one site that cannot all be hidden by chance."""
 
 
 class LeakConfidence(StrEnum):
-    """Degrees of certainty that lost memory of a site is leaked."""
+    """Degrees of certainty that lost memory of an origin is leaked."""
 
     HIGH = "high"
     MEDIUM = "medium"
@@ -40,12 +40,12 @@ EXPECTED = {
 
 @dataclass
 class Lost(Columns):
-    """Sites with lost memory, most first; columns of shape (number of such sites,)."""
+    """Origins with lost memory, most first; columns of shape (number of such origins,)."""
 
     site: I32
-    """Row of the site."""
+    """Row of the origin."""
     bytes: Int
-    """Lost."""
+    """Lost, or undecided."""
     allocations: Int
     held_bytes: Int
     held_allocations: Int
@@ -68,26 +68,74 @@ class Leaks:
     """Lost allocations, ascending: shape (lost allocations,)."""
     head: Int
     """Head of the cluster of each lost allocation; the allocation itself, if it is the head."""
+    is_lost: Bool
+    """False for those of them that are undecided."""
     reasons: list[str]
-    """Reasons for calling lost memory only undecided; empty if there are none."""
+    """Reasons for calling all lost memory only undecided; empty if there are none."""
     total_bytes: int
     """Of all allocations that were judged."""
     total_allocations: int
 
+    @property
+    def decided(self) -> Lost:
+        """The rows of what is called lost."""
+        return self.lost.take(self.lost.confidence != LeakConfidence.UNDECIDED)
 
-def leaks(reach: Reach, sites: Sites) -> Leaks:
-    """Sum up by site the memory that no root reaches."""
+    @property
+    def undecided(self) -> Lost:
+        """The other rows."""
+        return self.lost.take(self.lost.confidence == LeakConfidence.UNDECIDED)
+
+
+def leaks(reach: Reach, origins: Origins) -> Leaks:
+    """Sum up by origin the memory that no root reaches; of one origin, what is undecided apart."""
     graph = reach.graph
-    nodes, count = graph.nodes, len(sites)
+    nodes = graph.nodes
     lost = reach.tier == NEVER
     node = np.flatnonzero(lost)
-    head = node[_clusters(graph, lost, _likeness(graph, sites))]
+    head = node[_clusters(graph, lost, _likeness(graph, origins))]
+    undecided = reach.verdict[node] == Verdict.UNDECIDED
+    parts = []
+    for some in (~undecided, undecided):
+        sums = _sums(reach, len(origins), node[some], head[some])
+        chief = _chief_heads(nodes.site, node[some], head[some], len(origins))
+        for i, row in enumerate(sums.site.tolist()):
+            judged = (
+                _undecided(reach.reasons)
+                if some is undecided
+                else _judge(sums, i, origins, int(chief[row]))
+            )
+            sums.confidence[i], sums.reason[i] = judged
+        parts.append(sums)
+    found = Lost.concatenate(parts)
+    last = np.isin(found.confidence, [LeakConfidence.EXPECTED, LeakConfidence.UNDECIDED])
+    found = found.take(np.argsort(last, kind="stable"))
+    return Leaks(
+        graph,
+        found,
+        node,
+        head,
+        ~undecided,
+        reach.reasons,
+        int(nodes.size.sum()),
+        int(nodes.calls.sum()),
+    )
+
+
+def _sums(reach: Reach, count: int, node: Int, head: Int) -> Lost:
+    """The table without its judgements, most first.
+
+    :param count: number of origins
+    :param node: lost allocations
+    :param head: the head of each one's cluster
+    """
+    nodes = reach.graph.nodes
 
     def add(rows: Int, by: I32, column: Int | None = None) -> Int:
         weights = (nodes.calls if column is None else column)[rows]
         return np.bincount(by, weights, count).astype(np.int64)
 
-    by, held = nodes.site[node], np.flatnonzero(~lost)
+    by, held = nodes.site[node], np.flatnonzero(reach.tier != NEVER)
     is_head = head == node
     sums = Lost(
         np.arange(count, dtype=np.int32),
@@ -101,18 +149,10 @@ def leaks(reach: Reach, sites: Sites) -> Leaks:
         *np.full((2, count), "", np.object_),
     )
     order = np.lexsort((sums.bytes, sums.cluster_bytes))[::-1]
-    sums = sums.take(order[sums.bytes[order] > 0])
-    chief = _chief_heads(nodes.site, node, head, count)
-    for i, site in enumerate(sums.site.tolist()):
-        sums.confidence[i], sums.reason[i] = _judge(sums, i, sites, int(chief[site]), reach.reasons)
-    expected = sums.confidence == LeakConfidence.EXPECTED
-    sums = sums.take(np.argsort(expected, kind="stable"))
-    return Leaks(
-        graph, sums, node, head, reach.reasons, int(nodes.size.sum()), int(nodes.calls.sum())
-    )
+    return sums.take(order[sums.bytes[order] > 0])
 
 
-def _likeness(graph: Graph, sites: Sites) -> Int:
+def _likeness(graph: Graph, sites: Origins) -> Int:
     """Likelihood of each node in a cycle to be the owner of the others.
 
     Modules leak more than the kernel's own trees, areas more than their descriptions.
@@ -162,20 +202,26 @@ def _chief_heads(site: I32, node: Int, head: Int, count: int) -> Int:
     return chief
 
 
-def _judge(
-    sums: Lost, i: int, sites: Sites, chief: int, reasons: list[str]
-) -> tuple[LeakConfidence, str]:
-    site, number = int(sums.site[i]), int(sums.allocations[i])
-    every = sums.held_allocations[i] == 0
+def _undecided(reasons: list[str]) -> tuple[LeakConfidence, str]:
+    why = "it is behind a page that is held, and may be a part of that, or is held by such a page"
     if reasons:
-        return LeakConfidence.UNDECIDED, "memory that is not in the dump may point at it"
-    if sites.module[site] == "" and (why := EXPECTED.get(sites.function[site])):
+        why = "memory that is not in the dump may point at it"
+    return LeakConfidence.UNDECIDED, why
+
+
+def _judge(sums: Lost, i: int, origins: Origins, chief: int) -> tuple[LeakConfidence, str]:
+    row, number = int(sums.site[i]), int(sums.allocations[i])
+    every = sums.held_allocations[i] == 0
+    if origins.module[row] == "" and (why := EXPECTED.get(origins.function[row])):
         return LeakConfidence.EXPECTED, why
-    if not sums.heads[i] and chief != site:
-        who = sites.place(chief)
-        return LeakConfidence.HIGH if number >= _MANY else LeakConfidence.MEDIUM, f"lost with {who}"
+    # Where many call sites are one, that many are lost says less.
+    high, medium = LeakConfidence.HIGH, LeakConfidence.MEDIUM
+    if origins.shared[row]:
+        high, medium = LeakConfidence.MEDIUM, LeakConfidence.LOW
+    if not sums.heads[i] and chief != row:
+        return high if number >= _MANY else medium, f"lost with {origins.place(chief)}"
     if number >= _MANY:
-        return LeakConfidence.HIGH, "nothing points at any" if every else "the others are held"
+        return high, "nothing points at any" if every else "the others are held"
     if every:
-        return LeakConfidence.MEDIUM, "nothing points at any, but they are few"
+        return medium, "nothing points at any, but they are few"
     return LeakConfidence.LOW, "few of many: a pointer of an unknown form, or just on its way"

@@ -61,6 +61,14 @@ class Report:
     """Marks sites whose counters changed while the report was made, shape (number of sites,);
     None if the kernel did not run."""
 
+    has_profile: bool = True
+    """False without a profile: no site has a counter then."""
+
+    @property
+    def tagged(self) -> int:
+        """Number of call sites; rows of other origins may follow theirs."""
+        return self.sites.tagged
+
     def by(self, what: GroupBy) -> ReportRows:
         """Sums over the sites of each function, file, directory or module; largest first."""
         return order(group(self.sites, what))

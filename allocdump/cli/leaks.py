@@ -48,7 +48,7 @@ def command(
       allocdump leaks vmcore --site 'module=nvme*' --list
       allocdump leaks vmcore --min-size 1M --format json
     """
-    report = dump.report()
+    report = dump.memory_report()
     with progress("Reading memory") as show_progress:
         found = dump.leaks(show_progress)
     warn(report.warnings + [f"{reason}." for reason in found.reasons])

@@ -68,7 +68,7 @@ def command(
     """
     if (dump_bytes or type_name) and (not as_list or format_ != "table"):
         raise click.UsageError("--hexdump and --type go with --list and --format table.")
-    report = dump.report()
+    report = dump.memory_report()
     warn(report.warnings)
     chosen = matching(report, filters)
     if by == "vmalloc":

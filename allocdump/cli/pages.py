@@ -46,7 +46,7 @@ def command(
       allocdump pages vmcore --list --limit 20 --order 3
       allocdump pages vmcore --node 1 --format csv
     """
-    report = dump.report()
+    report = dump.memory_report()
     zones = [z for z in dump.zones if node in (None, z.node) and zone in (None, z.name)]
     if not zones and dump.zones.problems:
         raise DamagedError(f"{dump.path}: {dump.zones.problems[0]}.")

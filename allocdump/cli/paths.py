@@ -36,7 +36,7 @@ def command(dump: Session, address: str | None, limit: int, format_: str) -> Non
     """
     if address is None:
         raise click.UsageError("Missing argument 'ADDRESS'.")
-    report = dump.report()
+    report = dump.memory_report()
     with progress("Reading memory") as show_progress:
         try:
             found = dump.paths(address, limit, show_progress)

@@ -57,7 +57,7 @@ def command(
       allocdump retained vmcore --depth 3 --min-size 1M
       allocdump retained vmcore --site leaker.c:33
     """
-    report = dump.report()
+    report = dump.memory_report()
     with progress("Reading memory") as show_progress:
         dominators = dump.dominators(show_progress)
     problems = [f"{reason}." for reason in dominators.reach.reasons]

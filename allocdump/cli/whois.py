@@ -36,7 +36,7 @@ def command(dump: Session, addresses: tuple[str, ...], format_: str) -> int:
       allocdump whois vmcore pfn:53737 phys:0xd1e9000 init_task
       grep -o 'ff[0-9a-f]\\{14\\}' registers.txt | allocdump whois vmcore -f json
     """
-    report = dump.report()
+    report = dump.memory_report()
     warn(report.warnings)
     exit_code, told = 0, False
     for query in addresses or _from_stdin():

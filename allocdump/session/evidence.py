@@ -52,7 +52,8 @@ class _Investigation:
         self.session, self.kernel, self.progress = session, session.kernel, progress
         self.prog, self.log = session.prog, session.log
         self.missing: list[str] = []
-        self.never = False
+        self.without = False
+        """There never was a profile."""
         self.report = self._attempt("the report", self._read_report)
         self._miss(*(self.report.warnings if self.report else []))
         self.sites = session.sites
@@ -62,9 +63,9 @@ class _Investigation:
     def _read_report(self) -> Report | None:
         try:
             return self.session.report()
-        except ProfilingError as e:
-            self.never = True
-            self._miss(e)
+        except ProfilingError:
+            self.without = True
+            self._miss(self.session.without_profile)
             return None
 
     def run(self) -> Evidence:
@@ -98,12 +99,13 @@ class _Investigation:
         surveyed = self._attempt("what memory is used for", self._survey)
         if surveyed:
             self._memory(case, surveyed)
-        if self.report is not None:
+        if surveyed:
+            case.origins = self.session.origins
             self._leaks(case)
         return case
 
     def _survey(self) -> Attribution:
-        self.session.survey(self.progress, graph=self.report is not None and has_extra("leaks"))
+        self.session.survey(self.progress, graph=has_extra("leaks"))
         return self.session.attribution()
 
     def _attempt(self, what: str, read: Callable[[], T]) -> T | None:
@@ -131,7 +133,7 @@ class _Investigation:
         from ..analysis.dominators import holdings
         from ..analysis.leaks import leaks
 
-        lost = leaks(reach, self.sites).lost
+        lost = leaks(reach, self.session.origins).lost
         sure = np.isin(lost.confidence, ["high", "medium"])
         rows = lost.take(sure)
         case.lost = [
@@ -166,12 +168,11 @@ class _Investigation:
             self.missing.append(f"{text[:1].upper()}{text[1:]}.")
 
     def _machine(self) -> Machine:
-        try:
-            state = profiling(self.kernel).describe()
-            if self.report is None:
-                state = "never" if self.never else f"{state}, but unreadable"
-        except ProfilingError:
-            state = "not built in"
+        state = profiling(self.kernel).describe()
+        if self.report is None and not self.without:
+            state = f"{state}, but unreadable"
+        elif self.without and state != "not built in":
+            state = "never"
         return Machine(
             core=self.session.path,
             arguments=shlex.join(self.session.source.arguments),
@@ -189,7 +190,7 @@ class _Investigation:
         if areas is not None:
             case.areas = areas.found
             self._miss(*areas.problems)
-        case.usage = self._attempt("the kernel's own account of memory", self.session.account)
+        case.usage = self._attempt("the kernel's own account of memory", self.session.usage)
         case.caches = cache_rows(found)
         if self.report is None:
             return

@@ -26,6 +26,8 @@ def more(case: Evidence) -> list[str]:
 def of_site(case: Evidence, row: int) -> list[str]:
     """Commands about one site."""
     place = glob.escape(case.place(row))
+    if row >= len(case.sites):
+        return [command(case, of, "--site", place, *_FEW) for of in ("objects", "pages")]
     found = case.footprint
     out = [command(case, "audit", "--all", "--site", place)]
     if found is None:

@@ -23,7 +23,7 @@ from ..kernel.machine.tasks import Task
 from ..kernel.machine.tmpfs import Tmpfs
 from ..kernel.machine.zones import ZoneState
 from ..kernel.mm.allocations import VmallocUse
-from ..kernel.tags.roles import Role, role
+from ..kernel.tags.roles import Role
 from ..kernel.tags.sites import Sites
 
 
@@ -81,6 +81,8 @@ class Evidence:
     machine: Machine
     sites: Sites
     """Empty without a profile."""
+    origins: Sites | None = None
+    """The same, and other origins behind them; None where memory is not told apart."""
     events: list[OomEvent] = field(default_factory=list)
     failures: list[AllocationFailure] = field(default_factory=list)
     usage: Node | None = None
@@ -134,11 +136,16 @@ class Evidence:
 
     def site_name(self, row: int) -> str:
         """``leaker.c:44 leaker_get_page [leaker]``"""
-        return self.sites.label(row)
+        return self.names.label(row)
 
     def place(self, row: int) -> str:
         """``leaker.c:44``"""
-        return self.sites.place(row)
+        return self.names.place(row)
+
+    @property
+    def names(self) -> Sites:
+        """The names of all rows."""
+        return self.sites if self.origins is None else self.origins
 
     def find(self, logged: LoggedSite) -> int | None:
         """Row of a site that the kernel logged."""
@@ -159,6 +166,5 @@ class Evidence:
         """
         if self.footprint is None:
             return np.zeros(len(self.sites), np.int64)
-        pairs = zip(self.sites.function, self.sites.module, strict=True)
-        known = np.array([role(f, m) not in (Role.NONE, Role.STACK) for f, m in pairs], np.bool_)
+        known = ~np.isin(self.sites.roles, [Role.NONE, Role.STACK])
         return np.where(known, 0, self.footprint.kernel)

@@ -39,7 +39,7 @@ _EACH = (
 
 
 def sums(report: Report, found: Leaks, records: Iterable[RowValues]) -> Document:
-    """One row for each site that lost memory."""
+    """One row for each origin that lost memory."""
     return _document(report, found, "Lost memory by call site", table(_SUMS, records))
 
 
@@ -56,14 +56,23 @@ def _document(report: Report, found: Leaks, heading: str, rows: Table) -> Docume
 
 
 def _total(found: Leaks) -> Sentence:
-    size = int(found.lost.bytes.sum())
+    lost = found.undecided if found.reasons else found.decided
+    size = int(lost.bytes.sum())
+    more, values = "", {}
+    if not found.reasons and len(found.undecided):
+        more = "; {more:bytes} in {others:count} more undecided"
+        values = {
+            "more": int(found.undecided.bytes.sum()),
+            "others": int(found.undecided.allocations.sum()),
+        }
     return say(
         "{size:bytes} in {n:count allocation} {word}, {share:share} of the {whole:bytes}"
-        " in {every:count allocation} that were judged",
+        " in {every:count allocation} that were judged" + more,
         size=size,
-        n=int(found.lost.allocations.sum()),
+        n=int(lost.allocations.sum()),
         word="undecided" if found.reasons else "lost",
         share=size / found.total_bytes if found.total_bytes else None,
         whole=found.total_bytes,
         every=found.total_allocations,
+        **values,
     )

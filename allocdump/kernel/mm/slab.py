@@ -27,7 +27,7 @@ from ...text import printable
 from ..kernel import Kernel
 from ..layouts import SlabExtensions, static_key
 from ..tags.references import Rows, SiteIndex
-from ..walk import list_entries, structure, walk
+from ..walk import ReadErrors, list_entries, structure, walk
 from .page_types import PageKind
 from .pages import PAGE_SHIFT, Frames
 
@@ -64,6 +64,8 @@ class Cache:
     """Objects that its sheaves have room for."""
     reclaimable: bool = False
     """The kernel can ask for its objects back: SLAB_RECLAIM_ACCOUNT."""
+    shared: bool = False
+    """Its objects are of several kinds: it serves kmalloc(), or caches were merged in it."""
 
 
 @dataclass
@@ -95,7 +97,7 @@ class Slabs:
 
 @dataclass
 class Objects:
-    """Objects of slabs that have extensions; columns of shape (number of objects,)."""
+    """Objects of slabs; columns of shape (number of objects,)."""
 
     slab: npt.NDArray[np.int64]
     """Row of the slab."""
@@ -105,7 +107,7 @@ class Objects:
     site: Rows
     refs: U64
     readable: Bool
-    """Marks references that could be read; if not, the site is NONE."""
+    """False for references that are not in the dump; the site is NONE then."""
 
 
 @dataclass
@@ -203,8 +205,8 @@ class SlabReader:
         return stride, np.full(count, self._ref_offset, np.int64)
 
     def objects(self, slabs: Slabs) -> Iterator[Objects]:
-        """All objects, allocated or free, of slabs of known caches with extensions."""
-        rows = np.flatnonzero((slabs.cache >= 0) & (slabs.vector != 0))
+        """All objects, allocated or free, of slabs of known caches."""
+        rows = np.flatnonzero(slabs.cache >= 0)
         # Neighbouring vectors share reads.
         rows = rows[np.argsort(slabs.vector[rows], kind="stable")]
         ends = np.cumsum(slabs.objects[rows])
@@ -219,8 +221,13 @@ class SlabReader:
         counts = slabs.objects[rows]
         slab = np.repeat(rows, counts)
         index = ranges(counts)
-        place = slabs.vector.view(np.int64)[slab] + index * slabs.stride[slab]
-        refs, readable = self.memory.words((place + slabs.ref_offset[slab]).view(np.uint64))
+        refs, readable = np.zeros(len(slab), np.uint64), np.ones(len(slab), np.bool_)
+        some = np.flatnonzero(slabs.vector[slab] != 0)
+        if len(some):
+            of = slab[some]
+            place = slabs.vector.view(np.int64)[of] + index[some] * slabs.stride[of]
+            place += slabs.ref_offset[of]
+            refs[some], readable[some] = self.memory.words(place.view(np.uint64))
         return Objects(
             slab,
             index,
@@ -264,16 +271,33 @@ def slab_caches(prog: Program) -> tuple[list[Cache], list[Problem]]:
         reclaimable = 1 << prog.constant("_SLAB_RECLAIM_ACCOUNT").value_()
     except LookupError:
         reclaimable = 0
+    general = _kmalloc_caches(prog)
     walked = walk(
         prog,
         _CACHES,
         lambda: list_entries("struct kmem_cache", prog["slab_caches"].address_of_(), "list"),
-        lambda cache: _cache(cache, reclaimable),
+        lambda cache: _cache(cache, reclaimable, general),
     )
     return walked.found, walked.problems
 
 
-def _cache(cache: Object, reclaimable: int) -> Cache:
+def _kmalloc_caches(prog: Program) -> set[int]:
+    """Addresses of the caches of kmalloc(), whose array has one or two dimensions."""
+    found: set[int] = set()
+    try:
+        values = [prog["kmalloc_caches"].value_()]
+    except ReadErrors:
+        return found
+    while values:
+        value = values.pop()
+        if isinstance(value, list):
+            values += value
+        elif value:
+            found.add(value)
+    return found
+
+
+def _cache(cache: Object, reclaimable: int, general: set[int]) -> Cache:
     cache = cache.read_()
     return Cache(
         cache.value_(),
@@ -287,6 +311,7 @@ def _cache(cache: Object, reclaimable: int) -> Cache:
         _member(cache, "cpu_sheaves") or 0,
         _member(cache, "sheaf_capacity") or 0,
         bool(cache.flags.value_() & reclaimable),
+        cache.value_() in general or cache.refcount.value_() > 1,
     )
 
 

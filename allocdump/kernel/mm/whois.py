@@ -23,11 +23,11 @@ from ...text import printable
 from ..machine.modules import loaded_modules
 from ..tags.references import EMPTY, NONE, STRAY
 from ..walk import ReadErrors
-from .allocations import symbol, zones
+from .allocations import zones
 from .page_types import PageKind
 from .pagemap import PageMap
 from .pages import PAGE_SHIFT, Frames, loose_tails
-from .vmalloc import vm_area
+from .vmalloc import symbol, vm_area
 
 _PAGE = 1 << PAGE_SHIFT
 _OBJEXTS, _KMEM = 1, 2

@@ -15,6 +15,7 @@ from ...arrays import U64, Bool, Columns
 from ...source.memory import Memory
 from ...text import printable
 from .codetag import CODETAG_FLAG_INACCURATE, Tags
+from .roles import role
 
 Strings = npt.NDArray[np.object_]
 
@@ -31,6 +32,34 @@ class Provenance(IntEnum):
     """Inferred from the kernel's message at the module's unload; calls are unknown."""
     NONE = 2
     """The counters were freed or are not in the dump, and nothing else tells."""
+
+
+class OriginKind(IntEnum):
+    """Kinds of origins: what tells where an allocation comes from."""
+
+    SITE = 0
+    """The tag of its call site."""
+    CACHE = 1
+    """The slab cache that an object is of."""
+    CALLER = 2
+    """The function that asked for a vmalloc area."""
+    PAGES = 3
+    """The use of a page, as far as its struct page and its pointers tell."""
+    PERCPU = 4
+    """The per-CPU allocator: nothing tells its objects apart."""
+
+
+_WORDS = {
+    OriginKind.CACHE: "slab cache",
+    OriginKind.CALLER: "vmalloc caller",
+    OriginKind.PAGES: "kind of page",
+    OriginKind.PERCPU: "allocator",
+}
+
+
+def kind_of(origin: str | None) -> str:
+    """``slab cache`` for ``cache``, as records have it; empty for call sites."""
+    return _WORDS.get(OriginKind[origin.upper()], "") if origin else ""
 
 
 class Site(NamedTuple):
@@ -50,23 +79,39 @@ class Site(NamedTuple):
 
 
 class SiteName(NamedTuple):
-    """The names of a call site: where it is, and what it is a part of."""
+    """The names of a call site: where it is, and what it is a part of.
+
+    Of any other origin, only :attr:`file` says something: its name.
+    """
 
     file: str
     line: int
     function: str
     module: str
     """Empty for the kernel itself."""
+    origin: OriginKind = OriginKind.SITE
+
+    @property
+    def is_site(self) -> bool:
+        """False for slab caches and other origins without a tag."""
+        return self.origin == OriginKind.SITE
+
+    @property
+    def kind(self) -> str:
+        """``slab cache``, ``vmalloc caller`` ...; empty for call sites."""
+        return _WORDS.get(self.origin, "")
 
     @property
     def place(self) -> str:
-        """``leaker.c:44``"""
-        return f"{self.file}:{self.line}"
+        """``leaker.c:44``, ``dentry``"""
+        return f"{self.file}:{self.line}" if self.is_site else self.file
 
     @property
     def label(self) -> str:
-        """``leaker.c:44 leaker_get_page [leaker]``"""
-        return f"{self.place} {self.function}" + self._in_module
+        """``leaker.c:44 leaker_get_page [leaker]``, ``slab cache dentry``, ``page cache``"""
+        if self.origin in (OriginKind.CACHE, OriginKind.CALLER):
+            return f"{self.kind} {self.file}"
+        return f"{self.place} {self.function}" + self._in_module if self.is_site else self.file
 
     @property
     def tag(self) -> str:
@@ -114,6 +159,17 @@ class Sites(Columns):
                 for name, dtype in _DTYPES.items()
             }
         )
+
+    @property
+    def tagged(self) -> int:
+        """Number of rows that are call sites; those of other origins follow."""
+        return len(self)
+
+    @property
+    def roles(self) -> npt.NDArray[np.object_]:
+        """The :class:`.roles.Role` of each site."""
+        pairs = zip(self.function, self.module, strict=True)
+        return np.array([role(function, module) for function, module in pairs], np.object_)
 
     def name(self, row: int) -> SiteName:
         """The names of one site."""

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Origins of allocations that carry no tag: rows that follow those of the call sites.
+
+A slab object without a tag has its cache's row, a page of a vmalloc area that of the caller
+in ``struct vm_struct``, any other page that of its kind, a per-CPU object one for all of them.
+What is free, kept since boot, or not in the dump has no origin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from ...arrays import U64, Bool, Int, ranges
+from ...problems import Problem
+from ..kernel import Kernel
+from ..machine.tasks import every_task
+from ..tags.references import NONE
+from ..tags.roles import Role
+from ..tags.sites import OriginKind, Provenance, Site, SiteName, Sites
+from ..walk import ReadErrors, Walked
+from .page_types import PageKind
+from .pages import FrameReader, Frames
+from .percpu import PerCpuObjects
+from .slab import Cache, Objects, Slabs
+from .slab_free import Sheaves, cpu_lists, free_objects
+from .vmalloc import VmArea, symbol, vm_areas
+
+
+_PAGES = {
+    PageKind.IN_USE: "pages of unknown use",
+    PageKind.SLAB: "slabs",
+    PageKind.PAGE_TABLE: "page tables",
+    PageKind.HUGETLB: "huge pages",
+    PageKind.ANONYMOUS: "anonymous memory",
+    PageKind.CACHE: "page cache",
+    PageKind.SHMEM: "shared memory",
+    PageKind.LARGE_KMALLOC: "large kmalloc",
+}
+"""Kinds of pages that are allocations."""
+_CHUNKS, _STACKS = "pages of per-CPU chunks", "pages of kernel stacks"
+_BEHIND = "pages of unknown use, behind one that is held"
+_KINDS = [*_PAGES.values(), _CHUNKS, _STACKS, _BEHIND]
+_PERCPU = "per-CPU objects"
+_NO_CALLER = "(unknown caller)"
+
+
+@dataclass
+class Origins(Sites):
+    """Call sites, and behind them all other origins: what a row of an allocation names.
+
+    The name of any other origin stands in the place of a file; it has no numbers.
+    """
+
+    origin: npt.NDArray[np.uint8]
+    """An :class:`OriginKind`."""
+    use: npt.NDArray[np.object_]
+    """A :class:`.roles.Role`."""
+    shared: Bool
+    """Marks origins that many call sites may have in common."""
+
+    @property
+    def tagged(self) -> int:
+        """Number of rows that are call sites, which come first."""
+        return int(np.count_nonzero(self.origin == OriginKind.SITE))
+
+    @property
+    def roles(self) -> npt.NDArray[np.object_]:
+        """The :class:`.roles.Role` of each row."""
+        return self.use
+
+    def name(self, row: int) -> SiteName:
+        """The names of one row."""
+        return super().name(row)._replace(origin=OriginKind(int(self.origin[row])))
+
+
+class OriginRows:
+    """Numbers the origins of a kernel, and gives allocations without a tag theirs.
+
+    :param first: number of call sites, whose rows come first
+    :param found: the sheaves of all caches, when they are asked for
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        first: int,
+        caches: list[Cache],
+        chunks: list[PerCpuObjects],
+        frames: FrameReader,
+        found: Callable[[], Sheaves],
+    ) -> None:
+        self.kernel, self.memory, self.first = kernel, kernel.memory, first
+        self._caches, self._frames, self._sheaves = caches, frames, found
+        self._chunks = np.array([c.address for c in chunks], np.uint64)
+        self._pages = first + len(caches)
+        self._percpu = self._pages + len(_KINDS)
+        self._callers = self._percpu + 1
+        self._kind_row = np.full(len(PageKind), NONE, np.int32)
+        for i, kind in enumerate(_PAGES):
+            self._kind_row[kind] = self._pages + i
+        self.unknown = int(self._kind_row[PageKind.IN_USE])
+        """Row of pages of unknown use."""
+        self.behind = self._pages + _KINDS.index(_BEHIND)
+        """Row of those among them that may be tails of a page before them."""
+        self.problems: list[Problem] = []
+        """Free lists that could not be followed: what is on them looks as if it were in use."""
+        for chunk in chunks:
+            chunk.site[(chunk.site == NONE) & ~chunk.hidden] = self._percpu
+
+    @property
+    def count(self) -> int:
+        """Number of rows, call sites included."""
+        return self._callers + len(self._area_callers)
+
+    @cached_property
+    def areas(self) -> Walked[VmArea]:
+        """All vmalloc areas, and what was unreadable."""
+        return vm_areas(self.kernel.prog)
+
+    @cached_property
+    def _area_callers(self) -> list[int]:
+        """Addresses in the code that asked for areas, ascending."""
+        return sorted({area.caller for area in self.areas})
+
+    def of_area(self, area: VmArea) -> int:
+        """Row of the origin of a vmalloc area."""
+        return self._callers + self._area_callers.index(area.caller)
+
+    @cached_property
+    def _area_pages(self) -> tuple[Int, npt.NDArray[np.int32]]:
+        """Page frames that lie in vmalloc areas, ascending, and the row of each."""
+        areas = [a for a in self.areas if a.page_array and 0 < a.pages <= 1 << 32]
+        count = np.array([a.pages for a in areas], np.int64)
+        arrays = np.array([a.page_array for a in areas], np.uint64)
+        rows = np.array([self.of_area(a) for a in areas], np.int32)
+        places = np.repeat(arrays, count) + ranges(count).astype(np.uint64) * np.uint64(8)
+        pages, _ = self.memory.words(places)
+        pfn = self._frames.pfn_of(pages)
+        pfn, which = np.unique(pfn, return_index=True)
+        return pfn, np.repeat(rows, count)[which]
+
+    @cached_property
+    def _stacks(self) -> tuple[set[int], Int]:
+        """Callers that asked for the areas of tasks' stacks; page frames of other stacks."""
+        starts = []
+        for task in every_task(self.kernel.prog):
+            try:
+                starts.append(task.stack.value_())
+            except ReadErrors:
+                continue
+        found = np.unique(np.array(starts, np.uint64))
+        base = np.array(sorted((a.start, a.start + a.size, a.caller) for a in self.areas), np.uint64)
+        callers: set[int] = set()
+        if len(base):
+            which = np.maximum(np.searchsorted(base[:, 0], found, side="right") - 1, 0)
+            inside = (found >= base[which, 0]) & (found < base[which, 1])
+            callers = set(base[which[inside], 2].tolist())
+        pfn = ((found - np.uint64(self.kernel.direct_map)) >> np.uint64(12)).view(np.int64)
+        return callers, pfn[(pfn >= 0) & (pfn < 1 << 40)]
+
+    def mark_frames(self, frames: Frames) -> None:
+        """Give pages without a tag, at the first page of each allocation, their origin."""
+        row = self._kind_row[frames.kind]
+        row[(frames.site != NONE) | ~frames.is_head] = NONE
+        # A page that nobody counts is the tail of something, or on its way.
+        counted = frames.raw["refcount"] > 0
+        row[(frames.kind == PageKind.IN_USE) & (frames.order == 0) & ~counted] = NONE
+        plain = np.flatnonzero((row != NONE) & (frames.kind == PageKind.IN_USE))
+        if len(plain):
+            row[plain] = self._of_plain(frames, plain)
+        marked = row != NONE
+        frames.site[marked] = row[marked]
+        frames.loose[marked] = False
+
+    def _of_plain(self, frames: Frames, index: npt.NDArray[np.intp]) -> npt.NDArray[np.int32]:
+        """Rows of pages whose struct pages tell no use."""
+        raw = frames.raw[index]
+        rows = np.full(len(index), self._kind_row[PageKind.IN_USE], np.int32)
+        rows[self._frames.of_users(raw["flags"])] = self._kind_row[PageKind.CACHE]
+        of_chunk = np.isin(raw["private"], self._chunks)
+        if "index" in (raw.dtype.names or ()):
+            of_chunk |= np.isin(raw["index"], self._chunks)
+        rows[of_chunk] = self._pages + _KINDS.index(_CHUNKS)
+        pfn = frames.section.pfn + index.astype(np.int64)
+        known, area_rows = self._area_pages
+        if len(known):
+            where = np.minimum(np.searchsorted(known, pfn), len(known) - 1)
+            hit = known[where] == pfn
+            rows[hit] = area_rows[where[hit]]
+        rows[np.isin(pfn, self._stacks[1])] = self._pages + _KINDS.index(_STACKS)
+        return rows
+
+    @cached_property
+    def _free_elsewhere(self) -> U64:
+        """Free objects that slabs count as in use, ascending: CPUs' lists and sheaves."""
+        lists = cpu_lists(self.kernel, self._caches)
+        on_lists = free_objects(self.memory, self._caches, *lists)
+        found = [objects for _, objects in on_lists]
+        found.append(self._sheaves().free_objects(self.memory))
+        return np.unique(np.concatenate(found))
+
+    def mark_objects(self, slabs: Slabs, objects: Objects) -> None:
+        """Give objects in use that have no tag their origin.
+
+        :param objects: those of whole slabs
+        """
+        none = objects.site == NONE
+        known = np.bincount(objects.slab[~none], minlength=len(slabs))
+        # In all others every object that is in use has a reference.
+        doubt = slabs.inuse > known
+        rows = np.flatnonzero(none & doubt[objects.slab])
+        if not len(rows):
+            return
+        of = np.unique(objects.slab[rows])
+        cache = slabs.cache[of].astype(np.int64)
+        batches = free_objects(
+            self.memory, self._caches, cache, slabs.freelist[of], self.problems
+        )
+        free = np.concatenate([self._free_elsewhere, *(found for _, found in batches)])
+        used = rows[~np.isin(objects.address[rows], free)]
+        objects.site[used] = self.first + slabs.cache[objects.slab[used]]
+
+    def names(self, sites: Sites) -> Origins:
+        """The table of all rows.
+
+        :param sites: the call sites, which come first
+        """
+        of_stacks, _ = self._stacks
+        roles = {_CHUNKS: Role.PERCPU, _STACKS: Role.STACK}
+        kinds = [(OriginKind.PAGES, name, roles.get(name, Role.NONE)) for name in _KINDS]
+        callers = [
+            (
+                OriginKind.CALLER,
+                symbol(self.kernel.prog, address) or _NO_CALLER,
+                Role.STACK if address in of_stacks else Role.NONE,
+            )
+            for address in self._area_callers
+        ]
+        rows = [
+            *((OriginKind.CACHE, cache.name, Role.NONE) for cache in self._caches),
+            *kinds,
+            (OriginKind.PERCPU, _PERCPU, Role.NONE),
+            *callers,
+        ]
+        return _table(sites, rows, [cache.shared for cache in self._caches])
+
+
+def _table(
+    sites: Sites, rows: Sequence[tuple[OriginKind, str, Role]], shared: list[bool]
+) -> Origins:
+    kind, name, use = zip(*rows, strict=True)
+    others = Sites.of([Site(n, 0, "", "", 0, 0, evidence=Provenance.NONE) for n in name])
+    columns = Sites.concatenate([sites, others]).to_dict()
+    no = np.zeros(len(sites), np.bool_)
+    several = [*shared, *(k != OriginKind.CALLER for k in kind[len(shared) :])]
+    return Origins(
+        **columns,
+        origin=np.concatenate([no.astype(np.uint8), np.array(kind, np.uint8)]),
+        use=np.concatenate([sites.roles, np.array(use, np.object_)]),
+        shared=np.concatenate([no, np.array(several, np.bool_)]),
+    )
