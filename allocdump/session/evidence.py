@@ -196,7 +196,8 @@ class _Investigation:
             return
         objects = self.session.object_totals()
         pages = vmalloc_pages(case.areas, len(self.sites))
-        case.footprint = footprint(self.sites, found, objects, pages, self.cpus)
+        tagged = found.of_tags(len(self.sites))
+        case.footprint = footprint(self.sites, tagged, objects, pages, self.cpus)
         case.audit = self.session.audit()
 
 

@@ -49,7 +49,7 @@ def name_of(record: RowValues) -> SiteName:
     """The name of the call site or other origin that a record has."""
     origin = OriginKind[record["origin"].upper()]
     if origin != OriginKind.SITE:
-        return SiteName(record["name"], 0, "", "", origin)
+        return SiteName(record["name"], 0, "", record["module"] or "", origin)
     return SiteName(record["file"], record["line"], record["function"], record["module"] or "")
 
 

@@ -22,4 +22,5 @@ def origin_record(name: SiteName | None) -> Record:
     kind = name.origin.name.lower()
     if name.is_site:
         return {**site_record(name), "origin": kind, "name": None}
-    return {**dict.fromkeys(SITE_FIELDS), "origin": kind, "name": name.file}
+    module = name.module or None
+    return {**dict.fromkeys(SITE_FIELDS), "module": module, "origin": kind, "name": name.file}

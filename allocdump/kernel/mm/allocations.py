@@ -17,7 +17,7 @@ from ..walk import Walked
 from .page_lists import populated_zones
 from .pagemap import PageMap, Part, Progress
 from .pages import PAGE_SHIFT
-from .vmalloc import VmArea, symbol
+from .vmalloc import VmArea
 
 
 @dataclass(frozen=True)
@@ -143,19 +143,19 @@ class VmallocUse:
     site: int
     """Row of the site of its first page, or else of its caller; NONE if it has no pages."""
     caller: str
-    """Function that asked for the area."""
+    """Function that asked for the area; empty if the kernel did not note it."""
 
 
 def vmalloc_uses(pagemap: PageMap) -> Walked[VmallocUse]:
     """All vmalloc areas, and what was unreadable."""
-    prog, memory = pagemap.kernel.prog, pagemap.kernel.memory
-    areas = pagemap.origins.areas
+    memory, origins = pagemap.kernel.memory, pagemap.origins
+    areas = origins.areas
     with_pages = [a for a in areas if a.page_array and a.pages]
     first, _ = memory.words(np.array([a.page_array for a in with_pages], np.uint64))
     rows = pagemap.frames.sites_of(first).tolist()
     sites = {
-        a.start: pagemap.origins.of_area(a) if row == NONE else row
+        a.start: origins.of_area(a) if row == NONE else row
         for a, row in zip(with_pages, rows, strict=True)
     }
-    uses = [VmallocUse(a, sites.get(a.start, NONE), symbol(prog, a.caller)) for a in areas]
+    uses = [VmallocUse(a, sites.get(a.start, NONE), origins.caller_text(a.caller)) for a in areas]
     return Walked(uses, areas.problems)

@@ -8,7 +8,7 @@ What is free, kept since boot, or not in the dump has no origin.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ...arrays import U64, Bool, Int, ranges
 from ...problems import Problem
 from ..kernel import Kernel
+from ..machine.modules import LoadedModules, loaded_modules, module_symbol
 from ..machine.tasks import every_task
 from ..tags.references import NONE
 from ..tags.roles import Role
@@ -107,6 +108,7 @@ class OriginRows:
         """Row of pages of unknown use."""
         self.behind = self._pages + _KINDS.index(_BEHIND)
         """Row of those among them that may be tails of a page before them."""
+        self._names: dict[int, tuple[str, str]] = {}
         self.problems: list[Problem] = []
         """Free lists that could not be followed: what is on them looks as if it were in use."""
         for chunk in chunks:
@@ -232,35 +234,59 @@ class OriginRows:
         """
         of_stacks, _ = self._stacks
         roles = {_CHUNKS: Role.PERCPU, _STACKS: Role.STACK}
-        kinds = [(OriginKind.PAGES, name, roles.get(name, Role.NONE)) for name in _KINDS]
-        callers = [
-            (
-                OriginKind.CALLER,
-                symbol(self.kernel.prog, address) or _NO_CALLER,
-                Role.STACK if address in of_stacks else Role.NONE,
-            )
-            for address in self._area_callers
-        ]
         rows = [
-            *((OriginKind.CACHE, cache.name, Role.NONE) for cache in self._caches),
-            *kinds,
-            (OriginKind.PERCPU, _PERCPU, Role.NONE),
-            *callers,
+            *(_Row(OriginKind.CACHE, cache.name, shared=cache.shared) for cache in self._caches),
+            *(_Row(OriginKind.PAGES, name, roles.get(name, Role.NONE)) for name in _KINDS),
+            _Row(OriginKind.PERCPU, _PERCPU),
         ]
-        return _table(sites, rows, [cache.shared for cache in self._caches])
+        for address in self._area_callers:
+            name, module = self.caller(address)
+            use = Role.STACK if address in of_stacks else Role.NONE
+            rows.append(_Row(OriginKind.CALLER, name, use, shared=not address, module=module))
+        return _table(sites, rows)
+
+    def caller(self, address: int) -> tuple[str, str]:
+        """``function+0x12`` of who asked for a vmalloc area, and the module; empty for the kernel
+        itself."""
+        if not address:
+            return _NO_CALLER, ""
+        if address not in self._names:
+            name = symbol(self.kernel.prog, address)
+            found = (name, "") if name else module_symbol(self._modules, address)
+            self._names[address] = found if found[0] else (f"{address:#x}", "")
+        return self._names[address]
+
+    def caller_text(self, address: int) -> str:
+        """:meth:`caller` as one text; empty if there is none."""
+        name, module = self.caller(address)
+        if not address:
+            return ""
+        return f"{name} [{module}]" if module else name
+
+    @cached_property
+    def _modules(self) -> LoadedModules:
+        return loaded_modules(self.kernel.prog)
 
 
-def _table(
-    sites: Sites, rows: Sequence[tuple[OriginKind, str, Role]], shared: list[bool]
-) -> Origins:
-    kind, name, use = zip(*rows, strict=True)
-    others = Sites.of([Site(n, 0, "", "", 0, 0, evidence=Provenance.NONE) for n in name])
+@dataclass(frozen=True)
+class _Row:
+    """A row of :class:`Origins`."""
+
+    kind: OriginKind
+    name: str
+    use: Role = Role.NONE
+    shared: bool = True
+    module: str = ""
+
+
+def _table(sites: Sites, rows: list[_Row]) -> Origins:
+    none = Provenance.NONE
+    others = Sites.of([Site(row.name, 0, "", row.module, 0, 0, evidence=none) for row in rows])
     columns = Sites.concatenate([sites, others]).to_dict()
     no = np.zeros(len(sites), np.bool_)
-    several = [*shared, *(k != OriginKind.CALLER for k in kind[len(shared) :])]
     return Origins(
         **columns,
-        origin=np.concatenate([no.astype(np.uint8), np.array(kind, np.uint8)]),
-        use=np.concatenate([sites.roles, np.array(use, np.object_)]),
-        shared=np.concatenate([no, np.array(several, np.bool_)]),
+        origin=np.concatenate([no.astype(np.uint8), np.array([r.kind for r in rows], np.uint8)]),
+        use=np.concatenate([sites.roles, np.array([r.use for r in rows], np.object_)]),
+        shared=np.concatenate([no, np.array([r.shared for r in rows], np.bool_)]),
     )

@@ -27,7 +27,7 @@ from ...text import printable
 from ..kernel import Kernel
 from ..layouts import SlabExtensions, static_key
 from ..tags.references import Rows, SiteIndex
-from ..walk import ReadErrors, list_entries, structure, walk
+from ..walk import list_entries, structure, walk
 from .page_types import PageKind
 from .pages import PAGE_SHIFT, Frames
 
@@ -217,6 +217,10 @@ class SlabReader:
             yield self._objects(slabs, rows[at:to])
             at = to
 
+    def objects_of(self, slabs: Slabs, row: int) -> Objects:
+        """All objects of one slab, of a known cache."""
+        return self._objects(slabs, np.array([row], np.intp))
+
     def _objects(self, slabs: Slabs, rows: npt.NDArray[np.intp]) -> Objects:
         counts = slabs.objects[rows]
         slab = np.repeat(rows, counts)
@@ -267,11 +271,8 @@ class SlabReader:
 
 def slab_caches(prog: Program) -> tuple[list[Cache], list[Problem]]:
     """All caches on the list ``slab_caches``, and what was unreadable."""
-    try:
-        reclaimable = 1 << prog.constant("_SLAB_RECLAIM_ACCOUNT").value_()
-    except LookupError:
-        reclaimable = 0
-    general = _kmalloc_caches(prog)
+    reclaimable = _flag(prog, "_SLAB_RECLAIM_ACCOUNT", 0x20000)
+    general = _flag(prog, "_SLAB_KMALLOC", 0x1000)
     walked = walk(
         prog,
         _CACHES,
@@ -281,23 +282,18 @@ def slab_caches(prog: Program) -> tuple[list[Cache], list[Problem]]:
     return walked.found, walked.problems
 
 
-def _kmalloc_caches(prog: Program) -> set[int]:
-    """Addresses of the caches of kmalloc(), whose array has one or two dimensions."""
-    found: set[int] = set()
+def _flag(prog: Program, name: str, macro: int) -> int:
+    """A flag of caches.
+
+    :param macro: its value until Linux 6.9, where no enumerator tells
+    """
     try:
-        values = [prog["kmalloc_caches"].value_()]
-    except ReadErrors:
-        return found
-    while values:
-        value = values.pop()
-        if isinstance(value, list):
-            values += value
-        elif value:
-            found.add(value)
-    return found
+        return 1 << int(prog.constant(name).value_())
+    except LookupError:
+        return macro
 
 
-def _cache(cache: Object, reclaimable: int, general: set[int]) -> Cache:
+def _cache(cache: Object, reclaimable: int, general: int) -> Cache:
     cache = cache.read_()
     return Cache(
         cache.value_(),
@@ -311,7 +307,7 @@ def _cache(cache: Object, reclaimable: int, general: set[int]) -> Cache:
         _member(cache, "cpu_sheaves") or 0,
         _member(cache, "sheaf_capacity") or 0,
         bool(cache.flags.value_() & reclaimable),
-        cache.value_() in general or cache.refcount.value_() > 1,
+        bool(cache.flags.value_() & general) or cache.refcount.value_() > 1,
     )
 
 

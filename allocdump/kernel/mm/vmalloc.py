@@ -102,11 +102,9 @@ def _area(area: Object) -> VmArea | None:
 
 
 def symbol(prog: Program, address: int) -> str:
-    """``function+0x12`` of an address in the kernel; empty if there is none."""
-    if not address:
-        return ""
+    """``function+0x12`` of an address in the kernel itself; empty if there is none."""
     try:
         found = prog.symbol(address)
     except LookupError:
-        return f"{address:#x}"
+        return ""
     return f"{printable(found.name.encode())}+{address - found.address:#x}"

@@ -110,7 +110,7 @@ class SiteName(NamedTuple):
     def label(self) -> str:
         """``leaker.c:44 leaker_get_page [leaker]``, ``slab cache dentry``, ``page cache``"""
         if self.origin in (OriginKind.CACHE, OriginKind.CALLER):
-            return f"{self.kind} {self.file}"
+            return f"{self.kind} {self.file}{self._in_module}"
         return f"{self.place} {self.function}" + self._in_module if self.is_site else self.file
 
     @property
