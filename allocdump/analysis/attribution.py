@@ -61,6 +61,8 @@ class CacheUse:
     """Objects that the slabs have room for."""
     in_use: Int
     """Objects that are on no free list and in no sheaf."""
+    cached: Int
+    """Free objects that the kernel counts as active: in sheaves, on CPUs' lists and slabs."""
     tagged: Int
     """Objects that a site holds."""
     empty: Int
@@ -141,7 +143,7 @@ class Attributor:
         self._pages, self._inferred = Tally.zeros(count), Tally.zeros(count)
         self._objects = Tally.zeros(count)
         self._kinds = np.zeros((len(PageKind), count + 3), np.int64)
-        self._slab = CacheUse(*np.zeros((11, caches), np.int64))
+        self._slab = CacheUse(*np.zeros((12, caches), np.int64))
         self._strays: dict[int, tuple[int, int]] = {}
         self._unknown_slabs = self._unreadable_pages = 0
 
@@ -227,6 +229,8 @@ class Attributor:
         add(use.pages, known, pages)
         add(use.capacity, known, slabs.objects)
         add(use.in_use, known, slabs.inuse)
+        kept = np.isin(slabs.pfn, self.pagemap.cpu_slabs)
+        add(use.cached, known & kept, slabs.objects - slabs.inuse)
         add(use.untracked, known & (slabs.vector == 0), slabs.objects)
         add(use.failed, known & slabs.failed, slabs.objects)
         inside = slabs.vector - slabs.address < (pages << PAGE_SHIFT).astype(np.uint64)
@@ -236,8 +240,9 @@ class Attributor:
     def _less_free_objects(self) -> None:
         """Slabs count as in use what is free on CPUs' lists and in sheaves."""
         use = self._slab
-        in_use = use.in_use
+        in_use, cached = use.in_use, use.cached
         in_use -= self.pagemap.free_in_use
+        cached += self.pagemap.free_in_use
         # What carries a reference is in use, whatever damaged lists say.
         np.clip(use.in_use, use.tagged + use.empty + use.stray, use.capacity, out=use.in_use)
 

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components
 from ..arrays import I32, Bool, Columns, Int
 from ..graph.edges import Graph
 from ..graph.nodes import NodeKind
-from ..kernel.mm.origins import Origins
+from ..kernel.tags.sites import Sites
 from .reach import NEVER, Reach, Verdict, ends, rows
 
 _MANY = 16
@@ -87,7 +87,7 @@ class Leaks:
         return self.lost.take(self.lost.confidence == LeakConfidence.UNDECIDED)
 
 
-def leaks(reach: Reach, origins: Origins) -> Leaks:
+def leaks(reach: Reach, origins: Sites) -> Leaks:
     """Sum up by origin the memory that no root reaches; of one origin, what is undecided apart."""
     graph = reach.graph
     nodes = graph.nodes
@@ -152,7 +152,7 @@ def _sums(reach: Reach, count: int, node: Int, head: Int) -> Lost:
     return sums.take(order[sums.bytes[order] > 0])
 
 
-def _likeness(graph: Graph, sites: Origins) -> Int:
+def _likeness(graph: Graph, sites: Sites) -> Int:
     """Likelihood of each node in a cycle to be the owner of the others.
 
     Modules leak more than the kernel's own trees, areas more than their descriptions.
@@ -209,7 +209,7 @@ def _undecided(reasons: list[str]) -> tuple[LeakConfidence, str]:
     return LeakConfidence.UNDECIDED, why
 
 
-def _judge(sums: Lost, i: int, origins: Origins, chief: int) -> tuple[LeakConfidence, str]:
+def _judge(sums: Lost, i: int, origins: Sites, chief: int) -> tuple[LeakConfidence, str]:
     row, number = int(sums.site[i]), int(sums.allocations[i])
     every = sums.held_allocations[i] == 0
     if origins.module[row] == "" and (why := EXPECTED.get(origins.function[row])):

@@ -41,6 +41,8 @@ _UNJUDGED = {
 }
 """Pages of user space and of the processor: what is in them is no pointer of the kernel."""
 
+_SMALL = 1 << 32
+"""Words below this may be anything."""
 _LIST_POISON2 = 0xDEAD_0000_0000_0122
 """include/linux/poison.h, with the CONFIG_ILLEGAL_POINTER_VALUE of x86-64 and arm64."""
 
@@ -284,6 +286,8 @@ class HeapBuilder:
         copies = len(self.kernel.cpus)
         for chunk in self._chunks:
             tagged = (chunk.site >= 0) & (chunk.site < self.judged_sites)
+            # Where per-CPU symbols begin at zero, the first chunk's pointers are small numbers.
+            tagged &= chunk.pointer >= np.uint64(_SMALL)
             code = np.full(len(chunk.site), untagged, np.int32)
             size = chunk.size[tagged] * copies
             code[tagged] = self._add_nodes(

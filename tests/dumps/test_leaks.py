@@ -126,7 +126,7 @@ def test_what_labmod_holds_is_not_lost(path: Path) -> None:
 def test_the_leak_that_killed_the_machine() -> None:
     path = core("6.12-oom")
     dump, found = open_core(path), answers(path)
-    sites, lost = dump.report().sites, found.lost
+    sites, lost = dump.origins, found.lost
     assert sites.function[lost.site[0]] == "leaker_get_page"
     assert lost.confidence[0] == LeakConfidence.HIGH
     page = int(lost.site[0])
@@ -138,7 +138,7 @@ def test_the_leak_that_killed_the_machine() -> None:
 @pytest.mark.parametrize("path", UNDAMAGED, ids=name)
 def test_false_alarms(path: Path) -> None:
     dump, found = open_core(path), answers(path)
-    sites, nodes = dump.report().sites, found.graph.nodes
+    sites, nodes = dump.origins, found.graph.nodes
     assert found.reasons == []
     # Whatever a test module's allocation leads was dropped with it.
     heads = nodes.site[found.head]
@@ -156,7 +156,7 @@ def test_false_alarms(path: Path) -> None:
 
 @pytest.mark.parametrize("path", UNDAMAGED, ids=name)
 def test_what_is_expected_to_be_lost_is_said_to_be(path: Path) -> None:
-    sites, lost = open_core(path).report().sites, answers(path).lost
+    sites, lost = open_core(path).origins, answers(path).lost
     for i, row in enumerate(lost.site.tolist()):
         expected = sites.function[row] in EXPECTED and not sites.module[row]
         assert (lost.confidence[i] == LeakConfidence.EXPECTED) == expected
@@ -186,7 +186,7 @@ def test_one_missing_page_of_held_memory_makes_undecided() -> None:
 def test_retained_names_the_list() -> None:
     path = core("6.12-oom")
     dump = open_core(path)
-    tree, sites = dump.dominators(), dump.report().sites
+    tree, sites = dump.dominators(), dump.origins
     holder = tree.holder()
     nodes = tree.graph.nodes
     records = np.flatnonzero(sites.function[nodes.site] == "leaker_get_rec")
@@ -201,7 +201,7 @@ def test_retained_names_the_list() -> None:
 def test_paths_reach_a_record_from_its_list() -> None:
     path = core("6.12-oom")
     dump = open_core(path)
-    graph, sites = dump.graph(), dump.report().sites
+    graph, sites = dump.graph(), dump.origins
     record = np.flatnonzero(sites.function[graph.nodes.site] == "leaker_get_rec")[-1]
     (way,) = dump.paths(hex(graph.nodes.address[record])).found
     assert way.steps[0].what == "recs (leaker .data)"
@@ -216,7 +216,7 @@ def test_paths_reach_a_record_from_its_list() -> None:
 def test_paths_show_what_keeps_a_dropped_page() -> None:
     path = core("6.12-oom")
     dump = open_core(path)
-    found, sites = dump.reach(), dump.report().sites
+    found, sites = dump.reach(), dump.origins
     of_site = sites.function[found.graph.nodes.site] == "leaker_get_page"
     for node in np.flatnonzero(of_site & (found.verdict == Verdict.HELD)).tolist():
         (way,) = dump.paths(hex(found.graph.nodes.address[node])).found
@@ -227,7 +227,7 @@ def test_paths_show_what_keeps_a_dropped_page() -> None:
 @pytest.mark.parametrize("path", REACH, ids=name)
 def test_paths_name_each_holder(path: Path) -> None:
     dump = open_core(path)
-    sites = dump.report().sites
+    sites = dump.origins
     function = {
         int(sites.line[i]): sites.function[i] for i in np.flatnonzero(sites.module == "reach")
     }
@@ -249,15 +249,14 @@ RULES = {
     "dead_stacks": ("7.2-reach", "hold_by_rcu"),
     "vmalloc_areas": ("7.2-quiet", "__get_vm_area_node"),
     "replaced_vmcoreinfo": ("7.2-quiet", "crash_save_vmcoreinfo_init"),
-    "mark_untagged": ("7.2-quiet", "kernfs_get_open_node"),
 }
 """Rules for hidden pointers: where, and whose memory is lost without them."""
 
 
 def lost_functions(dump: Session) -> Counter:
-    sites = dump.report().sites
-    pagemap = PageMap(dump.kernel, sites.address)
-    builder = HeapBuilder(pagemap, graph_module.site_roles(sites))
+    pagemap = PageMap(dump.kernel, dump.sites.address)
+    sites = pagemap.origins.names(dump.sites)
+    builder = HeapBuilder(pagemap, sites.roles)
     pagemap.show(builder)
     found = reach(read_graph(builder, sites))
     return Counter(sites.function[found.graph.nodes.site[found.verdict == Verdict.LOST]])
@@ -306,7 +305,7 @@ def test_leaks_command() -> None:
     assert sum(row["lost"] for row in rows) == int(answers(path).lost.bytes.sum())
     listed = run("leaks", path, "--list", "--site", "leaked.c:35", "--format", "csv").stdout
     lines = listed.splitlines()
-    assert lines[0] == "address,bytes,kind,head,file,line,function,module"
+    assert lines[0] == "address,bytes,kind,head,verdict,file,line,function,module,origin,name"
     assert len(lines) == 1 + 500
     noted = {row[1] for row in truth(path) if row[4] == "leaked"}
     assert {int(line.split(",")[0], 16) for line in lines[1:]} <= noted
@@ -330,7 +329,9 @@ def test_retained_command() -> None:
     assert (rows[1]["holder"], rows[1]["file"], rows[1]["line"]) == (None, "leaker.c", 33)
     assert "tree" not in rows[0]
     by_site = run("retained", path, "--site", "leaker.c:33", "-f", "csv").stdout.splitlines()
-    assert by_site[1:] == ["4606976,4499,leaker.c,33,leaker_get_rec,leaker,recs (leaker .data)"]
+    assert by_site[1:] == [
+        "4606976,4499,leaker.c,33,leaker_get_rec,leaker,site,,recs (leaker .data)"
+    ]
     lost = run("retained", path, "--site", "leaked.c:25").stdout
     assert "(nobody: lost)" in lost
 
@@ -389,7 +390,7 @@ def test_a_zombie_has_no_stack_and_hides_nothing() -> None:
 
 def lost_calls(dump: Session) -> dict[tuple[str, int], int]:
     """Lost allocations by file and line."""
-    lost, sites = dump.leaks().lost, dump.report().sites
+    lost, sites = dump.leaks().lost, dump.origins
     return {
         (sites.file[row], int(sites.line[row])): int(n)
         for row, n in zip(lost.site.tolist(), lost.allocations.tolist(), strict=True)
@@ -415,7 +416,7 @@ def test_pages_that_only_page_tables_map(monkeypatch: pytest.MonkeyPatch) -> Non
     dump = allocdump.open(core("7.2-quiet"))
     use = next(
         u for u in dump.vmalloc_areas()
-        if u.site >= 0 and dump.report().sites.function[u.site] == "labmod_vmalloc" and u.area.pages
+        if u.site >= 0 and dump.origins.function[u.site] == "labmod_vmalloc" and u.area.pages
     )  # fmt: skip
     pages = dump.prog.type("struct vm_struct").member("pages").offset
     overwrite(dump.prog, use.area.vm_struct + pages, bytes(8))

@@ -163,7 +163,7 @@ def test_footprints_are_no_less_than_references(path: Path) -> None:
     rows = {tuple(r[n] for n in names): r for r in document(path)["holders"]["sites"]}
     compared = 0
     for i in range(len(sites)):
-        file, line, function, module = sites.name(i)
+        file, line, function, module, _ = sites.name(i)
         row = rows.get((file, line, function, module or None))
         if row and sites.module[i] in ("labmod", "leaker", "leaked", "labtruth"):
             assert row["pages"] == found.pages.bytes[i] + found.inferred.bytes[i]

@@ -17,7 +17,7 @@ PER_CPU = "(per-CPU)"
 
 EACH = ("address", "bytes", "used", "cache", *ORIGIN_FIELDS)
 SUMS = ("bytes", "objects", "used", "lost", "cache", *ORIGIN_FIELDS)
-CACHES = ("bytes", "slabs", "objects", "free", "untagged", "size", "lost", "cache")
+CACHES = ("bytes", "slabs", "objects", "free", "cached", "untagged", "size", "lost", "cache")
 VMALLOC = ("address", "bytes", "pages", "kind", "caller", *ORIGIN_FIELDS)
 
 
@@ -61,6 +61,7 @@ def by_cache(caches: Iterable[CacheRow]) -> Iterator[Record]:
             "slabs": cache.slabs,
             "objects": cache.allocated,
             "free": cache.free,
+            "cached": cache.cached,
             "untagged": cache.untagged,
             "size": cache.size,
             "lost": cache.lost,

@@ -61,13 +61,18 @@ class Origins(Sites):
     """An :class:`OriginKind`."""
     use: npt.NDArray[np.object_]
     """A :class:`.roles.Role`."""
-    shared: Bool
+    common: Bool
     """Marks origins that many call sites may have in common."""
 
     @property
     def tagged(self) -> int:
         """Number of rows that are call sites, which come first."""
         return int(np.count_nonzero(self.origin == OriginKind.SITE))
+
+    @property
+    def shared(self) -> Bool:
+        """Marks rows that many call sites may have in common."""
+        return self.common
 
     @property
     def roles(self) -> npt.NDArray[np.object_]:
@@ -288,5 +293,5 @@ def _table(sites: Sites, rows: list[_Row]) -> Origins:
         **columns,
         origin=np.concatenate([no.astype(np.uint8), np.array([r.kind for r in rows], np.uint8)]),
         use=np.concatenate([sites.roles, np.array([r.use for r in rows], np.object_)]),
-        shared=np.concatenate([no, np.array([r.shared for r in rows], np.bool_)]),
+        common=np.concatenate([no, np.array([r.shared for r in rows], np.bool_)]),
     )

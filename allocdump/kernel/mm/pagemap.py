@@ -21,7 +21,7 @@ from .origins import OriginRows
 from .pages import FrameReader, Frames, loose_tails
 from .percpu import PerCpuObjects, PerCpuReader
 from .slab import Cache, Objects, SlabReader, Slabs
-from .slab_free import Sheaves, free_but_in_slabs_use, sheaves
+from .slab_free import Sheaves, cpu_slabs, free_but_in_slabs_use, sheaves
 
 Progress = Callable[[int, int], None]
 """Called with pages done and pages in all."""
@@ -146,6 +146,12 @@ class PageMap:
         """Free objects that slabs count as in use: shape (number of caches,)."""
         self._unreadable += self.sheaves.problems
         return free_but_in_slabs_use(self.kernel, self.caches, self.sheaves, self._unreadable)
+
+    @cached_property
+    def cpu_slabs(self) -> npt.NDArray[np.int64]:
+        """Page frames at which the slabs begin that CPUs keep for themselves, ascending."""
+        slabs = cpu_slabs(self.kernel, self.caches, self._unreadable)
+        return np.sort(self.frames.pfn_of(slabs))
 
     @cached_property
     def sheaves(self) -> Sheaves:

@@ -166,6 +166,11 @@ class Sites(Columns):
         return len(self)
 
     @property
+    def shared(self) -> Bool:
+        """Marks rows that many call sites may have in common: no call site is."""
+        return np.zeros(len(self), np.bool_)
+
+    @property
     def roles(self) -> npt.NDArray[np.object_]:
         """The :class:`.roles.Role` of each site."""
         pairs = zip(self.function, self.module, strict=True)
