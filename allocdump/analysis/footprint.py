@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..arrays import Int, sum_by
+from ..arrays import Columns, Int, sum_by
 from ..kernel.mm.page_types import PageKind
 from ..kernel.tags.roles import Role
 from ..kernel.tags.sites import Sites
@@ -40,7 +40,7 @@ _OTHER = "other pages without a site"
 
 
 @dataclass
-class Footprint:
+class Footprint(Columns):
     """Bytes by site; columns of shape (number of sites,)."""
 
     pages: Int
@@ -110,7 +110,7 @@ def footprint(
 
 def _percpu(sites: Sites, memory: Attribution, pages: Int, cpus: int) -> Int:
     """Give the pages of per-CPU chunks to their users; the rest stays in *pages*."""
-    of_chunks = sites.roles == Role.PERCPU
+    of_chunks = sites.role == Role.PERCPU
     copies = memory.percpu.bytes * cpus
     wanted, there = int(copies.sum()), int(pages[of_chunks].sum())
     if wanted > there:  # damaged, or chunks without pages of their own

@@ -20,6 +20,7 @@ from ..arrays import I32, Bool, Int, ranges
 from ..graph.edges import Graph
 from ..graph.nodes import PAGE, NodeKind
 from ..graph.roots import Tier
+from ..result import Result, Values
 
 NEVER = len(Tier)
 """Value of :attr:`Reach.tier` for nodes that no root reaches."""
@@ -57,7 +58,7 @@ def ends(up: Int) -> Int:
 
 
 @dataclass
-class Reach:
+class Reach(Result):
     """The part of a graph that roots reach."""
 
     graph: Graph
@@ -77,6 +78,15 @@ class Reach:
         """A :class:`Verdict` of each node."""
         bad = np.where(bool(self.reasons) | self.doubtful, Verdict.UNDECIDED, Verdict.LOST)
         return np.where(self.tier == NEVER, bad, Verdict.HELD).astype(np.uint8)
+
+    def to_dict(self) -> dict[str, Values]:
+        """The nodes as columns, with the names of their sites."""
+        return self.graph.to_dict() | {"tier": self.tier, "verdict": self.verdict}
+
+    def in_short(self) -> str:
+        held = int(np.count_nonzero(self.verdict == Verdict.HELD))
+        others = "undecided" if self.reasons else "lost"
+        return f"{held:,} allocations held, {len(self.verdict) - held:,} {others}"
 
     def way(self, node: int) -> list[int]:
         """Nodes on the shortest way to a node, from the root on; empty if there is none."""

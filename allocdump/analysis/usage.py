@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..arrays import Int, Values, data_frame
+from ..arrays import Int, Values
 from ..kernel.machine.memory_counters import MemoryCounters
 from ..kernel.mm.allocations import VmallocUse
 from ..kernel.mm.boot_memory import SYSTEM_RAM
@@ -17,16 +16,14 @@ from ..kernel.mm.origins import Origins
 from ..kernel.mm.page_types import PageKind
 from ..kernel.tags.cost import ProfilerCost
 from ..kernel.tags.roles import PERCPU_VECTOR_SITE, Role
+from ..result import Result
 from .attribution import Attribution
-
-if TYPE_CHECKING:
-    import pandas
 
 PAGE = 4096
 
 
 @dataclass
-class Node:
+class Node(Result):
     """A class of memory."""
 
     name: str
@@ -69,12 +66,9 @@ class Node:
             "counter": np.array(counters, np.int64),
         }
 
-    def to_pandas(self) -> pandas.DataFrame:
-        """:meth:`to_dict` as a data frame.
-
-        :raises ExtraError: if pandas is not installed
-        """
-        return data_frame(self.to_dict())
+    def in_short(self) -> str:
+        parts = f", in {len(self.children):,} parts" if self.children else ""
+        return f"{self.name}, {self.bytes:,} bytes{parts}"
 
 
 def usage(
@@ -118,7 +112,7 @@ class _Usage:
         self.sites = origins.tagged
         """Number of call sites, whose rows come first."""
         self.names = [origins.label(i) for i in range(self.count)]
-        self.roles = origins.roles
+        self.roles = origins.role
         self.percpu_vectors = (origins.function == PERCPU_VECTOR_SITE) & (origins.module == "")
         self.vmalloc_pages = vmalloc_pages
         self._profiler_pages = self._pages_of_profiler()

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Bool
 from ..kernel.mm.origins import Origins
-from ..kernel.mm.pagemap import Progress
 from ..kernel.tags.references import NONE
 from ..kernel.tags.roles import Role
+from ..kernel.tags.sites import Sites
+from ..progress import Phase, Progress
+from ..result import Result, Values
 from . import disguised
 from .build import HeapBuilder
 from .nodes import Nodes, Spans
@@ -23,7 +25,7 @@ from .variable_roots import scan_variables
 
 
 @dataclass(frozen=True)
-class Graph:
+class Graph(Result):
     """Allocations, roots, and the pointers between them.
 
     Nodes come first in the numbering, the roots follow.
@@ -47,6 +49,16 @@ class Graph:
     """Row of the origin of pages of unknown use."""
     behind: int = NONE
     """Row of the origin of those that may be tails of ones that are held."""
+    sites: Sites = field(default_factory=Sites.none)
+    """Those that nodes name by their rows."""
+
+    def to_dict(self) -> dict[str, Values]:
+        """The nodes as columns, with the names of their sites."""
+        return self.sites.names(self.nodes.site) | self.nodes.to_dict()
+
+    def in_short(self) -> str:
+        nodes, roots, links = (len(part) for part in (self.nodes, self.roots, self.source))
+        return f"{nodes:,} allocations, {roots:,} roots, {links:,} pointers"
 
     def is_root(self, number: int) -> bool:
         """Tell roots from nodes by their number."""
@@ -68,6 +80,8 @@ def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None =
     :raises LookupError: if the kernel's types lack what this needs
     """
     kernel = builder.kernel
+    if progress:
+        progress(Phase.POINTERS, 0, builder.pagemap.pages)
     heap = builder.result()
     scanner = Scanner(kernel, heap, sites.address)
     blind = heap.problems.copy()
@@ -84,7 +98,7 @@ def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None =
     disguised.page_tables(scanner)
     disguised.vmalloc_areas(scanner)
     disguised.mapped_areas(scanner)
-    disguised.dead_stacks(scanner, np.flatnonzero(sites.roles == Role.STACK))
+    disguised.dead_stacks(scanner, np.flatnonzero(sites.role == Role.STACK))
     loaded = disguised.loaded_module_areas(scanner)
     heap.skip(loaded)
     disguised.unloaded_modules(scanner, sites.address[sites.unloaded], loaded)
@@ -99,14 +113,15 @@ def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None =
     disguised.replaced_vmcoreinfo(scanner, vmcoreinfo_sites, builder.pagemap.origins.unknown)
     source, target = scanner.links.pairs()
     return Graph(
-        heap.nodes,
-        heap.roots.all,
-        source,
-        target,
-        scanner.exact,
-        scanner.torn(),
-        blind,
-        scanner,
-        builder.pagemap.origins.unknown,
-        builder.pagemap.origins.behind,
+        nodes=heap.nodes,
+        roots=heap.roots.all,
+        source=source,
+        target=target,
+        exact=scanner.exact,
+        torn=scanner.torn(),
+        blind=blind,
+        scanner=scanner,
+        unknown=builder.pagemap.origins.unknown,
+        behind=builder.pagemap.origins.behind,
+        sites=sites,
     )

@@ -19,7 +19,9 @@ from ..kernel.kernel import Kernel
 from ..kernel.machine.log import KernelLog, UnloadMessage, kernel_log
 from ..kernel.machine.system import System, system
 from ..kernel.tags.profiling import profiling
+from ..kernel.tags.roles import Role
 from ..kernel.walk import ReadErrors, is_damage
+from ..progress import Phase
 
 # Whatever reads all memory is imported where it is asked for: a session opens a dump, and
 # may never do that.
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from ..analysis.attribution import Attribution
     from ..analysis.audit import Audit
     from ..analysis.dominators import Dominators
-    from ..analysis.leaks import Leaks
+    from ..analysis.leaks import Earlier, Leaks
     from ..analysis.paths import Paths
     from ..analysis.reach import Reach
     from ..analysis.totals import ObjectTotals
@@ -39,12 +41,13 @@ if TYPE_CHECKING:
     from ..graph.edges import Graph
     from ..kernel.mm.allocations import ObjectReader, PageBatch, VmallocUse, Zone
     from ..kernel.mm.origins import Origins
-    from ..kernel.mm.pagemap import PageMap, Progress, Visitor
+    from ..kernel.mm.pagemap import PageMap, Visitor
     from ..kernel.mm.whois import Location, Locator, Query
     from ..kernel.tags.sampler import Sampler
     from ..kernel.tags.sites import Sites
     from ..kernel.walk import Walked
     from ..problems import Problem
+    from ..progress import Progress
     from ..source.program import Source, State
     from ..triage.verdict import Triage
 
@@ -69,6 +72,9 @@ class Session:
         self._graph: Graph | None = None
         self._reach: Reach | None = None
         self._dominators: Dominators | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.core}, {self.state}>"
 
     def __enter__(self) -> Self:
         return self
@@ -210,6 +216,10 @@ class Session:
             warnings += [f"{damaged}: {problem}." for problem in done.problems]
             if cause:
                 warnings.append(f"The cause: {cause}.")
+        if len(profile.sites) and not (profile.sites.role == Role.SLAB).any():
+            warnings.append(
+                "No site is known to allocate slab pages: sums may count slab memory twice."
+            )
         report = Report(origin, profile.sites, profile.types, done, warnings)
         if self.state == "running":
             self._note_moves(report)
@@ -458,7 +468,9 @@ class Session:
             or an object that is in the kernel's memory
         :raises AddressError: if it is none of these
         """
-        return self._locator.locate(query)
+        found = self._locator.locate(query)
+        found.sites = self.sites
+        return found
 
     @cached_property
     def _locator(self) -> Locator:
@@ -491,7 +503,7 @@ class Session:
     def _heap_builder(self) -> HeapBuilder:
         from ..graph.build import HeapBuilder
 
-        return HeapBuilder(self.pagemap, self.origins.roles)
+        return HeapBuilder(self.pagemap, self.origins.role)
 
     def reach(self, progress: Progress | None = None) -> Reach:
         """The allocations that roots reach.
@@ -501,18 +513,33 @@ class Session:
         if self._reach is None:
             with extra("leaks"):
                 from ..analysis.reach import reach
-            self._reach = reach(self.graph(progress))
+            graph = self.graph(progress)
+            if progress:
+                progress(Phase.FOLLOWING, 0, 1)
+            self._reach = reach(graph)
         return self._reach
 
     def leaks(self, progress: Progress | None = None) -> Leaks:
         """Memory that nothing points at any more, by origin.
 
+        A running kernel is read twice: memory that is lost both times is not just on its way.
+
         :raises ExtraError: if the libraries for it are not installed
         """
+        moving = self.state == "running"
+        earlier = self._earlier(progress) if moving else None
         reached = self.reach(progress)
         from ..analysis.leaks import leaks
 
-        return leaks(reached, self.origins)
+        return leaks(reached, self.origins, moving=moving, earlier=earlier)
+
+    def _earlier(self, progress: Progress | None) -> Earlier:
+        """Lost allocations by a reading of its own, of which nothing else is kept."""
+        once = Session(self.source)
+        reached = once.reach(progress)
+        from ..analysis.leaks import Earlier
+
+        return Earlier.of(reached, once.origins)
 
     def dominators(self, progress: Progress | None = None) -> Dominators:
         """Holders that keep memory alive: the dominator tree of all nodes that roots reach.
@@ -542,7 +569,7 @@ class Session:
 
         node = node_at(reached.graph, address)
         found = [] if node is None else find_paths(reached, node, limit)
-        return Paths(query, address, node, found)
+        return Paths(query, address, node, found, reached.graph.sites)
 
     # All of it
 

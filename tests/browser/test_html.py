@@ -17,7 +17,8 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from allocdump.analysis.report import group, order, total
+from allocdump.analysis.report import group, order
+from allocdump.analysis.sums import total
 from allocdump.analysis.tree import site_tree
 from allocdump.kernel.tags.sites import Sites
 from allocdump.view import units
@@ -67,11 +68,12 @@ def find(browser: Browser, selector: str) -> WebElement:
 
 def column(browser: Browser, number: int) -> list[str]:
     """The cells of a column that are in the document."""
-    return browser.run(
+    cells: list[str] = browser.run(
         "return [...document.querySelectorAll('tbody tr:not(.space)')]"
         ".map(row => row.children[arguments[0]].textContent)",
         number,
     )
+    return cells
 
 
 @pytest.mark.parametrize("folder", ["7.2-quiet", "6.12-oom"])

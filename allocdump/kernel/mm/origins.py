@@ -75,7 +75,7 @@ class Origins(Sites):
         return self.common
 
     @property
-    def roles(self) -> npt.NDArray[np.object_]:
+    def role(self) -> npt.NDArray[np.object_]:
         """The :class:`.roles.Role` of each row."""
         return self.use
 
@@ -238,7 +238,11 @@ class OriginRows:
         :param sites: the call sites, which come first
         """
         of_stacks, _ = self._stacks
-        roles = {_CHUNKS: Role.PERCPU, _STACKS: Role.STACK}
+        roles = {
+            _PAGES[PageKind.SLAB]: Role.SLAB,
+            _CHUNKS: Role.PERCPU,
+            _STACKS: Role.STACK,
+        }
         rows = [
             *(_Row(OriginKind.CACHE, cache.name, shared=cache.shared) for cache in self._caches),
             *(_Row(OriginKind.PAGES, name, roles.get(name, Role.NONE)) for name in _KINDS),
@@ -292,6 +296,6 @@ def _table(sites: Sites, rows: list[_Row]) -> Origins:
     return Origins(
         **columns,
         origin=np.concatenate([no.astype(np.uint8), np.array([r.kind for r in rows], np.uint8)]),
-        use=np.concatenate([sites.roles, np.array([r.use for r in rows], np.object_)]),
+        use=np.concatenate([sites.role, np.array([r.use for r in rows], np.object_)]),
         common=np.concatenate([no, np.array([r.shared for r in rows], np.bool_)]),
     )

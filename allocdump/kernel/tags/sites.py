@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...arrays import U64, Bool, Columns
+from ...arrays import U64, Bool, Columns, Values
 from ...source.memory import Memory
 from ...text import printable
 from .codetag import CODETAG_FLAG_INACCURATE, Tags
@@ -123,6 +123,9 @@ class SiteName(NamedTuple):
         return f" [{self.module}]" if self.module else ""
 
 
+_PLACE = ("file", "line", "function", "module")
+
+
 @dataclass
 class Sites(Columns):
     """Call sites, one row each; every column has shape (number of sites,)."""
@@ -171,10 +174,31 @@ class Sites(Columns):
         return np.zeros(len(self), np.bool_)
 
     @property
-    def roles(self) -> npt.NDArray[np.object_]:
+    def role(self) -> Strings:
         """The :class:`.roles.Role` of each site."""
-        pairs = zip(self.function, self.module, strict=True)
-        return np.array([role(function, module) for function, module in pairs], np.object_)
+        names = zip(self.file, self.function, self.module, strict=True)
+        return np.array([role(*name) for name in names], np.object_)
+
+    @property
+    def backing(self) -> Bool:
+        """Marks sites of pages whose objects are counted at sites of their own: sums that
+        count every byte once leave them out."""
+        return np.array([one.backing for one in self.role], np.bool_)
+
+    def to_dict(self) -> dict[str, Values]:
+        """The columns by name, :attr:`role` among them."""
+        return super().to_dict() | {"role": self.role}
+
+    def names(self, rows: npt.NDArray[np.integer]) -> dict[str, Values]:
+        """The names of some sites as columns; empty, and line 0, of rows below 0: no site."""
+        columns = self.file, self.line, self.function, self.module
+        none = rows < 0
+        return {
+            name: np.where(none, 0 if name == "line" else "", column[np.where(none, 0, rows)])
+            if len(self)
+            else np.zeros(len(rows), column.dtype)
+            for name, column in zip(_PLACE, columns, strict=True)
+        }
 
     def name(self, row: int) -> SiteName:
         """The names of one site."""

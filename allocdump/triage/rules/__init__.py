@@ -14,30 +14,30 @@ from ..evidence import Evidence
 from ..verdict import Suspect
 from .caches import large_caches
 from .files import open_files, unexplained_pages
-from .limits import cgroup_kills, cgroup_limit, elsewhere, fragmentation
+from .limits import cgroup_kills, cgroup_limit, cgroup_throttled, elsewhere, fragmentation
 from .proof import held_memory, lost_memory, unloaded_modules
-from .sites import large_sites, modules_together
+from .sites import large_sites
 from .trust import empty_slabs, unexplained
 from .user import user_memory
 
 Rule = Callable[[Evidence], list[Suspect]]
 
 RULES: list[Rule] = [
+    unloaded_modules,
     lost_memory,
     cgroup_limit,
     elsewhere,
     fragmentation,
     user_memory,
     held_memory,
-    large_sites,
-    modules_together,
-    large_caches,
     open_files,
-    unloaded_modules,
+    large_sites,
+    large_caches,
     empty_slabs,
     unexplained,
     unexplained_pages,
     cgroup_kills,
+    cgroup_throttled,
 ]
 """In the order of suspects that explain equally much."""
 

@@ -131,6 +131,8 @@ def _header(document: Document) -> str:
     out.append(f"<h1>{escape(document.subject)}</h1>")
     if document.lead and (lead := text(document.lead.value)):
         out.append(f'<p class="lead">{escape(lead)}</p>')
+    if document.below:
+        out += ['<dl class="facts">', *map(_pair, document.below), "</dl>"]
     out.append('<dl class="figures">')
     out += map(_pair, document.figures)
     out.append('</dl>\n<dl class="facts">')
@@ -212,6 +214,7 @@ def _table(name: str, table: Table) -> str:
     nouns = table.nouns or f"{table.noun}s"
     data = {
         "nouns": [table.noun, nouns],
+        "notAdded": list(table.not_added),
         "total": next((i for i, c in enumerate(columns) if c.key == table.total), None),
         "columns": [{"kind": _kind(c), "values": v} for c, v in zip(columns, values, strict=True)],
     }
