@@ -12,10 +12,10 @@ from ..arrays import Int, Values
 from ..kernel.machine.memory_counters import MemoryCounters
 from ..kernel.mm.allocations import VmallocUse
 from ..kernel.mm.boot_memory import SYSTEM_RAM
-from ..kernel.mm.origins import Origins
 from ..kernel.mm.page_types import PageKind
 from ..kernel.tags.cost import ProfilerCost
 from ..kernel.tags.roles import PERCPU_VECTOR_SITE, Role
+from ..kernel.tags.sites import Sites
 from ..result import Result
 from .attribution import Attribution
 
@@ -72,7 +72,7 @@ class Node(Result):
 
 
 def usage(
-    origins: Origins,
+    origins: Sites,
     memory: Attribution,
     vmalloc_pages: Int,
     counters: MemoryCounters,
@@ -101,7 +101,7 @@ def vmalloc_pages(areas: Iterable[VmallocUse], sites: int) -> Int:
 class _Usage:
     def __init__(
         self,
-        origins: Origins,
+        origins: Sites,
         memory: Attribution,
         vmalloc_pages: Int,
         counters: MemoryCounters,

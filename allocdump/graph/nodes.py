@@ -2,8 +2,8 @@
 """Every allocation as a node, and which node an address is in.
 
 Nodes are what has an origin, a call site or another: slab objects, page allocations, vmalloc
-areas with their pages, per-CPU objects. All else that is in use belongs to a root (:mod:`.roots`): it may
-hold pointers, but nobody judges whether it is still needed.
+areas with their pages, per-CPU objects. All else that is in use belongs to a root
+(:mod:`.roots`): it may hold pointers, but nobody judges whether it is still needed.
 """
 
 from __future__ import annotations

@@ -469,7 +469,7 @@ class Session:
         :raises AddressError: if it is none of these
         """
         found = self._locator.locate(query)
-        found.sites = self.sites
+        found.sites = self.origins
         return found
 
     @cached_property

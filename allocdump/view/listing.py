@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from ..analysis.report import GroupBy
-from .model import NOT_APPLICABLE, UNKNOWN, Cell, Column, ColumnKind, Document, Section, Table
 from ..kernel.tags.sites import OriginKind, SiteName, kind_of
+from .model import NOT_APPLICABLE, UNKNOWN, Cell, Column, ColumnKind, Document, Section, Table
 from .site import FUNCTION, PLACE, name_columns
 
 RowValues = Mapping[str, Any]

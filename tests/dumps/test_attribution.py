@@ -99,6 +99,7 @@ def test_whois_names_the_site_of_everything_recorded(path: Path) -> None:
         checked[kind] += 1
         if kind == "percpu":
             layer = next(x for x in found if x.what == "per-CPU object")
+            assert layer.site is not None
             if layer.site >= sites.tagged:
                 assert "first chunks" in layer.evidence
                 continue

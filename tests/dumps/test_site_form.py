@@ -70,4 +70,6 @@ def test_the_form_is_nested_where_a_record_is_not_about_a_site() -> None:
     assert list(json.loads(line)["layers"][0]["site"]) == [*FORM, "origin", "name", "unloaded"]
     done = CliRunner().invoke(cli, ["paths", OOM, "pfn:2000", "-f", "json"])
     steps = [step for path in json.loads(done.stdout)["paths"] for step in path["steps"]]
-    assert all(step["site"] is None or list(step["site"]) == [*FORM, "origin", "name"] for step in steps)
+    assert all(
+        step["site"] is None or list(step["site"]) == [*FORM, "origin", "name"] for step in steps
+    )

@@ -31,7 +31,6 @@ from .slab import Cache, Objects, Slabs
 from .slab_free import Sheaves, cpu_lists, free_objects
 from .vmalloc import VmArea, symbol, vm_areas
 
-
 _PAGES = {
     PageKind.IN_USE: "pages of unknown use",
     PageKind.SLAB: "slabs",
@@ -161,7 +160,9 @@ class OriginRows:
             except ReadErrors:
                 continue
         found = np.unique(np.array(starts, np.uint64))
-        base = np.array(sorted((a.start, a.start + a.size, a.caller) for a in self.areas), np.uint64)
+        base = np.array(
+            sorted((a.start, a.start + a.size, a.caller) for a in self.areas), np.uint64
+        )
         callers: set[int] = set()
         if len(base):
             which = np.maximum(np.searchsorted(base[:, 0], found, side="right") - 1, 0)
@@ -225,9 +226,7 @@ class OriginRows:
             return
         of = np.unique(objects.slab[rows])
         cache = slabs.cache[of].astype(np.int64)
-        batches = free_objects(
-            self.memory, self._caches, cache, slabs.freelist[of], self.problems
-        )
+        batches = free_objects(self.memory, self._caches, cache, slabs.freelist[of], self.problems)
         free = np.concatenate([self._free_elsewhere, *(found for _, found in batches)])
         used = rows[~np.isin(objects.address[rows], free)]
         objects.site[used] = self.first + slabs.cache[objects.slab[used]]
@@ -291,7 +290,7 @@ class _Row:
 def _table(sites: Sites, rows: list[_Row]) -> Origins:
     none = Provenance.NONE
     others = Sites.of([Site(row.name, 0, "", row.module, 0, 0, evidence=none) for row in rows])
-    columns = Sites.concatenate([sites, others]).to_dict()
+    columns = vars(Sites.concatenate([sites, others]))
     no = np.zeros(len(sites), np.bool_)
     return Origins(
         **columns,

@@ -122,9 +122,7 @@ def cpu_lists(kernel: Kernel, caches: list[Cache]) -> tuple[Int, U64]:
     return np.repeat(np.array(rows, np.int64), len(copies)), words
 
 
-def cpu_slabs(
-    kernel: Kernel, caches: list[Cache], problems: list[Problem] | None = None
-) -> U64:
+def cpu_slabs(kernel: Kernel, caches: list[Cache], problems: list[Problem] | None = None) -> U64:
     """Addresses of ``struct slab`` that CPUs keep for themselves; none since Linux 7.0.
 
     /proc/slabinfo counts all of their objects as active, those on the slabs' own lists, too.
