@@ -68,11 +68,11 @@ def name_of(record: RowValues) -> SiteName:
 def _cell(record: RowValues, key: str) -> Cell:
     if key == "site":
         where = f"{record['file']}:{record['line']}" if record["file"] is not None else None
-        return where or record["name"] or NOT_APPLICABLE
+        return where or record.get("name") or NOT_APPLICABLE
     if key in ("function", "module"):
         return record[key] or NOT_APPLICABLE
     if key == "origin":
-        return kind_of(record["origin"]) or NOT_APPLICABLE
+        return kind_of(record.get("origin")) or NOT_APPLICABLE
     value: Cell | None = record[key]
     if value is False:
         return NOT_APPLICABLE
