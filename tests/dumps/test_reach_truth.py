@@ -28,7 +28,7 @@ def cases(path: Path) -> dict[tuple[str, str], list[int]]:
     for kind, address, size, line, state, _, module in of_reach(path):
         layers = dump.whois(f"{address:#x}").layers
         layer = next((x for x in layers if x.site is not None), None)
-        if layer is None or layer.site >= sites.tagged:
+        if layer is None or layer.site is None or layer.site >= sites.tagged:
             assert (kind, state) == ("percpu", "held")  # those of the first chunk
             continue
         assert layer.site is not None
