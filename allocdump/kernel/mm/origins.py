@@ -99,7 +99,9 @@ class OriginRows:
         frames: FrameReader,
         found: Callable[[], Sheaves],
     ) -> None:
-        self.kernel, self.memory, self.first = kernel, kernel.memory, first
+        self.kernel, self.first = kernel, first
+        # What is missing here is told as problems, not as holes in what describes memory.
+        self.memory = kernel.counting_holes().memory
         self._caches, self._frames, self._sheaves = caches, frames, found
         self._chunks = np.array([c.address for c in chunks], np.uint64)
         self._pages = first + len(caches)

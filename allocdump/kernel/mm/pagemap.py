@@ -115,6 +115,7 @@ class PageMap:
     def __iter__(self) -> Iterator[Part]:
         """All parts, ascending; largest free blocks are left out: see :class:`.FrameReader`."""
         self.kernel.memory.holes = copy(self._before)
+        self.origins.problems.clear()
         for frames in self.frames:
             self.origins.mark_frames(frames)
             yield Part(frames, self.slabs, self.origins)
