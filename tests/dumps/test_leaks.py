@@ -221,7 +221,9 @@ def test_paths_show_what_keeps_a_dropped_page() -> None:
     dump = open_core(path)
     found, sites = dump.reach(), dump.origins
     of_site = sites.function[found.graph.nodes.site] == "leaker_get_page"
-    for node in np.flatnonzero(of_site & (found.verdict == Verdict.HELD)).tolist():
+    kept = np.flatnonzero(of_site & (found.verdict == Verdict.HELD)).tolist()
+    assert kept
+    for node in kept:
         (way,) = dump.paths(hex(found.graph.nodes.address[node])).found
         assert way.steps[0].pointer is not None
         assert dump.prog.read_u64(way.steps[0].pointer.address)
