@@ -58,7 +58,7 @@ def sums(
 def _undecided(records: Sequence[RowValues]) -> Sentence:
     return say(
         "{sites:count site} with undecided memory, {size:bytes}: no one can tell if it is lost,"
-        " for memory that may point at it is not readable; --all lists the sites",
+        " for what may point at it is not readable, or not known; --all lists the sites",
         sites=len(records),
         size=sum(record["undecided"] for record in records),
     )
@@ -85,14 +85,23 @@ def _document(report: Report, found: Leaks, heading: str, rows: Table) -> Docume
 
 
 def _total(found: Leaks) -> Sentence:
-    size = int(found.lost.bytes.sum())
+    lost = found.undecided if found.reasons else found.decided
+    size = int(lost.bytes.sum())
+    more, values = "", {}
+    if not found.reasons and len(found.undecided):
+        more = "; {more:bytes} in {others:count} more undecided"
+        values = {
+            "more": int(found.undecided.bytes.sum()),
+            "others": int(found.undecided.allocations.sum()),
+        }
     return say(
         "{size:bytes} in {n:count allocation} {word}, {share:share} of the {whole:bytes}"
-        " in {every:count allocation} that were judged",
+        " in {every:count allocation} that were judged" + more,
         size=size,
-        n=int(found.lost.allocations.sum()),
+        n=int(lost.allocations.sum()),
         word="undecided" if found.reasons else "lost",
         share=size / found.total_bytes if found.total_bytes else None,
         whole=found.total_bytes,
         every=found.total_allocations,
+        **values,
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...confidence import Confidence
+from ...kernel.tags.sites import OriginKind
 from ...sentence import Sentence, say
 from ..commands import command, leaks_of, leaks_of_module, of_module, of_site, retained_of
 from ..evidence import Evidence, LargeHolder, LostSite
@@ -77,7 +78,7 @@ def lost_memory(case: Evidence) -> list[Suspect]:
     """
     # What an unloaded module left is that rule's.
     leading = (one for one in case.lost or [] if one.head is None)
-    lost = {one.site: one for one in leading if not case.sites.unloaded[one.site]}
+    lost = {one.site: one for one in leading if not case.names.unloaded[one.site]}
     sizes = {row: one.lost_bytes for row, one in lost.items()}
     for one in case.lost or []:
         if one.head in sizes:
@@ -126,10 +127,17 @@ def _lost(case: Evidence, group: Group, lost: dict[int, LostSite]) -> Suspect:
         cause=cause,
         evidence=list(_of_leak(case, sites)),
         commands=_commands(case, group),
-        advice=say(
-            "find the path on which what {function}() allocates is dropped without being freed",
-            function=case.sites.function[group.chief],
-        ),
+        advice=_advice(case, group.chief),
+    )
+
+
+def _advice(case: Evidence, row: int) -> Sentence:
+    name = case.names.name(row)
+    if not (name.is_site or name.origin == OriginKind.CALLER):
+        return say("look at what is lost: without a call site, its contents tell whose it is")
+    return say(
+        "find the path on which what {function}() allocates is dropped without being freed",
+        function=name.function or name.file.partition("+")[0],
     )
 
 
@@ -158,7 +166,7 @@ def _of_leak(case: Evidence, sites: list[LostSite]) -> Iterator[Sentence]:
 
 
 def _commands(case: Evidence, group: Group) -> list[str]:
-    module = case.sites.module[group.chief]
+    module = case.names.module[group.chief]
     if group.worth > 1 and module:
         return [leaks_of_module(case, module), *of_module(case, module)]
     return [leaks_of(case, group.chief), *of_site(case, group.chief)]
