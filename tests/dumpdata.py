@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, TextIO, overload
 
 import pytest
-from drgn import FaultError, Program
+from drgn import FaultError, Object, Program
 
 import allocdump
 import allocdump.cli
@@ -26,7 +26,9 @@ from allocdump.session import Session
 from allocdump.source.program import DebugInfo
 
 TESTDATA = Path(__file__).parent.parent / "testdata"
-MADE = {path.parent: json.loads(path.read_text()) for path in TESTDATA.glob("*/made.json")}
+MADE: dict[Path, dict[str, Any]] = {
+    path.parent: json.loads(path.read_text()) for path in TESTDATA.glob("*/made.json")
+}
 FOLDERS = sorted(MADE)
 STOCK = sorted(folder for folder in FOLDERS if MADE[folder].get("profiling") == "none")
 """Of kernels that distributions ship, which know nothing of profiling."""
@@ -89,8 +91,14 @@ def recorded(path: Path) -> Iterator[tuple[str, int, int, int, str, int, str]]:
             yield kind, int(address, 16), int(size), int(at), state, int(pfn), module
 
 
-def made(path: Path) -> dict:
+def made(path: Path) -> dict[str, Any]:
     return MADE[path.parent]
+
+
+def place(thing: Object) -> int:
+    """Address of what is in memory."""
+    assert thing.address_ is not None
+    return int(thing.address_)
 
 
 def exclude(prog: Program, address: int, size: int = 1) -> None:
@@ -122,11 +130,24 @@ def default_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def process(*args: object, **kwargs: Any) -> subprocess.CompletedProcess[str]:
-    """The command line, as a user starts it."""
+@overload
+def process(
+    *args: object, text: Literal[True] = True, **how: Any
+) -> subprocess.CompletedProcess[str]: ...
+
+
+@overload
+def process(
+    *args: object, text: Literal[False], **how: Any
+) -> subprocess.CompletedProcess[bytes]: ...
+
+
+def process(
+    *args: object, text: bool = True, **how: Any
+) -> subprocess.CompletedProcess[str] | subprocess.CompletedProcess[bytes]:
+    """The command line, as a user starts it; *how* is for :func:`subprocess.run`."""
     command = [sys.executable, "-m", "allocdump", *map(str, args)]
-    kwargs = {"capture_output": True, "text": True, "timeout": 120} | kwargs
-    return subprocess.run(command, **kwargs)
+    return subprocess.run(command, capture_output=True, text=text, timeout=120, **how)
 
 
 @overload
@@ -149,7 +170,8 @@ def run(
     For what needs its own terminal, signals, environment or guest, there is :func:`process`.
     """
     words = [str(arg) for arg in args]
-    assert not {"shell", "watch", "--qemu", "--live"}.intersection(words), "use process()"
+    processes = {"shell", "watch", "--qemu", "--live"}.intersection(words)
+    assert "--help" in words or not processes, "use process()"
     with _standard_streams(input) as (out, err), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["allocdump", *words])
         patch.setattr(allocdump, "open", _shared_open)
@@ -201,8 +223,15 @@ def _main() -> int:
 def _warnings_as_usual() -> Iterator[None]:
     """On standard error, as an interpreter of its own shows them, not in pytest's summary."""
 
-    def show(message: Any, category: Any, filename: str, line: int, *_: object) -> None:
-        sys.stderr.write(warnings.formatwarning(message, category, filename, line))
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno))
 
     with warnings.catch_warnings():
         warnings.simplefilter("default")

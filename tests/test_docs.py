@@ -7,7 +7,6 @@ import doctest
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -20,6 +19,7 @@ from .sessions import PAGES, ROOT, Step, blocks, run, steps
 
 STEPS = list(steps())
 PYTHON = [(page, text) for page in PAGES for text in blocks(page, "pycon")]
+SHARED = ("filters", "min_size", "top", "as_list", "exact", "output", "wide")
 COMMAND_PAGES = ROOT / "docs" / "commands"
 
 
@@ -42,7 +42,7 @@ def test_session(step: Step) -> None:
 def test_python_session(page: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     test = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
-    output = []
+    output: list[str] = []
     result = doctest.DocTestRunner(verbose=False).run(test, out=output.append)
     assert result.failed == 0, "".join(output)
 
@@ -69,14 +69,14 @@ def test_every_option_is_explained(command: str) -> None:
     own = command_pages()[command].read_text()
     for option in load(command).params:
         if isinstance(option, click.Option) and option.name != "help":
-            where = shared if option.name in (*OPENING, "filters", "exact", "output") else own
+            where = shared if option.name in (*OPENING, *SHARED) else own
             for spelling in (*option.opts[-1:], *option.secondary_opts):
                 if spelling.startswith("--"):
                     assert f"`{spelling}" in where, spelling
 
 
 @cache
-def anchors(page: Any) -> Any:
+def anchors(page: Path) -> set[str]:
     """As GitHub makes them."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)

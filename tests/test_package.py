@@ -29,13 +29,20 @@ OPENED = "import sys, allocdump; dump = allocdump.open(sys.argv[1]); "
 def loaded(code: str) -> set[str]:
     """Which of the heavy ones are loaded after running *code* on a dump."""
     code += "\nprint(*sys.modules)"
-    command = [sys.executable, "-c", code, core("7.3-tiny")]
+    command = [sys.executable, "-c", code, str(core("7.3-tiny"))]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return HEAVY & set(done.stdout.split())
 
 
 def test_nothing_heavy_is_loaded_unless_it_is_used() -> None:
     assert loaded(RUN + f"for line in {LIGHT}: run(line)") == set()
+
+
+def test_a_schema_needs_no_library() -> None:
+    code = (
+        "import sys; from allocdump.formats.schemas import NAMES, schema\nlist(map(schema, NAMES))"
+    )
+    assert loaded(code) == set()
 
 
 @pytest.mark.parametrize(

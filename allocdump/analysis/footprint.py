@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..arrays import Int, sum_by
+from ..arrays import Columns, Int, sum_by
 from ..kernel.mm.page_types import PageKind
-from ..kernel.tags.roles import Role, role
+from ..kernel.tags.roles import Role
 from ..kernel.tags.sites import Sites
 from .attribution import Attribution
 from .totals import ObjectTotals
@@ -40,7 +40,7 @@ _OTHER = "other pages without a site"
 
 
 @dataclass
-class Footprint:
+class Footprint(Columns):
     """Bytes by site; columns of shape (number of sites,)."""
 
     pages: Int
@@ -110,8 +110,7 @@ def footprint(
 
 def _percpu(sites: Sites, memory: Attribution, pages: Int, cpus: int) -> Int:
     """Give the pages of per-CPU chunks to their users; the rest stays in *pages*."""
-    pairs = zip(sites.function, sites.module, strict=True)
-    of_chunks = np.array([role(f, m) == Role.PERCPU for f, m in pairs], np.bool_)
+    of_chunks = sites.role == Role.PERCPU
     copies = memory.percpu.bytes * cpus
     wanted, there = int(copies.sum()), int(pages[of_chunks].sum())
     if wanted > there:  # damaged, or chunks without pages of their own
@@ -130,7 +129,7 @@ def _slabs(memory: Attribution, objects: ObjectTotals, count: int) -> tuple[Int,
     Objects in use that no site holds get their part, too: it stays with nobody.
     """
     use, caches = memory.slab, len(memory.caches)
-    of_slab = objects.cache >= 0
+    of_slab = (objects.cache >= 0) & (objects.site < count)
     site, cache, held = (
         column[of_slab] for column in (objects.site, objects.cache, objects.objects)
     )

@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Int
+from ..arrays import Columns, Int
 from ..kernel.tags.sites import Sites
+from .sums import Total, counted_once, total
+
+WatchSortBy = Literal["growth", "last", "calls", "after", "name"]
 
 
 @dataclass
-class Growth:
+class Growth(Columns):
     """One round of watching; columns have shape (number of sites,)."""
 
     round: int
@@ -27,8 +31,10 @@ class Growth:
     """Allocations, likewise."""
     last: Int
     """Bytes more than in the round before."""
+    now: Total
+    """Sums over all sites that are watched."""
     total_bytes: int
-    """Growth of all sites that are watched, those that are gone included."""
+    """Growth of these sums, sites that are gone included."""
     total_calls: int
 
 
@@ -81,6 +87,7 @@ class Watch:
 
     def __init__(self, start: Sites) -> None:
         self._start = self._last = start
+        self._total = total(start)
         self._rounds = 0
 
     def round(self, now: Sites, elapsed: float) -> Growth:
@@ -92,6 +99,7 @@ class Watch:
         size, calls = since(self._start, now)
         last, _ = since(self._last, now)
         self._last = now
+        sums = total(now)
         return Growth(
             self._rounds,
             elapsed,
@@ -99,13 +107,25 @@ class Watch:
             size,
             calls,
             last,
-            int(now.bytes.sum() - self._start.bytes.sum()),
-            int(now.calls.sum().view(np.int64) - self._start.calls.sum().view(np.int64)),
+            sums,
+            sums.bytes - self._total.bytes,
+            sums.calls - self._total.calls,
         )
 
 
-def largest(growth: Growth, top: int) -> npt.NDArray[np.intp]:
-    """Rows of the *top* sites that grew most, without those that did not grow. Ties keep their
-    order."""
-    order = np.argsort(-growth.bytes, kind="stable")[:top]
-    return order[growth.bytes[order] > 0]
+def largest(growth: Growth, top: int, by: WatchSortBy = "growth") -> npt.NDArray[np.intp]:
+    """Rows of the first *top* of the sites that grew since the start, in an order; without
+    pages whose objects are counted at their sites. Ties keep theirs.
+
+    :param by: numbers are largest first, names ascend
+    """
+    grown = np.flatnonzero(counted_once(growth.sites, growth.bytes) > 0)
+    if by == "name":
+        return np.array(sorted(grown.tolist(), key=growth.sites.name)[:top], np.intp)
+    keys = {
+        "growth": growth.bytes,
+        "last": growth.last,
+        "calls": growth.calls,
+        "after": growth.sites.bytes,
+    }
+    return grown[np.argsort(-keys[by][grown], kind="stable")[:top]]

@@ -20,6 +20,7 @@ from ..arrays import I32, Bool, Int, ranges
 from ..graph.edges import Graph
 from ..graph.nodes import PAGE, NodeKind
 from ..graph.roots import Tier
+from ..result import Result, Values
 
 NEVER = len(Tier)
 """Value of :attr:`Reach.tier` for nodes that no root reaches."""
@@ -35,7 +36,8 @@ class Verdict(IntEnum):
     LOST = 1
     """Nothing reaches it."""
     UNDECIDED = 2
-    """Nothing in the dump reaches it, but memory that is not in the dump might."""
+    """Nothing is seen to reach it, but memory that is not in the dump might, or a page before
+    it holds it."""
 
 
 def rows(source: I32, target: I32, size: int) -> csr_array:
@@ -56,7 +58,7 @@ def ends(up: Int) -> Int:
 
 
 @dataclass
-class Reach:
+class Reach(Result):
     """The part of a graph that roots reach."""
 
     graph: Graph
@@ -67,12 +69,24 @@ class Reach:
     Shape (nodes + roots,)."""
     reasons: list[str]
     """Reasons for calling nothing lost; empty if there are none."""
+    doubtful: Bool
+    """Nodes that may be held by a page that is held itself: tails of ``alloc_pages_exact()`` that
+    nothing tells from other pages, and what they point at. Shape (nodes,)."""
 
     @cached_property
     def verdict(self) -> npt.NDArray[np.uint8]:
         """A :class:`Verdict` of each node."""
-        bad = Verdict.UNDECIDED if self.reasons else Verdict.LOST
+        bad = np.where(bool(self.reasons) | self.doubtful, Verdict.UNDECIDED, Verdict.LOST)
         return np.where(self.tier == NEVER, bad, Verdict.HELD).astype(np.uint8)
+
+    def to_dict(self) -> dict[str, Values]:
+        """The nodes as columns, with the names of their sites."""
+        return self.graph.to_dict() | {"tier": self.tier, "verdict": self.verdict}
+
+    def in_short(self) -> str:
+        held = int(np.count_nonzero(self.verdict == Verdict.HELD))
+        others = "undecided" if self.reasons else "lost"
+        return f"{held:,} allocations held, {len(self.verdict) - held:,} {others}"
 
     def way(self, node: int) -> list[int]:
         """Nodes on the shortest way to a node, from the root on; empty if there is none."""
@@ -90,20 +104,35 @@ def reach(graph: Graph) -> Reach:
     tiers = np.array([root.tier for root in graph.roots], np.uint8)
     found = _search(graph, graph.source, graph.target, tiers)
     tails = exact_tails(graph, found[0] < NEVER)
-    if len(tails[0]):
-        source, target = (
-            np.concatenate(p) for p in zip((graph.source, graph.target), tails, strict=True)
-        )
+    if len(tails.perhaps):
+        site = graph.nodes.site.copy()
+        site[tails.perhaps] = graph.behind
+        graph = replace(graph, nodes=replace(graph.nodes, site=site))
+    if len(tails.target):
+        source = np.concatenate([graph.source, tails.source])
+        target = np.concatenate([graph.target, tails.target])
         order = np.argsort(source, kind="stable")
         graph = replace(graph, source=source[order], target=target[order])
         found = _search(graph, graph.source, graph.target, tiers)
     tier, before = found
+    doubtful = _led_by(graph, tails.perhaps)
     alive = np.append(tier < NEVER, np.ones(len(graph.roots), np.bool_))
     torn = int(np.count_nonzero(alive[graph.torn]))
     reasons = list(graph.blind)
     if torn:
         reasons.append(f"parts of {torn:,} allocations that may hold pointers are not in the dump")
-    return Reach(graph, tier[:count], before, reasons)
+    return Reach(graph, tier[:count], before, reasons, doubtful)
+
+
+def _led_by(graph: Graph, nodes: I32) -> Bool:
+    """Mark nodes, and all that can be reached from them: shape (nodes,)."""
+    size = len(graph.nodes) + len(graph.roots)
+    marked = np.zeros(size + 1, np.bool_)
+    if len(nodes):
+        source = np.append(graph.source, np.full(len(nodes), size, np.int32))
+        table = rows(source, np.append(graph.target, nodes), size + 1)
+        marked[breadth_first_order(table, size, return_predecessors=False)] = True
+    return marked[: len(graph.nodes)]
 
 
 def _search(
@@ -129,13 +158,26 @@ def _search(
     return tier, before
 
 
-def exact_tails(graph: Graph, reached: Bool) -> tuple[I32, I32]:
+@dataclass
+class ExactTails:
+    """Pages that are lost, but follow a page that is held: see :func:`exact_tails`."""
+
+    source: I32
+    """The page before, of those that are its tails."""
+    target: I32
+    """Those: shape (n,)."""
+    perhaps: I32
+    """Pages that may be tails."""
+
+
+def exact_tails(graph: Graph, reached: Bool) -> ExactTails:
     """Links from pages to those after them that ``alloc_pages_exact()`` allocated with them.
 
     It splits a block, so each page has a reference of its own, but only the first one is
     pointed at. Nothing marks such pages. A site is taken for one that allocates so if this
     explains all pages of it that seem lost: each follows, within an aligned block, a page
-    that is reached and whose first byte is pointed at.
+    that is reached and whose first byte is pointed at. Among pages without a site, it is
+    those that were tails when they were allocated; others there may be.
 
     :param reached: shape (nodes,)
     """
@@ -144,7 +186,7 @@ def exact_tails(graph: Graph, reached: Bool) -> tuple[I32, I32]:
     page = page[np.argsort(nodes.address[page])]
     address, site = nodes.address[page], nodes.site[page]
     if not len(page):
-        return np.zeros(0, np.int32), np.zeros(0, np.int32)
+        return ExactTails(*np.zeros((3, 0), np.int32))
     follows = (np.diff(address) == PAGE) & (site[1:] == site[:-1])
     index = np.arange(len(page))
     end = np.minimum.accumulate(np.where(np.append(~follows, True), index + 1, len(page))[::-1])[
@@ -159,5 +201,11 @@ def exact_tails(graph: Graph, reached: Bool) -> tuple[I32, I32]:
     explained = np.zeros(len(page), np.bool_)
     explained[tail] = True
     unexplained = np.unique(site[~reached[page] & ~explained])
-    wanted = ~reached[page[tail]] & ~np.isin(site[tail], unexplained)
-    return page[first[wanted]].astype(np.int32), page[tail[wanted]].astype(np.int32)
+    lost, untold = ~reached[page[tail]], site[tail] == graph.unknown
+    sure = np.where(untold, nodes.tail[page[tail]], ~np.isin(site[tail], unexplained))
+    wanted = lost & sure
+    return ExactTails(
+        page[first[wanted]].astype(np.int32),
+        page[tail[wanted]].astype(np.int32),
+        np.unique(page[tail[lost & untold & ~sure]]).astype(np.int32),
+    )

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +17,10 @@ from ..kernel.tags.codetag import CodetagType
 from ..kernel.tags.profile import Completeness
 from ..kernel.tags.profiling import Profiling
 from ..kernel.tags.sites import UNKNOWN, Provenance, Sites
+from ..result import Result
 from ..source.program import State
-
-if TYPE_CHECKING:
-    import pandas
+from .filters import matching, site_names
+from .sums import Total, counted_once, total
 
 GroupBy = Literal["site", "function", "file", "directory", "module"]
 SortBy = Literal["size", "calls", "average", "name", "kernel"]
@@ -48,7 +47,7 @@ class Origin:
 
 
 @dataclass
-class Report:
+class Report(Result):
     """All call sites of one kernel, and how they were read."""
 
     origin: Origin
@@ -61,20 +60,36 @@ class Report:
     """Marks sites whose counters changed while the report was made, shape (number of sites,);
     None if the kernel did not run."""
 
+    has_profile: bool = True
+    """False without a profile: no site has a counter then."""
+
+    @property
+    def tagged(self) -> int:
+        """Number of call sites; rows of other origins may follow theirs."""
+        return self.sites.tagged
+
+    def total(self) -> Total:
+        """Sums over all sites, in which every byte is counted once."""
+        return total(self.sites)
+
     def by(self, what: GroupBy) -> ReportRows:
         """Sums over the sites of each function, file, directory or module; largest first."""
         return order(group(self.sites, what))
 
     def to_dict(self) -> dict[str, Values]:
-        """The columns of all sites by name."""
+        """The columns of all sites by name; a site's index is its row everywhere else."""
         return self.sites.to_dict()
 
-    def to_pandas(self) -> pandas.DataFrame:
-        """All sites as a data frame; a site's index is its row everywhere else.
+    def in_short(self) -> str:
+        """The number of sites, the dump and the kernel."""
+        origin = self.origin
+        return f"{len(self.sites):,} sites of {origin.core}, Linux {origin.system.release}"
 
-        :raises ExtraError: if pandas is not installed
-        """
-        return self.sites.to_pandas()
+    def _head(self) -> dict[str, Values]:
+        """The largest first."""
+        sites = order(group(self.sites)).sites
+        assert sites is not None
+        return sites.to_dict()
 
 
 @dataclass
@@ -96,67 +111,26 @@ class ReportRows(Columns):
         calls = self.calls.astype(np.float64)
         return np.divide(self.bytes, calls, out=np.zeros(len(self)), where=calls > 0)
 
-
-@dataclass(frozen=True)
-class Total:
-    bytes: int
-    calls: int
-    sites: int
-
-
-def total(sites: Sites) -> Total:
-    """Sums over sites."""
-    return Total(int(sites.bytes.sum()), int(sites.calls.sum(dtype=np.uint64)), len(sites))
-
-
-def site_names(sites: Sites) -> npt.NDArray[np.object_]:
-    """``file:line`` of each site."""
-    pairs = zip(sites.file, sites.line.tolist(), strict=True)
-    return np.array([f"{file}:{line}" for file, line in pairs], np.object_)
-
-
-class Pattern:
-    """A glob over call sites: ``file=GLOB``, ``function=GLOB``, ``module=GLOB``, or ``GLOB``.
-
-    A bare glob matches a file, ``file:line``, function or module. ``module=`` with
-    nothing behind it matches the kernel itself.
-    """
-
-    def __init__(self, text: str) -> None:
-        key, equals, glob = text.partition("=")
-        keys = {"file": 0, "function": 1, "func": 1, "module": 2}
-        self._field = keys.get(key) if equals else None
-        self._match = re.compile(fnmatch.translate(glob if self._field is not None else text)).match
-
-    def matches(self, sites: Sites) -> npt.NDArray[np.bool_]:
-        """Mark the sites that match: shape (number of sites,)."""
-        names = site_names(sites)
-        columns = ([sites.file, names], [sites.function], [sites.module])
-        chosen = (
-            [c for group in columns for c in group] if self._field is None else columns[self._field]
-        )
-        found = np.zeros(len(sites), np.bool_)
-        for column in chosen:
-            hits = {text for text in set(column) if self._match(text)}
-            found |= np.fromiter((text in hits for text in column), np.bool_, len(sites))
-        return found
+    @property
+    def counted_once(self) -> npt.NDArray[np.int64]:
+        """Bytes to add up and to rank by: see :mod:`.sums`."""
+        return self.bytes if self.sites is None else counted_once(self.sites, self.bytes)
 
 
 def choose(
     sites: Sites,
     *,
-    patterns: list[Pattern] | None = None,
+    filters: Sequence[str] = (),
     zeros: bool = False,
     unloaded: bool = True,
 ) -> Sites:
-    """The sites that match all *patterns*.
+    """The sites that match all *filters*.
 
     :param zeros: keep sites that hold nothing
     :param unloaded: keep sites of unloaded modules
+    :raises FilterError: if no site matches, whatever it holds
     """
-    keep = np.ones(len(sites), np.bool_)
-    for pattern in patterns or []:
-        keep &= pattern.matches(sites)
+    keep = matching(sites, filters)
     if not zeros:
         of_gone = sites.unloaded & (sites.evidence == Provenance.NONE)
         keep &= (sites.bytes != 0) | (sites.calls != 0) | of_gone
@@ -168,11 +142,13 @@ def choose(
 def group(sites: Sites, by: GroupBy = "site") -> ReportRows:
     """One row per site, or per function, file, directory or module.
 
-    Functions of the same name in different files, static ones, are kept apart.
+    Functions of the same name in different files, static ones, are kept apart. In groups, no
+    byte is counted twice; sites keep the kernel's numbers.
     """
     if by == "site":
         ones = np.ones(len(sites), np.int64)
         return ReportRows(by, site_names(sites), sites.bytes, sites.calls, ones, sites)
+    sites = sites.take(~sites.backing)
     names, where = group_names(sites, by)
     size = np.zeros(len(names), np.int64)
     calls = np.zeros(len(names), np.uint64)
@@ -183,7 +159,7 @@ def group(sites: Sites, by: GroupBy = "site") -> ReportRows:
 
 def group_names(sites: Sites, by: GroupBy) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.intp]]:
     """The names of groups, and for each site the index of its own."""
-    keys = list(map(_KEYS[by], sites.file, sites.function, sites.module))
+    keys = list(map(partial(group_name, by), sites.file, sites.function, sites.module))
     index = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     where = np.fromiter((index[k] for k in keys), np.intp, len(keys))
     return np.array(list(index), np.object_), where
@@ -193,6 +169,14 @@ def directory(file: str, module: str) -> str:
     """The directory of a source file; that of out-of-tree modules often means nothing."""
     head = file.rpartition("/")[0]
     return head or (f"[{module}]" if module else UNKNOWN if file == UNKNOWN else ".")
+
+
+def group_name(by: GroupBy, file: str, function: str, module: str) -> str:
+    """The name of the group of a site.
+
+    :raises KeyError: for *by* ``site``, which is no group
+    """
+    return _KEYS[by](file, function, module)
 
 
 _KEYS: dict[str, Callable[[str, str, str], str]] = {
@@ -206,14 +190,15 @@ _KEYS: dict[str, Callable[[str, str, str], str]] = {
 def order(rows: ReportRows, by: SortBy = "size", top: int | None = None) -> ReportRows:
     """Sort rows, largest first (names ascending), and keep the first *top*.
 
-    Ties keep the kernel's order.
+    Ties keep the kernel's order. By size, pages whose objects are counted elsewhere come
+    after all sites that hold more than nothing.
     """
     if by == "kernel":
         index = np.arange(len(rows))
     elif by == "name":
         index = np.argsort(rows.name.astype(str), kind="stable")
     else:
-        keys = {"size": rows.bytes, "calls": rows.calls.view(np.int64)}
+        keys = {"size": rows.counted_once, "calls": rows.calls.view(np.int64)}
         key = rows.average() if by == "average" else keys[by]
         index = np.argsort(-key, kind="stable")
     return rows.take(index[:top])

@@ -7,13 +7,13 @@ drgn imports this whenever it opens something, so nothing else is loaded before 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drgn import Program, ProgramFlags
 from drgn.commands import DEFAULT_COMMAND_NAMESPACE, ParsedCommand, parse_shell_command
 
-from ..commands import in_drgn
+from ..commands import IN_DRGN, OLD_IN_DRGN
 
 
 class _Command:
@@ -43,11 +43,19 @@ class _Command:
     def parse(self, source: str, /) -> ParsedCommand[Sequence[str]]:
         return parse_shell_command(source)
 
-    def run(self, prog: Program, name: str, args: Sequence[str], /, **_: Any) -> None:
+    def run(
+        self,
+        prog: Program,
+        name: str,
+        args: Sequence[str],
+        /,
+        globals: Mapping[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
         from . import session
 
-        session.run(prog, name, args)
+        session.run(prog, self._name, args, globals or {})
 
 
-for _name in in_drgn():
-    DEFAULT_COMMAND_NAMESPACE.register(_name, _Command(_name))
+for _name in (*IN_DRGN, *OLD_IN_DRGN):
+    DEFAULT_COMMAND_NAMESPACE.register(_name, _Command(OLD_IN_DRGN.get(_name, _name)))

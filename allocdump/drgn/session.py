@@ -1,39 +1,49 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The commands within a drgn session, where a program is open already.
 
-A command is named as it is there: ``allocinfo``, not ``report``. It has all its options but
-those that tell what to open.
+A command is that of the command line: it has the same name, and all its options but those that
+tell what to open.
 """
 
 from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import click
-from drgn import Program, ProgramFlags
+import numpy as np
+from drgn import Object, Program, ProgramFlags
 from drgn.commands import CommandArgumentError, CommandError
 
 from .. import from_program
 from ..cli import CONTEXT, load
 from ..cli.failures import explain
 from ..cli.options import OPENING
-from ..commands import in_drgn
+from ..commands import IN_DRGN
 from ..session import Session
 
 _CACHED = "allocdump"
+_ADDRESSES = "addresses"
+"""Name of the parameter of commands that take addresses."""
 
 
-def run(prog: Program, name: str, args: Sequence[str]) -> None:
+def run(
+    prog: Program, name: str, args: Sequence[str], variables: Mapping[str, object] | None = None
+) -> None:
     """Run a command on a program, with output to sys.stdout and warnings to sys.stderr.
 
+    :param variables: of the session, any of which may stand for an address
     :raises CommandError: with one sentence, if it fails
     """
     try:
         with _context(name, args) as context:
             context.obj = lambda: dump_of(prog)
+            if _ADDRESSES in context.params:
+                context.params[_ADDRESSES] = tuple(
+                    _address(text, variables or {}) for text in context.params[_ADDRESSES]
+                )
             context.command.invoke(context)
     except click.exceptions.Exit:
         pass  # --help
@@ -43,6 +53,19 @@ def run(prog: Program, name: str, args: Sequence[str]) -> None:
         raise  # drgn knows: the reader of the pipe went away
     except Exception as e:
         raise CommandError(explain(e)[0]) from None
+
+
+def _address(text: str, variables: Mapping[str, object]) -> str:
+    """The address that a variable of this name holds, or else the text itself."""
+    from ..kernel.mm.whois import AddressError, in_words
+
+    value = variables.get(text)
+    if isinstance(value, bool) or not isinstance(value, int | np.integer | Object):
+        return text
+    try:
+        return in_words(value)
+    except AddressError as e:
+        raise CommandError(f"{text}: {e}") from None
 
 
 def dump_of(prog: Program) -> Session:
@@ -75,7 +98,7 @@ def description(name: str) -> str:
 def usage(name: str) -> str:
     """Show the command's arguments in one line."""
     command = _command(name)
-    return " ".join([name, *command.collect_usage_pieces(click.Context(command))])
+    return " ".join([name, *command.collect_usage_pieces(click.Context(command, **CONTEXT))])
 
 
 def help_text(name: str) -> str:
@@ -90,7 +113,7 @@ def _context(name: str, args: Sequence[str]) -> click.Context:
 
 @cache
 def _command(name: str) -> click.Command:
-    command = copy.copy(load(in_drgn()[name]))
+    command = copy.copy(load(name))
     command.params = [p for p in command.params if p.name not in OPENING]
     command.help = _reworded(command.help or "")
     return command
@@ -98,10 +121,9 @@ def _command(name: str) -> click.Command:
 
 def _reworded(text: str) -> str:
     """Help with commands as they are written here; nothing can be piped into them."""
-    here = {command: name for name, command in in_drgn().items()}
 
     def rename(found: re.Match[str]) -> str:
-        return f"%{here[found[1]]}" if found[1] in here else found[0]
+        return f"%{found[1]}" if found[1] in IN_DRGN else found[0]
 
     text = re.sub(r"\ballocdump (\w+)(?: vmcore)?\b", rename, text)
     return "".join(line for line in text.splitlines(keepends=True) if "| %" not in line)

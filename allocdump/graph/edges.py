@@ -3,27 +3,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Bool
-from ..kernel.mm.pagemap import Progress
-from ..kernel.tags.roles import Role, role
+from ..kernel.mm.origins import Origins
+from ..kernel.tags.references import NONE
+from ..kernel.tags.roles import Role
 from ..kernel.tags.sites import Sites
+from ..progress import Phase, Progress
+from ..result import Result, Values
 from . import disguised
 from .build import HeapBuilder
 from .nodes import Nodes, Spans
 from .roots import Root
 from .scan import Scanner
 from .task_roots import scan_tasks
-from .unreferenced import mark_untagged
 from .variable_roots import scan_variables
 
 
 @dataclass(frozen=True)
-class Graph:
+class Graph(Result):
     """Allocations, roots, and the pointers between them.
 
     Nodes come first in the numbering, the roots follow.
@@ -43,6 +45,20 @@ class Graph:
     """Sentences on memory that is not in the dump and that no node or root stands for."""
     scanner: Scanner
     """Finds pointers again, for those who ask where one is."""
+    unknown: int = NONE
+    """Row of the origin of pages of unknown use."""
+    behind: int = NONE
+    """Row of the origin of those that may be tails of ones that are held."""
+    sites: Sites = field(default_factory=Sites.none)
+    """Those that nodes name by their rows."""
+
+    def to_dict(self) -> dict[str, Values]:
+        """The nodes as columns, with the names of their sites."""
+        return self.sites.names(self.nodes.site) | self.nodes.to_dict()
+
+    def in_short(self) -> str:
+        nodes, roots, links = (len(part) for part in (self.nodes, self.roots, self.source))
+        return f"{nodes:,} allocations, {roots:,} roots, {links:,} pointers"
 
     def is_root(self, number: int) -> bool:
         """Tell roots from nodes by their number."""
@@ -57,19 +73,15 @@ class Graph:
         return number - len(self.nodes)
 
 
-def site_roles(sites: Sites) -> npt.NDArray[np.object_]:
-    """The :class:`.roles.Role` of each site: shape (number of sites,)."""
-    pairs = zip(sites.function, sites.module, strict=True)
-    return np.array([role(function, module) for function, module in pairs], np.object_)
-
-
-def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = None) -> Graph:
+def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None = None) -> Graph:
     """Read all memory that may hold pointers.
 
     :param builder: that all parts of the page map were shown to
     :raises LookupError: if the kernel's types lack what this needs
     """
     kernel = builder.kernel
+    if progress:
+        progress(Phase.POINTERS, 0, builder.pagemap.pages)
     heap = builder.result()
     scanner = Scanner(kernel, heap, sites.address)
     blind = heap.problems.copy()
@@ -77,7 +89,7 @@ def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = N
         blind.append(f"{heap.unreadable_frames:,} struct pages are not in the dump")
     found = builder.pagemap.sheaves
     kcore, problems = disguised.kcore_ranges(kernel.prog)
-    problems += found.problems + mark_untagged(kernel, heap, found)
+    problems += found.problems
     blind += map(str, problems)
     scanner.stale = Spans.join(
         disguised.stale_ends(found), disguised.bookkeeping(kernel.prog, heap.areas), kcore
@@ -86,10 +98,7 @@ def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = N
     disguised.page_tables(scanner)
     disguised.vmalloc_areas(scanner)
     disguised.mapped_areas(scanner)
-    disguised.dead_stacks(scanner, np.flatnonzero(site_roles(sites) == Role.STACK))
-    own = sites.module == ""
-    vmcoreinfo_sites = np.flatnonzero(own & (sites.function == "crash_save_vmcoreinfo_init"))
-    disguised.replaced_vmcoreinfo(scanner, vmcoreinfo_sites)
+    disguised.dead_stacks(scanner, np.flatnonzero(sites.role == Role.STACK))
     loaded = disguised.loaded_module_areas(scanner)
     heap.skip(loaded)
     disguised.unloaded_modules(scanner, sites.address[sites.unloaded], loaded)
@@ -98,7 +107,21 @@ def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = N
     if scanner.percpu_holes:
         blind.append(f"{scanner.percpu_holes:,} pages of per-CPU memory are not in the dump")
     blind += scan_variables(scanner) + scan_tasks(scanner)
+    disguised.pointers_in_code(scanner)
+    own = sites.module == ""
+    vmcoreinfo_sites = np.flatnonzero(own & (sites.function == "crash_save_vmcoreinfo_init"))
+    disguised.replaced_vmcoreinfo(scanner, vmcoreinfo_sites, builder.pagemap.origins.unknown)
     source, target = scanner.links.pairs()
     return Graph(
-        heap.nodes, heap.roots.all, source, target, scanner.exact, scanner.torn(), blind, scanner
+        nodes=heap.nodes,
+        roots=heap.roots.all,
+        source=source,
+        target=target,
+        exact=scanner.exact,
+        torn=scanner.torn(),
+        blind=blind,
+        scanner=scanner,
+        unknown=builder.pagemap.origins.unknown,
+        behind=builder.pagemap.origins.behind,
+        sites=sites,
     )

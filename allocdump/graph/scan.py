@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from ..arrays import U64, Bool, ranges
 from ..kernel.kernel import Kernel
-from ..kernel.mm.pagemap import Progress
 from ..kernel.mm.pages import PAGE_SHIFT
+from ..progress import Phase, Progress
 from ..source.memory import PAGE
 from .nodes import NOTHING, Codes, Heap, NodeKind, Spans, root_code
 from .roots import Tier
@@ -185,7 +185,7 @@ class Scanner:
             self._struct_pages(section.memmap, owner)
             done += section.pages
             if progress:
-                progress(done, heap.index.total)
+                progress(Phase.POINTERS, done, heap.index.total)
 
     def _note(self, source: Codes, target: Codes, at: U64) -> None:
         """Remember where the pointers of roots are that are not in one place."""

@@ -13,21 +13,25 @@ from ..analysis.attribution import Attribution
 from ..analysis.caches import cache_rows
 from ..analysis.footprint import footprint
 from ..analysis.usage import vmalloc_pages
-from ..errors import AllocdumpError, ProfilingError, has_extra
+from ..confidence import Confidence
+from ..errors import AllocdumpError, ExtraError, ProfilingError, has_extra
 from ..graph.roots import Tier
 from ..kernel.machine.cgroups import memory_cgroups
+from ..kernel.machine.clock import uptime
+from ..kernel.machine.death import death, memory_parameters, taint
 from ..kernel.machine.memory_counters import reclaimable
 from ..kernel.machine.oom import allocation_failures, oom_events
 from ..kernel.machine.open_files import open_files
 from ..kernel.machine.swap import swap_space
+from ..kernel.machine.system import crash_kernel
 from ..kernel.machine.tasks import tasks
 from ..kernel.machine.tmpfs import tmpfs_mounts
 from ..kernel.machine.vmstat import VmStat
 from ..kernel.machine.zones import zone_states
 from ..kernel.mm.allocations import vmalloc_uses
-from ..kernel.mm.pagemap import Progress
 from ..kernel.tags.profiling import profiling
 from ..kernel.walk import is_damage
+from ..progress import Progress
 from ..triage.evidence import Evidence, LargeHolder, LostSite, Machine
 
 T = TypeVar("T")
@@ -52,7 +56,9 @@ class _Investigation:
         self.session, self.kernel, self.progress = session, session.kernel, progress
         self.prog, self.log = session.prog, session.log
         self.missing: list[str] = []
-        self.never = False
+        self.gaps: list[str] = []
+        self.without = False
+        """There never was a profile."""
         self.report = self._attempt("the report", self._read_report)
         self._miss(*(self.report.warnings if self.report else []))
         self.sites = session.sites
@@ -62,9 +68,10 @@ class _Investigation:
     def _read_report(self) -> Report | None:
         try:
             return self.session.report()
-        except ProfilingError as e:
-            self.never = True
-            self._miss(e)
+        except ProfilingError:
+            self.without = True
+            self._miss(self.session.without_profile)
+            self.gaps.append("without a profile, nothing tells who allocated memory")
             return None
 
     def run(self) -> Evidence:
@@ -98,12 +105,15 @@ class _Investigation:
         surveyed = self._attempt("what memory is used for", self._survey)
         if surveyed:
             self._memory(case, surveyed)
-        if self.report is not None:
+            case.origins = self.session.origins
             self._leaks(case)
+        else:
+            self.gaps.append("what memory is used for is unreadable")
+        case.gaps = self.gaps
         return case
 
     def _survey(self) -> Attribution:
-        self.session.survey(self.progress, graph=self.report is not None and has_extra("leaks"))
+        self.session.survey(self.progress, graph=has_extra("leaks"))
         return self.session.attribution()
 
     def _attempt(self, what: str, read: Callable[[], T]) -> T | None:
@@ -122,25 +132,39 @@ class _Investigation:
         """Lost memory, and the holders of the rest."""
         try:
             reach = self.session.reach(self.progress)
+        except ExtraError as e:
+            self._miss(e)
+            self.gaps.append("not searched for leaks: pip install 'allocdump[leaks]'")
+            return
         except AllocdumpError as e:
             self._miss(e)
+            self.gaps.append("not searched for leaks")
             return
         if reach.reasons:
             self._miss(f"lost memory cannot be told from held: {reach.reasons[0]}")
+            self.gaps.append("leaks cannot be told, since parts of memory are not in the dump")
             return
         from ..analysis.dominators import holdings
         from ..analysis.leaks import leaks
 
-        lost = leaks(reach, self.sites).lost
-        sure = np.isin(lost.confidence, ["high", "medium"])
-        rows = lost.take(sure)
+        running = self.session.state == "running"
+        if running:
+            self._miss(
+                "lost memory cannot be told from memory on its way while the kernel runs: pause"
+                " the guest, or ask allocdump leaks, which reads twice"
+            )
+            self.gaps.append("leaks cannot be told while the kernel runs: pause the guest")
+        lost = leaks(reach, self.session.origins, moving=running).lost
+        words = {degree.words: degree for degree in Confidence if degree > Confidence.POSSIBLE}
+        rows = lost.take(np.isin(lost.confidence, list(words)))
         case.lost = [
             LostSite(
                 int(rows.site[i]),
                 int(rows.bytes[i]),
                 int(rows.allocations[i]),
                 int(rows.held_bytes[i]),
-                str(rows.confidence[i]),
+                words[str(rows.confidence[i])],
+                None if rows.chief[i] == rows.site[i] else int(rows.chief[i]),
             )
             for i in range(len(rows))
         ]
@@ -166,21 +190,30 @@ class _Investigation:
             self.missing.append(f"{text[:1].upper()}{text[1:]}.")
 
     def _machine(self) -> Machine:
-        try:
-            state = profiling(self.kernel).describe()
-            if self.report is None:
-                state = "never" if self.never else f"{state}, but unreadable"
-        except ProfilingError:
-            state = "not built in"
+        state = profiling(self.kernel).describe()
+        if self.report is None and not self.without:
+            state = f"{state}, but unreadable"
+        elif self.without and state != "not built in":
+            state = "never"
         return Machine(
             core=self.session.path,
             arguments=shlex.join(self.session.source.arguments),
             system=self.session.system,
             cpus=self.cpus,
             reason=self.log.panic_message(alive=self.session.state != "dead"),
-            uptime=self.log.uptime(),
+            uptime=self._uptime(),
+            crash_kernel=crash_kernel(self.kernel),
+            death=self._attempt("the task that panicked", lambda: death(self.prog, self.log)),
+            taint=taint(self.prog),
+            parameters=memory_parameters(self.prog),
+            state=self.session.state,
             profiling=state,
         )
+
+    def _uptime(self) -> float | None:
+        """By the kernel's clock; else the time of the last line in its log."""
+        told = uptime(self.prog)
+        return self.log.uptime() if told is None else told
 
     def _memory(self, case: Evidence, found: Attribution) -> None:
         """Results of the pass over all memory."""
@@ -189,13 +222,14 @@ class _Investigation:
         if areas is not None:
             case.areas = areas.found
             self._miss(*areas.problems)
-        case.usage = self._attempt("the kernel's own account of memory", self.session.account)
+        case.usage = self._attempt("the kernel's own account of memory", self.session.usage)
         case.caches = cache_rows(found)
         if self.report is None:
             return
         objects = self.session.object_totals()
         pages = vmalloc_pages(case.areas, len(self.sites))
-        case.footprint = footprint(self.sites, found, objects, pages, self.cpus)
+        tagged = found.of_tags(len(self.sites))
+        case.footprint = footprint(self.sites, tagged, objects, pages, self.cpus)
         case.audit = self.session.audit()
 
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 import glob
 import shlex
 
+from ..kernel.tags.sites import OriginKind
 from .evidence import Evidence
 
-_FEW = ("--list", "--limit", "10")
+_FEW = ("--list", "--top", "10")
 
 
 def command(case: Evidence, name: str, *options: str) -> str:
@@ -26,32 +27,42 @@ def more(case: Evidence) -> list[str]:
 def of_site(case: Evidence, row: int) -> list[str]:
     """Commands about one site."""
     place = glob.escape(case.place(row))
+    if row >= len(case.sites):
+        objects = case.names.name(row).origin in (OriginKind.CACHE, OriginKind.PERCPU)
+        return [command(case, "objects" if objects else "pages", "--filter", place, *_FEW)]
     found = case.footprint
-    out = [command(case, "audit", "--all", "--site", place)]
+    out = [command(case, "audit", "--all", "--filter", place)]
     if found is None:
         return out
     if found.pages[row] >= found.slab[row] + found.percpu[row]:
-        out.append(command(case, "pages", "--site", place, *_FEW))
+        out.append(command(case, "pages", "--filter", place, *_FEW))
     else:
-        out.append(command(case, "objects", "--site", place, *_FEW, "--hexdump", "64"))
+        out.append(command(case, "objects", "--filter", place, *_FEW, "--hexdump", "64"))
     return out
 
 
 def leaks_of(case: Evidence, row: int) -> str:
     """Commands about memory that a site has lost."""
-    return command(case, "leaks", "--site", glob.escape(case.place(row)), *_FEW)
+    return command(case, "leaks", "--filter", glob.escape(case.place(row)), *_FEW)
+
+
+def leaks_of_module(case: Evidence, module: str) -> str:
+    """Commands about memory that the sites of a module have lost."""
+    return command(case, "leaks", "--filter", "module=" + glob.escape(module))
 
 
 def retained_of(case: Evidence, row: int) -> str:
     """Commands about the holders of a site's memory."""
-    return command(case, "retained", "--site", glob.escape(case.place(row)))
+    return command(case, "retained", "--filter", glob.escape(case.place(row)))
 
 
 def of_module(case: Evidence, module: str) -> list[str]:
     """Commands about one module."""
     pattern = "module=" + glob.escape(module)
+    if not len(case.sites):
+        return [command(case, "pages", "--filter", pattern)]
     return [
         command(case, "report", "--filter", pattern),
-        command(case, "pages", "--site", pattern),
-        command(case, "objects", "--site", pattern),
+        command(case, "pages", "--filter", pattern),
+        command(case, "objects", "--filter", pattern),
     ]

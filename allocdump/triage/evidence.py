@@ -13,7 +13,9 @@ from ..analysis.caches import CacheRow
 from ..analysis.footprint import PAGE, Footprint
 from ..analysis.usage import Node
 from ..arrays import Int
+from ..confidence import Confidence
 from ..kernel.machine.cgroups import MemoryCgroup
+from ..kernel.machine.death import Death
 from ..kernel.machine.memory_counters import Reclaimable
 from ..kernel.machine.oom import AllocationFailure, LoggedSite, OomEvent
 from ..kernel.machine.open_files import OpenFiles
@@ -23,7 +25,7 @@ from ..kernel.machine.tasks import Task
 from ..kernel.machine.tmpfs import Tmpfs
 from ..kernel.machine.zones import ZoneState
 from ..kernel.mm.allocations import VmallocUse
-from ..kernel.tags.roles import Role, role
+from ..kernel.tags.roles import Role
 from ..kernel.tags.sites import Sites
 
 
@@ -41,9 +43,24 @@ class Machine:
     reason: str
     """Reason of the kernel's death; empty if it did not die, or its log does not say."""
     uptime: float | None
-    """Seconds from boot to the end."""
+    """Seconds from boot to the end, or to now."""
     profiling: str
     """``on``, ``off``, ``never`` ...; with the reason if there is no profile."""
+    death: Death | None = None
+    """The task that panicked; None if none did, or nothing tells."""
+    taint: str = ""
+    """Flags that are set; empty if there are none."""
+    parameters: str = ""
+    """Those of the command line that are about memory."""
+    crash_kernel: int | None = None
+    """Bytes reserved for the crash kernel; None if nothing tells."""
+    state: str = "dead"
+    """``dead``, ``running`` or ``paused``."""
+
+    @property
+    def alive(self) -> bool:
+        """True if the kernel goes on, or would: one that panicked does not."""
+        return self.state != "dead" and not self.reason
 
 
 @dataclass(frozen=True)
@@ -56,8 +73,10 @@ class LostSite:
     lost_allocations: int
     held_bytes: int
     """Bytes that are still reachable."""
-    confidence: str = ""
-    """The analysis's own words."""
+    confidence: Confidence = Confidence.CERTAIN
+    """Confidence of the analysis that it is lost."""
+    head: int | None = None
+    """Row of the site that it is lost with; None if it leads itself."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +100,8 @@ class Evidence:
     machine: Machine
     sites: Sites
     """Empty without a profile."""
+    origins: Sites | None = None
+    """The same, and other origins behind them; None where memory is not told apart."""
     events: list[OomEvent] = field(default_factory=list)
     failures: list[AllocationFailure] = field(default_factory=list)
     usage: Node | None = None
@@ -99,6 +120,8 @@ class Evidence:
     lost: list[LostSite] | None = None
     holders: list[LargeHolder] | None = None
     missing: list[str] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+    """Those of *missing* that may hide the cause itself, in few words."""
 
     @cached_property
     def managed(self) -> int:
@@ -134,11 +157,16 @@ class Evidence:
 
     def site_name(self, row: int) -> str:
         """``leaker.c:44 leaker_get_page [leaker]``"""
-        return self.sites.label(row)
+        return self.names.label(row)
 
     def place(self, row: int) -> str:
         """``leaker.c:44``"""
-        return self.sites.place(row)
+        return self.names.place(row)
+
+    @property
+    def names(self) -> Sites:
+        """The names of all rows."""
+        return self.sites if self.origins is None else self.origins
 
     def find(self, logged: LoggedSite) -> int | None:
         """Row of a site that the kernel logged."""
@@ -159,6 +187,5 @@ class Evidence:
         """
         if self.footprint is None:
             return np.zeros(len(self.sites), np.int64)
-        pairs = zip(self.sites.function, self.sites.module, strict=True)
-        known = np.array([role(f, m) not in (Role.NONE, Role.STACK) for f, m in pairs], np.bool_)
+        known = ~np.isin(self.sites.role, [Role.NONE, Role.STACK])
         return np.where(known, 0, self.footprint.kernel)

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..analysis.report import Report
+from ..analysis.report import GroupBy, Report
 from ..sentence import Sentence, say
 from .header import about
-from .listing import SITE, RowValues, column, table
+from .listing import SITE, RowValues, column, group_columns, table
 from .model import Document, Section, Table
 
 if TYPE_CHECKING:
@@ -22,30 +22,59 @@ _SUMS = (
     column("allocations", "count"),
     column("held", "bytes"),
     column("held_allocations", "count", priority=3),
-    replace(column("share", "share", priority=2), align="left"),
+    column("share", "share", priority=2),
     column("heads", "count", priority=3),
     column("cluster", "bytes", priority=2),
-    column("confidence", priority=0),
+    column("confidence", "confidence", priority=0),
     *SITE,
-    column("reason", priority=2, cut=True),
+    replace(column("reason"), footnote=True),
 )
 _EACH = (
     column("address", "code", priority=0),
-    column("bytes", "bytes"),
+    column("bytes", "bytes", priority=0),
     column("kind", priority=2),
     column("head", "code", priority=2),
     *SITE,
 )
 
 
-def sums(report: Report, found: Leaks, records: Iterable[RowValues]) -> Document:
-    """One row for each site that lost memory."""
-    return _document(report, found, "Lost memory by call site", table(_SUMS, records))
+def sums(
+    report: Report, found: Leaks, undecided: Sequence[RowValues], records: Iterable[RowValues]
+) -> Document:
+    """One row for each site that lost memory.
+
+    :param undecided: sites without a row, of which one line tells
+    """
+    heading = "Lost memory by call site"
+    rows = table(_SUMS, records)
+    out = _document(report, found, heading, rows)
+    if undecided:
+        out.summary = [_undecided(undecided), *out.summary]
+        if not rows.rows:
+            out.sections = []
+    return out
+
+
+def _undecided(records: Sequence[RowValues]) -> Sentence:
+    return say(
+        "{sites:count site} with undecided memory, {size:bytes}: no one can tell if it is lost,"
+        " for what may point at it is not readable, or not known; --all lists the sites",
+        sites=len(records),
+        size=sum(record["undecided"] for record in records),
+    )
 
 
 def each(report: Report, found: Leaks, records: Iterable[RowValues]) -> Document:
     """One row for each lost allocation."""
     return _document(report, found, "Lost allocations", table(_EACH, records))
+
+
+def groups(
+    report: Report, found: Leaks, sums: Sequence[str], by: GroupBy, records: Iterable[RowValues]
+) -> Document:
+    """One row for each function, file, directory or module."""
+    rows = table(group_columns(_SUMS, sums, by), records)
+    return _document(report, found, f"Lost memory by {by}", rows)
 
 
 def _document(report: Report, found: Leaks, heading: str, rows: Table) -> Document:
@@ -56,14 +85,23 @@ def _document(report: Report, found: Leaks, heading: str, rows: Table) -> Docume
 
 
 def _total(found: Leaks) -> Sentence:
-    size = int(found.lost.bytes.sum())
+    lost = found.undecided if found.reasons else found.decided
+    size = int(lost.bytes.sum())
+    more, values = "", {}
+    if not found.reasons and len(found.undecided):
+        more = "; {more:bytes} in {others:count} more undecided"
+        values = {
+            "more": int(found.undecided.bytes.sum()),
+            "others": int(found.undecided.allocations.sum()),
+        }
     return say(
         "{size:bytes} in {n:count allocation} {word}, {share:share} of the {whole:bytes}"
-        " in {every:count allocation} that were judged",
+        " in {every:count allocation} that were judged" + more,
         size=size,
-        n=int(found.lost.allocations.sum()),
+        n=int(lost.allocations.sum()),
         word="undecided" if found.reasons else "lost",
         share=size / found.total_bytes if found.total_bytes else None,
         whole=found.total_bytes,
         every=found.total_allocations,
+        **values,
     )

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..analysis.report import GroupBy
+from ..kernel.tags.sites import OriginKind, SiteName, kind_of
 from .model import NOT_APPLICABLE, UNKNOWN, Cell, Column, ColumnKind, Document, Section, Table
-from .site import FUNCTION, PLACE
+from .site import FUNCTION, PLACE, name_columns
 
 RowValues = Mapping[str, Any]
 """Of a command's JSON: names and exact values; None is what nothing tells."""
@@ -29,8 +31,20 @@ SITE = (
     replace(PLACE, keep="if not zero"),
     replace(FUNCTION, keep="if not zero"),
     column("module", "code", priority=2),
+    column("origin", priority=2),
 )
-"""Columns of a call site; the kernel itself has no module here."""
+"""Columns of a call site or another origin; the kernel itself has no module here."""
+
+
+def group_columns(columns: Sequence[Column], sums: Sequence[str], by: GroupBy) -> list[Column]:
+    """Columns of sites that were added up.
+
+    :param columns: of the sites
+    :param sums: keys of those that can be added up
+    """
+    added = [c for c in columns if c.key in sums]
+    *_, name = name_columns(by)
+    return [*added, column("sites", "count", priority=2), replace(name, key="name", title=by)]
 
 
 def listing(columns: Sequence[Column], records: Iterable[RowValues], title: str) -> Document:
@@ -43,10 +57,22 @@ def table(columns: Sequence[Column], records: Iterable[RowValues]) -> Table:
     return Table(columns, [[_cell(record, c.key) for c in columns] for record in records])
 
 
+def name_of(record: RowValues) -> SiteName:
+    """The name of the call site or other origin that a record has."""
+    origin = OriginKind[record["origin"].upper()]
+    if origin != OriginKind.SITE:
+        return SiteName(record["name"], 0, "", record["module"] or "", origin)
+    return SiteName(record["file"], record["line"], record["function"], record["module"] or "")
+
+
 def _cell(record: RowValues, key: str) -> Cell:
-    if key in ("site", "function", "module"):
+    if key == "site":
         where = f"{record['file']}:{record['line']}" if record["file"] is not None else None
-        return (where if key == "site" else record[key]) or NOT_APPLICABLE
+        return where or record.get("name") or NOT_APPLICABLE
+    if key in ("function", "module"):
+        return record[key] or NOT_APPLICABLE
+    if key == "origin":
+        return kind_of(record.get("origin")) or NOT_APPLICABLE
     value: Cell | None = record[key]
     if value is False:
         return NOT_APPLICABLE

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from .listing import SITE, RowValues, column, listing
+from ..analysis.report import GroupBy
+from .listing import SITE, RowValues, column, group_columns, listing
 from .model import Document
 
 _EACH = (
     column("address", "code", priority=0),
-    column("bytes", "bytes"),
+    column("bytes", "bytes", priority=0),
     column("used", "bytes", priority=2),
     column("cache", cut=True),
     *SITE,
@@ -28,6 +29,7 @@ _CACHES = (
     column("slabs", "count", priority=2),
     column("objects", "count"),
     column("free", "count"),
+    column("cached", "count", priority=3),
     column("untagged", "count", priority=3),
     column("size", "bytes", priority=2),
     column("lost", "bytes", priority=3),
@@ -35,7 +37,7 @@ _CACHES = (
 )
 _VMALLOC = (
     column("address", "code", priority=0),
-    column("bytes", "bytes"),
+    column("bytes", "bytes", priority=0),
     column("pages", "count", priority=2),
     column("kind", priority=2),
     column("caller", "code", cut=True),
@@ -61,3 +63,8 @@ def by_cache(records: Iterable[RowValues]) -> Document:
 def areas(records: Iterable[RowValues]) -> Document:
     """One row for each vmalloc area."""
     return listing(_VMALLOC, records, "Vmalloc areas")
+
+
+def groups(sums: Sequence[str], by: GroupBy, records: Iterable[RowValues]) -> Document:
+    """One row for each function, file, directory or module."""
+    return listing(group_columns(_SUMS, sums, by), records, f"Objects by {by}")

@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from .listing import SITE, RowValues, column, listing
+from ..analysis.report import GroupBy
+from .listing import SITE, RowValues, column, group_columns, listing
 from .model import Document
 
 _EACH = (
     column("pfn", "number", priority=0),
     column("address", "code", priority=2),
     column("pages", "count"),
-    column("bytes", "bytes"),
+    column("bytes", "bytes", priority=0),
     column("node", "number", priority=2),
     column("zone", priority=2),
     column("kind"),
@@ -37,3 +38,8 @@ def each(records: Iterable[RowValues]) -> Document:
 def sums(records: Iterable[RowValues]) -> Document:
     """One row for each site."""
     return listing(_SUMS, records, "Pages by call site")
+
+
+def groups(sums: Sequence[str], by: GroupBy, records: Iterable[RowValues]) -> Document:
+    """One row for each function, file, directory or module."""
+    return listing(group_columns(_SUMS, sums, by), records, f"Pages by {by}")

@@ -30,7 +30,7 @@ def document(report: Report, reach: Reach, answer: Paths) -> Document:
     for number, path in enumerate(answer.found, 1):
         title = f"way {number}, {units.plural(path.length, 'pointer')}"
         steps = [line for step in path.steps for line in _step(report.sites, step)]
-        sections.append(Section(title, [CodeBlock([f"{title}:", *steps])]))
+        sections.append(Section(title, [CodeBlock([f"{title}:", *steps], shell=False)]))
     out.sections = sections
     return out
 
@@ -39,7 +39,11 @@ def _state(reach: Reach, answer: Paths) -> str:
     assert answer.node is not None
     if reach.way(answer.node):
         return "held" if answer.found else "held by itself alone"
-    state = "undecided: memory that is not in the dump may point at it" if reach.reasons else "lost"
+    state = "lost"
+    if reach.reasons:
+        state = "undecided: memory that is not in the dump may point at it"
+    elif reach.doubtful[answer.node]:
+        state = "undecided: a page before it that is held may hold it"
     if not answer.found:
         return f"{state}; nothing points at it"
     return f"{state}; only other such memory points at it"
@@ -57,7 +61,8 @@ def _step(sites: Sites, step: Step) -> Iterator[Line]:
             size=step.size,
             cache=f" ({step.cache})" if step.cache else "",
         )
-        yield f"      site: {sites.label(step.site)}"
+        name = sites.name(step.site)
+        yield f"      {'site' if name.is_site else 'origin'}: {name.label}"
     if step.pointer:
         yield f"    {_pointer(step.pointer, step.member)} ->"
     if step.left_out:

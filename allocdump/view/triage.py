@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ..kernel.tags.sites import UNKNOWN as NO_NAME
 from ..kernel.tags.sites import SiteName
@@ -52,7 +53,8 @@ def sheet(result: Triage) -> Document:
 def page(result: Triage) -> Document:
     """The suspects first, each with its commands; then all records."""
     died, *others = result.sections
-    sections = [*_suspects(result), *_tables(result, died)]
+    map_ = [Section("All memory", [all_memory(result.usage)])] if result.usage else []
+    sections = [*map_, *_suspects(result), *_tables(result, died)]
     for chapter in others:
         if chapter.facts:
             sections.append(Section(chapter.title, [Facts(_facts(chapter, upper=True))]))
@@ -67,12 +69,28 @@ def _document(result: Triage, sections: list[Section]) -> Document:
         "Triage",
         f"Linux {release or NO_NAME}",
         Fact("verdict", result.verdict),
+        [Fact(f.label, f.value, f.key == "next") for f in result.summary],
         figures=list(_figures(result)),
         facts=[*_facts(result.sections[0], upper=True), dump],
         problems=result.missing,
         sections=sections,
         chapters=True,
+        badge=_badge(result),
+        tone=_tone(result),
     )
+
+
+def _badge(result: Triage) -> str:
+    """The confidence in the first cause, or that there is none."""
+    causes = [suspect for suspect in result.suspects if suspect.cause]
+    return causes[0].confidence.words if causes else "no cause found"
+
+
+def _tone(result: Triage) -> model.Tone | None:
+    """Good is only what was looked for everywhere."""
+    if any(suspect.cause for suspect in result.suspects):
+        return "bad"
+    return None if result.suspects or result.missing else "good"
 
 
 def commands(result: Triage) -> list[str]:
@@ -83,7 +101,7 @@ def commands(result: Triage) -> list[str]:
         out |= dict.fromkeys([f"# suspect {rank}", *new] if new else [])
     if result.commands:
         out |= dict.fromkeys(["# where to look", *result.commands])
-    return list(out) or ["# nothing: without a profile, no other command tells more"]
+    return list(out)
 
 
 def title(suspect: Suspect) -> Sentence:
@@ -138,8 +156,7 @@ def _suspects(result: Triage) -> Iterator[Section]:
 
 def _tables(result: Triage, chapter: Chapter) -> Iterator[Section]:
     for records in chapter.tables:
-        map_ = [all_memory(result.usage)] if result.usage and records.key == "usage" else []
-        yield Section(records.title, [*map_, _table(records)])
+        yield Section(records.title, [_table(records)])
 
 
 def _table(records: Records, title: str = "") -> Table:
@@ -157,11 +174,9 @@ def _columns(field: Field) -> list[Column]:
     kind: model.ColumnKind
     match field.kind:
         case "site":
-            return [Column(c.key, c.kind, keep="if said", min_width=_MIN) for c in SITE]
+            return [replace(column, keep="if said") for column in SITE]
         case "label":
-            return [Column(field.key, "path", keep="if said", min_width=_MIN)]
-        case "path":
-            kind = "text"
+            return [Column(field.key, "path", names=True, keep="if said", min_width=_MIN)]
         case _:
             kind = field.kind
     return [
@@ -171,7 +186,6 @@ def _columns(field: Field) -> list[Column]:
             field.title,
             "if said",
             min_width=None if kind in model.NUMERIC else _MIN,
-            cut="start" if field.kind == "path" else None,
         )
     ]
 

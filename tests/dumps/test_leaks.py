@@ -11,7 +11,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from drgn.helpers.linux.pid import for_each_task
 from drgn.helpers.linux.sched import cpu_curr
 
 import allocdump
+from allocdump.analysis import paths
 from allocdump.analysis.leaks import EXPECTED, LeakConfidence, Leaks
 from allocdump.analysis.paths import node_at
 from allocdump.analysis.reach import Verdict, reach
@@ -28,6 +28,7 @@ from allocdump.graph import disguised as hidden
 from allocdump.graph import edges as graph_module
 from allocdump.graph.build import HeapBuilder
 from allocdump.graph.edges import read_graph
+from allocdump.graph.nodes import NodeKind
 from allocdump.kernel.mm.pagemap import PageMap
 from allocdump.kernel.mm.slab_free import Sheaves
 from allocdump.session.session import Session
@@ -75,10 +76,10 @@ def truth(path: Path) -> list[tuple[str, int, int, str, str]]:
     return [(r[0], int(r[1], 16), int(r[3]), r[4], r[6]) for r in rows]
 
 
-def verdicts(path: Path, wanted: Callable[..., Any]) -> Counter:
+def verdicts(path: Path, wanted: Callable[[str, int, int, str, str], bool]) -> Counter[str]:
     """How many of the noted allocations that *wanted* chooses have each verdict."""
     found = open_core(path).reach()
-    counts = Counter()
+    counts: Counter[str] = Counter()
     for row in truth(path):
         if wanted(*row):
             node = node_at(found.graph, row[1])
@@ -126,9 +127,9 @@ def test_what_labmod_holds_is_not_lost(path: Path) -> None:
 def test_the_leak_that_killed_the_machine() -> None:
     path = core("6.12-oom")
     dump, found = open_core(path), answers(path)
-    sites, lost = dump.report().sites, found.lost
+    sites, lost = dump.origins, found.lost
     assert sites.function[lost.site[0]] == "leaker_get_page"
-    assert lost.confidence[0] == LeakConfidence.HIGH
+    assert lost.confidence[0] == LeakConfidence.CERTAIN
     page = int(lost.site[0])
     assert lost.bytes[0] >= 0.995 * sites.bytes[page]
     assert lost.bytes[0] + lost.held_bytes[0] == sites.bytes[page]
@@ -138,25 +139,26 @@ def test_the_leak_that_killed_the_machine() -> None:
 @pytest.mark.parametrize("path", UNDAMAGED, ids=name)
 def test_false_alarms(path: Path) -> None:
     dump, found = open_core(path), answers(path)
-    sites, nodes = dump.report().sites, found.graph.nodes
+    sites, nodes = dump.origins, found.graph.nodes
     assert found.reasons == []
     # Whatever a test module's allocation leads was dropped with it.
     heads = nodes.site[found.head]
     false = ~np.isin(sites.module[heads], list(TEST_MODULES))
     # labmod's kstrdup() has the site in kstrdup(), and a variable that nothing reads.
-    for i in np.flatnonzero(false).tolist():
+    for i in np.flatnonzero(false & (nodes.kind[found.node] == NodeKind.OBJECT)).tolist():
         start, length = int(nodes.address[found.node[i]]), int(nodes.size[found.node[i]])
         false[i] = not dump.prog.read(start, length).startswith(b"labmod's own string")
     size = nodes.size[found.node[false]].sum()
     assert size <= 0.0005 * nodes.size.sum()
     documented = (Path(__file__).parents[2] / "docs" / "leaks.md").read_text()
+    false &= nodes.site[found.node] < dump.origins.tagged
     for function in set(sites.function[nodes.site[found.node[false]]]):
         assert f"`{function}`" in documented
 
 
 @pytest.mark.parametrize("path", UNDAMAGED, ids=name)
 def test_what_is_expected_to_be_lost_is_said_to_be(path: Path) -> None:
-    sites, lost = open_core(path).report().sites, answers(path).lost
+    sites, lost = open_core(path).origins, answers(path).lost
     for i, row in enumerate(lost.site.tolist()):
         expected = sites.function[row] in EXPECTED and not sites.module[row]
         assert (lost.confidence[i] == LeakConfidence.EXPECTED) == expected
@@ -186,7 +188,7 @@ def test_one_missing_page_of_held_memory_makes_undecided() -> None:
 def test_retained_names_the_list() -> None:
     path = core("6.12-oom")
     dump = open_core(path)
-    tree, sites = dump.dominators(), dump.report().sites
+    tree, sites = dump.dominators(), dump.origins
     holder = tree.holder()
     nodes = tree.graph.nodes
     records = np.flatnonzero(sites.function[nodes.site] == "leaker_get_rec")
@@ -201,12 +203,13 @@ def test_retained_names_the_list() -> None:
 def test_paths_reach_a_record_from_its_list() -> None:
     path = core("6.12-oom")
     dump = open_core(path)
-    graph, sites = dump.graph(), dump.report().sites
+    graph, sites = dump.graph(), dump.origins
     record = np.flatnonzero(sites.function[graph.nodes.site] == "leaker_get_rec")[-1]
     (way,) = dump.paths(hex(graph.nodes.address[record])).found
     assert way.steps[0].what == "recs (leaker .data)"
     assert way.steps[-1].node == record
     for step, following in zip(way.steps, way.steps[1:], strict=False):
+        assert step.pointer is not None
         word = dump.prog.read_u64(step.pointer.address)
         if not step.left_out:
             assert following.address <= word < following.address + following.size
@@ -216,9 +219,11 @@ def test_paths_reach_a_record_from_its_list() -> None:
 def test_paths_show_what_keeps_a_dropped_page() -> None:
     path = core("6.12-oom")
     dump = open_core(path)
-    found, sites = dump.reach(), dump.report().sites
+    found, sites = dump.reach(), dump.origins
     of_site = sites.function[found.graph.nodes.site] == "leaker_get_page"
-    for node in np.flatnonzero(of_site & (found.verdict == Verdict.HELD)).tolist():
+    kept = np.flatnonzero(of_site & (found.verdict == Verdict.HELD)).tolist()
+    assert kept
+    for node in kept:
         (way,) = dump.paths(hex(found.graph.nodes.address[node])).found
         assert way.steps[0].pointer is not None
         assert dump.prog.read_u64(way.steps[0].pointer.address)
@@ -227,11 +232,11 @@ def test_paths_show_what_keeps_a_dropped_page() -> None:
 @pytest.mark.parametrize("path", REACH, ids=name)
 def test_paths_name_each_holder(path: Path) -> None:
     dump = open_core(path)
-    sites = dump.report().sites
+    sites = dump.origins
     function = {
         int(sites.line[i]): sites.function[i] for i in np.flatnonzero(sites.module == "reach")
     }
-    ways = defaultdict(list)
+    ways: defaultdict[str, list[paths.Path]] = defaultdict(list)
     for _, address, line, state, module in truth(path):
         if state == "held" and module == "reach" and len(ways[function[line]]) < 3:
             found = dump.paths(hex(address))
@@ -249,15 +254,14 @@ RULES = {
     "dead_stacks": ("7.2-reach", "hold_by_rcu"),
     "vmalloc_areas": ("7.2-quiet", "__get_vm_area_node"),
     "replaced_vmcoreinfo": ("7.2-quiet", "crash_save_vmcoreinfo_init"),
-    "mark_untagged": ("7.2-quiet", "kernfs_get_open_node"),
 }
 """Rules for hidden pointers: where, and whose memory is lost without them."""
 
 
-def lost_functions(dump: Session) -> Counter:
-    sites = dump.report().sites
-    pagemap = PageMap(dump.kernel, sites.address)
-    builder = HeapBuilder(pagemap, graph_module.site_roles(sites))
+def lost_functions(dump: Session) -> Counter[str]:
+    pagemap = PageMap(dump.kernel, dump.sites.address)
+    sites = pagemap.origins.names(dump.sites)
+    builder = HeapBuilder(pagemap, sites.role)
     pagemap.show(builder)
     found = reach(read_graph(builder, sites))
     return Counter(sites.function[found.graph.nodes.site[found.verdict == Verdict.LOST]])
@@ -302,11 +306,11 @@ def test_leaks_command() -> None:
     assert done.returncode == 0
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert rows[0]["function"] == "leaker_get_page"
-    assert (rows[0]["undecided"], rows[0]["confidence"]) == (0, "high")
+    assert (rows[0]["undecided"], rows[0]["confidence"]) == (0, "certain")
     assert sum(row["lost"] for row in rows) == int(answers(path).lost.bytes.sum())
-    listed = run("leaks", path, "--list", "--site", "leaked.c:35", "--format", "csv").stdout
+    listed = run("leaks", path, "--list", "--filter", "leaked.c:35", "--format", "csv").stdout
     lines = listed.splitlines()
-    assert lines[0] == "address,bytes,kind,head,file,line,function,module"
+    assert lines[0] == "address,bytes,kind,head,verdict,file,line,function,module,origin,name"
     assert len(lines) == 1 + 500
     noted = {row[1] for row in truth(path) if row[4] == "leaked"}
     assert {int(line.split(",")[0], 16) for line in lines[1:]} <= noted
@@ -329,9 +333,11 @@ def test_retained_command() -> None:
     assert rows[1]["level"] == 1
     assert (rows[1]["holder"], rows[1]["file"], rows[1]["line"]) == (None, "leaker.c", 33)
     assert "tree" not in rows[0]
-    by_site = run("retained", path, "--site", "leaker.c:33", "-f", "csv").stdout.splitlines()
-    assert by_site[1:] == ["4606976,4499,leaker.c,33,leaker_get_rec,leaker,recs (leaker .data)"]
-    lost = run("retained", path, "--site", "leaked.c:25").stdout
+    by_site = run("retained", path, "--filter", "leaker.c:33", "-f", "csv").stdout.splitlines()
+    assert by_site[1:] == [
+        "4606976,4499,leaker.c,33,leaker_get_rec,leaker,site,,recs (leaker .data)"
+    ]
+    lost = run("retained", path, "--filter", "leaked.c:25").stdout
     assert "(nobody: lost)" in lost
 
 
@@ -389,7 +395,7 @@ def test_a_zombie_has_no_stack_and_hides_nothing() -> None:
 
 def lost_calls(dump: Session) -> dict[tuple[str, int], int]:
     """Lost allocations by file and line."""
-    lost, sites = dump.leaks().lost, dump.report().sites
+    lost, sites = dump.leaks().lost, dump.origins
     return {
         (sites.file[row], int(sites.line[row])): int(n)
         for row, n in zip(lost.site.tolist(), lost.allocations.tolist(), strict=True)
@@ -415,7 +421,7 @@ def test_pages_that_only_page_tables_map(monkeypatch: pytest.MonkeyPatch) -> Non
     dump = allocdump.open(core("7.2-quiet"))
     use = next(
         u for u in dump.vmalloc_areas()
-        if u.site >= 0 and dump.report().sites.function[u.site] == "labmod_vmalloc" and u.area.pages
+        if u.site >= 0 and dump.origins.function[u.site] == "labmod_vmalloc" and u.area.pages
     )  # fmt: skip
     pages = dump.prog.type("struct vm_struct").member("pages").offset
     overwrite(dump.prog, use.area.vm_struct + pages, bytes(8))
@@ -425,7 +431,7 @@ def test_pages_that_only_page_tables_map(monkeypatch: pytest.MonkeyPatch) -> Non
     assert lost_functions(dump)["labmod_vmalloc"] == 1 + use.area.pages
 
 
-def test_a_real_zombie():
+def test_a_real_zombie() -> None:
     """7.3-zombie: a task has ended, and its parent does not ask for it."""
     dump = open_core(core("7.3-zombie"))
     zombies = [t for t in for_each_task(dump.prog) if not t.member_("stack").value_()]

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from allocdump.graph.edges import Graph
 from allocdump.graph.nodes import NOTHING, NodeKind
+from allocdump.kernel.chains import Index
 from tests.dumpdata import core, open_core
 
 
@@ -19,11 +17,11 @@ def graph(request: pytest.FixtureRequest) -> Graph:
     return open_core(core(request.param)).graph()
 
 
-def nodes_of(graph: Graph, kind: NodeKind) -> npt.NDArray[Any]:
+def nodes_of(graph: Graph, kind: NodeKind) -> Index:
     return np.flatnonzero(graph.nodes.kind == kind)
 
 
-def test_every_kind_of_allocation_is_found_by_any_address_in_it(graph: str | Graph) -> None:
+def test_every_kind_of_allocation_is_found_by_any_address_in_it(graph: Graph) -> None:
     pointers, nodes = graph.scanner.pointers, graph.nodes
     for kind in NodeKind:
         rows = nodes_of(graph, kind)
@@ -35,7 +33,7 @@ def test_every_kind_of_allocation_is_found_by_any_address_in_it(graph: str | Gra
         assert (pointers.targets(addresses - np.uint64(1)) != rows).all()
 
 
-def test_a_cpus_copy_of_a_percpu_object(graph: str | Graph) -> None:
+def test_a_cpus_copy_of_a_percpu_object(graph: Graph) -> None:
     pointers, units = graph.scanner.pointers, graph.scanner.heap.units
     rows = nodes_of(graph, NodeKind.PERCPU)
     for offset in np.unique(units.offset):
@@ -43,7 +41,7 @@ def test_a_cpus_copy_of_a_percpu_object(graph: str | Graph) -> None:
         assert (pointers.targets(copies) == rows).all()
 
 
-def test_a_page_of_a_vmalloc_area_does_not_hold_the_area(graph: str | Graph) -> None:
+def test_a_page_of_a_vmalloc_area_does_not_hold_the_area(graph: Graph) -> None:
     pointers, heap = graph.scanner.pointers, graph.scanner.heap
     rows = nodes_of(graph, NodeKind.VMALLOC)
     code = heap.slots[heap.blocks.slot]
@@ -61,7 +59,7 @@ def test_a_page_of_a_vmalloc_area_does_not_hold_the_area(graph: str | Graph) -> 
 
 def test_references_to_tags_are_no_pointers() -> None:
     dump = open_core(core("6.12-oom"))
-    pointers, sites = dump.graph().scanner.pointers, dump.report().sites
+    pointers, sites = dump.graph().scanner.pointers, dump.origins
     tags = sites.address[sites.module == "leaker"]
     assert len(tags) > 0
     assert (pointers.targets(tags) == NOTHING).all()
@@ -69,7 +67,7 @@ def test_references_to_tags_are_no_pointers() -> None:
     assert (pointers.targets(tags + np.uint64(8)) != NOTHING).all()
 
 
-def test_small_and_huge_numbers_are_no_pointers(graph: str | Graph) -> None:
+def test_small_and_huge_numbers_are_no_pointers(graph: Graph) -> None:
     words = np.array([0, 1, 4096, (1 << 64) - 1, (1 << 64) - 4095], np.uint64)
     assert (graph.scanner.pointers.targets(words) == NOTHING).all()
 

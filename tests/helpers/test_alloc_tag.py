@@ -7,6 +7,7 @@ import inspect
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import drgn
 import pytest
@@ -31,14 +32,14 @@ from allocdump.drgn.helpers import (
     vmalloc_alloc_tag,
 )
 
-from ..dumpdata import CORES_WITH_TRUTH, core, name, open_core, recorded, truth
+from ..dumpdata import CORES_WITH_TRUTH, core, name, open_core, place, recorded, truth
 
 WHOLE = [c for c in CORES_WITH_TRUTH if c.suffix != ".d31"]
 whole_dumps = pytest.mark.parametrize("path", WHOLE, ids=name)
 QUIET, DAMAGED, TINY = core("7.2-quiet"), core("7.2-quiet", "vmcore.d31"), core("7.3-tiny")
 
 
-def site(tag: Object) -> tuple[str, int]:
+def site(tag: Object | None) -> tuple[str, int] | None:
     """Module and line; None without a tag."""
     if not tag:
         return None
@@ -88,8 +89,8 @@ def lookup(prog: Program, kind: str, address: int) -> Object | None:
     return address_alloc_tag(prog, address)
 
 
-def check_recorded(path: Path, prog: Program) -> Counter:
-    checked = Counter()
+def check_recorded(path: Path, prog: Program) -> Counter[str]:
+    checked: Counter[str] = Counter()
     for kind, address, _, line, state, pfn, module in recorded(path):
         tag = lookup(prog, kind, address)
         if state == "freed":
@@ -102,6 +103,7 @@ def check_recorded(path: Path, prog: Program) -> Counter:
             assert "first chunks" in layer.evidence
         elif module == "leaked":
             # Unloaded. Only the line, if the strings are gone.
+            assert tag is not None
             assert tag.ct.lineno == line
             assert alloc_tag_str(tag).startswith((f"?:{line} [?] func:?", f"leaked.c:{line}"))
         else:
@@ -141,7 +143,8 @@ def test_pages_as_dump_finds_them(path: Path) -> None:
     for batch in dump.pages():
         for i in range(0, len(batch.pfn), 7):
             tag = page_alloc_tag(pfn_to_page(dump.prog, batch.pfn[i]))
-            assert tag.value_() == addresses[batch.site[i]] if batch.site[i] >= 0 else not tag
+            of_tag = 0 <= batch.site[i] < len(addresses)
+            assert tag.value_() == addresses[batch.site[i]] if of_tag else not tag
             checked += 1
     assert checked > 300
 
@@ -167,7 +170,9 @@ def test_objects_from_any_address_in_them() -> None:
     assert tag == slab_object_alloc_tag(prog, address + size // 2)
     pointer = Object(prog, "void *", address)
     assert tag == slab_object_alloc_tag(pointer)
-    assert site(slab_object_alloc_tag(find_task(prog, 1).comm.address_of_()))[0] == ""
+    of_init = site(slab_object_alloc_tag(find_task(prog, 1).comm.address_of_()))
+    assert of_init is not None
+    assert of_init[0] == ""
 
 
 def test_per_cpu_objects_from_any_pointer_into_them() -> None:
@@ -194,7 +199,7 @@ def test_neighbours_of_small_per_cpu_objects(monkeypatch: pytest.MonkeyPatch) ->
     )
     monkeypatch.setattr(alloc_tag, "_tag_of_ref", lambda prog, ref: ref)
     monkeypatch.setattr(alloc_tag, "_no_tag", lambda prog: None)
-    found = [alloc_tag._tag_in_chunk(chunk, bit) for bit in range(8)]
+    found = [alloc_tag._tag_in_chunk(cast(Object, chunk), bit) for bit in range(8)]
     assert found == [None, None, 2, 2, 2, 5, 5, 5]
 
 
@@ -258,7 +263,7 @@ def test_a_pointer_to_no_page_faults(path: Path) -> None:
             page_alloc_tag(Object(prog, "struct page *", address))
     if path.parent.name != "7.3-compressed":
         # Memory that there is, but no page. With compressed references, it would have flags.
-        assert not page_alloc_tag(Object(prog, "struct page *", prog["init_mm"].address_))
+        assert not page_alloc_tag(Object(prog, "struct page *", place(prog["init_mm"])))
     beyond = pfn_to_page(prog, 1 << 30)
     with pytest.raises(FaultError):
         page_alloc_tag(beyond)

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import pytest
 from drgn import Architecture, Object, Platform, PlatformFlags, Program, Qualifiers, TypeKind
 
 from allocdump.source.btf import Btf, BtfError, BtfKind
 from allocdump.source.btf_types import BtfTypes
+
+Entry = tuple[str, *tuple[int, ...]]
+"""A member, enumerator or parameter: its name and the words after it."""
 
 
 class Builder:
@@ -36,9 +38,9 @@ class Builder:
         kind: BtfKind,
         name: str = "",
         size_or_type: int = 0,
-        entries: tuple[Any, ...] | list[tuple[str | int, ...]] = (),
+        entries: Sequence[Entry] = (),
         kind_flag: bool = False,
-        trailer: list[int] | tuple[Any, ...] = (),
+        trailer: Sequence[int] = (),
     ) -> int:
         vlen = len(entries)
         info = kind_flag << 31 | kind << 24 | vlen
@@ -88,7 +90,7 @@ def test_struct_in_either_byte_order(order: str) -> None:
     prog, _ = types_of(b)
     pair = prog.type("struct pair")
     assert pair.size == 8
-    assert [(m.name, m.type.type_name(), m.offset) for m in pair.members] == [
+    assert [(m.name, m.type.type_name(), m.offset) for m in pair.members or ()] == [
         ("a", "int", 0),
         ("b", "unsigned char", 4),
     ]
@@ -126,8 +128,15 @@ def test_anonymous_members() -> None:
     prog, _ = types_of(b)
     outer = prog.type("struct outer")
     assert outer.member("b").offset == 4
+    assert outer.members is not None
     assert outer.members[1].name is None
     assert outer.members[1].type.kind == TypeKind.UNION
+
+
+def enumerators(prog: Program, name: str) -> dict[str, int]:
+    found = prog.type(name).enumerators
+    assert found is not None
+    return {one.name: one.value for one in found}
 
 
 def test_enums() -> None:
@@ -137,11 +146,13 @@ def test_enums() -> None:
     b.add(BtfKind.ENUM64, "large", 8, [("BIG", 1, 2), ("NEG", -1, -1)], kind_flag=True)
     b.add(BtfKind.ENUM, "declared", 4)
     prog, types = types_of(b)
-    assert dict(prog.type("enum plain").enumerators) == {"ZERO": 0, "MAX": 0xFFFFFFFF}
-    assert dict(prog.type("enum negative").enumerators) == {"MINUS": -1}
-    assert dict(prog.type("enum large").enumerators) == {"BIG": 1 | 2 << 32, "NEG": -1}
+    assert enumerators(prog, "enum plain") == {"ZERO": 0, "MAX": 0xFFFFFFFF}
+    assert enumerators(prog, "enum negative") == {"MINUS": -1}
+    assert enumerators(prog, "enum large") == {"BIG": 1 | 2 << 32, "NEG": -1}
     assert not prog.type("enum declared").is_complete()
-    assert types.enumerator("BIG").value_() == 1 | 2 << 32
+    big = types.enumerator("BIG")
+    assert big is not None
+    assert big.value_() == 1 | 2 << 32
     assert types.enumerator("large") is None
 
 
@@ -205,7 +216,9 @@ def test_variables_and_datasec() -> None:
     b.add(BtfKind.DATASEC, ".data..percpu", 4, [("", 0, 4)])
     b.add(BtfKind.DECL_TAG, "tag", v, trailer=[0xFFFFFFFF])
     _, types = types_of(b)
-    assert types.variable("counter").type_name() == "int"
+    counter = types.variable("counter")
+    assert counter is not None
+    assert counter.type_name() == "int"
     assert types.variable("int") is None
 
 
@@ -250,7 +263,7 @@ def test_a_type_of_itself_is_refused(kind: BtfKind) -> None:
         (lambda d: d[:28] + struct.pack("<I", 31 << 24) + d[32:], "whole type|unknown"),
     ],
 )
-def test_damaged(damage: Callable[..., Any], message: str) -> None:
+def test_damaged(damage: Callable[[bytes], bytes], message: str) -> None:
     b = Builder()
     b.int()
     with pytest.raises(BtfError, match=message):

@@ -1,14 +1,16 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 from __future__ import annotations
 
-# SPDX-License-Identifier: LGPL-2.1-or-later
 import csv
 import io
 import json
 import re
+from typing import Unpack
 
 import pytest
 
 from allocdump.analysis.diff import Changes, Snapshot, Summary, compare, group, order, summary
+from allocdump.analysis.report import GroupBy
 from allocdump.formats.records import diff as records
 from allocdump.kernel.tags.sites import Provenance
 from allocdump.view import diff
@@ -17,6 +19,7 @@ from allocdump.view.text import render
 
 from .. import samples
 from ..dumpdata import TESTDATA
+from ..samples import Wishes
 
 REPORT = samples.report(samples.sites(("a.c", 1, "f", "", 1, 1)))
 ZERO = ("z.c", 1, "z", "", 0, 0)
@@ -36,7 +39,7 @@ AFTER = Snapshot(
 
 
 def rows(
-    by: str = "site", before: Snapshot = BEFORE, after: Snapshot = AFTER
+    by: GroupBy = "site", before: Snapshot = BEFORE, after: Snapshot = AFTER
 ) -> tuple[Changes, Summary]:
     changes = group(compare(before, after), by)
     changed = changes.take(changes.changed)
@@ -44,14 +47,14 @@ def rows(
 
 
 def lines_of(
-    before: Snapshot, after: Snapshot, changed: Changes, chosen: Summary, **options: bool
+    before: Snapshot, after: Snapshot, changed: Changes, chosen: Summary, **how: Unpack[Wishes]
 ) -> list[str]:
-    return render(diff.document(before, after, changed, chosen), How(**options)).splitlines()
+    return render(diff.document(before, after, changed, chosen), How(**how)).splitlines()
 
 
-def table(by: str = "site", top: int | None = None, **options: bool) -> list[str]:
+def table(by: GroupBy = "site", top: int | None = None, **how: Unpack[Wishes]) -> list[str]:
     changed, chosen = rows(by)
-    return lines_of(BEFORE, AFTER, order(changed, top=top), chosen, **options)
+    return lines_of(BEFORE, AFTER, order(changed, top=top), chosen, **how)
 
 
 def test_table() -> None:
@@ -62,10 +65,10 @@ def test_table() -> None:
     )
     assert lines[1] == "after   new.txt: /proc/allocinfo | 3 sites"
     assert lines[3].split() == [
-        "GROWTH", "CALLS", "BEFORE", "AFTER", "SITE", "FUNCTION", "MODULE", "NOTE",
+        "GROWTH", "SITE", "FUNCTION", "CALLS", "BEFORE", "AFTER", "MODULE", "NOTE",
     ]  # fmt: skip
     assert re.split(r"  +", lines[4].strip()) == [
-        "+2.00 MiB", "+2", "4.00 KiB", "2.00 MiB", "mm/x.c:12", "grow", "(built-in)",
+        "+2.00 MiB", "mm/x.c:12", "grow", "+2", "4.00 KiB", "2.00 MiB", "(built-in)",
         "matched loosely: line 10 before",
     ]  # fmt: skip
     assert lines[5].split()[0] == "+1.00"
@@ -104,20 +107,21 @@ def test_unknown_calls_are_not_shown_as_zero() -> None:
     )
     changed, chosen = rows(before=AFTER, after=Snapshot("b", "dump", gone))
     lines = lines_of(AFTER, AFTER, changed, chosen)
-    assert lines[4].split()[:3] == ["+1.00", "KiB", "-"]
+    assert lines[4].split()[:5] == ["+1.00", "KiB", "d.c:4", "come", "-"]
     assert "module unloaded" in lines[4]
     assert next(records.records(changed))["calls_after"] is None
 
 
 @pytest.mark.parametrize("by", ["site", "module"])
-def test_json_and_csv(by: str) -> None:
+def test_json_and_csv(by: GroupBy) -> None:
     changed, chosen = rows(by)
     document = json.loads(records.as_json(BEFORE, AFTER, changed, chosen))
-    assert (document["schema"], document["version"]) == ("allocdump.diff", 1)
+    assert (document["schema"], document["version"]) == ("allocdump.diff", 2)
     assert document["before"]["release"] == "6.12.0"
     assert document["after"] | {"bytes": 0} == {
         "path": "new.txt", "kind": "allocinfo", "release": None, "version": None,
         "crash_time": None, "crash_reason": None, "warnings": ["careful"], "sites": 3, "bytes": 0,
+        "left_out": [],
     }  # fmt: skip
     assert [row["growth"] for row in document["rows"]] == changed.growth.tolist()
     read = list(csv.DictReader(io.StringIO(records.as_csv(changed))))

@@ -8,7 +8,7 @@ from ...sentence import Sentence
 from ...triage.verdict import Chapter, Field, RecordCell, Records, Suspect, Triage
 from ...view.sentence import text
 from .json_text import Record, document
-from .site import site_record
+from .site import origin_record
 
 
 def as_json(result: Triage) -> str:
@@ -18,6 +18,7 @@ def as_json(result: Triage) -> str:
         2,
         core=result.core,
         verdict=_sentence(result.verdict),
+        summary={fact.key: _sentence(fact.value) for fact in result.summary},
         **{chapter.key: _chapter(chapter) for chapter in result.sections},
         suspects=[_suspect(suspect) for suspect in result.suspects],
         commands=result.commands,
@@ -45,7 +46,7 @@ def _row(table: Records, row: list[RecordCell]) -> Record:
 
 def _values(field: Field, value: RecordCell) -> Record:
     if field.kind in ("site", "label"):
-        return site_record(value if isinstance(value, SiteName) else None)
+        return origin_record(value if isinstance(value, SiteName) else None)
     return {field.key: value}
 
 
@@ -56,6 +57,7 @@ def _suspect(suspect: Suspect) -> Record:
         "confidence": suspect.confidence.words,
         "cause": suspect.cause,
         "bytes": suspect.bytes,
+        "advice": _sentence(suspect.advice) if suspect.advice else None,
         "evidence": [_sentence(sentence) for sentence in suspect.evidence],
         "commands": suspect.commands,
     }

@@ -9,35 +9,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ...commands import WITHOUT_PROFILE
 from ..commands import more
 from ..evidence import Evidence
 from ..verdict import Suspect
 from .caches import large_caches
 from .files import open_files, unexplained_pages
-from .limits import cgroup_kills, cgroup_limit, elsewhere, fragmentation
+from .limits import cgroup_kills, cgroup_limit, cgroup_throttled, elsewhere, fragmentation
 from .proof import held_memory, lost_memory, unloaded_modules
-from .sites import large_sites, modules_together
+from .sites import large_sites
 from .trust import empty_slabs, unexplained
 from .user import user_memory
 
 Rule = Callable[[Evidence], list[Suspect]]
 
 RULES: list[Rule] = [
+    unloaded_modules,
     lost_memory,
     cgroup_limit,
     elsewhere,
     fragmentation,
     user_memory,
     held_memory,
-    large_sites,
-    modules_together,
-    large_caches,
     open_files,
-    unloaded_modules,
+    large_sites,
+    large_caches,
     empty_slabs,
     unexplained,
     unexplained_pages,
     cgroup_kills,
+    cgroup_throttled,
 ]
 """In the order of suspects that explain equally much."""
 
@@ -50,9 +51,10 @@ def suspects(case: Evidence, rules: list[Rule] | None = None) -> list[Suspect]:
             known = found.get(suspect.subject)
             found[suspect.subject] = suspect if known is None else _merge(known, suspect)
     if not len(case.sites):
-        # Other commands have nothing to say without a profile.
+        # Some commands have nothing to say without a profile.
         for suspect in found.values():
-            suspect.commands = more(case)
+            work = [c for c in suspect.commands if c.split()[1] in WITHOUT_PROFILE]
+            suspect.commands = work or more(case)
     return sorted(found.values(), key=lambda s: (not s.cause, -s.confidence, -(s.bytes or 0)))
 
 

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from ...analysis.caches import CacheRow
+from ...confidence import Confidence
 from ...sentence import Sentence, say
 from ..cgroups import largest_cgroup
 from ..commands import more
 from ..evidence import Evidence
 from ..shortage import machine_short
 from ..thresholds import ALIKE, LARGE, MOST, NOTABLE
-from ..verdict import Confidence, Suspect
+from ..verdict import Suspect
 
 
 def large_caches(case: Evidence) -> list[Suspect]:
@@ -63,7 +64,8 @@ def _large(case: Evidence, group: list[CacheRow]) -> Suspect:
     if _shrinks(group):
         evidence.append(
             say(
-                "{size:bytes} of it can be reclaimed when memory is short, unless it is in use",
+                "{size:bytes} of it may be reclaimed when memory is short, unless something pins"
+                " it",
                 size=_reclaimable(group),
             )
         )
@@ -71,18 +73,22 @@ def _large(case: Evidence, group: list[CacheRow]) -> Suspect:
         rule="large_caches",
         subject=f"cache:{first.name}",
         title=say(
-            "slab cache {name} holds {size:bytes} in {n:count object}, {share:share} of managed"
-            " memory",
+            "SLAB CACHE {name}"
+            + (" and {more:count cache} that {go} with it" if len(group) > 1 else "")
+            + ": {size:bytes} in {n:count object}, {share:share} of memory",
             name=first.name,
-            size=first.bytes,
+            more=len(group) - 1,
+            go="goes" if len(group) == 2 else "go",
+            size=whole,
             n=first.allocated,
-            share=case.share(first.bytes),
+            share=case.share(whole),
         ),
         confidence=confidence,
         bytes=whole,
         cause=short,
         evidence=evidence + _files(case, first) + largest_cgroup(case),
         commands=more(case),
+        advice=say("find out who makes so many objects of {name}", name=first.name),
     )
 
 
@@ -101,7 +107,7 @@ def _belonging(case: Evidence, group: list[CacheRow]) -> list[Sentence]:
         for cache in group[1:]
     ] + [
         say(
-            "together {size:bytes}, {share:share} of managed memory",
+            "together {size:bytes}, {share:share} of memory",
             size=whole,
             share=case.share(whole),
         )
