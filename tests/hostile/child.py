@@ -23,6 +23,9 @@ from allocdump.source import program
 _MEMORY = 6 << 30
 """Address space that a run may take, in bytes: an absurd size must not take the machine's."""
 
+_NO_DAMAGE = 96
+"""Exit code if the damage itself failed."""
+
 Damage = Callable[[Program], None]
 
 
@@ -109,7 +112,13 @@ def _main(arguments: list[str], damage: Damage | None) -> None:
 
         def set_program(prog: Program, info: object) -> None:
             open_program(prog, info)  # type: ignore[arg-type]
-            damage(prog)
+            try:
+                damage(prog)
+            except Exception:
+                # Not to be taken for what the command says of damage.
+                traceback.print_exc()
+                sys.stderr.flush()
+                os._exit(_NO_DAMAGE)
 
         program._set_program = set_program
     allocdump.cli.main()

@@ -5,6 +5,11 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
+
+from jsonschema import Draft202012Validator
+
+from allocdump.formats.schemas import schema
 
 from .child import Outcome
 
@@ -80,11 +85,26 @@ def _bad_answer(
             documents = [json.loads(line) for line in _documents(text)]
         except ValueError as e:
             return f"JSON that does not parse: {e}"
+        if wrong := _not_as_schema(words[0], documents):
+            return wrong
         if words[0] == "usage" and (remainder := _remainder(documents)):
             return f"usage with a remainder of {remainder} bytes"
     differs = kind == "missing" and got.code == 0 and got.out != whole.out
     if differs and not _WORDS.search(complaints + text):
         return "another answer without a word about what is missing"
+    return ""
+
+
+@cache
+def _validator(command: str) -> Draft202012Validator:
+    return Draft202012Validator(schema(command))
+
+
+def _not_as_schema(command: str, documents: list[object]) -> str:
+    for document in documents:
+        for error in _validator(command).iter_errors(document):
+            deepest = max([error, *(error.context or [])], key=lambda e: len(e.absolute_path))
+            return f"JSON not as its schema: {deepest.json_path}: {deepest.message[:200]}"
     return ""
 
 

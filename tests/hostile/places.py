@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from drgn import FaultError, Program
 
 ROOTS = (
-    "alloc_tag_cttype", "__start_alloc_tags", "modules", "mod_tree", "module_tags", "slab_caches",
-    "mem_section", "node_data", "contig_page_data", "pcpu_chunk_lists", "pcpu_first_chunk",
-    "pcpu_unit_offsets", "page_ext_size", "page_ext_ops", "page_alloc_tagging_ops", "init_task",
-    "init_pid_ns", "vmap_nodes", "vmap_area_list", "vmap_area_root", "prb", "printk_rb_static",
-    "root_mem_cgroup", "cgroup_roots", "mem_cgroup_idr", "swap_info", "super_blocks",
-    "__per_cpu_offset", "__cpu_possible_mask", "__cpu_online_mask", "__num_online_cpus",
-    "runqueues", "iomem_resource", "vm_node_stat", "vm_zone_stat", "vm_event_states", "init_mm", "init_top_pgt",
-    "swapper_pg_dir", "page_offset_base", "vmemmap_base", "tk_core", "jiffies_64", "totalram_pages",
+    "alloc_tag_cttype", "__start_alloc_tags", "modules", "mod_tree", "module_tags",
+    "slab_caches", "mem_section", "node_data", "contig_page_data", "pcpu_chunk_lists",
+    "pcpu_first_chunk", "pcpu_unit_offsets", "page_ext_size", "page_ext_ops",
+    "page_alloc_tagging_ops", "init_task", "init_pid_ns", "vmap_nodes", "vmap_area_list",
+    "vmap_area_root", "prb", "printk_rb_static", "root_mem_cgroup", "cgroup_roots",
+    "mem_cgroup_idr", "swap_info", "super_blocks", "__per_cpu_offset", "__cpu_possible_mask",
+    "__cpu_online_mask", "__num_online_cpus", "runqueues", "iomem_resource", "vm_node_stat",
+    "vm_zone_stat", "vm_event_states", "init_mm", "init_top_pgt", "swapper_pg_dir",
+    "page_offset_base", "vmemmap_base", "tk_core", "jiffies_64", "totalram_pages",
     "_totalram_pages", "crashk_res", "saved_command_line", "init_uts_ns", "tainted_mask",
 )  # fmt: skip
 """Variables that allocdump reads, or that lead to what it reads; not every kernel has each."""

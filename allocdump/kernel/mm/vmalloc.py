@@ -19,6 +19,9 @@ from ..walk import Cut, ReadErrors, Walked, list_entries, structure, tree_entrie
 _KINDS = {0x1: "ioremap", 0x2: "vmalloc", 0x4: "vmap", 0x8: "user mapping"}
 """VM_IOREMAP, VM_ALLOC, VM_MAP, VM_USERMAP"""
 
+_LARGEST = 1 << 54
+"""Bytes of vmalloc space: 12,800 TiB on x86-64 with five levels, and less elsewhere."""
+
 _AREAS = structure("the tree of vmalloc areas", "vmalloc area")
 
 
@@ -88,12 +91,14 @@ def _area(area: Object) -> VmArea | None:
     if not pointer:
         return None
     vm = pointer[0].read_()
-    flags = vm.flags.value_()
+    flags, size = vm.flags.value_(), vm.size.value_()
+    if size > _LARGEST:
+        raise ValueError("its size is damaged")
     return VmArea(
         vm.addr.value_(),
-        vm.size.value_(),
+        size,
         next((name for bit, name in _KINDS.items() if flags & bit), "area"),
-        min(vm.nr_pages.value_(), vm.size.value_() // 4096),
+        min(vm.nr_pages.value_(), size // 4096),
         vm.pages.value_(),
         vm.caller.value_(),
         pointer.value_(),
