@@ -277,7 +277,7 @@ def test_without_a_profile() -> None:
     assert kinds["shared memory and tmpfs"] == shmem * 4096
     assert kinds["memory"] == sum(zone["present"] for zone in page["memory"]["zones"])
     done = run("triage", never)
-    assert "no other command tells more" in done.stdout
+    assert "without a profile, nothing tells who allocated memory" in done.stdout
 
 
 def test_without_types_there_is_one_sentence() -> None:
