@@ -14,6 +14,7 @@ from ..kernel.tags.roles import Role, role
 from ..kernel.tags.sites import Sites
 from . import disguised
 from .build import HeapBuilder
+from .folio_batches import unused_slots
 from .nodes import Nodes, Spans
 from .roots import Root
 from .scan import Scanner
@@ -80,7 +81,10 @@ def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = N
     problems += found.problems + mark_untagged(kernel, heap, found)
     blind += map(str, problems)
     scanner.stale = Spans.join(
-        disguised.stale_ends(found), disguised.bookkeeping(kernel.prog, heap.areas), kcore
+        disguised.stale_ends(found),
+        disguised.bookkeeping(kernel.prog, heap.areas),
+        kcore,
+        unused_slots(kernel),
     )
     disguised.page_extensions(scanner)
     disguised.page_tables(scanner)
