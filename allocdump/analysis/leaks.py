@@ -14,7 +14,7 @@ from ..arrays import I32, Bool, Columns, Int
 from ..graph.edges import Graph
 from ..graph.nodes import NodeKind
 from ..kernel.tags.sites import Sites
-from .reach import NEVER, Reach, ends, rows
+from .reach import Reach, Verdict, ends, rows
 
 _MANY = 16
 """A number of allocations of one site that cannot all be hidden by chance."""
@@ -45,8 +45,11 @@ class Lost(Columns):
     site: I32
     """Row of the site."""
     bytes: Int
-    """Lost."""
+    """Lost, or undecided."""
+    undecided: Int
+    """The part of :attr:`bytes` of which nobody can tell whether it is lost."""
     allocations: Int
+    """Those that are lost or undecided."""
     held_bytes: Int
     held_allocations: Int
     heads: Int
@@ -69,7 +72,7 @@ class Leaks:
     head: Int
     """Head of the cluster of each lost allocation; the allocation itself, if it is the head."""
     reasons: list[str]
-    """Reasons for calling lost memory only undecided; empty if there are none."""
+    """Reasons for calling all lost memory only undecided; empty if there are none."""
     total_bytes: int
     """Of all allocations that were judged."""
     total_allocations: int
@@ -79,7 +82,7 @@ def leaks(reach: Reach, sites: Sites) -> Leaks:
     """Sum up by site the memory that no root reaches."""
     graph = reach.graph
     nodes, count = graph.nodes, len(sites)
-    lost = reach.tier == NEVER
+    lost = reach.verdict != Verdict.HELD
     node = np.flatnonzero(lost)
     head = node[_clusters(graph, lost, _likeness(graph, sites))]
 
@@ -89,9 +92,11 @@ def leaks(reach: Reach, sites: Sites) -> Leaks:
 
     by, held = nodes.site[node], np.flatnonzero(~lost)
     is_head = head == node
+    doubtful = reach.verdict[node] == Verdict.UNDECIDED
     sums = Lost(
         np.arange(count, dtype=np.int32),
         add(node, by, nodes.size),
+        add(node[doubtful], by[doubtful], nodes.size),
         add(node, by),
         add(held, nodes.site[held], nodes.size),
         add(held, nodes.site[held]),
@@ -103,8 +108,10 @@ def leaks(reach: Reach, sites: Sites) -> Leaks:
     order = np.lexsort((sums.bytes, sums.cluster_bytes))[::-1]
     sums = sums.take(order[sums.bytes[order] > 0])
     chief = _chief_heads(nodes.site, node, head, count)
+    first = dict(zip(by[doubtful][::-1].tolist(), node[doubtful][::-1].tolist(), strict=True))
     for i, site in enumerate(sums.site.tolist()):
-        sums.confidence[i], sums.reason[i] = _judge(sums, i, sites, int(chief[site]), reach.reasons)
+        doubt = reach.doubt(first[site]) if sums.undecided[i] == sums.bytes[i] else ""
+        sums.confidence[i], sums.reason[i] = _judge(sums, i, sites, int(chief[site]), doubt)
     expected = sums.confidence == LeakConfidence.EXPECTED
     sums = sums.take(np.argsort(expected, kind="stable"))
     return Leaks(
@@ -162,13 +169,11 @@ def _chief_heads(site: I32, node: Int, head: Int, count: int) -> Int:
     return chief
 
 
-def _judge(
-    sums: Lost, i: int, sites: Sites, chief: int, reasons: list[str]
-) -> tuple[LeakConfidence, str]:
+def _judge(sums: Lost, i: int, sites: Sites, chief: int, doubt: str) -> tuple[LeakConfidence, str]:
     site, number = int(sums.site[i]), int(sums.allocations[i])
     every = sums.held_allocations[i] == 0
-    if reasons:
-        return LeakConfidence.UNDECIDED, "memory that is not in the dump may point at it"
+    if doubt:
+        return LeakConfidence.UNDECIDED, doubt
     if sites.module[site] == "" and (why := EXPECTED.get(sites.function[site])):
         return LeakConfidence.EXPECTED, why
     if not sums.heads[i] and chief != site:

@@ -35,7 +35,7 @@ class Verdict(IntEnum):
     LOST = 1
     """Nothing reaches it."""
     UNDECIDED = 2
-    """Nothing in the dump reaches it, but memory that is not in the dump might."""
+    """Nothing in the dump reaches it, but something that is not shown there might."""
 
 
 def rows(source: I32, target: I32, size: int) -> csr_array:
@@ -61,7 +61,7 @@ class Reach:
 
     graph: Graph
     tier: npt.NDArray[np.uint8]
-    """The first :class:`Tier` of roots that reaches each node; NEVER. Shape (nodes,)."""
+    """The first :class:`.roots.Tier` of roots that reaches each node; NEVER. Shape (nodes,)."""
     before: I32
     """The node or root before each node on the shortest way from a root of that tier; -1.
     Shape (nodes + roots,)."""
@@ -72,7 +72,23 @@ class Reach:
     def verdict(self) -> npt.NDArray[np.uint8]:
         """A :class:`Verdict` of each node."""
         bad = Verdict.UNDECIDED if self.reasons else Verdict.LOST
-        return np.where(self.tier == NEVER, bad, Verdict.HELD).astype(np.uint8)
+        return np.select(
+            [self.tier < Tier.UNPROVEN, self.tier == Tier.UNPROVEN],
+            [Verdict.HELD, Verdict.UNDECIDED],
+            bad,
+        ).astype(np.uint8)
+
+    def state(self, node: int) -> str:
+        """``held``, ``lost`` or ``undecided``."""
+        return Verdict(self.verdict[node]).name.lower()
+
+    def doubt(self, node: int) -> str:
+        """The reason why a node is undecided; empty if it is not."""
+        if self.tier[node] == Tier.UNPROVEN:
+            return f"{self.graph.root(self.way(node)[0]).name} may point at it"
+        if self.tier[node] == NEVER and self.reasons:
+            return "memory that is not in the dump may point at it"
+        return ""
 
     def way(self, node: int) -> list[int]:
         """Nodes on the shortest way to a node, from the root on; empty if there is none."""
@@ -89,7 +105,7 @@ def reach(graph: Graph) -> Reach:
     count = len(graph.nodes)
     tiers = np.array([root.tier for root in graph.roots], np.uint8)
     found = _search(graph, graph.source, graph.target, tiers)
-    tails = exact_tails(graph, found[0] < NEVER)
+    tails = exact_tails(graph, found[0] < Tier.UNPROVEN)
     if len(tails[0]):
         source, target = (
             np.concatenate(p) for p in zip((graph.source, graph.target), tails, strict=True)

@@ -15,6 +15,7 @@ from ..kernel.tags.sites import Sites
 from . import disguised
 from .build import HeapBuilder
 from .folio_batches import unused_slots
+from .kernel_code import kernel_code
 from .nodes import Nodes, Spans
 from .roots import Root
 from .scan import Scanner
@@ -101,6 +102,7 @@ def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = N
     scanner.percpu()
     if scanner.percpu_holes:
         blind.append(f"{scanner.percpu_holes:,} pages of per-CPU memory are not in the dump")
+    kernel_code(scanner, sites)
     blind += scan_variables(scanner) + scan_tasks(scanner)
     source, target = scanner.links.pairs()
     return Graph(

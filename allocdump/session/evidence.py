@@ -137,7 +137,7 @@ class _Investigation:
         case.lost = [
             LostSite(
                 int(rows.site[i]),
-                int(rows.bytes[i]),
+                int(rows.bytes[i] - rows.undecided[i]),
                 int(rows.allocations[i]),
                 int(rows.held_bytes[i]),
                 str(rows.confidence[i]),

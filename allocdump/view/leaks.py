@@ -56,13 +56,19 @@ def _document(report: Report, found: Leaks, heading: str, rows: Table) -> Docume
 
 
 def _total(found: Leaks) -> Sentence:
-    size = int(found.lost.bytes.sum())
+    lost = found.lost
+    size, undecided = int(lost.bytes.sum()), int(lost.undecided.sum())
+    verdict = "{size:bytes} in {n:count allocation} {word}"
+    if 0 < undecided < size:
+        verdict = "{lost:bytes} lost and {undecided:bytes} undecided in {n:count allocation}"
     return say(
-        "{size:bytes} in {n:count allocation} {word}, {share:share} of the {whole:bytes}"
-        " in {every:count allocation} that were judged",
+        verdict + ", {share:share} of the {whole:bytes} in {every:count allocation}"
+        " that were judged",
         size=size,
-        n=int(found.lost.allocations.sum()),
-        word="undecided" if found.reasons else "lost",
+        lost=size - undecided,
+        undecided=undecided,
+        n=int(lost.allocations.sum()),
+        word="undecided" if undecided else "lost",
         share=size / found.total_bytes if found.total_bytes else None,
         whole=found.total_bytes,
         every=found.total_allocations,

@@ -37,9 +37,10 @@ def document(report: Report, reach: Reach, answer: Paths) -> Document:
 
 def _state(reach: Reach, answer: Paths) -> str:
     assert answer.node is not None
-    if reach.way(answer.node):
+    if reach.state(answer.node) == "held":
         return "held" if answer.found else "held by itself alone"
-    state = "undecided: memory that is not in the dump may point at it" if reach.reasons else "lost"
+    doubt = reach.doubt(answer.node)
+    state = f"undecided: {doubt}" if doubt else "lost"
     if not answer.found:
         return f"{state}; nothing points at it"
     return f"{state}; only other such memory points at it"

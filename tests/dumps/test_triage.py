@@ -63,8 +63,7 @@ def test_the_leaking_site_is_the_first_suspect() -> None:
         line for line in (OOM.parent / "truth.allocinfo").read_text().splitlines()
         if "leaker.c:44" in line
     )  # fmt: skip
-    # A few of its pages can still be reached.
-    assert 0.995 * int(truth.split()[0]) <= first.bytes < int(truth.split()[0])
+    assert first.bytes == int(truth.split()[0])
     assert any(truth_words in text(line) for line in first.evidence for truth_words in ["keeps 70"])
     assert text(triage(OOM).verdict) == f"{text(first.title)} (certain)"
 

@@ -38,8 +38,8 @@ def sums(
         if not chosen[row] or max(size, int(lost.cluster_bytes[i])) < min_size:
             continue
         yield {
-            "lost": 0 if found.reasons else size,
-            "undecided": size if found.reasons else 0,
+            "lost": size - int(lost.undecided[i]),
+            "undecided": int(lost.undecided[i]),
             "allocations": int(lost.allocations[i]),
             "held": held,
             "held_allocations": int(lost.held_allocations[i]),

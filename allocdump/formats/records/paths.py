@@ -16,14 +16,13 @@ if TYPE_CHECKING:
 
 def as_json(sites: Sites, reach: Reach, answer: Paths) -> str:
     """The answer; steps in the order from the root on."""
-    held = answer.node is not None and bool(reach.way(answer.node))
-    state = "held" if held else "undecided" if reach.reasons else "lost"
+    state = None if answer.node is None else reach.state(answer.node)
     return document(
         "paths",
         2,
         query=answer.query,
         address=f"{answer.address:#x}",
-        state=None if answer.node is None else state,
+        state=state,
         paths=[_path(sites, path) for path in answer.found],
     )
 
