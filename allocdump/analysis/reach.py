@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import breadth_first_order
 from ..arrays import I32, Bool, Int, ranges
 from ..graph.edges import Graph
 from ..graph.nodes import PAGE, NodeKind
+from ..graph.physical import explained, table_links
 from ..graph.roots import Tier
 
 NEVER = len(Tier)
@@ -104,15 +105,12 @@ def reach(graph: Graph) -> Reach:
     """Search from all roots, those that say most first."""
     count = len(graph.nodes)
     tiers = np.array([root.tier for root in graph.roots], np.uint8)
-    found = _search(graph, graph.source, graph.target, tiers)
-    tails = exact_tails(graph, found[0] < Tier.UNPROVEN)
-    if len(tails[0]):
-        source, target = (
-            np.concatenate(p) for p in zip((graph.source, graph.target), tails, strict=True)
-        )
-        order = np.argsort(source, kind="stable")
-        graph = replace(graph, source=source[order], target=target[order])
-        found = _search(graph, graph.source, graph.target, tiers)
+    found = _search(graph, tiers)
+    for links in exact_tails, table_links, mentions:
+        source, target = links(graph, found[0] < Tier.UNPROVEN)
+        if len(source):
+            graph = _with(graph, source, target)
+            found = _search(graph, tiers)
     tier, before = found
     alive = np.append(tier < NEVER, np.ones(len(graph.roots), np.bool_))
     torn = int(np.count_nonzero(alive[graph.torn]))
@@ -122,11 +120,17 @@ def reach(graph: Graph) -> Reach:
     return Reach(graph, tier[:count], before, reasons)
 
 
-def _search(
-    graph: Graph, source: I32, target: I32, tiers: npt.NDArray[np.uint8]
-) -> tuple[npt.NDArray[np.uint8], I32]:
+def _with(graph: Graph, source: I32, target: I32) -> Graph:
+    """The graph with some more links."""
+    source, target = np.append(graph.source, source), np.append(graph.target, target)
+    order = np.argsort(source, kind="stable")
+    return replace(graph, source=source[order], target=target[order])
+
+
+def _search(graph: Graph, tiers: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], I32]:
     """Tier and predecessor of each node: one search for each tier, from its roots and
     those before it."""
+    source, target = graph.source, graph.target
     nodes, size = len(graph.nodes), len(graph.nodes) + len(graph.roots)
     tier = np.full(nodes, NEVER, np.uint8)
     before = np.full(size, -1, np.int32)
@@ -143,6 +147,18 @@ def _search(
         new = order[tier[order] == NEVER]
         tier[new], before[new] = level, previous[new]
     return tier, before
+
+
+def mentions(graph: Graph, reached: Bool) -> tuple[I32, I32]:
+    """Links to pages that may be held by physical address: see :func:`.physical.explained`.
+
+    :param reached: shape (nodes,)
+    """
+    target = explained(graph, reached, graph.mentioned)
+    if not len(target):
+        return target, target
+    root = graph.scanner.links.number(np.array([graph.scanner.physical_root], np.int32))
+    return np.repeat(root, len(target)), target
 
 
 def exact_tails(graph: Graph, reached: Bool) -> tuple[I32, I32]:

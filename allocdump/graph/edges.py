@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,8 @@ class Graph:
     """Sentences on memory that is not in the dump and that no node or root stands for."""
     scanner: Scanner
     """Finds pointers again, for those who ask where one is."""
+    mentioned: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    """Nodes of pages whose physical address some word is, ascending."""
 
     def is_root(self, number: int) -> bool:
         """Tell roots from nodes by their number."""
@@ -106,5 +108,13 @@ def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = N
     blind += scan_variables(scanner) + scan_tasks(scanner)
     source, target = scanner.links.pairs()
     return Graph(
-        heap.nodes, heap.roots.all, source, target, scanner.exact, scanner.torn(), blind, scanner
+        heap.nodes,
+        heap.roots.all,
+        source,
+        target,
+        scanner.exact,
+        scanner.torn(),
+        blind,
+        scanner,
+        scanner.mentioned(),
     )
