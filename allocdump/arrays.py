@@ -4,18 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from .errors import extra
 from .problems import Problem
+from .result import Result
+from .result import Values as Values
 
-if TYPE_CHECKING:
-    import pandas
-
-Values = npt.NDArray[Any]
 Bool = npt.NDArray[np.bool_]
 I32 = npt.NDArray[np.int32]
 Int = npt.NDArray[np.int64]
@@ -40,7 +37,7 @@ def sum_by(index: npt.NDArray[np.integer], values: npt.NDArray[np.integer], leng
     return np.bincount(index, values, length).astype(np.int64)
 
 
-class Columns:
+class Columns(Result):
     """Base of dataclasses whose array fields are the columns of a table.
 
     Fields that are no arrays say something of the table as a whole; a field that is
@@ -57,13 +54,6 @@ class Columns:
     def to_dict(self) -> dict[str, Values]:
         """The columns by name; not copies."""
         return self._columns()
-
-    def to_pandas(self) -> pandas.DataFrame:
-        """The table as a data frame.
-
-        :raises ExtraError: if pandas is not installed, which nothing else needs
-        """
-        return data_frame(self.to_dict())
 
     def take(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> Self:
         """The given rows, in the given order; or those marked True."""
@@ -88,7 +78,7 @@ class Columns:
 TableT = TypeVar("TableT", bound=Columns)
 
 
-class Batches(Generic[TableT]):
+class Batches(Result, Generic[TableT]):
     """A table too long for memory: iterate over it in batches, or take it whole all the same."""
 
     def __init__(
@@ -110,19 +100,9 @@ class Batches(Generic[TableT]):
         """The columns of all batches by name."""
         return self.whole().to_dict()
 
-    def to_pandas(self) -> pandas.DataFrame:
-        """All batches as one data frame.
+    def in_short(self) -> str:
+        """A hint: its length is known only when all is read."""
+        return "read batch by batch; whole(), to_dict() and to_pandas() take all of it"
 
-        :raises ExtraError: if pandas is not installed
-        """
-        return data_frame(self.to_dict())
-
-
-def data_frame(columns: Mapping[str, Values]) -> pandas.DataFrame:
-    """Columns as a data frame of pandas.
-
-    :raises ExtraError: if pandas is not installed
-    """
-    with extra("pandas"):
-        import pandas
-    return pandas.DataFrame(columns)
+    def _head(self) -> Mapping[str, Values]:
+        return next((batch.to_dict() for batch in self if len(batch)), {})

@@ -17,17 +17,16 @@ COMMANDS = (
     "audit",
     "diff",
     "tags",
+    "schema",
     "shell",
 )
 """In the order of the help; each is a module of :mod:`allocdump.cli`."""
 
-_NOT_IN_DRGN = frozenset({"watch", "diff", "tags", "shell"})
+_NOT_IN_DRGN = frozenset({"watch", "diff", "tags", "schema", "shell"})
 """They read no program, or two, or never end, or are a session themselves."""
 
-_IN_DRGN = {"report": "allocinfo"}
-"""Names that would say too little among drgn's commands."""
+IN_DRGN = tuple(name for name in COMMANDS if name not in _NOT_IN_DRGN)
+"""The commands of a drgn session."""
 
-
-def in_drgn() -> dict[str, str]:
-    """The commands of a drgn session: ``{name there: name on the command line}``."""
-    return {_IN_DRGN.get(name, name): name for name in COMMANDS if name not in _NOT_IN_DRGN}
+OLD_IN_DRGN = {"allocinfo": "report"}
+"""Names that commands of a drgn session once had, and have now."""

@@ -4,7 +4,8 @@
 Every message is one sentence for the person with the dump, and says what to do.
 """
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
@@ -55,6 +56,23 @@ class OutputError(AllocdumpError):
     """The output cannot be written as asked: no such place, or a terminal."""
 
     exit_code = 2
+
+
+class FilterError(AllocdumpError, ValueError):
+    """A filter that is none, or that nothing matches."""
+
+    exit_code = 2
+
+
+def did_you_mean(word: str, known: Iterable[str], before: str = "", after: str = "") -> str:
+    """The end of a sentence on a mistyped word: a question that names what is nearest.
+
+    :param before: stands before each of the names
+    :param after: stands behind each
+    :return: ``; did you mean 'a' or 'b'?``, or nothing if nothing is near
+    """
+    near = [f"{before}{name}{after}" for name in difflib.get_close_matches(word, known)]
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 @contextmanager

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from string import Formatter
+from typing import Any
 
 Value = str | bool | int | float | None
 
@@ -21,7 +23,29 @@ class Sentence:
     template: str
     values: dict[str, Value]
 
+    def __str__(self) -> str:
+        """The sentence for programmers, with exact numbers; :mod:`.view` has it for others."""
+        return _PLAIN.vformat(self.template, (), self.values)
+
 
 def say(template: str, **values: Value) -> Sentence:
     """A :class:`Sentence`."""
     return Sentence(template, values)
+
+
+class _Plain(Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        kind, _, noun = format_spec.partition(" ")
+        if value is None or isinstance(value, str):
+            return value or "-"
+        match kind:
+            case "share":
+                return f"{value:.1%}"
+            case "bytes":
+                return f"{value:,} bytes"
+            case "seconds":
+                return f"{value:,.1f} s"
+        return f"{value:,} {noun}{'' if value == 1 else 's'}" if noun else str(value)
+
+
+_PLAIN = _Plain()

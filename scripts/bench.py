@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from drgn import FaultError, Object, Program
@@ -188,9 +189,8 @@ def _against_reading(core: Path) -> float:
         ranges.extend((address, 8) for address in addresses)
         return few(self, addresses)
 
-    Memory._read, Memory._few_words = recording, recording_words  # type: ignore[method-assign]
-    dump.attribution()
-    Memory._read, Memory._few_words = original, few  # type: ignore[method-assign]
+    with patch.multiple(Memory, _read=recording, _few_words=recording_words):
+        dump.attribution()
     runs: list[list[int]] = []
     for address, size in sorted(ranges):
         if runs and address <= runs[-1][1] and address + size - runs[-1][0] <= 2 << 20:
@@ -229,8 +229,8 @@ def leaks(core: Path, rounds: int) -> None:
     for section in heap.index.sections:
         first = int(heap.index.of_pfn(np.array([section.pfn]))[0])
         scan = heap.blocks.scan[heap.owner[first : first + section.pages]]
-        for start, stop in runs_of(scan):
-            runs.append((heap.direct_map + (section.pfn + start) * PAGE, (stop - start) * PAGE))
+        for begin, end in runs_of(scan):
+            runs.append((heap.direct_map + (section.pfn + begin) * PAGE, (end - begin) * PAGE))
 
     def reading() -> None:
         memory = Memory(allocdump.open(core).prog)

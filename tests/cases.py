@@ -14,12 +14,13 @@ from allocdump.analysis.caches import CacheRow
 from allocdump.analysis.footprint import Footprint
 from allocdump.analysis.usage import Node
 from allocdump.kernel.machine.cgroups import MemoryCgroup
+from allocdump.kernel.machine.memory_counters import Reclaimable
 from allocdump.kernel.machine.oom import LoggedSite, OomEvent
 from allocdump.kernel.machine.swap import Swap
 from allocdump.kernel.machine.system import System
 from allocdump.kernel.machine.tasks import Task
 from allocdump.kernel.machine.zones import ZoneState
-from allocdump.triage.evidence import Evidence, Machine, Reclaimable
+from allocdump.triage.evidence import Evidence, Machine
 
 from . import samples
 
@@ -56,7 +57,7 @@ def zone(
 
 def event(**changes: Any) -> OomEvent:
     """The machine died of it."""
-    values = {
+    values: dict[str, Any] = {
         "time": 5.0, "task": "asker", "gfp_mask": "GFP_KERNEL", "order": 0, "oom_score_adj": 0,
         "fatal": True,
     }  # fmt: skip
@@ -95,7 +96,7 @@ def case(**changes: Any) -> Evidence:
         system=System("6.12.0", "#1 SMP", "x86_64", "db1", None), cpus=4,
         reason="Kernel panic", uptime=100.0, profiling="on",
     )  # fmt: skip
-    values = {
+    values: dict[str, Any] = {
         "machine": machine, "sites": SITES, "events": [event()], "zones": [zone(5)],
         "swap": Swap(0, 0), "reclaimable": Reclaimable(0, 0, 0),
         "footprint": footprint((50, 50, 60, 10)), "usage": usage(free=5, slab=100),
@@ -103,7 +104,7 @@ def case(**changes: Any) -> Evidence:
     return Evidence(**values | changes)
 
 
-QUIET = {"events": [], "zones": [zone(800)]}
+QUIET: dict[str, Any] = {"events": [], "zones": [zone(800)]}
 """Changes that make it a machine with memory to spare."""
 
 
@@ -130,12 +131,13 @@ def cache(name: str, size: int, *, used: float = 0.0, object_size: int = 1024) -
 
 def audit(*rows: tuple[int, int, int, Cause]) -> Audit:
     """MiB counted and found by site, and why they differ."""
-    columns = np.zeros((4, len(SITES)), np.int64)
+    counter, pages, inferred, objects, percpu = np.zeros((5, len(SITES)), np.int64)
     causes = np.full(len(SITES), Cause.AGREES, np.object_)
-    counter = np.zeros(len(SITES), np.int64)
     for row, counted, found, cause in rows:
-        counter[row], columns[0][row], causes[row] = counted * MIB, found * MIB, cause
-    return Audit(counter, *columns, counter, causes, PerCpuAccounting.ONE_COPY, {})
+        counter[row], pages[row], causes[row] = counted * MIB, found * MIB, cause
+    return Audit(
+        counter, pages, inferred, objects, percpu, counter, causes, PerCpuAccounting.ONE_COPY, {}
+    )
 
 
 def logged(row: int, size: int, calls: int = 1) -> LoggedSite:

@@ -49,6 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _skipped(config: pytest.Config) -> Counter[tuple[str, str]]:
     """How often each (test or file, reason) was skipped, in all workers."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
+    assert reporter is not None
     found: Counter[tuple[str, str]] = Counter()
     for report in reporter.stats.get("skipped", ()):
         _, _, reason = report.longrepr

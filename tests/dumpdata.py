@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, TextIO, overload
 
 import pytest
 from drgn import FaultError, Program
@@ -26,7 +26,9 @@ from allocdump.session import Session
 from allocdump.source.program import DebugInfo
 
 TESTDATA = Path(__file__).parent.parent / "testdata"
-MADE = {path.parent: json.loads(path.read_text()) for path in TESTDATA.glob("*/made.json")}
+MADE: dict[Path, dict[str, Any]] = {
+    path.parent: json.loads(path.read_text()) for path in TESTDATA.glob("*/made.json")
+}
 FOLDERS = sorted(MADE)
 STOCK = sorted(folder for folder in FOLDERS if MADE[folder].get("profiling") == "none")
 """Of kernels that distributions ship, which know nothing of profiling."""
@@ -89,7 +91,7 @@ def recorded(path: Path) -> Iterator[tuple[str, int, int, int, str, int, str]]:
             yield kind, int(address, 16), int(size), int(at), state, int(pfn), module
 
 
-def made(path: Path) -> dict:
+def made(path: Path) -> dict[str, Any]:
     return MADE[path.parent]
 
 
@@ -122,11 +124,24 @@ def default_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def process(*args: object, **kwargs: Any) -> subprocess.CompletedProcess[str]:
-    """The command line, as a user starts it."""
+@overload
+def process(
+    *args: object, text: Literal[True] = True, **how: Any
+) -> subprocess.CompletedProcess[str]: ...
+
+
+@overload
+def process(
+    *args: object, text: Literal[False], **how: Any
+) -> subprocess.CompletedProcess[bytes]: ...
+
+
+def process(
+    *args: object, text: bool = True, **how: Any
+) -> subprocess.CompletedProcess[str] | subprocess.CompletedProcess[bytes]:
+    """The command line, as a user starts it; *how* is for :func:`subprocess.run`."""
     command = [sys.executable, "-m", "allocdump", *map(str, args)]
-    kwargs = {"capture_output": True, "text": True, "timeout": 120} | kwargs
-    return subprocess.run(command, **kwargs)
+    return subprocess.run(command, capture_output=True, text=text, timeout=120, **how)
 
 
 @overload
@@ -201,8 +216,15 @@ def _main() -> int:
 def _warnings_as_usual() -> Iterator[None]:
     """On standard error, as an interpreter of its own shows them, not in pytest's summary."""
 
-    def show(message: Any, category: Any, filename: str, line: int, *_: object) -> None:
-        sys.stderr.write(warnings.formatwarning(message, category, filename, line))
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno))
 
     with warnings.catch_warnings():
         warnings.simplefilter("default")

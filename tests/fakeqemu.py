@@ -19,6 +19,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 PAGE = 4096
 SIZE = 256 << 20
@@ -98,10 +99,10 @@ class FakeQemu:
                 if f"ends-{self.asked}" in self.behaviour:
                     os._exit(0)
 
-    def _send(self, client: socket.socket, message: dict) -> None:
+    def _send(self, client: socket.socket, message: dict[str, Any]) -> None:
         client.sendall(json.dumps(message).encode() + b"\r\n")
 
-    def _execute(self, command: str, arguments: dict, client: socket.socket) -> object:
+    def _execute(self, command: str, arguments: dict[str, Any], client: socket.socket) -> object:
         if command == "human-monitor-command":
             return self._monitor(arguments["command-line"])
         print(command, flush=True)
@@ -156,12 +157,13 @@ class FakeQemu:
 class Running:
     """A fake QEMU in a process of its own."""
 
-    def __init__(self, process: subprocess.Popen, path: str) -> None:
+    def __init__(self, process: subprocess.Popen[str], path: str) -> None:
         self.process, self.path = process, path
 
     def commands(self, last: str = "closed") -> list[str]:
         """What it was told, up to *last*: that is, till its client went away."""
-        told = []
+        told: list[str] = []
+        assert self.process.stdout is not None
         # Nothing waits for ever.
         watchdog = threading.Timer(60, self.process.kill)
         watchdog.start()
@@ -180,6 +182,7 @@ def fake_qemu(folder: Path, core: Path, *behaviour: str) -> Iterator[Running]:
     process = subprocess.Popen(
         [sys.executable, __file__, path, str(core), *behaviour], stdout=subprocess.PIPE, text=True
     )
+    assert process.stdout is not None
     try:
         assert process.stdout.readline() == "ready\n"
         yield Running(process, path)

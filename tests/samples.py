@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TypedDict
 
 import numpy as np
 
@@ -14,6 +15,22 @@ from allocdump.kernel.tags.codetag import CodetagType
 from allocdump.kernel.tags.profile import Completeness
 from allocdump.kernel.tags.profiling import Profiling
 from allocdump.kernel.tags.sites import Provenance, Sites
+
+
+class Marks(TypedDict, total=False):
+    """Properties that all of some sites have."""
+
+    unloaded: bool
+    inferred: bool
+    inaccurate: bool
+    evidence: Provenance
+
+
+class Wishes(TypedDict, total=False):
+    """Of the reader of a document; see :class:`allocdump.view.renderer.How`."""
+
+    exact: bool
+    width: int | None
 
 
 def sites(

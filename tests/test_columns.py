@@ -33,11 +33,12 @@ def table(*numbers: int) -> Table:
 def test_take() -> None:
     chosen = table(1, 2, 3).take(np.array([2, 0]))
     assert chosen.number.tolist() == [3, 1]
+    assert chosen.inner is not None
     assert chosen.inner.letter.tolist() == ["c", "a"]
     assert chosen.title == "a table"
     assert len(chosen) == 2
     nothing = table(1, 2, 3).take(np.zeros(3, np.bool_))
-    assert (len(nothing), nothing.number.dtype) == (0, np.int64)
+    assert (len(nothing), nothing.number.dtype) == (0, np.dtype(np.int64))
     assert nothing.inner is not None
     assert Table("t", np.zeros(1)).take(np.array([True])).inner is None
 

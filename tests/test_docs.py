@@ -7,7 +7,6 @@ import doctest
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -42,7 +41,7 @@ def test_session(step: Step) -> None:
 def test_python_session(page: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     test = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
-    output = []
+    output: list[str] = []
     result = doctest.DocTestRunner(verbose=False).run(test, out=output.append)
     assert result.failed == 0, "".join(output)
 
@@ -76,7 +75,7 @@ def test_every_option_is_explained(command: str) -> None:
 
 
 @cache
-def anchors(page: Any) -> Any:
+def anchors(page: Path) -> set[str]:
     """As GitHub makes them."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)

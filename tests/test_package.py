@@ -29,7 +29,7 @@ OPENED = "import sys, allocdump; dump = allocdump.open(sys.argv[1]); "
 def loaded(code: str) -> set[str]:
     """Which of the heavy ones are loaded after running *code* on a dump."""
     code += "\nprint(*sys.modules)"
-    command = [sys.executable, "-c", code, core("7.3-tiny")]
+    command = [sys.executable, "-c", code, str(core("7.3-tiny"))]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return HEAVY & set(done.stdout.split())
 

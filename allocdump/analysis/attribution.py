@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Int, sum_by
+from ..arrays import Columns, Int, sum_by
 from ..kernel.mm.boot_memory import NO_MEMORY, SYSTEM_RAM
 from ..kernel.mm.page_types import PageKind
 from ..kernel.mm.pagemap import PageMap, Part
@@ -21,6 +21,7 @@ from ..kernel.mm.pages import PAGE_SHIFT, Frames
 from ..kernel.mm.slab import Cache, Objects, Slabs
 from ..kernel.tags.references import EMPTY, NONE, STRAY, Rows
 from ..problems import Problem
+from ..result import Result, Values
 
 PAGE = 1 << PAGE_SHIFT
 
@@ -28,7 +29,7 @@ _MAX_STRAYS = 1 << 16
 
 
 @dataclass(frozen=True)
-class Tally:
+class Tally(Columns):
     """Bytes and number of allocations by site: two columns of shape (number of sites,)."""
 
     bytes: Int
@@ -48,7 +49,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class CacheUse:
+class CacheUse(Columns):
     """Use of each cache's slabs; columns of shape (number of caches,)."""
 
     slabs: Int
@@ -74,7 +75,7 @@ class CacheUse:
 
 
 @dataclass(frozen=True)
-class Attribution:
+class Attribution(Result):
     """Owners of memory. Rows of sites are those of :class:`kernel.sites.Sites`."""
 
     pages: Tally
@@ -105,6 +106,11 @@ class Attribution:
     unreadable_pages: int
     """Page frames whose struct page is not in the dump."""
     problems: list[Problem]
+
+    def to_dict(self) -> dict[str, Values]:
+        """Bytes by site as columns, by the kind of reference."""
+        tallies = ("pages", "inferred", "objects", "percpu")
+        return {name: getattr(self, name).bytes for name in tallies}
 
 
 class Attributor:

@@ -57,6 +57,8 @@ class Audit(Columns):
     """None if no site tells: per-CPU bytes are then those of one copy."""
     strays: dict[int, tuple[int, int]]
     """References to no known tag: address to (references, bytes)."""
+    sites: Sites | None = None
+    """The same sites in the report."""
 
     @property
     def memory(self) -> Int:
@@ -69,8 +71,18 @@ class Audit(Columns):
         return self.counter - self.memory
 
     def to_dict(self) -> dict[str, Values]:
-        """The columns by name, :attr:`memory` and :attr:`difference` among them."""
-        return super().to_dict() | {"memory": self.memory, "difference": self.difference}
+        """The columns by name, with :attr:`memory`, :attr:`difference` and the sites' names."""
+        names = self.sites.names(np.arange(len(self))) if self.sites else {}
+        sums = {"memory": self.memory, "difference": self.difference}
+        return names | super().to_dict() | sums
+
+    def in_short(self) -> str:
+        agree = int(np.count_nonzero(self.difference == 0))
+        return f"{agree:,} of {len(self):,} sites agree, {self.matched():.1%} of counted bytes"
+
+    def _head(self) -> dict[str, Values]:
+        """The largest differences first."""
+        return self.take(np.argsort(-np.abs(self.difference), kind="stable")).to_dict()
 
     def matched(self) -> float:
         """Share of counted bytes that references account for, 0 to 1."""
@@ -113,6 +125,7 @@ def audit(
         cause=np.full(len(sites), Cause.AGREES, np.object_),
         accounting=accounting,
         strays=memory.strays,
+        sites=sites,
     )
     lost = memory.unreadable_pages or memory.unknown_slabs or memory.slab.unreadable.any()
     excluded = bool(lost or memory.problems or not completeness.complete)

@@ -7,15 +7,17 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Bool, Int
+from ..arrays import Bool, Columns, Int, Values
 from ..kernel.machine.system import System
 from ..kernel.tags.sites import Provenance, Sites
-from .report import GroupBy, group_names, site_names
+from ..result import Result
+from .filters import site_names
+from .report import GroupBy, group_names
 
 DiffSortBy = Literal["growth", "calls", "after", "name"]
 
@@ -26,7 +28,7 @@ Lines = dict[int, list[int]]
 
 
 @dataclass
-class Snapshot:
+class Snapshot(Result):
     """Call sites at one time, from a dump or a file."""
 
     path: str
@@ -37,6 +39,13 @@ class Snapshot:
     reason: str = ""
     """Reason of the kernel's death; empty if it did not die, or the file does not say."""
     warnings: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Values]:
+        """The columns of all sites by name."""
+        return self.sites.to_dict()
+
+    def in_short(self) -> str:
+        return f"{len(self.sites):,} sites of {self.path}"
 
     @property
     def has_zeros(self) -> bool:
@@ -62,7 +71,7 @@ class Match(StrEnum):
 
 
 @dataclass
-class Changes:
+class Changes(Columns):
     """One row per site or group; all columns have one length."""
 
     by: GroupBy
@@ -83,9 +92,6 @@ class Changes:
     """Line numbers before, likewise."""
     match: npt.NDArray[np.object_] | None = None
     """A :class:`Match`, likewise."""
-
-    def __len__(self) -> int:
-        return len(self.name)
 
     @property
     def growth(self) -> Int:
@@ -112,15 +118,17 @@ class Changes:
         same: Bool = (self.growth == 0) & ((self.calls == 0) | ~self.counted)
         return ~same
 
-    def take(self, rows: npt.NDArray[np.intp] | Bool) -> Changes:
-        """The given rows, in the given order."""
-        columns: dict[str, Any] = {}
-        for name, column in vars(self).items():
-            if isinstance(column, Sites):
-                columns[name] = column.take(rows)
-            else:
-                columns[name] = column[rows] if isinstance(column, np.ndarray) else column
-        return Changes(**columns)
+    def to_dict(self) -> dict[str, Values]:
+        """The columns by name, growth and the sites' names among them."""
+        names = self.sites.names(np.arange(len(self))) if self.sites else {}
+        return names | super().to_dict() | {"growth": self.growth, "calls_growth": self.calls}
+
+    def _head(self) -> dict[str, Values]:
+        """The largest growth first."""
+        return order(self).to_dict()
+
+    def in_short(self) -> str:
+        return f"{int(np.count_nonzero(self.changed)):,} of {len(self):,} rows changed"
 
 
 def _nothing(size: Int, calls: Int) -> Bool:

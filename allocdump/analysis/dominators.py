@@ -15,9 +15,10 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order
 from scipy.sparse.linalg import spsolve_triangular
 
-from ..arrays import I32, Int, sum_by
+from ..arrays import I32, Int, Values, sum_by
 from ..graph.edges import Graph
 from ..graph.roots import Tier
+from ..result import Result, column
 from .reach import Reach, ends, rows
 
 TOP = -1
@@ -25,7 +26,7 @@ TOP = -1
 
 
 @dataclass
-class Dominators:
+class Dominators(Result):
     """The dominator tree over nodes and roots, numbered as in the graph."""
 
     graph: Graph
@@ -35,6 +36,33 @@ class Dominators:
     bytes: Int
     """Retained: its own and those of all that it dominates."""
     allocations: Int
+
+    def to_dict(self) -> dict[str, Values]:
+        """Holders as columns, most first, each followed by the sites that it holds.
+
+        ``level`` is 0 for holders, which have no site, and 1 for sites; ``holder`` is empty for
+        memory that several share.
+        """
+        rows = [
+            (level, holding, top.root)
+            for top in holdings(self, 1)
+            for level, holding in ((0, top), *((1, child) for child in top.children))
+        ]
+        site = [-1 if holding.site is None else holding.site for _, holding, _ in rows]
+        roots = ["" if root is None else str(self.graph.roots[root]) for *_, root in rows]
+        return {
+            "level": column([level for level, *_ in rows]),
+            "holder": column(roots),
+            "bytes": column([holding.bytes for _, holding, _ in rows]),
+            "allocations": column([holding.allocations for _, holding, _ in rows]),
+            "site": np.array(site, np.int64),
+            **self.graph.sites.names(np.array(site, np.int64)),
+        }
+
+    def in_short(self) -> str:
+        held = self.parent[: len(self.graph.nodes)] > -2
+        size = int(self.graph.nodes.size[held].sum())
+        return f"{size:,} bytes that {len(self.graph.roots):,} roots hold"
 
     def holder(self) -> I32:
         """The root that dominates each node and root; TOP if several reach it."""

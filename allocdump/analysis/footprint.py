@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..arrays import Int, sum_by
+from ..arrays import Columns, Int, sum_by
 from ..kernel.mm.page_types import PageKind
 from ..kernel.tags.roles import Role, role
 from ..kernel.tags.sites import Sites
@@ -40,7 +40,7 @@ _OTHER = "other pages without a site"
 
 
 @dataclass
-class Footprint:
+class Footprint(Columns):
     """Bytes by site; columns of shape (number of sites,)."""
 
     pages: Int

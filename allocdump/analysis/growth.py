@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Int
+from ..arrays import Columns, Int
 from ..kernel.tags.sites import Sites
+
+WatchSortBy = Literal["growth", "last", "calls", "after", "name"]
 
 
 @dataclass
-class Growth:
+class Growth(Columns):
     """One round of watching; columns have shape (number of sites,)."""
 
     round: int
@@ -104,8 +107,19 @@ class Watch:
         )
 
 
-def largest(growth: Growth, top: int) -> npt.NDArray[np.intp]:
-    """Rows of the *top* sites that grew most, without those that did not grow. Ties keep their
-    order."""
-    order = np.argsort(-growth.bytes, kind="stable")[:top]
-    return order[growth.bytes[order] > 0]
+def largest(growth: Growth, top: int, by: WatchSortBy = "growth") -> npt.NDArray[np.intp]:
+    """Rows of the first *top* of the sites that grew since the start, in an order. Ties keep
+    theirs.
+
+    :param by: numbers are largest first, names ascend
+    """
+    grown = np.flatnonzero(growth.bytes > 0)
+    if by == "name":
+        return np.array(sorted(grown.tolist(), key=growth.sites.name)[:top], np.intp)
+    keys = {
+        "growth": growth.bytes,
+        "last": growth.last,
+        "calls": growth.calls,
+        "after": growth.sites.bytes,
+    }
+    return grown[np.argsort(-keys[by][grown], kind="stable")[:top]]

@@ -11,21 +11,25 @@ import numpy.typing as npt
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from ..arrays import I32, Bool, Columns, Int
+from ..confidence import Confidence
 from ..graph.edges import Graph
 from ..graph.nodes import NodeKind
 from ..kernel.tags.sites import Sites
+from ..result import Result, Values
 from .reach import Reach, Verdict, ends, rows
 
 _MANY = 16
-"""A number of allocations of one site that cannot all be hidden by chance."""
+"""A number of heads of one site that cannot all be hidden by chance: each would need a hidden
+pointer of its own. What is lost with them would need none."""
 
 
 class LeakConfidence(StrEnum):
-    """Degrees of certainty that lost memory of a site is leaked."""
+    """Confidence that lost memory of a site is leaked; two words say that nothing is claimed."""
 
-    HIGH = "high"
-    MEDIUM = "medium"
-    LOW = "low"
+    CERTAIN = Confidence.CERTAIN.words
+    VERY_LIKELY = Confidence.VERY_LIKELY.words
+    LIKELY = Confidence.LIKELY.words
+    POSSIBLE = Confidence.POSSIBLE.words
     UNDECIDED = "undecided"
     EXPECTED = "expected"
     """The kernel drops these pointers on purpose."""
@@ -54,6 +58,8 @@ class Lost(Columns):
     held_allocations: Int
     heads: Int
     """Lost allocations that no other lost one points at: the leak itself, most likely."""
+    chief: I32
+    """Row of the site at the head of most of its lost allocations: itself if that has heads."""
     cluster_bytes: Int
     """Bytes of all allocations lost with them: those that they point at, and so on."""
     cluster_allocations: Int
@@ -62,7 +68,7 @@ class Lost(Columns):
 
 
 @dataclass
-class Leaks:
+class Leaks(Result):
     """Result of :func:`leaks`."""
 
     graph: Graph
@@ -76,6 +82,17 @@ class Leaks:
     total_bytes: int
     """Of all allocations that were judged."""
     total_allocations: int
+
+    def to_dict(self) -> dict[str, Values]:
+        """The sites with lost memory as columns, with their names."""
+        return self.graph.sites.names(self.lost.site) | self.lost.to_dict()
+
+    def in_short(self) -> str:
+        size, count = int(self.lost.bytes.sum()), len(self.lost)
+        return (
+            f"{size:,} of {self.total_bytes:,} bytes {'undecided' if self.reasons else 'lost'},"
+            f" of {count:,} {'site' if count == 1 else 'sites'}"
+        )
 
 
 def leaks(reach: Reach, sites: Sites) -> Leaks:
@@ -101,6 +118,7 @@ def leaks(reach: Reach, sites: Sites) -> Leaks:
         add(held, nodes.site[held], nodes.size),
         add(held, nodes.site[held]),
         np.bincount(by[is_head], minlength=count),
+        np.full(count, -1, np.int32),
         add(node, nodes.site[head], nodes.size),
         add(node, nodes.site[head]),
         *np.full((2, count), "", np.object_),
@@ -108,10 +126,18 @@ def leaks(reach: Reach, sites: Sites) -> Leaks:
     order = np.lexsort((sums.bytes, sums.cluster_bytes))[::-1]
     sums = sums.take(order[sums.bytes[order] > 0])
     chief = _chief_heads(nodes.site, node, head, count)
-    first = dict(zip(by[doubtful][::-1].tolist(), node[doubtful][::-1].tolist(), strict=True))
-    for i, site in enumerate(sums.site.tolist()):
-        doubt = reach.doubt(first[site]) if sums.undecided[i] == sums.bytes[i] else ""
-        sums.confidence[i], sums.reason[i] = _judge(sums, i, sites, int(chief[site]), doubt)
+    sums.chief[:] = np.where(sums.heads > 0, sums.site, chief[sums.site])
+    place = {site: i for i, site in enumerate(sums.site.tolist())}
+    doubts = dict(zip(by[doubtful][::-1].tolist(), node[doubtful][::-1].tolist(), strict=True))
+    for i, site in enumerate(sums.chief.tolist()):
+        if sums.undecided[i] == sums.bytes[i]:
+            sums.confidence[i] = LeakConfidence.UNDECIDED
+            sums.reason[i] = reach.doubt(doubts[int(sums.site[i])])
+            continue
+        degree, why = _judge(sums, place[site], sites)
+        if site != sums.site[i]:
+            why = f"lost with {sites.place(site)}"
+        sums.confidence[i], sums.reason[i] = degree, why
     expected = sums.confidence == LeakConfidence.EXPECTED
     sums = sums.take(np.argsort(expected, kind="stable"))
     return Leaks(
@@ -169,18 +195,17 @@ def _chief_heads(site: I32, node: Int, head: Int, count: int) -> Int:
     return chief
 
 
-def _judge(sums: Lost, i: int, sites: Sites, chief: int, doubt: str) -> tuple[LeakConfidence, str]:
-    site, number = int(sums.site[i]), int(sums.allocations[i])
-    every = sums.held_allocations[i] == 0
-    if doubt:
-        return LeakConfidence.UNDECIDED, doubt
+def _judge(sums: Lost, i: int, sites: Sites) -> tuple[LeakConfidence, str]:
+    """Judge a site by its heads, and with it all that is lost with them."""
+    site, heads, held = int(sums.site[i]), int(sums.heads[i]), int(sums.held_allocations[i])
     if sites.module[site] == "" and (why := EXPECTED.get(sites.function[site])):
         return LeakConfidence.EXPECTED, why
-    if not sums.heads[i] and chief != site:
-        who = sites.place(chief)
-        return LeakConfidence.HIGH if number >= _MANY else LeakConfidence.MEDIUM, f"lost with {who}"
-    if number >= _MANY:
-        return LeakConfidence.HIGH, "nothing points at any" if every else "the others are held"
-    if every:
-        return LeakConfidence.MEDIUM, "nothing points at any, but they are few"
-    return LeakConfidence.LOW, "few of many: a pointer of an unknown form, or just on its way"
+    if heads >= _MANY:
+        if not held:
+            return LeakConfidence.CERTAIN, "nothing points at any"
+        if heads >= held:
+            return LeakConfidence.CERTAIN, "most are lost, the others are held"
+        return LeakConfidence.VERY_LIKELY, "many are lost, but more are held"
+    if not held:
+        return LeakConfidence.LIKELY, "nothing points at any, but one or few pointers would do"
+    return LeakConfidence.POSSIBLE, "few of many: a pointer of an unknown form, or just on its way"

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 import numpy as np
@@ -11,6 +11,8 @@ import numpy as np
 from ..graph.edges import Graph
 from ..graph.nodes import NodeKind
 from ..graph.pointer_search import Place, cache_of, find_pointer, member_of
+from ..kernel.tags.sites import Sites
+from ..result import Result, Values, column
 from .reach import NEVER, Reach
 
 _ENDS = 12
@@ -51,7 +53,7 @@ class Path:
 
 
 @dataclass(frozen=True)
-class Paths:
+class Paths(Result):
     """Answer for an address."""
 
     query: str
@@ -59,6 +61,35 @@ class Paths:
     node: int | None
     """The allocation around the address; None if it is in none that is judged."""
     found: list[Path]
+    sites: Sites = field(default_factory=Sites.none)
+    """Those that steps name by their rows."""
+
+    def to_dict(self) -> dict[str, Values]:
+        """The steps of all ways as columns, each way from its root on.
+
+        ``path`` counts ways from 0; ``pointer`` is None where there is none, or in disguise.
+        """
+        rows = [(i, step) for i, path in enumerate(self.found) for step in path.steps]
+        steps = [step for _, step in rows]
+        site = np.array([-1 if step.site is None else step.site for step in steps], np.int64)
+        names = ("what", "address", "size", "cache", "member", "left_out")
+        return {
+            "path": column([i for i, _ in rows]),
+            **{name: column([getattr(step, name) for step in steps]) for name in names},
+            "pointer": column([step.pointer and step.pointer.address for step in steps]),
+            "site": site,
+            **self.sites.names(site),
+        }
+
+    def in_short(self) -> str:
+        """The start of the first way, and the number of others."""
+        if self.node is None:
+            return f"{self.query}: in no allocation"
+        if not self.found:
+            return f"{self.query}: nothing points at it"
+        first, *others = self.found
+        more = f", and {len(others):,} more ways" if others else ""
+        return f"{self.query}: {first.length:,} pointers from {first.steps[0].what}{more}"
 
 
 _KINDS = {

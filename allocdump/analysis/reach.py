@@ -21,6 +21,7 @@ from ..graph.edges import Graph
 from ..graph.nodes import PAGE, NodeKind
 from ..graph.physical import explained, table_links
 from ..graph.roots import Tier
+from ..result import Result, Values
 
 NEVER = len(Tier)
 """Value of :attr:`Reach.tier` for nodes that no root reaches."""
@@ -57,7 +58,7 @@ def ends(up: Int) -> Int:
 
 
 @dataclass
-class Reach:
+class Reach(Result):
     """The part of a graph that roots reach."""
 
     graph: Graph
@@ -90,6 +91,15 @@ class Reach:
         if self.tier[node] == NEVER and self.reasons:
             return "memory that is not in the dump may point at it"
         return ""
+
+    def to_dict(self) -> dict[str, Values]:
+        """The nodes as columns, with the names of their sites."""
+        return self.graph.to_dict() | {"tier": self.tier, "verdict": self.verdict}
+
+    def in_short(self) -> str:
+        held = int(np.count_nonzero(self.verdict == Verdict.HELD))
+        others = "undecided" if self.reasons else "lost"
+        return f"{held:,} allocations held, {len(self.verdict) - held:,} {others}"
 
     def way(self, node: int) -> list[int]:
         """Nodes on the shortest way to a node, from the root on; empty if there is none."""

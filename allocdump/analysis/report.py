@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +17,9 @@ from ..kernel.tags.codetag import CodetagType
 from ..kernel.tags.profile import Completeness
 from ..kernel.tags.profiling import Profiling
 from ..kernel.tags.sites import UNKNOWN, Provenance, Sites
+from ..result import Result
 from ..source.program import State
-
-if TYPE_CHECKING:
-    import pandas
+from .filters import matching, site_names
 
 GroupBy = Literal["site", "function", "file", "directory", "module"]
 SortBy = Literal["size", "calls", "average", "name", "kernel"]
@@ -48,7 +46,7 @@ class Origin:
 
 
 @dataclass
-class Report:
+class Report(Result):
     """All call sites of one kernel, and how they were read."""
 
     origin: Origin
@@ -66,15 +64,19 @@ class Report:
         return order(group(self.sites, what))
 
     def to_dict(self) -> dict[str, Values]:
-        """The columns of all sites by name."""
+        """The columns of all sites by name; a site's index is its row everywhere else."""
         return self.sites.to_dict()
 
-    def to_pandas(self) -> pandas.DataFrame:
-        """All sites as a data frame; a site's index is its row everywhere else.
+    def in_short(self) -> str:
+        """The number of sites, the dump and the kernel."""
+        origin = self.origin
+        return f"{len(self.sites):,} sites of {origin.core}, Linux {origin.system.release}"
 
-        :raises ExtraError: if pandas is not installed
-        """
-        return self.sites.to_pandas()
+    def _head(self) -> dict[str, Values]:
+        """The largest first."""
+        sites = order(group(self.sites)).sites
+        assert sites is not None
+        return sites.to_dict()
 
 
 @dataclass
@@ -109,54 +111,20 @@ def total(sites: Sites) -> Total:
     return Total(int(sites.bytes.sum()), int(sites.calls.sum(dtype=np.uint64)), len(sites))
 
 
-def site_names(sites: Sites) -> npt.NDArray[np.object_]:
-    """``file:line`` of each site."""
-    pairs = zip(sites.file, sites.line.tolist(), strict=True)
-    return np.array([f"{file}:{line}" for file, line in pairs], np.object_)
-
-
-class Pattern:
-    """A glob over call sites: ``file=GLOB``, ``function=GLOB``, ``module=GLOB``, or ``GLOB``.
-
-    A bare glob matches a file, ``file:line``, function or module. ``module=`` with
-    nothing behind it matches the kernel itself.
-    """
-
-    def __init__(self, text: str) -> None:
-        key, equals, glob = text.partition("=")
-        keys = {"file": 0, "function": 1, "func": 1, "module": 2}
-        self._field = keys.get(key) if equals else None
-        self._match = re.compile(fnmatch.translate(glob if self._field is not None else text)).match
-
-    def matches(self, sites: Sites) -> npt.NDArray[np.bool_]:
-        """Mark the sites that match: shape (number of sites,)."""
-        names = site_names(sites)
-        columns = ([sites.file, names], [sites.function], [sites.module])
-        chosen = (
-            [c for group in columns for c in group] if self._field is None else columns[self._field]
-        )
-        found = np.zeros(len(sites), np.bool_)
-        for column in chosen:
-            hits = {text for text in set(column) if self._match(text)}
-            found |= np.fromiter((text in hits for text in column), np.bool_, len(sites))
-        return found
-
-
 def choose(
     sites: Sites,
     *,
-    patterns: list[Pattern] | None = None,
+    filters: Sequence[str] = (),
     zeros: bool = False,
     unloaded: bool = True,
 ) -> Sites:
-    """The sites that match all *patterns*.
+    """The sites that match all *filters*.
 
     :param zeros: keep sites that hold nothing
     :param unloaded: keep sites of unloaded modules
+    :raises FilterError: if no site matches, whatever it holds
     """
-    keep = np.ones(len(sites), np.bool_)
-    for pattern in patterns or []:
-        keep &= pattern.matches(sites)
+    keep = matching(sites, filters)
     if not zeros:
         of_gone = sites.unloaded & (sites.evidence == Provenance.NONE)
         keep &= (sites.bytes != 0) | (sites.calls != 0) | of_gone
@@ -183,7 +151,7 @@ def group(sites: Sites, by: GroupBy = "site") -> ReportRows:
 
 def group_names(sites: Sites, by: GroupBy) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.intp]]:
     """The names of groups, and for each site the index of its own."""
-    keys = list(map(_KEYS[by], sites.file, sites.function, sites.module))
+    keys = list(map(partial(group_name, by), sites.file, sites.function, sites.module))
     index = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     where = np.fromiter((index[k] for k in keys), np.intp, len(keys))
     return np.array(list(index), np.object_), where
@@ -193,6 +161,14 @@ def directory(file: str, module: str) -> str:
     """The directory of a source file; that of out-of-tree modules often means nothing."""
     head = file.rpartition("/")[0]
     return head or (f"[{module}]" if module else UNKNOWN if file == UNKNOWN else ".")
+
+
+def group_name(by: GroupBy, file: str, function: str, module: str) -> str:
+    """The name of the group of a site.
+
+    :raises KeyError: for *by* ``site``, which is no group
+    """
+    return _KEYS[by](file, function, module)
 
 
 _KEYS: dict[str, Callable[[str, str, str], str]] = {

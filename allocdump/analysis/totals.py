@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Int, sum_by
+from ..arrays import Columns, Int, sum_by
 from ..kernel.mm.allocations import ObjectBatch, ObjectReader, PageBatch, Zone
 from ..kernel.mm.pagemap import Part
 
@@ -82,7 +82,7 @@ class ObjectFilter:
 
 
 @dataclass
-class ObjectTotals:
+class ObjectTotals(Columns):
     """Objects by site and cache, largest first; columns of shape (number of rows,)."""
 
     site: Int

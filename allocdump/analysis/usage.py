@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..arrays import Int, Values, data_frame
+from ..arrays import Int, Values
 from ..kernel.machine.memory_counters import MemoryCounters
 from ..kernel.mm.allocations import VmallocUse
 from ..kernel.mm.boot_memory import SYSTEM_RAM
@@ -17,16 +16,14 @@ from ..kernel.mm.page_types import PageKind
 from ..kernel.tags.cost import ProfilerCost
 from ..kernel.tags.roles import PERCPU_VECTOR_SITE, Role, role
 from ..kernel.tags.sites import Sites
+from ..result import Result
 from .attribution import Attribution
-
-if TYPE_CHECKING:
-    import pandas
 
 PAGE = 4096
 
 
 @dataclass
-class Node:
+class Node(Result):
     """A class of memory."""
 
     name: str
@@ -69,12 +66,9 @@ class Node:
             "counter": np.array(counters, np.int64),
         }
 
-    def to_pandas(self) -> pandas.DataFrame:
-        """:meth:`to_dict` as a data frame.
-
-        :raises ExtraError: if pandas is not installed
-        """
-        return data_frame(self.to_dict())
+    def in_short(self) -> str:
+        parts = f", in {len(self.children):,} parts" if self.children else ""
+        return f"{self.name}, {self.bytes:,} bytes{parts}"
 
 
 def usage(

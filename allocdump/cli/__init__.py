@@ -14,6 +14,8 @@ import click
 
 from .. import __version__
 from ..commands import COMMANDS
+from ..errors import did_you_mean
+from ..text import printable
 from .failures import explain
 
 EXIT_INTERRUPTED = 128 + signal.SIGINT
@@ -37,6 +39,8 @@ Exit codes:
 """
 
 
+_DEFAULT = "triage"
+
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 """Settings of all commands."""
 
@@ -49,13 +53,47 @@ def load(name: str) -> click.Command:
 
 
 class _Commands(click.Group):
-    """Imports a command's module only to run it or to show its help."""
+    """Imports a command's module only to run it or to show its help.
+
+    Words that begin with none are those of ``triage``.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         return load(name) if name in COMMANDS else None
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = {spelling for param in self.get_params(ctx) for spelling in param.opts}
+        first = args[0].partition("=")[0] if args else ""
+        if first.startswith("-") and first not in own:
+            args = [_DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if word in COMMANDS:
+            return super().resolve_command(ctx, args)
+        if os.path.exists(word):
+            return _DEFAULT, load(_DEFAULT), args
+        if ctx.resilient_parsing:
+            return None, None, args
+        raise click.UsageError(_neither(word), ctx)
+
+
+def _neither(word: str) -> str:
+    """A sentence on a word that is neither a command nor a file."""
+    shown = repr(printable(os.fsencode(word)))
+    guess = did_you_mean(word, COMMANDS)
+    if os.sep in word or not guess:
+        return (
+            f"{shown} is neither a command (allocdump --help lists them) nor a file:"
+            " check the path of the vmcore."
+        )
+    return f"No such command {shown}, and no vmcore of that name{guess}"
 
 
 @click.command(cls=_Commands, epilog=_EPILOG, context_settings=CONTEXT)
@@ -66,6 +104,9 @@ def cli() -> None:
     Reads the profile of CONFIG_MEM_ALLOC_PROFILING (Linux 6.10 and later) from a dump:
     every allocation call site with its counters, as /proc/allocinfo would have shown them.
     No debug information is needed.
+
+    allocdump CORE is short for allocdump triage CORE: the whole machine on one page. As for
+    crash, a vmlinux may stand in front of CORE, but need not.
     """
 
 

@@ -9,44 +9,44 @@ import click
 import numpy as np
 
 from ..analysis import diff as analysis
-from ..analysis.report import Pattern
+from ..analysis.filters import matching
 from ..analysis.tree import growth_tree
 from ..formats.records import diff as records
-from ..session.snapshot import open_snapshot
+from ..session.snapshot import STANDARD_INPUT, open_snapshot
 from ..view import diff as projection
 from ..view import units
-from .options import Size, format_option, group_option, site_filter, top_option
+from .options import (
+    exact_option,
+    format_option,
+    group_option,
+    min_size_option,
+    site_filter,
+    sort_option,
+    top_option,
+)
 from .output import output_option, show, warn, write
+from .parameters import Command, Size
 
 EXIT_GREW = 1
 
 
-@click.command("diff")
-@click.argument("before", metavar="BEFORE")
-@click.argument("after", metavar="AFTER")
-@format_option("table", "json", "csv", "html", help="html: a page to mail.")
-@top_option
-@click.option(
-    "-s",
-    "--sort",
-    type=click.Choice(["growth", "calls", "after", "name"]),
-    default="growth",
-    show_default=True,
-    help="Order of rows. growth: in bytes. calls: growth in allocations. after: size now.",
-)
-@group_option
+@click.command("diff", cls=Command)
+@click.argument("before", metavar="BEFORE", type=click.Path(allow_dash=True))
+@click.argument("after", metavar="AFTER", type=click.Path(allow_dash=True))
 @site_filter
-@click.option(
-    "--min-size", type=Size(), metavar="SIZE", help="Only rows that changed by at least SIZE."
-)
+@min_size_option("Only rows that changed by at least SIZE.")
 @click.option("-a", "--all", "unchanged", is_flag=True, help="Rows that did not change, too.")
-@click.option("-e", "--exact", is_flag=True, help="Sizes in bytes instead of KiB, MiB, GiB.")
 @click.option(
     "--fail-over",
     type=Size(),
     metavar="SIZE",
     help=f"End with exit code {EXIT_GREW} if a site, or group, grew by more than SIZE.",
 )
+@top_option()
+@sort_option("growth", "calls", "after", "name", calls="allocations more than before")
+@group_option()
+@format_option("table", "markdown", "json", "csv", "html")
+@exact_option
 @output_option
 def command(
     before: str,
@@ -65,7 +65,8 @@ def command(
     """Growth between two snapshots, site by site.
 
     BEFORE and AFTER are each a vmcore, a saved /proc/allocinfo (or that file itself), or a
-    report saved with --format json --all. The kernel may have been rebuilt in between:
+    report saved with --format json --all. The texts may be compressed (gzip, xz, zstd); - is
+    standard input. The kernel may have been rebuilt in between:
     where only line numbers moved, sites are still matched, and marked as matched loosely.
 
     \b
@@ -74,15 +75,16 @@ def command(
       allocdump diff monday/vmcore tuesday/vmcore --group-by module
       allocdump diff before.json after.json --filter module=mydrv --fail-over 64K
       allocdump diff before.txt after.txt --format html --output growth.html
+      ssh server cat /proc/allocinfo | allocdump diff before.json.gz -
     """
+    if before == after == STANDARD_INPUT:
+        raise click.UsageError("Only one of BEFORE and AFTER can be standard input.")
     old, new = open_snapshot(before), open_snapshot(after)
     for snapshot in (old, new):
         warn([f"{snapshot.path}: {warning}" for warning in snapshot.warnings])
     changes = analysis.compare(old, new)
     assert changes.sites is not None
-    for text in filters:
-        changes = changes.take(Pattern(text).matches(changes.sites))
-        assert changes.sites is not None
+    changes = changes.take(matching(changes.sites, filters))
     rows = analysis.group(changes, group_by)
     failed = fail_over is not None and _grew(rows, fail_over)
     changed = rows.take(rows.changed)
@@ -91,7 +93,7 @@ def command(
         rows = changed
     if min_size is not None:
         rows = rows.take(np.abs(rows.growth) >= min_size)
-    shown = analysis.order(rows, sort, top)
+    shown = analysis.order(rows, sort or "growth", top)
     match format_:
         case "json":
             write(records.as_json(old, new, shown, chosen), output)

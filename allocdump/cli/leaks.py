@@ -4,31 +4,54 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import click
 
+from ..analysis.filters import matching
 from ..formats.records import leaks as records
 from ..session import Session
 from ..view import leaks as projection
 from .listing import Listing
-from .options import Size, listing_options, matching, opens_dump, site_filter
-from .output import warn
+from .options import (
+    LINES,
+    exact_option,
+    format_option,
+    group_option,
+    list_option,
+    min_size_option,
+    opens_dump,
+    site_filter,
+    sort_option,
+    top_option,
+)
+from .output import output_option, warn
+from .parameters import Command
 from .progress import progress
 
 
-@click.command("leaks")
+@click.command("leaks", cls=Command)
 @opens_dump
 @site_filter
-@click.option("--min-size", type=Size(), metavar="SIZE", help="Only sites that lost SIZE: 64K, 1M.")
-@listing_options
+@min_size_option("Only sites that lost SIZE: 64K, 1M.")
+@top_option()
+@sort_option("size", "calls", "name", "address", default="size; address with --list")
+@group_option()
+@list_option
+@format_option("table", "markdown", "json", "csv", "html", json=LINES)
+@exact_option
+@output_option
 def command(
     dump: Session,
     filters: tuple[str, ...],
     min_size: int | None,
+    top: int | None,
+    sort: str | None,
+    group_by: Any,
     as_list: bool,
-    limit: int | None,
     format_: str,
     exact: bool,
+    output: str | None,
 ) -> None:
     """Memory that nothing points at any more, by call site.
 
@@ -45,18 +68,24 @@ def command(
     \b
     Examples:
       allocdump leaks vmcore
-      allocdump leaks vmcore --site 'module=nvme*' --list
+      allocdump leaks vmcore --filter 'module=nvme*' --list
       allocdump leaks vmcore --min-size 1M --format json
     """
+    if as_list and group_by != "site":
+        raise click.UsageError("--group-by does not go with --list.")
     report = dump.report()
+    chosen = matching(report.sites, filters)
     with progress("Reading memory") as show_progress:
         found = dump.leaks(show_progress)
     warn(report.warnings + [f"{reason}." for reason in found.reasons])
-    chosen = matching(report, filters)
     if as_list:
         each = records.each(report.sites, found, chosen)
         listing = Listing(each, records.EACH, partial(projection.each, report, found))
     else:
         sums = records.sums(report.sites, found, chosen, min_size or 0)
-        listing = Listing(sums, records.SUMS, partial(projection.sums, report, found))
-    listing.show(format_, exact, limit)
+        project = partial(projection.sums, report, found)
+        listing = Listing(sums, records.SUMS, project, ("lost", "undecided"), "allocations")
+        if group_by != "site":
+            groups = partial(projection.groups, report, found)
+            listing = listing.grouped(group_by, records.GROUPS, groups)
+    listing.show(format_, exact, top, output, sort)

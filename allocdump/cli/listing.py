@@ -3,13 +3,24 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
+from typing import Any
 
+import click
+
+from ..analysis.report import GroupBy
+from ..formats.records.groups import GROUP_FIELDS, grouped
 from ..formats.records.json_text import Record, listed
 from ..view.model import Document
 from .output import show, write_all
+
+Key = Callable[[Record], Any]
+
+_NAMES = ("file", "line", "function", "module", "cache", "holder", "name")
 
 
 @dataclass
@@ -20,11 +31,67 @@ class Listing:
     fields: Sequence[str]
     """Columns of CSV."""
     project: Callable[[Iterable[Record]], Document]
+    size: Sequence[str] = ("bytes",)
+    """Fields whose sum ``--sort size`` sorts by."""
+    calls: str = ""
+    """The field that ``--sort calls`` sorts by; empty if rows are single allocations."""
 
-    def show(self, format_: str, exact: bool, limit: int | None = None) -> None:
-        """Write the first *limit* records to standard output; None is all."""
-        rows = islice(self.records, limit)
-        if format_ == "table":
-            show(self.project(rows), exact=exact)
+    def grouped(
+        self,
+        by: GroupBy,
+        sums: Sequence[str],
+        project: Callable[[Sequence[str], GroupBy, Iterable[Record]], Document],
+    ) -> Listing:
+        """Sums over the sites of each function, file, directory or module.
+
+        :param sums: fields that can be added up
+        """
+        return replace(
+            self,
+            records=grouped(self.records, by, sums),
+            fields=(*sums, *GROUP_FIELDS),
+            project=partial(project, sums, by),
+        )
+
+    def show(
+        self,
+        format_: str,
+        exact: bool,
+        top: int | None = None,
+        output: str | None = None,
+        sort: str | None = None,
+    ) -> None:
+        """Put the first *top* records where they were asked for; None is all."""
+        rows = self.first(top, sort)
+        if format_ in ("json", "csv"):
+            write_all(listed(rows, self.fields, format_), output)
         else:
-            write_all(listed(rows, self.fields, format_))
+            show(self.project(rows), format_, output, exact)
+
+    def first(self, top: int | None, sort: str | None) -> Iterable[Record]:
+        """The first *top* records in the order *sort*; None is the order that they come in.
+
+        :raises click.UsageError: if they have no such order
+        """
+        if sort is None:
+            return islice(self.records, top)
+        key = self._key(sort)
+        # Of millions, no more than asked for are kept.
+        if top is not None:
+            return heapq.nsmallest(top, self.records, key)
+        return sorted(self.records, key=key)
+
+    def _key(self, sort: str) -> Key:
+        if sort == "size":
+            return lambda record: -sum(record[field] for field in self.size)
+        if sort == "name":
+            return _name
+        if sort == "calls" and self.calls:
+            return lambda record: -int(record[self.calls])
+        if sort == "address" and "address" in self.fields:
+            return lambda record: int(record["address"], 16)
+        raise click.UsageError(f"These rows cannot be sorted by {sort!r}.")
+
+
+def _name(record: Record) -> Any:
+    return [(record[name] is None, record[name]) for name in _NAMES if name in record]

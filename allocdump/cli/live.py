@@ -12,9 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import SpooledTemporaryFile
-from typing import IO, TYPE_CHECKING, Any, TextIO
-
-import click
+from typing import IO, TYPE_CHECKING, TextIO
 
 from ..errors import DamagedError, DumpError
 
@@ -22,27 +20,6 @@ if TYPE_CHECKING:
     from ..session import Session
 
 _IN_MEMORY = 64 << 20
-
-
-def choose_source(
-    core: str | None, live: bool, qemu: str | None, pause: bool, rest: dict[str, Any]
-) -> str | None:
-    """CORE, if it is one; checks that exactly one of the three is named.
-
-    With ``--live`` or ``--qemu``, the first of a command's other arguments looks like CORE.
-    """
-    if (live or qemu is not None) and core is not None:
-        if "addresses" in rest:
-            rest["addresses"], core = (core, *rest["addresses"]), None
-        elif "address" in rest and rest["address"] is None:
-            rest["address"], core = core, None
-    if (core is not None) + live + (qemu is not None) != 1:
-        raise click.UsageError(
-            "Name one CORE (a vmcore), or --live for the running kernel, or --qemu SOCKET."
-        )
-    if pause and qemu is None:
-        raise click.UsageError("--pause goes with --qemu: nothing else can be paused.")
-    return core
 
 
 @contextmanager

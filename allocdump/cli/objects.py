@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from typing import Any
 
 import click
 import numpy as np
 from drgn import FaultError, Object
 
 from ..analysis.caches import cache_rows
+from ..analysis.filters import matching
 from ..analysis.totals import ObjectFilter
+from ..arrays import Bool
+from ..errors import FilterError, did_you_mean
 from ..formats.records import objects as records
 from ..formats.records.json_text import Record
 from ..kernel.mm.allocations import ObjectReader
@@ -22,23 +25,39 @@ from ..text import printable
 from ..view import objects as projection
 from ..view.hexdump import hexdump
 from .listing import Listing
-from .options import listing_options, matching, opens_dump, site_filter
-from .output import show, warn, write, write_all
+from .options import (
+    LINES,
+    exact_option,
+    format_option,
+    group_option,
+    list_option,
+    opens_dump,
+    site_filter,
+    sort_option,
+    top_option,
+)
+from .output import output_option, rendered, warn, write_all
+from .parameters import Command
 from .progress import progress
 
 
-@click.command("objects")
+@click.command("objects", cls=Command)
 @opens_dump
 @site_filter
 @click.option("--cache", metavar="GLOB", help="Only objects of slab caches of such a name.")
-@click.option(
-    "--by",
-    type=click.Choice(["site", "cache", "vmalloc"]),
-    default="site",
-    show_default=True,
-    help="site: by site and cache. cache: all slabs, free objects too. vmalloc: the areas.",
+@top_option()
+@sort_option("size", "calls", "name", "address", default="size; address with --list")
+@group_option(
+    "cache",
+    "vmalloc",
+    site="by site and cache",
+    cache="all slabs, free objects too",
+    vmalloc="each area",
 )
-@listing_options
+@list_option
+@format_option("table", "markdown", "json", "csv", "html", json=LINES)
+@exact_option
+@output_option
 @click.option("--hexdump", "dump_bytes", type=click.IntRange(1, 1 << 20), metavar="N",
               help="With --list: the first N bytes of each.")  # fmt: skip
 @click.option("--type", "type_name", metavar="TYPE", help="With --list: decode as this type.")
@@ -46,11 +65,13 @@ def command(
     dump: Session,
     filters: tuple[str, ...],
     cache: str | None,
-    by: str,
+    top: int | None,
+    sort: str | None,
+    group_by: Any,
     as_list: bool,
-    limit: int | None,
     format_: str,
     exact: bool,
+    output: str | None,
     dump_bytes: int | None,
     type_name: str | None,
 ) -> None:
@@ -61,60 +82,82 @@ def command(
 
     \b
     Examples:
-      allocdump objects vmcore --site leaker.c:33
-      allocdump objects vmcore --by cache --limit 10
-      allocdump objects vmcore --by vmalloc
-      allocdump objects vmcore --cache dentry --list --limit 3 --type 'struct dentry'
+      allocdump objects vmcore --filter leaker.c:33
+      allocdump objects vmcore --group-by cache --top 10
+      allocdump objects vmcore --group-by vmalloc
+      allocdump objects vmcore --cache dentry --list --top 3 --type 'struct dentry'
     """
     if (dump_bytes or type_name) and (not as_list or format_ != "table"):
         raise click.UsageError("--hexdump and --type go with --list and --format table.")
+    if as_list and group_by != "site":
+        raise click.UsageError("--group-by does not go with --list.")
+    if filters and group_by == "cache":
+        raise click.UsageError(
+            "--filter does not go with --group-by cache: slabs have objects of many sites."
+        )
+    if cache and group_by == "vmalloc":
+        raise click.UsageError("--cache does not go with --group-by vmalloc.")
     report = dump.report()
     warn(report.warnings)
-    chosen = matching(report, filters)
-    if by == "vmalloc":
-        areas = dump.vmalloc_areas()
-        warn(f"{problem}." for problem in areas.problems)
-        uses = sorted(areas, key=lambda use: -use.area.pages)
-        if filters:
-            uses = [use for use in uses if use.site >= 0 and chosen[use.site]]
-        listing = Listing(records.areas(report.sites, uses), records.VMALLOC, projection.areas)
-    elif by == "cache":
-        with progress("Reading slabs") as show_progress:
-            found = dump.attribution(show_progress)
-        warn(f"{problem}." for problem in found.problems)
-        caches = [c for c in cache_rows(found) if not cache or fnmatch.fnmatchcase(c.name, cache)]
-        listing = Listing(records.by_cache(caches), records.CACHES, projection.by_cache)
-    else:
-        reader = dump.objects()
-        wanted = ObjectFilter(chosen, _caches(reader, cache))
-        with progress("Reading objects") as show_progress:
-            batches = map(wanted.choose, reader.batches(show_progress))
-            where = (report.sites, reader.caches, batches)
-            if as_list:
-                each = records.each(*where)
-                if dump_bytes or type_name:
-                    contents = _Contents(dump, dump_bytes, type_name)
-                    contents.show(islice(each, limit), exact)
-                else:
-                    Listing(each, records.EACH, projection.each).show(format_, exact, limit)
-                _warn_of(reader)
-                return
-            listing = Listing(list(records.sums(*where)), records.SUMS, projection.sums)
-        _warn_of(reader)
-    listing.show(format_, exact, limit)
-
-
-def _warn_of(reader: ObjectReader) -> None:
-    """Print a reader's problems; it knows all of them once it has read everything."""
+    chosen = matching(report.sites, filters)
+    if group_by == "vmalloc":
+        _areas(dump, chosen, all_of_them=not filters).show(format_, exact, top, output, sort)
+        return
+    reader = dump.objects()
+    caches = _caches(reader, cache)
+    if group_by == "cache":
+        _by_cache(dump, cache or "*").show(format_, exact, top, output, sort)
+        return
+    wanted = ObjectFilter(chosen, caches)
+    with progress("Reading objects") as show_progress:
+        batches = map(wanted.choose, reader.batches(show_progress))
+        where = (report.sites, reader.caches, batches)
+        if as_list:
+            listing = Listing(records.each(*where), records.EACH, projection.each)
+        else:
+            sums = records.sums(*where)
+            listing = Listing(sums, records.SUMS, projection.sums, calls="objects")
+            if group_by != "site":
+                listing = listing.grouped(group_by, records.GROUPS, projection.groups)
+        if dump_bytes or type_name:
+            contents = _Contents(dump, dump_bytes, type_name, exact, output)
+            write_all(contents.texts(listing.first(top, sort)), output)
+        else:
+            listing.show(format_, exact, top, output, sort)
+    # It knows them once it has read everything.
     warn(f"{problem}." for problem in reader.problems)
+
+
+def _areas(dump: Session, chosen: Bool, *, all_of_them: bool) -> Listing:
+    """Areas of vmalloc space, largest first.
+
+    :param chosen: sites that are wanted, shape (number of sites,)
+    :param all_of_them: whether areas without a site are wanted, too
+    """
+    areas = dump.vmalloc_areas()
+    warn(f"{problem}." for problem in areas.problems)
+    uses = sorted(areas, key=lambda use: -use.area.pages)
+    if not all_of_them:
+        uses = [use for use in uses if use.site >= 0 and chosen[use.site]]
+    return Listing(records.areas(dump.sites, uses), records.VMALLOC, projection.areas)
+
+
+def _by_cache(dump: Session, glob: str) -> Listing:
+    with progress("Reading slabs") as show_progress:
+        found = dump.attribution(show_progress)
+    warn(f"{problem}." for problem in found.problems)
+    caches = [c for c in cache_rows(found) if fnmatch.fnmatchcase(c.name, glob)]
+    rows = records.by_cache(caches)
+    return Listing(rows, records.CACHES, projection.by_cache, calls="objects")
 
 
 def _caches(reader: ObjectReader, glob: str | None) -> np.ndarray | None:
     if glob is None:
         return None
-    found = np.array([fnmatch.fnmatchcase(c.name, glob) for c in reader.caches], np.bool_)
+    names = [cache.name for cache in reader.caches]
+    found = np.array([fnmatch.fnmatchcase(name, glob) for name in names], np.bool_)
     if not found.any():
-        raise click.UsageError(f"No slab cache is called {glob!r}.")
+        raise FilterError(f"No slab cache matches {glob!r}{did_you_mean(glob, names) or '.'}")
     return found
 
 
@@ -126,23 +169,25 @@ class _Contents:
     size: int | None
     """Bytes to show."""
     type_name: str | None
+    exact: bool
+    output: str | None
 
-    def show(self, rows: Iterable[Record], exact: bool) -> None:
+    def texts(self, rows: Iterable[Record]) -> Iterator[str]:
         for row in rows:
-            show(projection.each([row]), exact=exact)
-            self._show(row)
+            yield rendered(projection.each([row]), "table", self.output, self.exact)
+            yield from self._contents(row)
 
-    def _show(self, row: Record) -> None:
+    def _contents(self, row: Record) -> Iterator[str]:
         prog, address = self.dump.prog, int(row["address"], 16)
         if row["cache"] == records.PER_CPU:
             address = (address + self.dump.first_cpu_offset) % (1 << 64)
         try:
             if self.size:
-                write(hexdump(address, prog.read(address, min(self.size, row["bytes"]))))
+                yield hexdump(address, prog.read(address, min(self.size, row["bytes"])))
             if self.type_name:
                 text = str(Object(prog, self.type_name, address=address))
-                write_all(f"{printable(line.encode())}\n" for line in text.splitlines())
+                yield from (f"{printable(line.encode())}\n" for line in text.splitlines())
         except FaultError as e:
-            write(f"  not in the dump: {printable(str(e).encode())}\n")
+            yield f"  not in the dump: {printable(str(e).encode())}\n"
         except (LookupError, SyntaxError, TypeError, ValueError) as e:
             raise click.UsageError(f"--type {self.type_name}: {e}.") from None

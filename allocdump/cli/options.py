@@ -1,43 +1,27 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Options that commands share, and the types of their values."""
+"""Options that commands share: one name for one thing, wherever it can be."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
-import numpy.typing as npt
 
-from ..analysis.report import Pattern, Report
-from .live import choose_source, held_output, hung_up_is_an_error, reading
+from .live import held_output, hung_up_is_an_error, reading
 from .output import warn
+from .parameters import Argument, Choice, Option, Size
+from .source import choose_source
 
 if TYPE_CHECKING:
     from ..session import Session
 
-
-class Size(click.ParamType[int]):
-    """A number of bytes: ``4096``, ``64K``, ``1.5MiB``, ``2G``. Units are powers of 1024."""
-
-    name = "size"
-    _pattern = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTPE]?)(?:i?B)?", re.IGNORECASE)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        found = self._pattern.fullmatch(value.strip())
-        if not found:
-            self.fail(f"{value!r} is not a size; write it as 4096, 64K or 1.5M.", param, ctx)
-        power = " KMGTPE".index(found[2].upper() or " ")
-        return int(float(found[1]) * 1024**power)
+_Decorator = Callable[[Callable[..., Any]], Any]
 
 
-OPENING = ("core", "live", "qemu", "pause", "vmlinux", "debug_info")
+OPENING = ("core", "second", "live", "qemu", "pause", "vmlinux", "debug_info")
 """The parameters of :func:`opens_dump`; where a program is open already, there are none of them."""
 
 
@@ -45,22 +29,37 @@ def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the argument CORE and all that tells how to open it.
 
     The command's first parameter is then the opened :class:`allocdump.session.Session`. Within a
-    drgn session, the context's object is a function that returns it.
+    drgn session, the context's object is a function that returns it. A kernel image may stand
+    beside CORE, before or behind it.
     """
+    own = getattr(command, "__click_params__", [])
+    if not any(isinstance(param, click.Argument) for param in own):
+        # Of a command that has other arguments, it is the first of them.
+        second = click.argument("second", cls=Argument, required=False, type=click.Path())
+        command = second(command)
 
     @click.argument(
         "core",
+        cls=Argument,
         required=False,
         metavar="CORE",
-        help="A vmcore (kdump-compressed or ELF) or /proc/kcore.",
+        type=click.Path(),
+        explanation="A vmcore (kdump-compressed or ELF) or /proc/kcore; its vmlinux may stand"
+        " beside it.",
     )
     @click.option("--live", is_flag=True, help="Read the running kernel (/proc/kcore) as root.")
-    @click.option("--qemu", metavar="SOCKET", help="Read a QEMU guest over its QMP socket.")
+    @click.option(
+        "--qemu",
+        metavar="SOCKET",
+        type=click.Path(),
+        help="Read a QEMU guest over its QMP socket.",
+    )
     @click.option("--pause", is_flag=True, help="With --qemu: stop the guest while it is read.")
     @click.option(
         "--vmlinux",
         multiple=True,
         metavar="FILE",
+        type=click.Path(),
         help="Take types from the DWARF in this kernel image or module; may be repeated.",
     )
     @click.option(
@@ -79,9 +78,7 @@ def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
             dump = session()
             with reading(dump):
                 return command(dump, **options)
-        how["core"] = choose_source(
-            how["core"], how.pop("live"), how["qemu"], how["pause"], options
-        )
+        how = choose_source(how, options)
         from .. import open as open_dump
 
         with ExitStack() as around:
@@ -100,64 +97,127 @@ def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
 site_filter = click.option(
     "-F",
     "--filter",
-    "--site",
     "filters",
+    cls=Option,
+    old=["--site"],
     multiple=True,
     metavar="GLOB",
     help="Only sites whose file, file:line, function or module matches; file=GLOB,"
     " function=GLOB and module=GLOB match just that ('module=' is the kernel itself)."
     " May be repeated: all must match.",
 )
-"""The parameter ``filters``: see :class:`allocdump.analysis.report.Pattern`."""
+"""The parameter ``filters``: see :func:`allocdump.analysis.filters.matching`."""
+
+_FORMATS = {
+    "table": "for a terminal",
+    "markdown": "for bug trackers",
+    "json": "one document",
+    "csv": "for spreadsheets",
+    "html": "a page to mail",
+    "allocinfo": "as the kernel prints it",
+    "folded": "for flame graphs",
+    "pprof": "for go tool pprof, Speedscope and Perfetto",
+}
+_OLD_FORMATS = ("text", "tree")
+"""Names that the first format of some commands once had."""
 
 
-def matching(report: Report, filters: tuple[str, ...]) -> npt.NDArray[np.bool_]:
-    """Mark the sites of a report that match all *filters*: shape (number of sites,)."""
-    chosen = np.ones(len(report.sites), np.bool_)
-    for text in filters:
-        chosen &= Pattern(text).matches(report.sites)
-    return chosen
+def format_option(*formats: str, default: str | None = "", **special: str) -> _Decorator:
+    """The parameter ``format_``.
 
-
-def format_option(*formats: str, help: str = "") -> Callable[[Callable[..., Any]], Any]:
-    """The parameter ``format_``, by default the first of *formats*."""
+    :param default: None if it depends; by default, the first of *formats*
+    :param special: meanings that differ from the usual ones
+    """
+    meanings = [f"{name}: {(_FORMATS | special)[name]}." for name in formats]
     return click.option(
         "-f",
         "--format",
         "format_",
-        type=click.Choice(formats),
-        default=formats[0],
-        show_default=True,
-        help=help or None,
+        type=Choice(formats, dict.fromkeys(_OLD_FORMATS, formats[0])),
+        default=formats[0] if default == "" else default,
+        show_default=default is not None,
+        help=" ".join(meanings),
     )
 
 
-top_option = click.option(
-    "-n", "--top", type=click.IntRange(1), metavar="N", help="Show the first N rows."
-)
-"""The parameter ``top``."""
+LINES = "one object per line"
+"""The special meaning of ``json`` where a command can list millions of things."""
 
-group_option = click.option(
-    "-g",
-    "--group-by",
-    type=click.Choice(["site", "function", "file", "directory", "module"]),
-    default="site",
-    show_default=True,
-    help="Add up sites.",
-)
-"""The parameter ``group_by``."""
+
+def top_option(help: str = "Show the first N rows.", default: int | None = None) -> _Decorator:
+    """The parameter ``top``."""
+    return click.option(
+        "-n",
+        "--top",
+        cls=Option,
+        old=["--limit"],
+        type=click.IntRange(1),
+        default=default,
+        show_default=default is not None,
+        metavar="N",
+        help=help,
+    )
+
+
+_ORDERS = {
+    "size": "bytes",
+    "calls": "number of allocations",
+    "average": "bytes per allocation",
+    "growth": "bytes more than before",
+    "last": "bytes more than in the round before",
+    "after": "bytes now",
+    "difference": "bytes that do not agree",
+    "name": "file, line and function",
+    "address": "as it is in memory",
+    "kernel": "as in /proc/allocinfo",
+}
+
+
+def sort_option(*orders: str, default: str = "", help: str = "", **special: str) -> _Decorator:
+    """The parameter ``sort``, None by default.
+
+    :param default: for the help; empty is the first of *orders*
+    :param special: meanings that differ from the usual ones
+    """
+    meanings = [f"{name}: {(_ORDERS | special)[name]}." for name in orders]
+    meanings.append(f" [default: {default or orders[0]}]")
+    return click.option(
+        "-s",
+        "--sort",
+        type=click.Choice(orders),
+        help=" ".join(["Order of rows; numbers: largest first.", *meanings]),
+    )
+
+
+GROUPS = ("site", "function", "file", "directory", "module")
+
+
+def group_option(*others: str, **special: str) -> _Decorator:
+    """The parameter ``group_by``.
+
+    :param others: that the command can group by, too
+    :param special: what they mean
+    """
+    meanings = [f"{name}: {meaning}." for name, meaning in special.items()]
+    return click.option(
+        "-g",
+        "--group-by",
+        cls=Option,
+        old=["--by"],
+        type=click.Choice([*GROUPS, *others]),
+        default="site",
+        show_default=True,
+        help=" ".join(["Add up sites.", *meanings]),
+    )
+
+
+def min_size_option(help: str) -> _Decorator:
+    """The parameter ``min_size``, in bytes."""
+    return click.option("--min-size", type=Size(), metavar="SIZE", help=help)
+
 
 exact_option = click.option("-e", "--exact", is_flag=True, help="Sizes in bytes.")
 """The parameter ``exact``."""
 
-
-def listing_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Options of commands that list things: ``as_list``, ``limit``, ``format_``, ``exact``."""
-    for option in (
-        exact_option,
-        format_option("table", "json", "csv", help="json: one object per line."),
-        click.option("-n", "--limit", type=click.IntRange(1), metavar="N", help="Only N rows."),
-        click.option("-l", "--list", "as_list", is_flag=True, help="Each one, not their sums."),
-    ):
-        command = option(command)
-    return command
+list_option = click.option("-l", "--list", "as_list", is_flag=True, help="Each, not their sums.")
+"""The parameter ``as_list``."""

@@ -7,13 +7,15 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import click
 
 from ..errors import OutputError
+from ..source import compressed
 from ..text import printable
 from ..view.model import Document
 from ..view.renderer import How, renderer
@@ -23,53 +25,78 @@ output_option = click.option(
     "--output",
     type=click.Path(),
     metavar="FILE",
-    help="Write to FILE instead of standard output.",
+    help="Write to FILE instead of standard output; compressed if it ends in .gz or .zst.",
 )
-"""The parameter ``output``: see :func:`write`."""
+"""The parameter ``output``: see :func:`write_all`."""
 
-_RENDERERS = {"table": "text", "tree": "text"}
+_STANDARD = "-"
+
+_RENDERERS = {"table": "text"}
 """Names of formats that are not those of their renderers."""
 
 
 def show(
-    document: Document, format_: str = "text", output: str | None = None, exact: bool = False
+    document: Document, format_: str = "table", output: str | None = None, exact: bool = False
 ) -> None:
     """Render a document, and put it where it was asked for."""
+    write(rendered(document, format_, output, exact), output, to_terminal=format_ != "html")
+
+
+def rendered(document: Document, format_: str, output: str | None, exact: bool = False) -> str:
+    """The text of a document, as it is put there."""
     how = How(exact, output_width(output), style)
-    text = renderer(_RENDERERS.get(format_, format_))(document, how)
-    write(text, output, to_terminal=format_ != "html")
-
-
-def write_all(parts: Iterable[str]) -> None:
-    """Write to standard output part by part, as they are made."""
-    for part in parts:
-        click.echo(part, nl=False)
+    return renderer(_RENDERERS.get(format_, format_))(document, how)
 
 
 def write(data: str | bytes, output: str | None = None, *, to_terminal: bool = True) -> None:
-    """Put a command's result where it was asked for.
+    """Put a command's result where it was asked for: see :func:`write_all`."""
+    write_all([data], output, to_terminal=to_terminal)
 
-    :param output: a file; None is standard output
+
+def write_all(
+    parts: Iterable[str | bytes], output: str | None = None, *, to_terminal: bool = True
+) -> None:
+    """Put a command's result where it was asked for, part by part, as they are made.
+
+    :param parts: bytes are written as they are, texts compressed if the name of *output* says so
+    :param output: a file; None or ``-`` is standard output
     :param to_terminal: False for what no one would read there
     :raises OutputError: if it cannot be put there
     """
-    if output is not None:
-        # Paths need not be UTF-8; as on standard output, they stay the bytes that they are.
-        raw = (
-            click.unstyle(data).encode(errors="surrogateescape") if isinstance(data, str) else data
-        )
-        try:
-            Path(output).write_bytes(raw)
-        except OSError as e:
+    if output is None or output == _STANDARD:
+        if not to_terminal and sys.stdout.isatty():
             raise OutputError(
-                f"{printable(os.fsencode(output))} cannot be written: {e.strerror}."
-            ) from None
-    elif to_terminal or not sys.stdout.isatty():
-        click.echo(data, nl=False)
-    else:
-        raise OutputError(
-            "This format is not for a terminal; name a file with --output FILE, or use a pipe."
-        )
+                "This format is not for a terminal; name a file with --output FILE, or use a pipe."
+            )
+        for part in parts:
+            click.echo(part, nl=False)
+        return
+    rest = iter(parts)
+    first = next(rest, "")
+    with _writing(output):
+        file = compressed.create(output, as_is=isinstance(first, bytes))
+    try:
+        for part in chain([first], rest):
+            with _writing(output):
+                file.write(_raw(part))
+    finally:
+        with _writing(output):
+            file.close()
+
+
+@contextmanager
+def _writing(output: str) -> Iterator[None]:
+    """Errors of writing to a file as sentences."""
+    try:
+        yield
+    except OSError as e:
+        shown = printable(os.fsencode(output))
+        raise OutputError(f"{shown} cannot be written: {e.strerror}.") from None
+
+
+def _raw(part: str | bytes) -> bytes:
+    # Paths need not be UTF-8; as on standard output, they stay the bytes that they are.
+    return click.unstyle(part).encode(errors="surrogateescape") if isinstance(part, str) else part
 
 
 def warn(messages: Iterable[str]) -> None:
@@ -80,7 +107,7 @@ def warn(messages: Iterable[str]) -> None:
 
 def output_width(output: str | None = None) -> int | None:
     """Columns of the terminal; None if output does not go to one."""
-    terminal = output is None and sys.stdout.isatty()
+    terminal = output in (None, _STANDARD) and sys.stdout.isatty()
     return shutil.get_terminal_size().columns if terminal else None
 
 

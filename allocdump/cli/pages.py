@@ -3,36 +3,59 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+from ..analysis.filters import matching
 from ..analysis.totals import PageFilter
 from ..errors import DamagedError
 from ..formats.records import pages as records
 from ..session import Session
 from ..view import pages as projection
 from .listing import Listing
-from .options import listing_options, matching, opens_dump, site_filter
-from .output import warn
+from .options import (
+    LINES,
+    exact_option,
+    format_option,
+    group_option,
+    list_option,
+    opens_dump,
+    site_filter,
+    sort_option,
+    top_option,
+)
+from .output import output_option, warn
+from .parameters import Command
 from .progress import progress
 
 
-@click.command("pages")
+@click.command("pages", cls=Command)
 @opens_dump
 @site_filter
 @click.option("--node", type=int, metavar="N", help="Only of this NUMA node.")
 @click.option("--zone", metavar="NAME", help="Only of this zone: DMA32, Normal ...")
 @click.option("--order", type=click.IntRange(0, 40), metavar="N", help="Only of this order.")
-@listing_options
+@top_option()
+@sort_option("size", "calls", "name", "address", default="size; address with --list")
+@group_option()
+@list_option
+@format_option("table", "markdown", "json", "csv", "html", json=LINES)
+@exact_option
+@output_option
 def command(
     dump: Session,
     filters: tuple[str, ...],
     node: int | None,
     zone: str | None,
     order: int | None,
+    top: int | None,
+    sort: str | None,
+    group_by: Any,
     as_list: bool,
-    limit: int | None,
     format_: str,
     exact: bool,
+    output: str | None,
 ) -> None:
     """Pages of each site, by references instead of counters.
 
@@ -42,10 +65,13 @@ def command(
 
     \b
     Examples:
-      allocdump pages vmcore --site 'leaker.c:*'
-      allocdump pages vmcore --list --limit 20 --order 3
+      allocdump pages vmcore --filter 'leaker.c:*'
+      allocdump pages vmcore --list --top 20 --order 3
+      allocdump pages vmcore --group-by module
       allocdump pages vmcore --node 1 --format csv
     """
+    if as_list and group_by != "site":
+        raise click.UsageError("--group-by does not go with --list.")
     report = dump.report()
     zones = [z for z in dump.zones if node in (None, z.node) and zone in (None, z.name)]
     if not zones and dump.zones.problems:
@@ -55,7 +81,7 @@ def command(
         raise click.UsageError(f"There is no such node and zone; there are: {known}.")
     warn(report.warnings + [f"{p}." for p in dump.zones.problems])
     anywhere = node is None and zone is None
-    wanted = PageFilter(matching(report, filters), order, None if anywhere else zones)
+    wanted = PageFilter(matching(report.sites, filters), order, None if anywhere else zones)
     with progress("Reading pages") as show_progress:
         pages = dump.pages(show_progress)
         batches = map(wanted.choose, pages)
@@ -64,6 +90,8 @@ def command(
             found = Listing(each, records.EACH, projection.each)
         else:
             sums = records.sums(report.sites, batches)
-            found = Listing(sums, records.SUMS, projection.sums)
-        found.show(format_, exact, limit)
+            found = Listing(sums, records.SUMS, projection.sums, calls="allocations")
+            if group_by != "site":
+                found = found.grouped(group_by, records.GROUPS, projection.groups)
+        found.show(format_, exact, top, output, sort)
     warn(f"{problem}." for problem in pages.problems)

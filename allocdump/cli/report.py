@@ -15,37 +15,41 @@ from ..formats.records import report as records
 from ..kernel.tags.sites import Sites
 from ..session import Session
 from ..view import report as projection
-from .options import Size, format_option, group_option, opens_dump, site_filter, top_option
+from .options import (
+    exact_option,
+    format_option,
+    group_option,
+    min_size_option,
+    opens_dump,
+    site_filter,
+    sort_option,
+    top_option,
+)
 from .output import output_option, show, warn, write
+from .parameters import Command
 
 
-@click.command("report")
+@click.command("report", cls=Command)
 @opens_dump
-@format_option(
-    "table", "allocinfo", "json", "csv", "folded", "pprof", "html",
-    help="allocinfo: as the kernel prints it, byte for byte. folded: for flame graphs."
-    " pprof: for go tool pprof, Speedscope and Perfetto. html: a page to mail.",
-)  # fmt: skip
-@top_option
-@click.option(
-    "-s",
-    "--sort",
-    type=click.Choice(["size", "calls", "average", "name", "kernel"]),
-    help="Order of rows; kernel: that of /proc/allocinfo.  [default: size; kernel for allocinfo]",
-)
-@group_option
 @site_filter
-@click.option(
-    "--min-size", type=Size(), metavar="SIZE", help="Only rows of at least SIZE: 64K, 1.5M."
-)
+@min_size_option("Only rows of at least SIZE: 64K, 1.5M.")
 @click.option("-a", "--all", "zeros", is_flag=True, help="Sites that hold nothing, too.")
-@click.option("-e", "--exact", is_flag=True, help="Sizes in bytes instead of KiB, MiB, GiB.")
 @click.option(
     "--unloaded/--no-unloaded",
     default=None,
     help="Sites of modules unloaded while their memory was alive."
     "  [default: shown, except by allocinfo]",
 )
+@top_option()
+@sort_option(
+    "size", "calls", "average", "name", "kernel", default="size; kernel for --format allocinfo"
+)
+@group_option()
+@format_option(
+    "table", "markdown", "json", "csv", "html", "allocinfo", "folded", "pprof",
+    allocinfo="as the kernel prints it, byte for byte",
+)  # fmt: skip
+@exact_option
 @output_option
 def command(
     dump: Session,
@@ -84,7 +88,7 @@ def command(
         )
     chosen = analysis.choose(
         report.sites,
-        patterns=[analysis.Pattern(text) for text in filters],
+        filters=filters,
         zeros=zeros or as_kernel,
         unloaded=not as_kernel if unloaded is None else unloaded,
     )
@@ -94,7 +98,7 @@ def command(
     rows = analysis.order(rows, sort or ("kernel" if as_kernel else "size"), top)
     shown, whole = analysis.total(chosen), analysis.total(report.sites)
     match format_:
-        case "table" | "html":
+        case "table" | "markdown" | "html":
             tree = None
             if format_ == "html":
                 from ..analysis.tree import site_tree

@@ -13,29 +13,30 @@ import numpy as np
 from drgn import FaultError, ProgramFlags
 from drgn.helpers.linux.pid import find_task
 
-from ..commands import in_drgn
+from ..commands import IN_DRGN
 from ..errors import ProfilingError
 from ..session import Session
 from ..view import header
 from .options import opens_dump
 from .output import warn
+from .parameters import Command
 
 _WIDTH = 100
 
 
-@click.command("shell")
+@click.command("shell", cls=Command)
 @opens_dump
 def command(dump: Session) -> None:
     """An interactive session of drgn on a dump.
 
-    The commands of allocdump are there as %allocinfo, %whois and so on, with drgn's pipes and
+    The commands of allocdump are there as %report, %whois and so on, with drgn's pipes and
     redirections; so are all helpers of drgn and of allocdump, and the dump itself as a
     Python object. A banner above the prompt shows its methods. Ctrl-D ends it.
 
     \b
     Examples:
       allocdump shell vmcore
-      echo '%allocinfo --top 3' | allocdump shell vmcore
+      echo '%report --top 3' | allocdump shell vmcore
     """
     from drgn.cli import run_interactive
 
@@ -59,7 +60,7 @@ def _above_the_prompt(dump: Session, helpers: Sequence[str]) -> Iterator[str]:
     """Lines that say what is open, what is there to use, and what to try."""
     what, tries = _what(dump)
     yield from [*what, f"{dump.core}, types from {dump.types.upper()}", ""]
-    commands = " ".join(f"%{name}" for name in in_drgn())
+    commands = " ".join(f"%{name}" for name in IN_DRGN)
     for name, text in {
         "commands": f"{commands}   (--help, | less, > file)",
         "dump": "dump.report(), .whois(), .pages(), .objects(), .audit(), .usage()",
@@ -88,7 +89,7 @@ def _what(dump: Session) -> tuple[list[str], list[tuple[str, str]]]:
         ]
     task, which = _task(dump)
     return [header.origin(origin)], [
-        ("%allocinfo --top 10", "who allocated most"),
+        ("%report --top 10", "who allocated most"),
         (f"%whois {task:#x}", which),
         (
             "max(for_each_alloc_tag(), key=lambda tag: alloc_tag_counters(tag).bytes)",

@@ -5,17 +5,35 @@ from __future__ import annotations
 
 import click
 
+from ..analysis.filters import matching
 from ..errors import AllocdumpError
 from ..formats.records import tags as records
-from ..kernel.tags.compiled import compiled_sites
-from .options import format_option
-from .output import write
+from ..kernel.tags.compiled import CompiledSite, compiled_sites
+from ..kernel.tags.sites import Site, Sites
+from ..view import tags as projection
+from .options import format_option, site_filter, sort_option, top_option
+from .output import output_option, show, write, write_all
+from .parameters import Command
 
 
-@click.command("tags")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@format_option("text", "json", help="text: one line per call site, as in /proc/allocinfo.")
-def command(files: tuple[str, ...], format_: str) -> int:
+@click.command("tags", cls=Command)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
+@site_filter
+@top_option("Show the first N sites.")
+@sort_option("kernel", "name", kernel="as they were linked")
+@format_option(
+    "allocinfo", "table", "markdown", "json", "csv",
+    allocinfo="as in /proc/allocinfo, without numbers",
+)  # fmt: skip
+@output_option
+def command(
+    files: tuple[str, ...],
+    filters: tuple[str, ...],
+    top: int | None,
+    sort: str | None,
+    format_: str,
+    output: str | None,
+) -> int:
     """The call sites compiled into kernel images and modules.
 
     FILE is a vmlinux or a .ko. Nothing but the file is read: a report of such a kernel has
@@ -26,17 +44,33 @@ def command(files: tuple[str, ...], format_: str) -> int:
     Examples:
       allocdump tags vmlinux | wc -l
       allocdump tags drivers/net/dummy.ko
+      allocdump tags vmlinux --filter 'file=mm/*' --format csv
     """
     exit_code = 0
-    found = []
+    found: list[tuple[str, CompiledSite]] = []
     for path in files:
         try:
-            found.append((path, compiled_sites(path)))
+            found += [(path, site) for site in compiled_sites(path)]
         except AllocdumpError as e:
             click.echo(f"allocdump: {e}", err=True)
             exit_code = e.exit_code
-    if format_ == "json":
-        write(records.as_json(found))
-    else:
-        write("".join(f"{site}\n" for _, sites in found for site in sites))
+    if filters and found:
+        chosen = matching(_columns(found), filters)
+        found = [one for one, wanted in zip(found, chosen, strict=True) if wanted]
+    if sort == "name":
+        found.sort(key=lambda one: (one[1].file, one[1].line, one[1].function))
+    found = found[:top]
+    match format_:
+        case "json":
+            write(records.as_json(found), output)
+        case "csv":
+            write_all(records.as_csv(found), output)
+        case "allocinfo":
+            write("".join(f"{site}\n" for _, site in found), output)
+        case _:
+            show(projection.document(records.rows(found)), format_, output)
     return exit_code
+
+
+def _columns(found: list[tuple[str, CompiledSite]]) -> Sites:
+    return Sites.of([Site(s.file, s.line, s.function, s.module, 0, 0) for _, s in found])

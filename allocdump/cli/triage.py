@@ -8,30 +8,22 @@ import click
 from ..formats.records import triage as records
 from ..session import Session
 from ..view import triage as projection
-from .options import exact_option, format_option, opens_dump
+from .options import exact_option, format_option, opens_dump, top_option
 from .output import output_option, show, write
+from .parameters import Command
 from .progress import progress
 
 _TOP = 5
 _WHOLE = ("json", "html")
 
 
-@click.command("triage")
+@click.command("triage", cls=Command)
 @opens_dump
-@format_option(
-    "text", "json", "markdown", "html",
-    help="json: everything, exactly. markdown: for bug trackers. html: a page to mail.",
-)  # fmt: skip
-@click.option(
-    "-n",
-    "--top",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Rows of each table.  [default: 5, all for json and html]",
-)
+@top_option("Show the first N rows of each table.  [default: 5; all for json and html]")
+@format_option("table", "markdown", "json", "html", json="everything, exactly")
 @exact_option
 @output_option
-def command(dump: Session, format_: str, top: int | None, exact: bool, output: str | None) -> None:
+def command(dump: Session, top: int | None, format_: str, exact: bool, output: str | None) -> None:
     """One page on a dead machine: the verdict, memory, suspects.
 
     Reads the kernel log, the account of all memory, call sites, tasks, memory cgroups,

@@ -9,26 +9,27 @@ from ..formats.records import usage as records
 from ..session import Session
 from ..view import usage as projection
 from .options import exact_option, format_option, opens_dump
-from .output import output_option, show, warn, write
+from .output import output_option, show, warn, write, write_all
+from .parameters import Command
 from .progress import progress
 
 _DEPTH = 2
 
 
-@click.command("usage")
+@click.command("usage", cls=Command)
 @opens_dump
 @click.option(
     "-d",
     "--depth",
     type=click.IntRange(0),
     metavar="N",
-    help="Levels of the tree.  [default: 2; all for json and html]",
+    help="Levels of the tree.  [default: 2; all for json, csv and html]",
 )
+@format_option("table", "markdown", "json", "csv", "html")
 @exact_option
-@format_option("tree", "json", "html", help="html: a page to mail.")
 @output_option
 def command(
-    dump: Session, depth: int | None, exact: bool, format_: str, output: str | None
+    dump: Session, depth: int | None, format_: str, exact: bool, output: str | None
 ) -> None:
     """All memory, every page in exactly one class.
 
@@ -51,6 +52,8 @@ def command(
     warn(report.warnings + problems)
     if format_ == "json":
         write(records.as_json(root, depth, report.origin.state), output)
+    elif format_ == "csv":
+        write_all(records.as_csv(root, depth), output)
     else:
         levels = _DEPTH if depth is None else depth
         show(projection.document(report, root, levels, problems), format_, output, exact)

@@ -4,18 +4,18 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count, islice
+from typing import Any
 
 import click
 import numpy as np
 
-from ..analysis.growth import Watch, largest
-from ..analysis.report import Pattern
+from ..analysis.filters import Pattern, matching
+from ..analysis.growth import Watch, WatchSortBy, largest
 from ..arrays import U64
 from ..formats.records import watch as records
 from ..kernel.tags.sites import Sites
@@ -23,14 +23,22 @@ from ..session import Session
 from ..view import watch as projection
 from ..view.model import Document
 from ..view.text import screen
-from .options import exact_option, opens_dump, site_filter
-from .output import warn, write
+from .options import (
+    exact_option,
+    format_option,
+    opens_dump,
+    site_filter,
+    sort_option,
+    top_option,
+)
+from .output import output_option, output_width, rendered, warn, write_all
+from .parameters import Command
 
 _HEAD = 5
 """Lines of the screen that are not rows, with one to spare."""
 
 
-@click.command("watch")
+@click.command("watch", cls=Command)
 @opens_dump
 @site_filter
 @click.option(
@@ -40,25 +48,28 @@ _HEAD = 5
 @click.option(
     "-c", "--count", "rounds", type=click.IntRange(1), metavar="N", help="End after N rounds."
 )
-@click.option(
-    "-n", "--top", type=click.IntRange(1), default=20, show_default=True, metavar="N",
-    help="Show the N sites that grew most.",
-)  # fmt: skip
+@top_option("Show the first N of the sites that grew.", default=20)
+@sort_option("growth", "last", "calls", "after", "name", calls="allocations more than before")
+@format_option("table", "json", default=None, json="one line per round; the default in a pipe")
 @exact_option
+@output_option
 def command(
     dump: Session,
     filters: tuple[str, ...],
     interval: float,
     rounds: int | None,
     top: int,
+    sort: Any,
+    format_: str | None,
     exact: bool,
+    output: str | None,
 ) -> None:
     """Call sites that grow, on a running kernel.
 
     Shows the sites that grew most: GROWTH is since the start, LAST since the round before.
     Reads only counters, so that a round costs milliseconds. Ends after
-    --count rounds or with Ctrl-C, either way with exit code 0. When piped, writes one line
-    of JSON per round.
+    --count rounds or with Ctrl-C, either way with exit code 0. In a pipe or to a file, writes
+    one line of JSON per round.
 
     \b
     Examples:
@@ -71,19 +82,32 @@ def command(
     if dump.state == "paused":
         raise click.UsageError("The guest is paused and does not change; watch one that runs.")
     sampler = dump.sampler()
+    first = sampler.sample()
+    matching(first, filters)
     if dump.origin.profiling.state == "off":
         warn(["Profiling is off, so nothing is counted: sysctl vm.mem_profiling=1"])
     chosen = _Chosen(filters)
-    terminal = _Terminal() if sys.stdout.isatty() else None
-    with suppress(KeyboardInterrupt):
-        watch = Watch(chosen.of(sampler.sample()))
+    order: WatchSortBy = sort or "growth"
+    in_place = output_width(output) is not None
+    format_ = format_ or ("table" if in_place else "json")
+
+    def texts() -> Iterator[str]:
+        watch = Watch(chosen.of(first))
         for elapsed in islice(_ticks(interval), rounds):
             growth = watch.round(chosen.of(sampler.sample()), elapsed)
-            if terminal is None:
-                write(records.as_json(growth, largest(growth, top), datetime.now(UTC)))
+            if format_ == "json":
+                rows = largest(growth, top, order)
+                yield records.as_json(growth, rows, datetime.now(UTC))
+            elif in_place:
+                rows = largest(growth, min(top, terminal.lines() - _HEAD), order)
+                yield terminal.screen(projection.document(dump.origin, growth, rows), exact)
             else:
-                rows = largest(growth, min(top, terminal.lines() - _HEAD))
-                terminal.show(projection.document(dump.origin, growth, rows), exact)
+                document = projection.document(dump.origin, growth, largest(growth, top, order))
+                yield rendered(document, "table", output, exact)
+
+    terminal = _Terminal()
+    with suppress(KeyboardInterrupt):
+        write_all(texts(), output)
 
 
 class _Chosen:
@@ -112,7 +136,7 @@ def _ticks(interval: float) -> Iterator[float]:
 
 
 class _Terminal:
-    """Shows lines in the place of those before."""
+    """Puts lines in the place of those before."""
 
     def __init__(self) -> None:
         self._shown = 0
@@ -120,10 +144,11 @@ class _Terminal:
     def lines(self) -> int:
         return shutil.get_terminal_size().lines
 
-    def show(self, document: Document, exact: bool) -> None:
+    def screen(self, document: Document, exact: bool) -> str:
+        """What shows a document in the place of the one before."""
         lines = screen(document, shutil.get_terminal_size().columns, exact)
         up = f"\x1b[{self._shown}F" if self._shown else ""
         text = "".join(f"{line}\x1b[K\n" for line in lines)
-        # What is left of longer ones goes, too.
-        click.echo(f"{up}{text}\x1b[J", nl=False)
         self._shown = len(lines)
+        # What is left of longer ones goes, too.
+        return f"{up}{text}\x1b[J"

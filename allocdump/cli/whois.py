@@ -13,17 +13,22 @@ from ..kernel.mm.whois import AddressError
 from ..session import Session
 from ..text import printable
 from ..view import whois as projection
-from .options import format_option, opens_dump
-from .output import show, warn, write
+from .options import LINES, exact_option, format_option, opens_dump
+from .output import output_option, rendered, warn, write_all
+from .parameters import Command
 
 _EXIT_NO_ADDRESS = 2
 
 
-@click.command("whois")
+@click.command("whois", cls=Command)
 @opens_dump
 @click.argument("addresses", nargs=-1, metavar="ADDRESS...")
-@format_option("text", "json", help="json: one object per line.")
-def command(dump: Session, addresses: tuple[str, ...], format_: str) -> int:
+@format_option("table", "markdown", "json", json=LINES)
+@exact_option
+@output_option
+def command(
+    dump: Session, addresses: tuple[str, ...], format_: str, exact: bool, output: str | None
+) -> int:
     """The memory at an address, and the site that allocated it.
 
     ADDRESS is a number (direct map, vmalloc, module, kernel image, struct page, per-CPU
@@ -38,21 +43,27 @@ def command(dump: Session, addresses: tuple[str, ...], format_: str) -> int:
     """
     report = dump.report()
     warn(report.warnings)
-    exit_code, told = 0, False
-    for query in addresses or _from_stdin():
-        try:
-            found = dump.whois(query)
-        except AddressError as e:
-            click.echo(f"allocdump: {printable(str(e).encode())}", err=True)
-            exit_code = _EXIT_NO_ADDRESS
-            continue
-        if not told:
-            warn(f"{problem}." for problem in found.problems)
-            told = True
-        if format_ == "json":
-            write(records.as_json(report.sites, found))
-        else:
-            show(projection.document(report.sites, found))
+    exit_code = 0
+
+    def texts() -> Iterator[str]:
+        nonlocal exit_code
+        told = False
+        for query in addresses or _from_stdin():
+            try:
+                found = dump.whois(query)
+            except AddressError as e:
+                click.echo(f"allocdump: {printable(str(e).encode())}", err=True)
+                exit_code = _EXIT_NO_ADDRESS
+                continue
+            if not told:
+                warn(f"{problem}." for problem in found.problems)
+                told = True
+            if format_ == "json":
+                yield records.as_json(report.sites, found)
+            else:
+                yield rendered(projection.document(report.sites, found), format_, output, exact)
+
+    write_all(texts(), output)
     return exit_code
 
 

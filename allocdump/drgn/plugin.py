@@ -13,7 +13,7 @@ from typing import Any
 from drgn import Program, ProgramFlags
 from drgn.commands import DEFAULT_COMMAND_NAMESPACE, ParsedCommand, parse_shell_command
 
-from ..commands import in_drgn
+from ..commands import IN_DRGN, OLD_IN_DRGN
 
 
 class _Command:
@@ -49,5 +49,5 @@ class _Command:
         session.run(prog, name, args)
 
 
-for _name in in_drgn():
-    DEFAULT_COMMAND_NAMESPACE.register(_name, _Command(_name))
+for _name in (*IN_DRGN, *OLD_IN_DRGN):
+    DEFAULT_COMMAND_NAMESPACE.register(_name, _Command(OLD_IN_DRGN.get(_name, _name)))

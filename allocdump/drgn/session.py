@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The commands within a drgn session, where a program is open already.
 
-A command is named as it is there: ``allocinfo``, not ``report``. It has all its options but
-those that tell what to open.
+A command is that of the command line: it has the same name, and all its options but those that
+tell what to open.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .. import from_program
 from ..cli import CONTEXT, load
 from ..cli.failures import explain
 from ..cli.options import OPENING
-from ..commands import in_drgn
+from ..commands import IN_DRGN
 from ..session import Session
 
 _CACHED = "allocdump"
@@ -90,7 +90,7 @@ def _context(name: str, args: Sequence[str]) -> click.Context:
 
 @cache
 def _command(name: str) -> click.Command:
-    command = copy.copy(load(in_drgn()[name]))
+    command = copy.copy(load(name))
     command.params = [p for p in command.params if p.name not in OPENING]
     command.help = _reworded(command.help or "")
     return command
@@ -98,10 +98,9 @@ def _command(name: str) -> click.Command:
 
 def _reworded(text: str) -> str:
     """Help with commands as they are written here; nothing can be piped into them."""
-    here = {command: name for name, command in in_drgn().items()}
 
     def rename(found: re.Match[str]) -> str:
-        return f"%{here[found[1]]}" if found[1] in here else found[0]
+        return f"%{found[1]}" if found[1] in IN_DRGN else found[0]
 
     text = re.sub(r"\ballocdump (\w+)(?: vmcore)?\b", rename, text)
     return "".join(line for line in text.splitlines(keepends=True) if "| %" not in line)

@@ -7,8 +7,9 @@ The format is described in docs/report-json.md and written by ``records/report.p
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from ..kernel.machine.system import System
@@ -127,9 +128,9 @@ def _site(row: Any) -> Site | None:
 
 
 def _system(kernel: dict[str, Any]) -> System:
-    try:
-        time = datetime.fromisoformat(_text(kernel.get("crash_time")))
-    except ValueError:
-        time = None
+    time = None
+    with suppress(ValueError, OverflowError):
+        told = datetime.fromisoformat(_text(kernel.get("crash_time")))
+        time = told.astimezone(UTC) if told.tzinfo else None
     names = {n: _text(kernel.get(n)) for n in ("release", "version", "machine", "hostname")}
     return System(**names, crash_time=time)

@@ -16,6 +16,7 @@ from ..kernel.mm.vmalloc import VmArea, vm_areas
 from ..kernel.tags.references import NONE, Rows
 from ..kernel.tags.roles import Role
 from ..kernel.walk import ReadErrors
+from .nfs_directories import NfsDirectories
 from .nodes import (
     NOTHING,
     PAGE,
@@ -71,6 +72,7 @@ class HeapBuilder:
             kind: root_code(self.roots.add(name, Tier.OTHER)) for kind, name in _UNJUDGED.items()
         }
         self.problems = [str(problem) for problem in self.slabs.problems]
+        self.nfs = NfsDirectories(self.kernel)
         self.unreadable = 0
         self.node_count = 0
         self.nodes: list[Nodes] = []
@@ -184,6 +186,8 @@ class HeapBuilder:
         kind[(kind == PageKind.IN_USE) & self.frames.of_users(frames.raw["flags"][starts])] = (
             PageKind.CACHE
         )
+        cache = kind == PageKind.CACHE
+        self.nfs.collect(frames.raw["mapping"][starts[cache]], address[cache], size[cache])
         judged = (site >= 0) & ((kind == PageKind.IN_USE) | (kind == PageKind.LARGE_KMALLOC))
         code = np.full(count, self.untagged, np.int32)
         scan = np.ones(count, np.bool_)

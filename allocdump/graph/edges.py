@@ -12,6 +12,7 @@ from ..arrays import Bool
 from ..kernel.mm.pagemap import Progress
 from ..kernel.tags.roles import Role, role
 from ..kernel.tags.sites import Sites
+from ..result import Result, Values
 from . import disguised
 from .build import HeapBuilder
 from .folio_batches import unused_slots
@@ -25,7 +26,7 @@ from .variable_roots import scan_variables
 
 
 @dataclass(frozen=True)
-class Graph:
+class Graph(Result):
     """Allocations, roots, and the pointers between them.
 
     Nodes come first in the numbering, the roots follow.
@@ -45,8 +46,18 @@ class Graph:
     """Sentences on memory that is not in the dump and that no node or root stands for."""
     scanner: Scanner
     """Finds pointers again, for those who ask where one is."""
+    sites: Sites = field(default_factory=Sites.none)
+    """Those that nodes name by their rows."""
     mentioned: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     """Nodes of pages whose physical address some word is, ascending."""
+
+    def to_dict(self) -> dict[str, Values]:
+        """The nodes as columns, with the names of their sites."""
+        return self.sites.names(self.nodes.site) | self.nodes.to_dict()
+
+    def in_short(self) -> str:
+        nodes, roots, links = (len(part) for part in (self.nodes, self.roots, self.source))
+        return f"{nodes:,} allocations, {roots:,} roots, {links:,} pointers"
 
     def is_root(self, number: int) -> bool:
         """Tell roots from nodes by their number."""
@@ -105,16 +116,19 @@ def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = N
     if scanner.percpu_holes:
         blind.append(f"{scanner.percpu_holes:,} pages of per-CPU memory are not in the dump")
     kernel_code(scanner, sites)
+    builder.nfs.scan(scanner, sites)
+    blind += map(str, builder.nfs.problems)
     blind += scan_variables(scanner) + scan_tasks(scanner)
     source, target = scanner.links.pairs()
     return Graph(
-        heap.nodes,
-        heap.roots.all,
-        source,
-        target,
-        scanner.exact,
-        scanner.torn(),
-        blind,
-        scanner,
-        scanner.mentioned(),
+        nodes=heap.nodes,
+        roots=heap.roots.all,
+        source=source,
+        target=target,
+        exact=scanner.exact,
+        torn=scanner.torn(),
+        blind=blind,
+        scanner=scanner,
+        sites=sites,
+        mentioned=scanner.mentioned(),
     )

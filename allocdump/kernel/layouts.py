@@ -3,8 +3,9 @@
 
 Each layout is an enumeration, newest variant first. A kernel has the first variant whose
 probe says yes; readers ask :attr:`.kernel.Kernel.layouts` and never probe for themselves,
-and nothing asks for a release: distributions backport. The table in docs/architecture.md is
-made from here.
+and nothing asks for a release: distributions backport. Members that only the configuration
+adds or takes away (``page->memcg_data``) are no variants: readers ask types for them. The
+table in docs/architecture.md is made from here.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Self, TypeVar
 
-from drgn import FaultError, Program
+from drgn import FaultError, Program, TypeKind
 
 Probe = Callable[[Program], bool]
 Variants = TypeVar("Variants", bound="Layout")
@@ -76,6 +77,13 @@ def has_member(prog: Program, type_name: str, member: str) -> bool:
         return bool(prog.type(type_name).has_member(member))
     except (LookupError, TypeError):
         return False
+
+
+def has_array(prog: Program, type_name: str, member: str) -> bool:
+    """Tell if the kernel has a type of that name with such a member, and it is an array."""
+    if not has_member(prog, type_name, member):
+        return False
+    return bool(prog.type(type_name).member(member).type.kind == TypeKind.ARRAY)
 
 
 def has_symbol(prog: Program, name: str) -> bool:
@@ -215,7 +223,7 @@ class PageTypes(Layout):
     )
     LOW_BITS = Variant(
         "6.10",
-        "ff202303c398",
+        'ff202303c398 ("mm: convert page type macros to enum")',
         "one of the bits PG_* of enum pagetype is zero, below the base 0xf0000000",
         lambda prog: 0 < _page_type_bit(prog) < 1 << 16,
     )
@@ -233,7 +241,7 @@ class FolioOrders(Layout):
 
     FLAGS = Variant(
         "6.6",
-        "",
+        'ebc1baf5c9b4 ("mm: free up a word in the first tail page")',
         "the low byte of its flags",
         lambda prog: not has_member(prog, "struct page", "compound_order"),
         "6.12-oom",
@@ -253,7 +261,7 @@ class SlabExtensions(Layout):
     NONE = Variant("", "", "no references", lambda prog: not _code_tags(prog), "stock-6.12-quiet")
     WORDS = Variant(
         "7.3",
-        "f901ed647994",
+        'f901ed647994 ("mm/slab: change struct slabobj_ext to a union")',
         "one or two words an object: its memory cgroup if slab->obj_exts_needs_objcg, its tag;"
         " or inside the objects, if slab->obj_exts_in_object",
         lambda prog: (
@@ -264,7 +272,7 @@ class SlabExtensions(Layout):
     )
     STRIDE = Variant(
         "7.0",
-        "7a8e71bc619d",
+        '7a8e71bc619d ("mm/slab: use stride to access slabobj_ext")',
         "a vector of struct slabobj_ext, slab->stride apart, also in space left over in the slab"
         " or inside the objects",
         _member("struct slab", "stride"),
@@ -284,7 +292,7 @@ class CpuSlabs(Layout):
 
     SHEAVES = Variant(
         "7.0",
-        "32c894c7274b",
+        '32c894c7274b ("slab: remove struct kmem_cache_cpu")',
         "in sheaves only",
         lambda prog: (
             has_type(prog, "struct slab_sheaf")
@@ -315,7 +323,7 @@ class Barns(Layout):
     )
     PER_NODE = Variant(
         "7.1",
-        "",
+        '5ba6bc27b1f9 ("slab: decouple pointer to barn from kmem_cache_node")',
         "kmem_cache.per_node[].barn",
         _member("struct kmem_cache", "per_node"),
         "7.2-quiet",
@@ -332,7 +340,12 @@ class CompoundPages(Layout):
     """Heads of compound pages (include/linux/mm_types.h)."""
 
     INFO = Variant(
-        "7.1", "", "page->compound_info", _member("struct page", "compound_info"), "7.2-quiet"
+        "7.1",
+        "d50569612c29"
+        " (\"mm: rename the 'compound_head' field in the 'struct page' to 'compound_info'\")",
+        "page->compound_info",
+        _member("struct page", "compound_info"),
+        "7.2-quiet",
     )
     HEAD = Variant(
         "4.4", "", "page->compound_head", _member("struct page", "compound_head"), "6.12-oom"
@@ -363,7 +376,7 @@ class ThreadStacks(Layout):
 
     VM_STACK = Variant(
         "5.18",
-        "e540bf3162e8",
+        'e540bf3162e8 ("fork: Only cache the VMAP stack in finish_task_switch()")',
         "in vmalloc space, with a struct vm_stack at the bottom",
         lambda prog: has_type(prog, "struct vm_stack"),
         "6.12-oom",
@@ -390,6 +403,45 @@ class RssCounters(Layout):
     )
 
 
+class TmpfsInodes(Layout):
+    """Account of a tmpfs's inodes (include/linux/shmem_fs.h)."""
+
+    SPACE = Variant(
+        "6.6",
+        'e07c469e979d ("tmpfs: track free_ispace instead of free_inodes")',
+        "shmem_sb_info.free_ispace, in bytes",
+        _member("struct shmem_sb_info", "free_ispace"),
+        "6.12-oom",
+    )
+    COUNT = Variant("2.6", "", "shmem_sb_info.free_inodes, in inodes", _always, "stock-6.1-tmpfs")
+
+
+class PipePages(Layout):
+    """Pages that a pipe keeps for the next writer (include/linux/pipe_fs_i.h)."""
+
+    POOL = Variant(
+        "7.3",
+        "",
+        "pipe_inode_info.prealloc: an array and its count",
+        _member("struct pipe_inode_info", "prealloc"),
+        "stock-7.3-pipes",
+    )
+    TWO = Variant(
+        "6.15",
+        '46af8e2406c2 ("pipe: cache 2 pages instead of 1")',
+        "pipe_inode_info.tmp_page is an array",
+        lambda prog: has_array(prog, "struct pipe_inode_info", "tmp_page"),
+        "7.2-quiet",
+    )
+    ONE = Variant(
+        "2.6",
+        "",
+        "pipe_inode_info.tmp_page is a pointer",
+        _member("struct pipe_inode_info", "tmp_page"),
+        "stock-6.12-sockets",
+    )
+
+
 LAYOUTS: tuple[type[Layout], ...] = (
     CodeTags,
     ModuleTags,
@@ -404,6 +456,8 @@ LAYOUTS: tuple[type[Layout], ...] = (
     VmapAreas,
     ThreadStacks,
     RssCounters,
+    TmpfsInodes,
+    PipePages,
 )
 """All of them, in the order of the table in docs/architecture.md."""
 

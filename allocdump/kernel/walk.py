@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Generic, TypeVar
 
 from drgn import (
     FaultError,
@@ -24,6 +24,7 @@ from drgn import (
 )
 
 from ..problems import Code, Problem
+from ..result import Result, Values, column
 
 T = TypeVar("T")
 Entry = TypeVar("Entry")
@@ -110,7 +111,7 @@ def structure(
 
 
 @dataclass(frozen=True)
-class Walked(Generic[T]):
+class Walked(Result, Generic[T]):
     """Result of a walk: entries in order, and problems."""
 
     found: list[T]
@@ -121,6 +122,23 @@ class Walked(Generic[T]):
 
     def __len__(self) -> int:
         return len(self.found)
+
+    def to_dict(self) -> dict[str, Values]:
+        """The fields of all entries as columns, those of records in them included."""
+        rows = [_fields(entry) for entry in self.found]
+        names = dict.fromkeys(name for row in rows for name in row)
+        return {name: column([row.get(name) for row in rows]) for name in names}
+
+
+def _fields(entry: Any) -> dict[str, Any]:
+    if not is_dataclass(entry):
+        return {"entry": str(entry)}
+    inner = [getattr(entry, field.name) for field in fields(entry)]
+    out: dict[str, Any] = {}
+    for part in filter(is_dataclass, inner):
+        out |= _fields(part)
+    pairs = zip(fields(entry), inner, strict=True)
+    return out | {field.name: value for field, value in pairs if not is_dataclass(value)}
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,12 @@ from ..analysis.attribution import Attribution
 from ..analysis.caches import cache_rows
 from ..analysis.footprint import footprint
 from ..analysis.usage import vmalloc_pages
-from ..errors import AllocdumpError, ProfilingError, has_extra
+from ..confidence import Confidence
+from ..errors import AllocdumpError, ExtraError, ProfilingError, has_extra
 from ..graph.roots import Tier
 from ..kernel.machine.cgroups import memory_cgroups
+from ..kernel.machine.clock import uptime
+from ..kernel.machine.death import death, memory_parameters, taint
 from ..kernel.machine.memory_counters import reclaimable
 from ..kernel.machine.oom import allocation_failures, oom_events
 from ..kernel.machine.open_files import open_files
@@ -52,6 +55,7 @@ class _Investigation:
         self.session, self.kernel, self.progress = session, session.kernel, progress
         self.prog, self.log = session.prog, session.log
         self.missing: list[str] = []
+        self.gaps: list[str] = []
         self.never = False
         self.report = self._attempt("the report", self._read_report)
         self._miss(*(self.report.warnings if self.report else []))
@@ -65,6 +69,7 @@ class _Investigation:
         except ProfilingError as e:
             self.never = True
             self._miss(e)
+            self.gaps.append("without a profile, nothing tells who allocated memory")
             return None
 
     def run(self) -> Evidence:
@@ -86,7 +91,7 @@ class _Investigation:
         case.zones, problems = zone_states(self.kernel)
         self._miss(*problems)
         processes = tasks(self.kernel)
-        cgroups, mounts = memory_cgroups(self.prog), tmpfs_mounts(self.prog)
+        cgroups, mounts = memory_cgroups(self.prog), tmpfs_mounts(self.kernel)
         case.tasks, case.cgroups = processes.tasks, cgroups.cgroups
         case.tmpfs = mounts.mounts
         files = self._attempt("what files are open", lambda: open_files(self.kernel))
@@ -98,8 +103,11 @@ class _Investigation:
         surveyed = self._attempt("what memory is used for", self._survey)
         if surveyed:
             self._memory(case, surveyed)
+        else:
+            self.gaps.append("what memory is used for is unreadable")
         if self.report is not None:
             self._leaks(case)
+        case.gaps = self.gaps
         return case
 
     def _survey(self) -> Attribution:
@@ -122,25 +130,32 @@ class _Investigation:
         """Lost memory, and the holders of the rest."""
         try:
             reach = self.session.reach(self.progress)
+        except ExtraError as e:
+            self._miss(e)
+            self.gaps.append("not searched for leaks: pip install 'allocdump[leaks]'")
+            return
         except AllocdumpError as e:
             self._miss(e)
+            self.gaps.append("not searched for leaks")
             return
         if reach.reasons:
             self._miss(f"lost memory cannot be told from held: {reach.reasons[0]}")
+            self.gaps.append("leaks cannot be told, since parts of memory are not in the dump")
             return
         from ..analysis.dominators import holdings
         from ..analysis.leaks import leaks
 
         lost = leaks(reach, self.sites).lost
-        sure = np.isin(lost.confidence, ["high", "medium"])
-        rows = lost.take(sure)
+        words = {degree.words: degree for degree in Confidence if degree > Confidence.POSSIBLE}
+        rows = lost.take(np.isin(lost.confidence, list(words)))
         case.lost = [
             LostSite(
                 int(rows.site[i]),
                 int(rows.bytes[i] - rows.undecided[i]),
                 int(rows.allocations[i]),
                 int(rows.held_bytes[i]),
-                str(rows.confidence[i]),
+                words[str(rows.confidence[i])],
+                None if rows.chief[i] == rows.site[i] else int(rows.chief[i]),
             )
             for i in range(len(rows))
         ]
@@ -178,9 +193,18 @@ class _Investigation:
             system=self.session.system,
             cpus=self.cpus,
             reason=self.log.panic_message(alive=self.session.state != "dead"),
-            uptime=self.log.uptime(),
+            uptime=self._uptime(),
+            death=self._attempt("the task that panicked", lambda: death(self.prog, self.log)),
+            taint=taint(self.prog),
+            parameters=memory_parameters(self.prog),
+            state=self.session.state,
             profiling=state,
         )
+
+    def _uptime(self) -> float | None:
+        """By the kernel's clock; else the time of the last line in its log."""
+        told = uptime(self.prog)
+        return self.log.uptime() if told is None else told
 
     def _memory(self, case: Evidence, found: Attribution) -> None:
         """Results of the pass over all memory."""

@@ -68,6 +68,9 @@ class Session:
         self._reach: Reach | None = None
         self._dominators: Dominators | None = None
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.core}, {self.state}>"
+
     def __enter__(self) -> Self:
         return self
 
@@ -430,7 +433,9 @@ class Session:
             or an object that is in the kernel's memory
         :raises AddressError: if it is none of these
         """
-        return self._locator.locate(query)
+        found = self._locator.locate(query)
+        found.sites = self.sites
+        return found
 
     @cached_property
     def _locator(self) -> Locator:
@@ -516,7 +521,7 @@ class Session:
 
         node = node_at(reached.graph, address)
         found = [] if node is None else find_paths(reached, node, limit)
-        return Paths(query, address, node, found)
+        return Paths(query, address, node, found, reached.graph.sites)
 
     # All of it
 

@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -13,6 +17,7 @@ from ..errors import DumpError
 from ..formats.saved import NotAReportError, parse_report
 from ..kernel.tags.header import KNOWN_VERSIONS, is_listing, parse_listing
 from ..kernel.tags.sites import Provenance
+from ..source.compressed import CompressedError, expanded
 from ..source.core import looks_like_core
 from ..text import printable
 
@@ -20,20 +25,23 @@ from ..text import printable
 # text and 40 MiB of JSON.
 _MAX_SIZE = 128 << 20
 _HEAD = 1 << 16
+STANDARD_INPUT = "-"
 
 
 def open_snapshot(path: str | os.PathLike[str]) -> Snapshot:
     """Read a vmcore, a saved /proc/allocinfo, or a report saved as JSON.
 
+    Texts may be compressed with gzip, xz or Zstandard, and come from standard input: ``-``.
     Sites whose size nothing tells are left out, and counted in a warning.
 
     :raises AllocdumpError: if it is none of these, or cannot be read
     """
     name = os.fspath(path)
-    shown = printable(os.fsencode(name))
+    shown = "standard input" if name == STANDARD_INPUT else printable(os.fsencode(name))
     try:
-        with open(name, "rb") as file:
-            head = file.read(_HEAD)
+        with _opened(name) as file:
+            parts = expanded(file)
+            head = _read(parts, _HEAD)
             if looks_like_core(name, head):
                 return _known_sizes(_from_dump(name, shown))
             read = _reader(head)
@@ -42,13 +50,30 @@ def open_snapshot(path: str | os.PathLike[str]) -> Snapshot:
                     f"{shown} is {'not' if head else 'empty, and not'} a dump, a saved"
                     " /proc/allocinfo, or a report saved with --format json; name one of these."
                 )
-            return _known_sizes(read(shown, head + file.read(_MAX_SIZE - len(head))))
+            text = head + _read(parts, _MAX_SIZE)
+            if len(text) >= _MAX_SIZE:
+                raise DumpError(f"{shown} is larger than the sites of any kernel; check it.")
+            return _known_sizes(read(shown, text))
+    except CompressedError as e:
+        raise DumpError(f"{shown} {e}; save it again.") from None
     except FileNotFoundError:
         raise DumpError(f"{shown} does not exist; check the path.") from None
     except IsADirectoryError:
         raise DumpError(f"{shown} is a directory; name a file in it.") from None
     except OSError as e:
         raise DumpError(f"{shown} cannot be read: {e.strerror}.") from None
+
+
+def _opened(name: str) -> AbstractContextManager[BinaryIO]:
+    return nullcontext(sys.stdin.buffer) if name == STANDARD_INPUT else Path(name).open("rb")
+
+
+def _read(parts: Iterator[bytes], size: int) -> bytes:
+    """Parts until they have *size* bytes or more, or are at their end."""
+    out = bytearray()
+    while len(out) < size and (part := next(parts, None)) is not None:
+        out += part
+    return bytes(out)
 
 
 def _reader(head: bytes) -> Callable[[str, bytes], Snapshot] | None:
@@ -58,6 +83,8 @@ def _reader(head: bytes) -> Callable[[str, bytes], Snapshot] | None:
 
 
 def _from_dump(path: str, shown: str) -> Snapshot:
+    if path == STANDARD_INPUT:
+        raise DumpError("A dump cannot be read from standard input; name its file.")
     from .. import open as open_dump
 
     report = open_dump(path).report()

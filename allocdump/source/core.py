@@ -36,6 +36,11 @@ _KDUMP = b"KDUMP   "
 _ELF = b"\x7fELF"
 _DISKDUMP = b"DISKDUMP"
 
+# From elf.h: EI_DATA of an ELF header; its e_type.
+_BIG_ENDIAN = 2
+_EXECUTABLE = (2, 3)
+"""ET_EXEC, and ET_DYN of kernels that can be relocated."""
+
 # DUMP_DH_COMPRESSED_*: bits of disk_dump_header.status
 _COMPRESSION = {1: "zlib", 2: "lzo", 4: "snappy", 0x20: "zstd"}
 _INCOMPLETE = 8
@@ -78,6 +83,22 @@ def looks_like_core(path: str | os.PathLike[str], head: bytes) -> bool:
     """Tell if a file that starts like this is meant to be a core, if perhaps an unusable one."""
     magics = (_KDUMP, _ELF, _FLATTENED, _DISKDUMP, *_COMPRESSED)
     return head.startswith(magics) or Path(path).resolve() == Path("/proc/kcore")
+
+
+def is_kernel_image(path: str | os.PathLike[str]) -> bool:
+    """Tell by its header if a file is an ELF executable, as vmlinux is, and no core."""
+    try:
+        # A pipe would be waited for.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        with open(path, "rb") as file:
+            head = file.read(18)
+    except (OSError, ValueError):
+        return False
+    if len(head) < 18 or not head.startswith(_ELF):
+        return False
+    (kind,) = struct.unpack_from(">H" if head[5] == _BIG_ENDIAN else "<H", head, 16)
+    return kind in _EXECUTABLE
 
 
 def identify(path: str | os.PathLike[str]) -> Core:
@@ -221,8 +242,8 @@ def _elf(name: str, file: BinaryIO, size: int) -> Core:
         elf = ELFFile(file)
         if elf["e_type"] != "ET_CORE":
             raise DumpError(
-                f"{name} is an ELF file but no core dump; name the vmcore here"
-                " and a vmlinux with --vmlinux."
+                f"{name} is an ELF file but no core dump; name the vmcore, and beside it"
+                " its vmlinux if you like."
             )
         end = max((s["p_offset"] + s["p_filesz"] for s in elf.iter_segments()), default=0)
     except (ELFError, ConstructError, ValueError, KeyError, AttributeError):

@@ -49,6 +49,7 @@ TYPES = {
     "crash_notes": "note_buf_t *",
     "crashing_cpu": "int",
     "tainted_mask": "unsigned long",
+    "taint_flags": "struct taint_flag []",
     "saved_command_line": "char *",
     "jiffies": "volatile unsigned long",
     # memory

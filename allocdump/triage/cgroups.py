@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from ..kernel.machine.cgroups import MemoryCgroup
 from ..sentence import Sentence, say
 from .evidence import Evidence
+from .thresholds import NOTABLE
 from .verdict import Field, Records
 
 
@@ -31,9 +32,11 @@ def cgroup_table(
 
 
 def largest_cgroup(case: Evidence) -> list[Sentence]:
-    """The cgroup with most memory, as evidence; none if there is only the root."""
+    """The cgroup with most memory, as evidence; none if it has little."""
     below = [group for group in case.cgroups if group.path != "/"]
     if not below:
         return []
     top = max(below, key=lambda group: group.usage)
+    if case.share(top.usage) < NOTABLE:
+        return []
     return [say("memory cgroup with most: {path}, {usage:bytes}", path=top.path, usage=top.usage)]

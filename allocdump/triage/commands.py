@@ -8,7 +8,7 @@ import shlex
 
 from .evidence import Evidence
 
-_FEW = ("--list", "--limit", "10")
+_FEW = ("--list", "--top", "10")
 
 
 def command(case: Evidence, name: str, *options: str) -> str:
@@ -27,24 +27,29 @@ def of_site(case: Evidence, row: int) -> list[str]:
     """Commands about one site."""
     place = glob.escape(case.place(row))
     found = case.footprint
-    out = [command(case, "audit", "--all", "--site", place)]
+    out = [command(case, "audit", "--all", "--filter", place)]
     if found is None:
         return out
     if found.pages[row] >= found.slab[row] + found.percpu[row]:
-        out.append(command(case, "pages", "--site", place, *_FEW))
+        out.append(command(case, "pages", "--filter", place, *_FEW))
     else:
-        out.append(command(case, "objects", "--site", place, *_FEW, "--hexdump", "64"))
+        out.append(command(case, "objects", "--filter", place, *_FEW, "--hexdump", "64"))
     return out
 
 
 def leaks_of(case: Evidence, row: int) -> str:
     """Commands about memory that a site has lost."""
-    return command(case, "leaks", "--site", glob.escape(case.place(row)), *_FEW)
+    return command(case, "leaks", "--filter", glob.escape(case.place(row)), *_FEW)
+
+
+def leaks_of_module(case: Evidence, module: str) -> str:
+    """Commands about memory that the sites of a module have lost."""
+    return command(case, "leaks", "--site", "module=" + glob.escape(module))
 
 
 def retained_of(case: Evidence, row: int) -> str:
     """Commands about the holders of a site's memory."""
-    return command(case, "retained", "--site", glob.escape(case.place(row)))
+    return command(case, "retained", "--filter", glob.escape(case.place(row)))
 
 
 def of_module(case: Evidence, module: str) -> list[str]:
@@ -52,6 +57,6 @@ def of_module(case: Evidence, module: str) -> list[str]:
     pattern = "module=" + glob.escape(module)
     return [
         command(case, "report", "--filter", pattern),
-        command(case, "pages", "--site", pattern),
-        command(case, "objects", "--site", pattern),
+        command(case, "pages", "--filter", pattern),
+        command(case, "objects", "--filter", pattern),
     ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Chapter 1: what died."""
+"""Chapter 1: what died, or the machine if it did not."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .verdict import Chapter, Field, RecordCell, Records
 
 def died(case: Evidence, top: int | None) -> Chapter:
     """Kernel, machine, reason, and every shortage of memory."""
-    section = Chapter("died", "What died")
     m = case.machine
+    section = Chapter("died", "The machine" if m.alive else "What died")
     section.say(
         "kernel",
         "kernel",
@@ -38,7 +38,18 @@ def died(case: Evidence, top: int | None) -> Chapter:
     if m.system.crash_time:
         when = f"{m.system.crash_time:%Y-%m-%d %H:%M:%S} UTC"
         section.say("time", "time", "{time}", time=when)
-    section.say("reason", "reason", "{reason}", reason=m.reason or "not in the kernel log")
+    if m.alive:
+        section.say("state", "state", "the kernel is {state}", state=m.state)
+    if m.reason or not m.alive:
+        section.say("reason", "reason", "{reason}", reason=m.reason or "not in the kernel log")
+    if m.death:
+        section.say("task", "task", "{task} (pid {pid:number})", task=m.death.task, pid=m.death.pid)
+        if m.death.frames:
+            # The innermost first.
+            section.say("backtrace", "backtrace", "{frames}", frames=" < ".join(m.death.frames))
+    section.say("taint", "taint", "{flags}", flags=m.taint or "none")
+    if m.parameters:
+        section.say("parameters", "booted with", "{parameters}", parameters=m.parameters)
     section.say("profiling", "profiling", "{state}", state=m.profiling)
     _out_of_memory(section, case)
     hit = [group for group in case.cgroups if group.max is not None and group.hits]

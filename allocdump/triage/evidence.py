@@ -13,7 +13,9 @@ from ..analysis.caches import CacheRow
 from ..analysis.footprint import PAGE, Footprint
 from ..analysis.usage import Node
 from ..arrays import Int
+from ..confidence import Confidence
 from ..kernel.machine.cgroups import MemoryCgroup
+from ..kernel.machine.death import Death
 from ..kernel.machine.memory_counters import Reclaimable
 from ..kernel.machine.oom import AllocationFailure, LoggedSite, OomEvent
 from ..kernel.machine.open_files import OpenFiles
@@ -41,9 +43,22 @@ class Machine:
     reason: str
     """Reason of the kernel's death; empty if it did not die, or its log does not say."""
     uptime: float | None
-    """Seconds from boot to the end."""
+    """Seconds from boot to the end, or to now."""
     profiling: str
     """``on``, ``off``, ``never`` ...; with the reason if there is no profile."""
+    death: Death | None = None
+    """The task that panicked; None if none did, or nothing tells."""
+    taint: str = ""
+    """Flags that are set; empty if there are none."""
+    parameters: str = ""
+    """Those of the command line that are about memory."""
+    state: str = "dead"
+    """``dead``, ``running`` or ``paused``."""
+
+    @property
+    def alive(self) -> bool:
+        """True if the kernel goes on, or would: one that panicked does not."""
+        return self.state != "dead" and not self.reason
 
 
 @dataclass(frozen=True)
@@ -56,8 +71,10 @@ class LostSite:
     lost_allocations: int
     held_bytes: int
     """Bytes that are still reachable."""
-    confidence: str = ""
-    """The analysis's own words."""
+    confidence: Confidence = Confidence.CERTAIN
+    """Confidence of the analysis that it is lost."""
+    head: int | None = None
+    """Row of the site that it is lost with; None if it leads itself."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +116,8 @@ class Evidence:
     lost: list[LostSite] | None = None
     holders: list[LargeHolder] | None = None
     missing: list[str] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+    """Those of *missing* that may hide the cause itself, in few words."""
 
     @cached_property
     def managed(self) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Chapter 2: where memory was."""
+"""Chapter 2: where memory was, or is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WORTH = 0.001
 
 def memory(case: Evidence, top: int | None) -> Chapter:
     """The account of all memory, zones against their watermarks, swap, reclaimable memory."""
-    section = Chapter("memory", "Where memory was")
+    section = Chapter("memory", "Where memory is" if case.machine.alive else "Where memory was")
     if case.swap is None:
         section.say("swap", "swap", "unreadable")
     elif case.swap.total:

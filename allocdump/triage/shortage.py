@@ -21,6 +21,11 @@ class Shortage(StrEnum):
     CGROUP = "a memory cgroup was at its limit"
     FRAGMENTED = "free memory was too fragmented"
 
+    @property
+    def now(self) -> str:
+        """The same of a machine that goes on."""
+        return self.replace(" was ", " is ")
+
 
 def shortage(case: Evidence) -> Shortage:
     """Judge by the fatal event in the kernel log, else by the zones.

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Literal
 
 from ..analysis.usage import Node
+from ..confidence import Confidence
 from ..kernel.tags.sites import SiteName
+from ..result import Result, Values, column
 from ..sentence import Sentence, Value
 
 ValueKind = Literal[
@@ -20,23 +21,6 @@ ValueKind = Literal[
 or ``label`` is a :class:`.SiteName`, which people are shown in three columns, or in one."""
 
 RecordCell = Value | SiteName
-
-
-class Confidence(IntEnum):
-    """Confidence in a suspect; in words, since nobody can say it in percent."""
-
-    POSSIBLE = 1
-    """It may have to do with it."""
-    LIKELY = 2
-    """It explains much of what was seen, and nothing else does."""
-    VERY_LIKELY = 3
-    """It explains most of what was seen."""
-    CERTAIN = 4
-    """The kernel itself said so, or memory leaves no other way."""
-
-    @property
-    def words(self) -> str:
-        return self.name.lower().replace("_", " ")
 
 
 @dataclass(frozen=True)
@@ -120,16 +104,20 @@ class Suspect:
     evidence: list[Sentence] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     """Commands of allocdump, complete."""
+    advice: Sentence | None = None
+    """The thing to do about it."""
 
 
 @dataclass
-class Triage:
+class Triage(Result):
     """One page about a dead machine."""
 
     core: str
     """Path of the dump."""
     verdict: Sentence
     """The sentence to read first."""
+    summary: list[ChapterFact]
+    """Below the verdict: the death, the next step, and gaps that weaken the verdict."""
     sections: list[Chapter]
     """Sections on the death, memory, and its holders."""
     suspects: list[Suspect]
@@ -140,3 +128,18 @@ class Triage:
     """Sentences on things that could not be told, and why."""
     usage: Node | None = None
     """The account of all memory; None if the structures that describe memory are unreadable."""
+
+    def to_dict(self) -> dict[str, Values]:
+        """The suspects as columns, strongest first; ``bytes`` is None if nothing tells."""
+        found = self.suspects
+        return {
+            "rule": column([one.rule for one in found]),
+            "confidence": column([one.confidence.words for one in found]),
+            "cause": column([one.cause for one in found]),
+            "bytes": column([one.bytes for one in found]),
+            "title": column([str(one.title) for one in found]),
+        }
+
+    def in_short(self) -> str:
+        """The verdict."""
+        return str(self.verdict)

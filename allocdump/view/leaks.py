@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..analysis.report import Report
+from ..analysis.report import GroupBy, Report
 from ..sentence import Sentence, say
 from .header import about
-from .listing import SITE, RowValues, column, table
+from .listing import SITE, RowValues, column, group_columns, table
 from .model import Document, Section, Table
 
 if TYPE_CHECKING:
@@ -46,6 +46,14 @@ def sums(report: Report, found: Leaks, records: Iterable[RowValues]) -> Document
 def each(report: Report, found: Leaks, records: Iterable[RowValues]) -> Document:
     """One row for each lost allocation."""
     return _document(report, found, "Lost allocations", table(_EACH, records))
+
+
+def groups(
+    report: Report, found: Leaks, sums: Sequence[str], by: GroupBy, records: Iterable[RowValues]
+) -> Document:
+    """One row for each function, file, directory or module."""
+    rows = table(group_columns(_SUMS, sums, by), records)
+    return _document(report, found, f"Lost memory by {by}", rows)
 
 
 def _document(report: Report, found: Leaks, heading: str, rows: Table) -> Document:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..analysis.report import GroupBy
 from .model import NOT_APPLICABLE, UNKNOWN, Cell, Column, ColumnKind, Document, Section, Table
-from .site import FUNCTION, PLACE
+from .site import FUNCTION, PLACE, name_columns
 
 RowValues = Mapping[str, Any]
 """Of a command's JSON: names and exact values; None is what nothing tells."""
@@ -31,6 +32,17 @@ SITE = (
     column("module", "code", priority=2),
 )
 """Columns of a call site; the kernel itself has no module here."""
+
+
+def group_columns(columns: Sequence[Column], sums: Sequence[str], by: GroupBy) -> list[Column]:
+    """Columns of sites that were added up.
+
+    :param columns: of the sites
+    :param sums: keys of those that can be added up
+    """
+    added = [c for c in columns if c.key in sums]
+    *_, name = name_columns(by)
+    return [*added, column("sites", "count", priority=2), replace(name, key="name", title=by)]
 
 
 def listing(columns: Sequence[Column], records: Iterable[RowValues], title: str) -> Document:

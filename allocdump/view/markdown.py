@@ -24,6 +24,9 @@ def _lines(document: Document, how: How) -> Iterator[str]:
     yield from [f"# {_escape(document.title)}", ""]
     if document.chapters and document.lead:
         yield from [f"**{_escape(text(document.lead.value, how.exact))}**", ""]
+        for fact in document.below:
+            yield f"- {_escape(fact.label)}: {_escape(text(fact.value, how.exact))}"
+        yield from [""] * bool(document.below)
     for line in document.head:
         yield from [_escape(text(line, how.exact)), ""]
     number = 0

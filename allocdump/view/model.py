@@ -230,6 +230,8 @@ class Document:
     """Kernel that it is about: ``Linux 6.12.117``."""
     lead: Fact | None = None
     """The most important sentence."""
+    below: Sequence[Fact] = ()
+    """The few facts that must be read with it, where there are chapters."""
     head: Sequence[Line] = ()
     """The same and the facts in few lines, where lines are all there is."""
     figures: Sequence[Fact] = ()

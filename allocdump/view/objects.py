@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from .listing import SITE, RowValues, column, listing
+from ..analysis.report import GroupBy
+from .listing import SITE, RowValues, column, group_columns, listing
 from .model import Document
 
 _EACH = (
@@ -61,3 +62,8 @@ def by_cache(records: Iterable[RowValues]) -> Document:
 def areas(records: Iterable[RowValues]) -> Document:
     """One row for each vmalloc area."""
     return listing(_VMALLOC, records, "Vmalloc areas")
+
+
+def groups(sums: Sequence[str], by: GroupBy, records: Iterable[RowValues]) -> Document:
+    """One row for each function, file, directory or module."""
+    return listing(group_columns(_SUMS, sums, by), records, f"Objects by {by}")

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from .listing import SITE, RowValues, column, listing
+from ..analysis.report import GroupBy
+from .listing import SITE, RowValues, column, group_columns, listing
 from .model import Document
 
 _EACH = (
@@ -37,3 +38,8 @@ def each(records: Iterable[RowValues]) -> Document:
 def sums(records: Iterable[RowValues]) -> Document:
     """One row for each site."""
     return listing(_SUMS, records, "Pages by call site")
+
+
+def groups(sums: Sequence[str], by: GroupBy, records: Iterable[RowValues]) -> Document:
+    """One row for each function, file, directory or module."""
+    return listing(group_columns(_SUMS, sums, by), records, f"Pages by {by}")

@@ -49,6 +49,8 @@ def _chapters(document: Document, how: How) -> Iterator[str]:
         yield from _wrap(
             text(document.lead.value, how.exact), f"{document.lead.label.upper()}: ", how
         )
+    for fact in document.below:
+        yield from _wrap(text(fact.value, how.exact), f"{fact.label.upper() + ':':<9}", how)
     number = 0
     for section in document.sections:
         number += section.numbered

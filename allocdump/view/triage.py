@@ -67,6 +67,7 @@ def _document(result: Triage, sections: list[Section]) -> Document:
         "Triage",
         f"Linux {release or NO_NAME}",
         Fact("verdict", result.verdict),
+        [Fact(f.label, f.value) for f in result.summary],
         figures=list(_figures(result)),
         facts=[*_facts(result.sections[0], upper=True), dump],
         problems=result.missing,

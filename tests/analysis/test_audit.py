@@ -1,39 +1,41 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Causes of differences between counters and memory."""
 
+from __future__ import annotations
+
 import json
-from collections.abc import Callable
-from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Unpack
 
 import numpy as np
 import pytest
 
 from allocdump.analysis.attribution import Tally
 from allocdump.analysis.audit import Audit, Cause, PerCpuAccounting, audit, full_size
+from allocdump.arrays import Int
 from allocdump.formats.records import audit as records
 from allocdump.kernel.tags.profile import Completeness
-from allocdump.kernel.tags.profiling import Profiling
+from allocdump.kernel.tags.profiling import Profiling, ProfilingState
 from allocdump.kernel.tags.sites import Provenance
 from allocdump.view.audit import _sums
 
-from ..samples import sites
+from .. import samples
+from ..samples import Marks, sites
 from .test_usage import attribution
 
 
 def run(
     counted: list[int],
-    found: list[int] | tuple[Any, ...] = (),
+    found: Sequence[int] = (),
     calls: int = 1,
-    state: str = "on",
-    done: Any = None,
+    state: ProfilingState = "on",
+    done: Completeness | None = None,
     percpu: list[int] | None = None,
-    **how: Any,
+    **how: Unpack[Marks],
 ) -> Audit:
     rows = sites(*[("a.c", i, "f", "", b, calls) for i, b in enumerate(counted)], **how)
     tallies = ("pages", "inferred", "objects", "percpu")
-    memory = replace(attribution(), **{name: Tally.zeros(len(counted)) for name in tallies})
+    memory = attribution(**{name: Tally.zeros(len(counted)) for name in tallies})
     memory.pages.bytes[: len(found)] = found
     memory.pages.calls[: len(found)] = np.array(found) > 0
     memory.slab.unreadable[:] = 0
@@ -60,7 +62,7 @@ def run(
         (lambda: run([0], [4096], evidence=Provenance.NONE, unloaded=True), Cause.COUNTERS_GONE),
     ],
 )
-def test_causes(result: Callable[..., Any], cause: Cause) -> None:
+def test_causes(result: Callable[[], Audit], cause: Cause) -> None:
     assert result().cause[0] == cause
 
 
@@ -91,23 +93,27 @@ def test_per_cpu_accounting_is_told_by_the_counters() -> None:
         lambda: run([0], percpu=[256], evidence=Provenance.NONE),
     ],
 )
-def test_per_cpu_accounting_may_be_unknown(told_by_none):
+def test_per_cpu_accounting_may_be_unknown(told_by_none: Callable[[], Audit]) -> None:
     found = told_by_none()
     assert found.accounting is None
-    report = SimpleNamespace(
-        sites=sites(*[("a.c", i, "f", "", 0, 0) for i in range(len(found.counter))]),
-        origin=SimpleNamespace(state="dead"),
-    )
+    rows = [("a.c", i, "f", "", 0, 0) for i in range(len(found.counter))]
+    report = samples.report(sites(*rows))
     sentence = _sums(report, found)
     assert "nothing tells how per-CPU memory is counted" in sentence.values.values()
     record = json.loads(records.as_json(report, found, np.zeros(0, np.intp), {}))
     assert record["percpu_accounting"] is None
 
 
-def test_differences_are_taken_once(monkeypatch):
+def test_differences_are_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not once for each site, of which there may be a hundred thousand."""
     asked = []
-    difference = Audit.difference.fget
-    monkeypatch.setattr(Audit, "difference", property(lambda a: asked.append(a) or difference(a)))
+    difference = vars(Audit)["difference"].fget
+
+    def counted(found: Audit) -> Int:
+        asked.append(found)
+        taken: Int = difference(found)
+        return taken
+
+    monkeypatch.setattr(Audit, "difference", property(counted))
     run([8192] * 50, [4096] * 50)
-    assert len(asked) < 5
+    assert 0 < len(asked) < 5

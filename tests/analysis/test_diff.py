@@ -3,20 +3,23 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
+import numpy as np
 import pytest
 
 from allocdump.analysis.diff import Match, Snapshot, compare, group, order, summary
 from allocdump.kernel.machine.system import System
 from allocdump.kernel.tags.sites import Provenance
 
-from ..samples import sites
+from ..samples import Marks, sites
 
 ZERO = ("zero.c", 1, "zero", "", 0, 0)
 """Makes a snapshot one that has sites which hold nothing."""
 
 
 def snapshot(
-    *rows: tuple[str, int, str, str, int, int], build: str | None = None, **how: bool | Provenance
+    *rows: tuple[str, int, str, str, int, int], build: str | None = None, **how: Unpack[Marks]
 ) -> Snapshot:
     system = System("6.12", build, "", "", None) if build else None
     return Snapshot("file", "report", sites(*rows, **how), system)
@@ -25,6 +28,8 @@ def snapshot(
 def changed(before: Snapshot, after: Snapshot) -> list[tuple[str, int, int, Match]]:
     """Name, bytes before and after, and match of each row that is not ZERO."""
     rows = compare(before, after)
+    assert rows.match is not None
+    assert rows.sites is not None
     return sorted(
         (rows.name[i], int(rows.before[i]), int(rows.after[i]), rows.match[i])
         for i in range(len(rows))
@@ -51,6 +56,7 @@ def test_lines_moved_by_a_rebuild() -> None:
     after = snapshot(*of((20, 5), (30, 9)), ZERO)
     rows = compare(before, after)
     assert changed(before, after) == [("a.c:20", 5, 5, "moved"), ("a.c:30", 7, 9, "moved")]
+    assert rows.old_line is not None
     assert sorted(rows.old_line.tolist()) == [1, 10, 20]
     assert summary(rows).loose == 2
 
@@ -119,12 +125,13 @@ def test_calls_that_nothing_tells() -> None:
 
 def test_a_mark_of_either_snapshot_is_kept() -> None:
     rows = compare(snapshot(*of((10, 5)), inaccurate=True), snapshot(*of((10, 5))))
+    assert rows.sites is not None
     assert rows.sites.inaccurate.tolist() == [True]
 
 
 def test_nothing_to_compare() -> None:
     nothing = snapshot(ZERO)
-    nothing.sites = nothing.sites.take([])
+    nothing.sites = nothing.sites.take(np.zeros(0, np.intp))
     assert len(compare(nothing, nothing)) == 0
     assert len(group(compare(nothing, nothing), "module")) == 0
 

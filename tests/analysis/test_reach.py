@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pytest
@@ -16,12 +17,16 @@ from allocdump.arrays import U64, Bool
 from allocdump.graph.edges import Graph
 from allocdump.graph.nodes import NodeKind, Nodes
 from allocdump.graph.roots import Root, Tier
+from allocdump.graph.scan import Scanner
 from allocdump.kernel.tags.sites import Sites
 from tests import samples
 
 NAMED = Root("variable", "kernel", Tier.NAMED)
 OTHER = Root("other", "kernel", Tier.NAMED)
 STACK = Root("sh [1]", "stack", Tier.STACK)
+
+Link = tuple[int | Root, int]
+"""A node or root, and a node that it points at."""
 
 
 def sites(count: int) -> Sites:
@@ -30,12 +35,12 @@ def sites(count: int) -> Sites:
 
 def graph(
     count: int,
-    links: list[tuple[int | Root, int]],
+    links: Sequence[Link],
     roots: tuple[Root, Root, Root] = (NAMED, OTHER, STACK),
     site: list[int] | None = None,
     size: list[int] | None = None,
     torn: tuple[int, ...] = (),
-    blind: tuple[Any, ...] = (),
+    blind: tuple[str, ...] = (),
 ) -> Graph:
     """Nodes 0 to count - 1, of 10 bytes each, and the links between nodes and roots."""
     nodes = Nodes(
@@ -55,7 +60,7 @@ def graph(
         np.zeros(count, np.bool_),
         np.array(torn, np.int32),
         list(blind),
-        SimpleNamespace(memory=SimpleNamespace(words=zeros)),
+        cast(Scanner, SimpleNamespace(memory=SimpleNamespace(words=zeros))),
     )
 
 
@@ -142,7 +147,7 @@ def test_another_site_ends_what_was_allocated_exactly() -> None:
 
 def test_lost_memory_is_grouped_under_what_nothing_points_at() -> None:
     # 1 leads 2 and 3; 4 and 5 are a cycle that leads 6; 7 is alone.
-    links = [(NAMED, 0), (1, 2), (2, 3), (4, 5), (5, 4), (5, 6)]
+    links: list[Link] = [(NAMED, 0), (1, 2), (2, 3), (4, 5), (5, 4), (5, 6)]
     found = leaks(reach(graph(8, links, site=[0, 0, 1, 1, 0, 1, 1, 1])), sites(2))
     heads = dict(zip(found.node.tolist(), found.head.tolist(), strict=True))
     assert heads == {1: 1, 2: 1, 3: 1, 4: 4, 5: 4, 6: 4, 7: 7}
@@ -164,10 +169,11 @@ def test_of_a_cycle_the_module_is_the_head() -> None:
 @pytest.mark.parametrize(
     ("lost", "held", "blind", "confidence"),
     [
-        (20, 0, (), LeakConfidence.HIGH),
-        (20, 500, (), LeakConfidence.HIGH),
-        (3, 0, (), LeakConfidence.MEDIUM),
-        (3, 50, (), LeakConfidence.LOW),
+        (20, 0, (), LeakConfidence.CERTAIN),
+        (20, 20, (), LeakConfidence.CERTAIN),
+        (20, 500, (), LeakConfidence.VERY_LIKELY),
+        (3, 0, (), LeakConfidence.LIKELY),
+        (3, 50, (), LeakConfidence.POSSIBLE),
         (20, 0, ("gone",), LeakConfidence.UNDECIDED),
     ],
 )
@@ -185,14 +191,14 @@ def test_what_the_kernel_drops_on_purpose_comes_last() -> None:
     made.function[:] = ["__register_sysctl_table", "leak"]
     found = leaks(reach(graph(3, [], site=[0, 0, 1])), made)
     assert found.lost.site.tolist() == [1, 0]
-    assert found.lost.confidence.tolist() == [LeakConfidence.MEDIUM, LeakConfidence.EXPECTED]
+    assert found.lost.confidence.tolist() == [LeakConfidence.LIKELY, LeakConfidence.EXPECTED]
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_dominators_by_removing_each_holder(seed: int) -> None:
     random = np.random.default_rng(seed)
     count = 30
-    links = [(int(a), int(b)) for a, b in random.integers(0, count, (45, 2))]
+    links: list[Link] = [(int(a), int(b)) for a, b in random.integers(0, count, (45, 2))]
     links += [(NAMED, int(n)) for n in random.integers(0, count, 2)] + [(OTHER, 0)]
     made = graph(count, links)
     found = reach(made)
@@ -214,7 +220,7 @@ def test_dominators_by_removing_each_holder(seed: int) -> None:
 
 def test_holdings_take_chains_of_one_site_together() -> None:
     # variable -> 0 -> 1 -> 2 (one site) -> 3 (another); 4 is held by two.
-    links = [(NAMED, 0), (0, 1), (1, 2), (2, 3), (NAMED, 4), (OTHER, 4)]
+    links: list[Link] = [(NAMED, 0), (0, 1), (1, 2), (2, 3), (NAMED, 4), (OTHER, 4)]
     tree = dominators(reach(graph(5, links, site=[0, 0, 0, 1, 1])))
     first, shared = holdings(tree, 3)
     assert (first.root, first.bytes, first.allocations) == (0, 40, 4)
@@ -227,10 +233,19 @@ def test_holdings_take_chains_of_one_site_together() -> None:
 
 
 def test_holders_of_a_site() -> None:
-    links = [(NAMED, 0), (0, 1), (NAMED, 2), (OTHER, 2)]
+    links: list[Link] = [(NAMED, 0), (0, 1), (NAMED, 2), (OTHER, 2)]
     found = reach(graph(4, links))
     tree = dominators(found)
     assert tree.holder()[:4].tolist() == [4, 4, TOP, TOP]
     assert nearest_root(found).tolist() == [0, 0, 0, -1]
     rows = {(h.root, h.nearest, h.bytes, h.allocations) for h in holders_of(tree, np.array([0]))}
     assert rows == {(0, 0, 20, 2), (None, 0, 10, 1), (None, None, 10, 1)}
+
+
+def test_one_hidden_pointer_may_hold_many() -> None:
+    """A list whose head nobody finds, and what another site hangs on it: one pointer would do."""
+    links = [(i, i + 1) for i in range(29)] + [(i, i + 30) for i in range(30)]
+    found = leaks(reach(graph(60, links, site=[0] * 30 + [1] * 30)), sites(2)).lost
+    assert dict(zip(found.site.tolist(), found.chief.tolist(), strict=True)) == {0: 0, 1: 0}
+    assert found.confidence.tolist() == [LeakConfidence.LIKELY] * 2
+    assert any(reason.startswith("lost with ") for reason in found.reason)

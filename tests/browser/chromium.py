@@ -29,6 +29,7 @@ class Browser:
     def __init__(self) -> None:
         self._profile = tempfile.TemporaryDirectory()
         options = webdriver.ChromeOptions()
+        assert CHROMIUM is not None
         options.binary_location = CHROMIUM
         for option in (*_OPTIONS, f"--user-data-dir={self._profile.name}"):
             options.add_argument(option)
@@ -56,18 +57,22 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """What came to the console since it was last asked for."""
-        return [entry["message"] for entry in self.driver.get_log("browser")]
+        return self._log("browser")
 
     def requests(self) -> set[str]:
         """Addresses that were asked for since then."""
-        messages = (
-            json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")
-        )
+        messages = (json.loads(entry)["message"] for entry in self._log("performance"))
         return {
             message["params"]["request"]["url"]
             for message in messages
             if message["method"] == "Network.requestWillBeSent"
         }
+
+    def _log(self, kind: str) -> list[str]:
+        """Messages since it was last read."""
+        # Selenium annotates its package, but not this.
+        entries: list[dict[str, Any]] = self.driver.get_log(kind)  # type: ignore[no-untyped-call]
+        return [entry["message"] for entry in entries]
 
     def quit(self) -> None:
         self.driver.quit()

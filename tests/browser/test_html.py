@@ -67,11 +67,12 @@ def find(browser: Browser, selector: str) -> WebElement:
 
 def column(browser: Browser, number: int) -> list[str]:
     """The cells of a column that are in the document."""
-    return browser.run(
+    cells: list[str] = browser.run(
         "return [...document.querySelectorAll('tbody tr:not(.space)')]"
         ".map(row => row.children[arguments[0]].textContent)",
         number,
     )
+    return cells
 
 
 @pytest.mark.parametrize("folder", ["7.2-quiet", "6.12-oom"])

@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import itertools
 import json
+import lzma
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from allocdump.analysis.diff import compare
 from allocdump.session.snapshot import open_snapshot
@@ -45,6 +49,7 @@ def test_a_dump_differs_from_itself_in_nothing(core: Path, tmp_path: Path) -> No
     for before, after in itertools.product(map(open_snapshot, kept), repeat=2):
         changes = compare(before, after)
         assert not changes.changed.any()
+        assert changes.match is not None
         assert set(changes.match) == {"exact"}
 
 
@@ -59,8 +64,8 @@ def test_a_dump_and_what_its_kernel_printed(core: Path) -> None:
 def test_growth_is_what_two_texts_of_the_kernel_say() -> None:
     before, after = (QUIET.parent / f for f in ("allocinfo.before", "truth.allocinfo"))
 
-    def held(path: Path) -> dict[tuple[str, str], tuple[int, int]]:
-        out = {}
+    def held(path: Path) -> dict[tuple[str, ...], tuple[int, int]]:
+        out: dict[tuple[str, ...], tuple[int, int]] = {}
         for line in path.read_text().splitlines()[2:]:
             size, calls, *site = line.replace("accurate:no", "").split()
             was = out.get(tuple(site), (0, 0))
@@ -126,7 +131,7 @@ def test_fail_over() -> None:
     )
     assert "leaked_pages" in done.stdout
     assert run("diff", *args, "--fail-over", "2M").returncode == 0
-    assert run("diff", *args, "--fail-over", "0", "--filter", "nothing").returncode == 0
+    assert run("diff", *args, "--fail-over", "0", "--filter", "mm/util.c").returncode == 0
     assert run("diff", *args, "--fail-over", "2M", "--group-by", "module").returncode == 1
     # What is not shown counts, too.
     assert run("diff", *args, "--fail-over", "100K", "--top", "1").returncode == 1
@@ -148,6 +153,39 @@ def test_through_a_pipe() -> None:
     assert "leaked_pages" in done.stdout
 
 
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, lzma.compress, zstandard.compress])
+@pytest.mark.parametrize("kind", ["allocinfo", "report"])
+def test_compressed(compress: Callable[[bytes], bytes], kind: str, tmp_path: Path) -> None:
+    plain = QUIET.parent / "allocinfo.before"
+    if kind == "report":
+        plain = saved(tmp_path / "report.json", "--all", core=core("7.2-reach"))
+    packed = tmp_path / "packed"
+    packed.write_bytes(compress(plain.read_bytes()))
+    assert rows(packed, QUIET) == rows(plain, QUIET) != []
+    with packed.open() as file:
+        through = process("diff", "-", QUIET, "--format", "csv", stdin=file).stdout
+    assert list(csv.DictReader(io.StringIO(through))) == rows(plain, QUIET)
+
+
+def test_what_report_saved_compressed(tmp_path: Path) -> None:
+    for file in ("report.json.gz", "report.json.zst"):
+        path = saved(tmp_path / file, "--all")
+        assert path.stat().st_size < 100_000
+        assert rows(path, QUIET) == []
+
+
+def test_standard_input(tmp_path: Path) -> None:
+    done = run("diff", "-", "-")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Only one of BEFORE and AFTER" in done.stderr
+    with QUIET.open() as file:
+        done = process("diff", "-", QUIET, stdin=file)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "A dump cannot be read from standard input; name its file." in done.stderr
+    done = process("diff", QUIET, "-", input="nothing\n")
+    assert done.stderr.startswith("allocdump: standard input is not a dump")
+
+
 def fails(code: int, *args: Path, before: Path = QUIET) -> str:
     done = run("diff", before, *args)
     assert done.returncode == code, done.stderr
@@ -166,6 +204,13 @@ def test_files_that_are_none_of_the_three(tmp_path: Path) -> None:
     for raw in (b"something else\n", b"\0" * 100_000, (QUIET.parent / "vmallocinfo").read_bytes()):
         path.write_bytes(raw)
         assert "not a dump, a saved /proc/allocinfo, or a report" in fails(3, path)
+    packed = gzip.compress((QUIET.parent / "allocinfo.before").read_bytes())
+    path.write_bytes(packed[:-20])
+    assert "is cut: its compressed end is missing; save it again." in fails(3, path)
+    path.write_bytes(gzip.compress(QUIET.read_bytes()[: 1 << 20]))
+    assert "is compressed with gzip; unpack it first" in fails(3, path)
+    path.write_bytes(gzip.compress(b"1 1 a.c:1 func:f\n" * (8 << 20)))
+    assert "is larger than the sites of any kernel" in fails(3, path)
     path.write_bytes(b"makedumpfile".ljust(16, b"\0"))
     assert "truncated: only its header" in fails(3, path)
     assert "never enabled" in fails(5, core("tiny-never"))

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import io
+import sys
+import time
 
 import pytest
 
-from allocdump.cli import progress as module
+from allocdump.cli.progress import progress
 
 
 class Terminal(io.StringIO):
@@ -18,14 +20,15 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
 
 
 def test_on_a_terminal(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
     err = Terminal()
-    monkeypatch.setattr(module.sys, "stderr", err)
-    with module.progress("Reading") as show:
+    monkeypatch.setattr(sys, "stderr", err)
+    with progress("Reading") as show:
+        assert show is not None
         clock[0] = 0.9
         show(1, 10)
         assert err.getvalue() == ""
@@ -38,10 +41,11 @@ def test_on_a_terminal(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> N
 
 def test_wiped_after_an_error(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
     err = Terminal()
-    monkeypatch.setattr(module.sys, "stderr", err)
+    monkeypatch.setattr(sys, "stderr", err)
 
     def interrupted() -> None:
-        with module.progress("Reading") as show:
+        with progress("Reading") as show:
+            assert show is not None
             clock[0] = 5.0
             show(1, 2)
             raise KeyboardInterrupt
@@ -52,6 +56,6 @@ def test_wiped_after_an_error(monkeypatch: pytest.MonkeyPatch, clock: list[float
 
 
 def test_off_when_piped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.sys, "stderr", io.StringIO())
-    with module.progress("Reading") as show:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with progress("Reading") as show:
         assert show is None

@@ -27,7 +27,7 @@ from drgn.commands import (
 )
 
 import allocdump
-from allocdump.commands import COMMANDS, in_drgn
+from allocdump.commands import COMMANDS, IN_DRGN
 from allocdump.drgn import session
 
 from ..dumpdata import core, exclude, run, truth
@@ -53,15 +53,15 @@ programs = pytest.mark.parametrize(
 )
 
 LINES = [
-    "allocinfo",
-    "allocinfo --format allocinfo",
-    "allocinfo --group-by module --exact --format csv",
-    "allocinfo --filter 'module=lab*' --top 3 --sort calls",
+    "report",
+    "report --format allocinfo",
+    "report --group-by module --exact --format csv",
+    "report --filter 'module=lab*' --top 3 --sort calls",
     "whois init_task pfn:2880",
-    "pages --limit 5",
-    "pages --list --limit 5 --format json",
-    "objects --by cache --limit 5",
-    "objects --list --limit 2 --hexdump 16",
+    "pages --top 5",
+    "pages --list --top 5 --format json",
+    "objects --group-by cache --top 5",
+    "objects --list --top 2 --hexdump 16",
     "usage --depth 2",
     "usage --format json",
     "audit",
@@ -77,7 +77,7 @@ def test_same_as_on_the_command_line(
     run_command(opened(path, dwarf), line)
     here = capsys.readouterr()
     name, *options = (word.strip("'") for word in line.split())
-    there = run(in_drgn()[name], path, *options)
+    there = run(name, path, *options)
     assert there.returncode == 0
     assert here.out == there.stdout
     warnings = [line for line in here.err.splitlines() if "no debugging information" not in line]
@@ -86,11 +86,11 @@ def test_same_as_on_the_command_line(
 
 def test_commands_are_drgns_by_their_names() -> None:
     tested = {line.split()[0] for line in LINES}
-    assert set(in_drgn()) >= tested >= {"allocinfo", "whois", "pages", "objects", "usage", "audit"}
-    assert set(in_drgn().values()) < set(COMMANDS)
+    assert set(IN_DRGN) >= tested >= {"report", "whois", "pages", "objects", "usage", "audit"}
+    assert set(IN_DRGN) < set(COMMANDS)
 
 
-@pytest.mark.parametrize("name", in_drgn())
+@pytest.mark.parametrize("name", IN_DRGN)
 def test_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     prog = opened(QUIET)
     run_command(prog, f"{name} --help")
@@ -112,14 +112,14 @@ def test_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_examples_in_the_help_are_commands() -> None:
-    text = "".join(session.help_text(name) for name in in_drgn())
+    text = "".join(session.help_text(name) for name in IN_DRGN)
     examples = re.findall(r"^    %(\w+)", text, re.MULTILINE)
     assert len(examples) > 10
-    assert set(examples) <= set(in_drgn())
+    assert set(examples) <= set(IN_DRGN)
 
 
 def test_pipe(capfd: pytest.CaptureFixture[str]) -> None:
-    run_command(opened(QUIET), "allocinfo --format allocinfo | head -1")
+    run_command(opened(QUIET), "report --format allocinfo | head -1")
     assert capfd.readouterr().out == "allocinfo - version: 2.0\n"
 
 
@@ -133,8 +133,8 @@ def test_the_reader_of_a_pipe_may_go_away(capfd: pytest.CaptureFixture[str]) -> 
 
 def test_redirections(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, addresses, errors = (tmp_path / name for name in ("report", "addresses", "errors"))
-    run_command(opened(QUIET), f"allocinfo --top 2 --format csv > {path}")
-    run_command(opened(QUIET), f"allocinfo --top 1 --format csv >> {path}")
+    run_command(opened(QUIET), f"report --top 2 --format csv > {path}")
+    run_command(opened(QUIET), f"report --top 1 --format csv >> {path}")
     assert path.read_text().count("file,line,function") == 2
     assert len(path.read_text().splitlines()) == 5
     addresses.write_text("init_task\nnonsense\n")
@@ -145,16 +145,16 @@ def test_redirections(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_a_failing_pipe_is_said() -> None:
     with pytest.raises(CommandExitStatusError):
-        run_command(opened(QUIET), "allocinfo --top 1 | exit 3")
+        run_command(opened(QUIET), "report --top 1 | exit 3")
 
 
 @pytest.mark.parametrize(
     ("line", "error", "words"),
     [
-        ("allocinfo --nothing", CommandArgumentError, "allocinfo: No such option '--nothing'"),
-        ("allocinfo --top x", CommandArgumentError, "allocinfo: Invalid value for"),
-        ("allocinfo vmcore", CommandArgumentError, "unexpected extra argument"),
-        ("allocinfo --live", CommandArgumentError, "No such option '--live'"),
+        ("report --nothing", CommandArgumentError, "report: No such option '--nothing'"),
+        ("report --top x", CommandArgumentError, "report: Invalid value for"),
+        ("report vmcore", CommandArgumentError, "unexpected extra argument"),
+        ("report --live", CommandArgumentError, "No such option '--live'"),
         ("pages --node 7", CommandArgumentError, "pages: There is no such node"),
         ("objects --hexdump 8", CommandArgumentError, "go with --list"),
         ("whois", CommandArgumentError, "whois: Name an ADDRESS"),
@@ -184,7 +184,7 @@ FAILING = {
 @pytest.mark.parametrize(
     ("name", "folder"),
     # triage does without a profile.
-    [(n, f) for n in in_drgn() for f in FAILING if (n, f) != ("triage", "tiny-never")],
+    [(n, f) for n in IN_DRGN for f in FAILING if (n, f) != ("triage", "tiny-never")],
 )
 def test_errors_are_one_sentence(name: str, folder: str) -> None:
     with pytest.raises(CommandError) as raised:
@@ -197,7 +197,7 @@ def test_without_vital_memory() -> None:
     prog = allocdump.open(QUIET).prog
     exclude(prog, prog.symbol("__cpu_possible_mask").address)
     with pytest.raises(CommandError, match="copy it again"):
-        run_command(prog, "allocinfo")
+        run_command(prog, "report")
 
 
 def test_bugs_are_one_sentence_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,10 +207,10 @@ def test_bugs_are_one_sentence_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "dump_of", broken)
     monkeypatch.delenv("ALLOCDUMP_DEBUG", raising=False)
     with pytest.raises(CommandError, match="please report it"):
-        run_command(opened(QUIET), "allocinfo")
+        run_command(opened(QUIET), "report")
     monkeypatch.setenv("ALLOCDUMP_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):
-        run_command(opened(QUIET), "allocinfo")
+        run_command(opened(QUIET), "report")
 
 
 def test_interrupts_pass(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,14 +219,14 @@ def test_interrupts_pass(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(session, "dump_of", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run_command(opened(QUIET), "allocinfo")
+        run_command(opened(QUIET), "report")
 
 
 def test_only_for_kernels() -> None:
     prog = Program()
     prog.set_pid(os.getpid())
     with pytest.raises(CommandNotFoundError):
-        run_command(prog, "allocinfo")
+        run_command(prog, "report")
     with pytest.raises(allocdump.errors.DumpError):
         allocdump.from_program(prog)
 
@@ -234,7 +234,7 @@ def test_only_for_kernels() -> None:
 def test_read_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     prog = Program()
     prog.set_core_dump(TINY)
-    run_command(prog, "allocinfo --top 1")
+    run_command(prog, "report --top 1")
     dump = session.dump_of(prog)
     run_command(prog, "audit")
     assert session.dump_of(prog) is dump
@@ -255,7 +255,7 @@ def test_nothing_keeps_a_program() -> None:
     class Witness:
         pass
 
-    def use() -> ReferenceType:
+    def use() -> ReferenceType[Witness]:
         prog = Program()
         prog.set_core_dump(TINY)
         session.dump_of(prog).report()
@@ -320,13 +320,13 @@ def test_the_plugin_is_found_by_drgn() -> None:
     assert found.value == "allocdump.drgn.plugin"
 
 
-def drgn(path: Path, code: str, *args: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "drgn", "-q", "-c", path, *args, "-e", code]
+def drgn(path: Path, code: str, *args: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "drgn", "-q", "-c", str(path), *map(str, args), "-e", code]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize("args", [[], ["-s", TINY.parent / "vmlinux"]], ids=["BTF", "DWARF"])
-def test_in_plain_drgn(args: list[Any]) -> None:
+def test_in_plain_drgn(args: list[str | Path]) -> None:
     """By installation alone: drgn is told nothing of allocdump."""
     code = "from drgn.commands import run_command; run_command(prog, 'allocinfo -f allocinfo')"
     done = drgn(TINY, code, *args)

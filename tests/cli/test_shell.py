@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from allocdump.commands import in_drgn
+from allocdump.commands import IN_DRGN
 
 from ..dumpdata import CORES, core, name, process
 
@@ -67,7 +67,7 @@ def test_the_banner_says_what_this_is() -> None:
     assert first.startswith("Linux 6.12.117 | crashed 2026-11-22 19:57:31 UTC | Kernel panic")
     assert first.endswith("Out of memory: system-wide panic_on_oom is enabled | profiling on")
     assert second.endswith("6.12-oom/vmcore (kdump, lzo, -d 31), types from BTF")
-    for word in ("%allocinfo", "%whois", "dump.report()", "drgn.helpers.linux", "page_alloc_tag"):
+    for word in ("%report", "%whois", "dump.report()", "drgn.helpers.linux", "page_alloc_tag"):
         assert word in banner
     assert "the task that died" in banner
     died = shell(tries(banner)[1], path=core("6.12-oom")).stdout
@@ -76,7 +76,7 @@ def test_the_banner_says_what_this_is() -> None:
 
 
 def test_a_dump_without_a_profile_opens_too() -> None:
-    done = shell("%allocinfo", "find_task(1).comm", path=core("tiny-never"))
+    done = shell("%report", "find_task(1).comm", path=core("tiny-never"))
     assert "allocation profiling was never enabled" in done.stderr.splitlines()[1]
     assert "profiling on" not in done.stderr
     assert "drgn: error: " in done.stderr
@@ -87,7 +87,7 @@ def test_a_dump_without_a_profile_opens_too() -> None:
 def test_everything_is_there() -> None:
     done = shell(
         "dump.report().sites.bytes.sum() == alloc_tag_arrays().bytes.sum()",
-        "%allocinfo --top 1 --format csv | tail -1 | cut -d, -f1",
+        "%report --top 1 --format csv | tail -1 | cut -d, -f1",
         "alloc_tag_str(next(find_alloc_tags('labmod.c:73')))",
         "len(list(for_each_alloc_tag())) == len(list(for_each_alloc_tag(prog)))",
         "slab_object_alloc_tag(find_task(1).comm.address_of_()).ct.function.string_()",
@@ -110,9 +110,9 @@ def test_with_dwarf() -> None:
 
 
 def test_errors_do_not_end_it() -> None:
-    done = shell("%allocinfo --nothing", "%nothing", "%whois", "1/0", "'still here'")
+    done = shell("%report --nothing", "%nothing", "%whois", "1/0", "'still here'")
     assert answers(done)[-1] == "'still here'\n"
-    assert "drgn: allocinfo: No such option '--nothing'" in done.stderr
+    assert "drgn: report: No such option '--nothing'" in done.stderr
     assert "drgn: nothing: command not found" in done.stderr
     assert "drgn: whois: Name an ADDRESS" in done.stderr
     assert done.stderr.count("Traceback") == 1  # of Python's own
@@ -124,15 +124,19 @@ def test_readers_that_go_away_do_not_end_it() -> None:
     assert answers(done)[-1] == "'still here'\n"
 
 
+def test_a_name_of_old() -> None:
+    assert answers(shell("%allocinfo --top 1 --format csv | wc -l")) == ["2\n"]
+
+
 def test_redirection(tmp_path: Path) -> None:
-    shell(f"%allocinfo --format allocinfo > {tmp_path / 'report'}")
+    shell(f"%report --format allocinfo > {tmp_path / 'report'}")
     truth = (QUIET.parent / "truth.allocinfo").read_text()
     assert (tmp_path / "report").read_text() == truth
 
 
 def test_without_plugins() -> None:
     """drgn may be told to load none; these commands are the shell's own."""
-    done = shell("%allocinfo --top 1 --format csv | wc -l", env={"DRGN_DISABLE_PLUGINS": "*"})
+    done = shell("%report --top 1 --format csv | wc -l", env={"DRGN_DISABLE_PLUGINS": "*"})
     assert answers(done) == ["2\n"]
 
 
@@ -140,7 +144,8 @@ def test_it_starts_with_little() -> None:
     """What reads all memory is loaded when it is asked for."""
     done = shell("import sys; print(*sys.modules)")
     loaded = {m for m in done.stdout.split() if m.startswith(("allocdump.analysis", "tabulate"))}
-    assert loaded == {"allocdump.analysis", "allocdump.analysis.report"}
+    few = {"allocdump.analysis", "allocdump.analysis.filters", "allocdump.analysis.report"}
+    assert loaded == few
     assert "allocdump.analysis.attribution" not in done.stdout.split()
 
 
@@ -165,7 +170,7 @@ def test_no_dump(tmp_path: Path) -> None:
 
 def test_on_a_terminal() -> None:
     terminal, inside = os.openpty()
-    command = [sys.executable, "-m", "allocdump", "shell", QUIET]
+    command = [sys.executable, "-m", "allocdump", "shell", str(QUIET)]
     env = os.environ | {"PYTHON_BASIC_REPL": "1"}
     with subprocess.Popen(command, stdin=inside, stdout=inside, stderr=inside, env=env) as process:
         os.close(inside)
@@ -177,7 +182,7 @@ def test_on_a_terminal() -> None:
             return seen.decode()
 
         assert "Try:" in until(b">>> ")
-        os.write(terminal, b"%allocinfo --top 1\n")
+        os.write(terminal, b"%report --top 1\n")
         assert "mm/percpu.c:512" in until(b">>> ")
         os.write(terminal, b"\x04")
         assert process.wait(60) == 0
@@ -187,4 +192,4 @@ def test_on_a_terminal() -> None:
 def test_help() -> None:
     done = process("shell", "--help")
     assert "allocdump shell vmcore" in done.stdout
-    assert "shell" not in in_drgn().values()
+    assert "shell" not in IN_DRGN

@@ -7,10 +7,8 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from click.testing import CliRunner
 from drgn import Program
@@ -20,6 +18,7 @@ import allocdump
 from allocdump.analysis.audit import Cause
 from allocdump.analysis.totals import object_totals, page_totals
 from allocdump.analysis.usage import Node
+from allocdump.arrays import Int
 from allocdump.cli import cli
 from allocdump.errors import DamagedError
 from allocdump.kernel.machine.vmstat import VmStat
@@ -27,6 +26,7 @@ from allocdump.kernel.mm import slab
 from allocdump.kernel.mm.page_types import PageKind
 from allocdump.kernel.mm.sections import MemorySection
 from allocdump.kernel.mm.slab import Cache
+from allocdump.problems import Code, Problem
 from allocdump.session.session import Session
 
 from ..dumpdata import CORES_WITH_TRUTH, core, exclude, name, open_core, overwrite, recorded, run
@@ -36,8 +36,9 @@ whole_dumps = pytest.mark.parametrize("path", WHOLE, ids=name)
 DAMAGED = core("7.2-quiet", "vmcore.d31")
 
 
-def column(dump: Session, field: str) -> npt.NDArray[Any]:
-    return getattr(dump.audit(), field)
+def column(dump: Session, field: str) -> Int:
+    values: Int = getattr(dump.audit(), field)
+    return values
 
 
 @whole_dumps
@@ -73,7 +74,8 @@ def test_whois_names_the_site_of_everything_recorded(path: Path) -> None:
     """Every tenth of the many, all of the few; freed ones are free, or somebody else's."""
     dump = open_core(path)
     sites = dump.report().sites
-    seen, checked = Counter(), Counter()
+    seen: Counter[tuple[str, str]] = Counter()
+    checked: Counter[str] = Counter()
     for kind, address, _size, line, state, pfn, module in recorded(path):
         seen[kind, state] += 1
         if seen[kind, state] > 20 and seen[kind, state] % 10:
@@ -108,6 +110,8 @@ def test_whois_names_the_site_of_everything_recorded(path: Path) -> None:
             layer = next(x for x in found if x.site is not None)
         assert sites.module[layer.site] == module or line == 0
         assert line in (0, sites.line[layer.site])
+        assert layer.start is not None
+        assert layer.size is not None
         assert layer.start <= address < layer.start + layer.size or kind in ("percpu", "vmalloc")
         if pfn >= 0:
             assert dump.whois(f"pfn:{pfn}").layers[-1].site is not None
@@ -376,13 +380,13 @@ def test_charged_memory_cgroup() -> None:
 @pytest.mark.parametrize(
     ("args", "least"),
     [
-        (["pages", "--list", "--site", "labmod.c:*", "--limit", "5"], 5),
+        (["pages", "--list", "--filter", "labmod.c:*", "--top", "5"], 5),
         (["pages", "--node", "1"], 5),
         (["pages", "--order", "3", "--filter", "module=labmod"], 1),
         (["objects", "--cache", "labmod_cache"], 1),
-        (["objects", "--list", "--site", "labmod.c:*", "--limit", "7"], 7),
-        (["objects", "--by", "cache"], 50),
-        (["objects", "--by", "vmalloc", "--filter", "labmod"], 1),
+        (["objects", "--list", "--filter", "labmod.c:*", "--top", "7"], 7),
+        (["objects", "--group-by", "cache"], 50),
+        (["objects", "--group-by", "vmalloc", "--filter", "labmod"], 1),
     ],
 )
 @pytest.mark.parametrize("format_", ["csv", "json", "table"])
@@ -392,12 +396,12 @@ def test_listings(args: list[str], least: int, format_: str) -> None:
     lines = done.stdout.splitlines()
     rows = [json.loads(line) for line in lines] if format_ == "json" else lines[1:]
     assert len(rows) >= least
-    if "--limit" in args:
+    if "--top" in args:
         assert len(rows) == least
 
 
 def test_pages_of_nodes_add_up() -> None:
-    def pages(*args: str) -> Counter:
+    def pages(*args: str) -> Counter[tuple[str, int, str]]:
         done = run("pages", core("7.2-quiet"), "--format", "json", *args)
         rows = map(json.loads, done.stdout.splitlines())
         return Counter({(r["file"], r["line"], r["function"]): r["pages"] for r in rows})
@@ -406,7 +410,7 @@ def test_pages_of_nodes_add_up() -> None:
 
 
 def test_objects_can_be_dumped_and_decoded() -> None:
-    args = ["--cache", "labmod_cache", "--list", "--limit", "2", "--hexdump", "32"]
+    args = ["--cache", "labmod_cache", "--list", "--top", "2", "--hexdump", "32"]
     done = run("objects", core("7.2-quiet"), *args, "--type", "struct list_head")
     assert done.returncode == 0
     assert done.stdout.count("(struct list_head){") == 2
@@ -430,6 +434,7 @@ def test_drgns_free_lists_agree() -> None:
         if kind in ("cache", "kmalloc", "kmalloc_account"):
             state = dump.whois(f"{address:#x}").layers[0].detail.get("state")
             info = slab_object_info(dump.prog, address)
+            assert info is not None
             assert state is None or info.allocated == (state == "allocated")
             compared += state is not None
             if compared >= 100:
@@ -437,15 +442,15 @@ def test_drgns_free_lists_agree() -> None:
     assert compared == 100
 
 
-@pytest.mark.parametrize("args", [["--by", "cache"], [], ["--list", "--limit", "1"]])
+@pytest.mark.parametrize("args", [["--group-by", "cache"], [], ["--list", "--top", "1"]])
 def test_objects_says_what_its_readers_could_not_read(
     args: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = slab.slab_caches
 
-    def damaged(prog: Program) -> tuple[list[Cache], list[str]]:
+    def damaged(prog: Program) -> tuple[list[Cache], list[Problem]]:
         caches, problems = found(prog)
-        return caches, [*problems, "slab caches are damaged"]
+        return caches, [*problems, Problem(Code.DAMAGED, "slab caches", many=True)]
 
     monkeypatch.setattr(slab, "slab_caches", damaged)
     done = CliRunner().invoke(cli, ["objects", str(core("7.3-tiny")), *args])
@@ -454,11 +459,11 @@ def test_objects_says_what_its_readers_could_not_read(
 
 
 def test_objects_by_cache_says_what_is_not_in_the_dump() -> None:
-    done = run("objects", core("7.2-quiet", "vmcore.d31"), "--by", "cache", "--limit", "1")
+    done = run("objects", core("7.2-quiet", "vmcore.d31"), "--group-by", "cache", "--top", "1")
     assert "pages that describe memory are not in the dump" in done.stderr
 
 
-def test_holes_are_no_memory_where_the_map_is_unreadable():
+def test_holes_are_no_memory_where_the_map_is_unreadable() -> None:
     """The firmware's holes have reserved struct pages, too: 512 MiB of a machine of 419."""
     whole = open_core(core("7.2-quiet")).usage()
     dump = allocdump.open(core("7.2-quiet"))
@@ -470,7 +475,7 @@ def test_holes_are_no_memory_where_the_map_is_unreadable():
 
 
 @pytest.mark.parametrize("word", [0, 1 << 63, (1 << 64) - 1])
-def test_without_any_section(word):
+def test_without_any_section(word: int) -> None:
     """A damaged pointer to all of them: one sentence, and no bug of ours."""
     dump = allocdump.open(core("7.3-tiny"))
     overwrite(dump.prog, dump.prog.symbol("mem_section").address, word.to_bytes(8, "little"))

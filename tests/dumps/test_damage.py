@@ -21,11 +21,11 @@ def dump() -> Session:
 
 
 def idr_node(prog: Program) -> int:
-    return prog["alloc_tag_cttype"].mod_idr.idr_rt.xa_head.value_() & ~3
+    return int(prog["alloc_tag_cttype"].mod_idr.idr_rt.xa_head.value_()) & ~3
 
 
 def maple_node(prog: Program) -> int:
-    return prog["mod_area_mt"].ma_root.value_() & ~0xFF
+    return int(prog["mod_area_mt"].ma_root.value_()) & ~0xFF
 
 
 def rows(report: Report) -> list[tuple[int | str, ...]]:

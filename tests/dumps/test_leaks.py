@@ -11,7 +11,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from drgn.helpers.linux.pid import for_each_task
 from drgn.helpers.linux.sched import cpu_curr
 
 import allocdump
+from allocdump.analysis import paths
 from allocdump.analysis.leaks import EXPECTED, LeakConfidence, Leaks
 from allocdump.analysis.paths import node_at
 from allocdump.analysis.reach import Verdict, reach
@@ -75,10 +75,10 @@ def truth(path: Path) -> list[tuple[str, int, int, str, str]]:
     return [(r[0], int(r[1], 16), int(r[3]), r[4], r[6]) for r in rows]
 
 
-def verdicts(path: Path, wanted: Callable[..., Any]) -> Counter:
+def verdicts(path: Path, wanted: Callable[[str, int, int, str, str], bool]) -> Counter[str]:
     """How many of the noted allocations that *wanted* chooses have each verdict."""
     found = open_core(path).reach()
-    counts = Counter()
+    counts: Counter[str] = Counter()
     for row in truth(path):
         if wanted(*row):
             node = node_at(found.graph, row[1])
@@ -128,7 +128,7 @@ def test_the_leak_that_killed_the_machine() -> None:
     dump, found = open_core(path), answers(path)
     sites, lost = dump.report().sites, found.lost
     assert sites.function[lost.site[0]] == "leaker_get_page"
-    assert lost.confidence[0] == LeakConfidence.HIGH
+    assert lost.confidence[0] == LeakConfidence.CERTAIN
     page = int(lost.site[0])
     assert lost.bytes[0] == sites.bytes[page]
     assert lost.held_bytes[0] == 0
@@ -207,6 +207,7 @@ def test_paths_reach_a_record_from_its_list() -> None:
     assert way.steps[0].what == "recs (leaker .data)"
     assert way.steps[-1].node == record
     for step, following in zip(way.steps, way.steps[1:], strict=False):
+        assert step.pointer is not None
         word = dump.prog.read_u64(step.pointer.address)
         if not step.left_out:
             assert following.address <= word < following.address + following.size
@@ -234,7 +235,7 @@ def test_paths_name_each_holder(path: Path) -> None:
     function = {
         int(sites.line[i]): sites.function[i] for i in np.flatnonzero(sites.module == "reach")
     }
-    ways = defaultdict(list)
+    ways: defaultdict[str, list[paths.Path]] = defaultdict(list)
     for _, address, line, state, module in truth(path):
         if state == "held" and module == "reach" and len(ways[function[line]]) < 3:
             found = dump.paths(hex(address))
@@ -257,7 +258,7 @@ RULES = {
 """Rules for hidden pointers: where, and whose memory is lost without them."""
 
 
-def lost_functions(dump: Session) -> Counter:
+def lost_functions(dump: Session) -> Counter[str]:
     sites = dump.report().sites
     pagemap = PageMap(dump.kernel, sites.address)
     builder = HeapBuilder(pagemap, graph_module.site_roles(sites))
@@ -307,9 +308,9 @@ def test_leaks_command() -> None:
     assert done.returncode == 0
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert rows[0]["function"] == "leaker_get_page"
-    assert (rows[0]["undecided"], rows[0]["confidence"]) == (0, "high")
+    assert (rows[0]["undecided"], rows[0]["confidence"]) == (0, "certain")
     assert sum(row["lost"] for row in rows) == int(answers(path).lost.bytes.sum())
-    listed = run("leaks", path, "--list", "--site", "leaked.c:35", "--format", "csv").stdout
+    listed = run("leaks", path, "--list", "--filter", "leaked.c:35", "--format", "csv").stdout
     lines = listed.splitlines()
     assert lines[0] == "address,bytes,kind,head,file,line,function,module"
     assert len(lines) == 1 + 500
@@ -334,9 +335,9 @@ def test_retained_command() -> None:
     assert rows[1]["level"] == 1
     assert (rows[1]["holder"], rows[1]["file"], rows[1]["line"]) == (None, "leaker.c", 33)
     assert "tree" not in rows[0]
-    by_site = run("retained", path, "--site", "leaker.c:33", "-f", "csv").stdout.splitlines()
+    by_site = run("retained", path, "--filter", "leaker.c:33", "-f", "csv").stdout.splitlines()
     assert by_site[1:] == ["4606976,4499,leaker.c,33,leaker_get_rec,leaker,recs (leaker .data)"]
-    lost = run("retained", path, "--site", "leaked.c:25").stdout
+    lost = run("retained", path, "--filter", "leaked.c:25").stdout
     assert "(nobody: lost)" in lost
 
 
@@ -430,7 +431,7 @@ def test_pages_that_only_page_tables_map(monkeypatch: pytest.MonkeyPatch) -> Non
     assert lost_functions(dump)["labmod_vmalloc"] == 1 + use.area.pages
 
 
-def test_a_real_zombie():
+def test_a_real_zombie() -> None:
     """7.3-zombie: a task has ended, and its parent does not ask for it."""
     dump = open_core(core("7.3-zombie"))
     zombies = [t for t in for_each_task(dump.prog) if not t.member_("stack").value_()]

@@ -114,6 +114,7 @@ def test_resumed_before_a_reader_sees_the_output(guest: Running) -> None:
     )
     assert "cont" in guest.commands("cont")
     assert process.poll() is None
+    assert process.stdout is not None
     process.stdout.close()
     process.wait()
     guest.commands()

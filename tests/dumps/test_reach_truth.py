@@ -7,30 +7,32 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
-from drgn.helpers.linux.percpu import for_each_online_cpu, per_cpu
+from drgn.helpers.linux.cpumask import for_each_online_cpu
+from drgn.helpers.linux.percpu import per_cpu
 
-from ..dumpdata import FOLDERS, name, open_core
-from .test_attribution import recorded
+from ..dumpdata import FOLDERS, name, open_core, recorded
 
 FOLDERS_OF_REACH = [f for f in FOLDERS if f.name.endswith("-reach")]
 pytestmark = pytest.mark.parametrize("path", [f / "vmcore" for f in FOLDERS_OF_REACH], ids=name)
 
 
-def of_reach(path: Path) -> list[tuple[int | str, ...]]:
+def of_reach(path: Path) -> list[tuple[str, int, int, int, str, int, str]]:
     return [r for r in recorded(path) if r[6] == "reach"]
 
 
-def cases(path: Path) -> defaultdict:
+def cases(path: Path) -> dict[tuple[str, str], list[int]]:
     """{(function, kind): [address of each allocation]}, each attributed to the line recorded."""
     dump = open_core(path)
     sites = dump.report().sites
-    found = defaultdict(list)
+    found: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for kind, address, size, line, state, _, module in of_reach(path):
         layers = dump.whois(f"{address:#x}").layers
         layer = next((x for x in layers if x.site is not None), None)
         if layer is None:
             assert (kind, state) == ("percpu", "held")  # those of the first chunk
             continue
+        assert layer.site is not None
+        assert layer.size is not None
         assert (sites.module[layer.site], sites.line[layer.site]) == (module, line)
         assert layer.size >= size or kind in ("percpu", "vmalloc")
         function = sites.function[layer.site]

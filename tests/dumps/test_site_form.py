@@ -19,8 +19,8 @@ OOM = str(core("6.12-oom"))
 FORM = ["file", "line", "function", "module"]
 LINES = [
     ["pages"], ["pages", "--list"], ["objects"], ["objects", "--list"],
-    ["objects", "--by", "vmalloc"], ["leaks"], ["leaks", "--list"],
-    ["retained"], ["retained", "--site", "leaker.c:*"],
+    ["objects", "--group-by", "vmalloc"], ["leaks"], ["leaks", "--list"],
+    ["retained"], ["retained", "--filter", "leaker.c:*"],
 ]  # fmt: skip
 DOCUMENTS = [["report"], ["audit", "--all"], ["triage"]]
 
@@ -47,7 +47,7 @@ def test_lines(args: list[str]) -> None:
     assert records
     for record in records:
         check(record)
-    assert {record["module"] for record in records} >= {None} or "--site" in args
+    assert {record["module"] for record in records} >= {None} or "--filter" in args
     rows = list(csv.DictReader(io.StringIO(output(args, "csv"))))
     assert [list(row) for row in rows] == [list(record) for record in records]
     for row, record in zip(rows, records, strict=True):

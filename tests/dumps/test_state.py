@@ -38,15 +38,24 @@ def beside(path: Path, file: str) -> str:
     return (path.parent / file).read_text(errors="replace")
 
 
+def match(pattern: str, text: str) -> re.Match[str]:
+    """The first place in a text of several lines; there must be one."""
+    found = re.search(pattern, text, re.MULTILINE)
+    assert found, pattern
+    return found
+
+
 @cache
 def zoneinfo(path: Path) -> dict[tuple[int, str], dict[str, Any]]:
     """(node, zone): {"free": pages, "min": ...} of populated zones."""
     out = {}
     for part in re.split(r"^Node ", beside(path, "zoneinfo"), flags=re.MULTILINE)[1:]:
-        where = re.match(r"(\d+), zone +(\S+)", part)
+        where = match(r"\A(\d+), zone +(\S+)", part)
         pages = part[part.index("pages free") + len("pages ") :]
-        numbers = {key: int(n) for key, n in re.findall(r"(\w+) +(\d+)$", pages, re.MULTILINE)}
-        numbers["protection"] = re.search(r"protection: \((.*)\)", pages)[1]
+        numbers: dict[str, Any] = {
+            key: int(n) for key, n in re.findall(r"(\w+) +(\d+)$", pages, re.MULTILINE)
+        }
+        numbers["protection"] = match(r"protection: \((.*)\)", pages)[1]
         if numbers["present"]:
             out[int(where[1]), where[2]] = numbers
     return out
@@ -79,13 +88,13 @@ def test_free_blocks_are_the_free_pages(path: Path) -> None:
     assert sum(z.free for z in states) == VmStat(open_core(path).kernel).zone("NR_FREE_PAGES")
     text = beside(path, "buddyinfo")
     for zone in states:
-        blocks = re.search(rf"Node {zone.node}, zone +{zone.name} +(.*)", text)[1].split()
+        blocks = match(rf"Node {zone.node}, zone +{zone.name} +(.*)", text)[1].split()
         assert len(blocks) == len(zone.free_blocks)
 
 
 def test_blocks_of_an_order() -> None:
     states, _ = zone_states(open_core(MEMCG).kernel)
-    told = re.search(r"zone +DMA32 +(.*)", beside(MEMCG, "buddyinfo"))[1].split()
+    told = match(r"zone +DMA32 +(.*)", beside(MEMCG, "buddyinfo"))[1].split()
     assert abs(states[0].blocks_of(10) - int(told[10])) <= 8
     assert states[0].blocks_of(0) == sum(states[0].free_blocks)
 
@@ -122,7 +131,7 @@ def test_tasks_against_the_table_of_the_oom_killer(path: Path) -> None:
 @pytest.mark.parametrize("path", [USER, MEMCG], ids=name)
 def test_tasks_against_proc(path: Path) -> None:
     """What was said before the eater went on eating."""
-    status = {}
+    status: dict[int, dict[str, str]] = {}
     for pid, key, value in re.findall(
         r"^/proc/(\d+)/status:(\w+):\s+(\S+)", beside(path, "tasks"), re.MULTILINE
     ):
@@ -154,7 +163,7 @@ def test_tasks_of_a_damaged_dump_are_counted() -> None:
 
 def cgroup_files(path: Path) -> dict[str, dict[str, str]]:
     """path: {"memory.current": text}; files of several values have one entry for each."""
-    out = {}
+    out: dict[str, dict[str, str]] = {}
     for where, file, text in re.findall(
         r"^\.(\S*)/(memory\S+?):(.*)$", beside(path, "cgroups"), re.M
     ):
@@ -199,7 +208,7 @@ def test_cgroup_usage_is_what_the_dying_kernel_said() -> None:
 def test_swap_is_what_the_dying_kernel_said() -> None:
     text = beside(USER, "console.txt")
     free, total = (
-        int(re.search(rf"{word} swap *= (\d+)kB", text)[1]) * 1024 for word in ("Free", "Total")
+        int(match(rf"{word} swap *= (\d+)kB", text)[1]) * 1024 for word in ("Free", "Total")
     )
     assert swap_space(open_core(USER).prog) == Swap(total, total - free)
     device = beside(USER, "swaps").splitlines()[1].split()
@@ -215,14 +224,15 @@ def test_no_swap(path: Path) -> None:
 @whole
 def test_tmpfs_holds_all_shared_memory(path: Path) -> None:
     """Files one by one against the kernel's counter."""
-    found = tmpfs_mounts(open_core(path).prog)
+    found = tmpfs_mounts(open_core(path).kernel)
     assert not found.problems
     shmem = VmStat(open_core(path).kernel).node("NR_SHMEM")
+    assert shmem is not None
     assert sum(mount.bytes for mount in found.mounts) == shmem * 4096
 
 
 def test_tmpfs_against_df() -> None:
-    mounts = {m.mount: m for m in tmpfs_mounts(open_core(USER).prog).mounts}
+    mounts = {m.mount: m for m in tmpfs_mounts(open_core(USER).kernel).mounts}
     (line,) = (line for line in beside(USER, "df").splitlines() if line.endswith("/scratch"))
     used = int(line.split()[2])
     scratch = mounts["/scratch"]
@@ -231,11 +241,12 @@ def test_tmpfs_against_df() -> None:
 
 
 def test_tmpfs_of_a_damaged_dump() -> None:
-    assert len(tmpfs_mounts(open_core(DAMAGED).prog).problems) >= 1
+    assert len(tmpfs_mounts(open_core(DAMAGED).kernel).problems) >= 1
 
 
-def seconds(time: float) -> str:
+def seconds(time: float | None) -> str:
     """As the kernel prints it: cut, not rounded."""
+    assert time is not None
     return f"{math.floor(time * 1e6) / 1e6:.6f}"
 
 
@@ -246,15 +257,14 @@ def test_events_are_those_on_the_console(path: Path) -> None:
     events = oom_events(open_core(path).log)
     assert [(seconds(e.time), e.task, str(e.order)) for e in events] == told
     assert [e.fatal for e in events] == [False] * (len(events) - 1) + [True]
-    panic = re.search(r"^\[ *([\d.]+)\] Kernel panic", text, re.MULTILINE)[1]
+    panic = match(r"^\[ *([\d.]+)\] Kernel panic", text)[1]
     assert seconds(open_core(path).log.uptime()) == panic
 
 
 def test_the_killed_task_is_the_one_on_the_console() -> None:
     first = oom_events(open_core(MEMCG).log)[0]
-    said = re.search(
-        r"Killed process (\d+) \((.*?)\).*anon-rss:(\d+)kB", beside(MEMCG, "console.txt")
-    )
+    assert first.victim is not None
+    said = match(r"Killed process (\d+) \((.*?)\).*anon-rss:(\d+)kB", beside(MEMCG, "console.txt"))
     assert (first.victim.pid, first.victim.comm) == (int(said[1]), said[2])
     assert first.victim.anon == int(said[3]) * 1024
     assert first.cgroup == "/first"

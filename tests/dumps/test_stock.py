@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Triage of kernels as distributions ship them, without a profile: the right verdict or none."""
 
+from __future__ import annotations
+
 import re
+from pathlib import Path
 
 import pytest
+from drgn import Program
 
 import allocdump
 from allocdump.kernel.layouts import PageTypes, UnknownLayoutError
@@ -11,6 +15,7 @@ from allocdump.kernel.machine.open_files import open_files
 from allocdump.kernel.machine.tasks import tasks
 from allocdump.session.evidence import investigate
 from allocdump.triage.shortage import Shortage, shortage
+from allocdump.triage.verdict import Triage
 from allocdump.view.sentence import text
 
 from ..dumpdata import STOCK_CORES, core, made, name, open_core
@@ -20,24 +25,24 @@ QUIET = [path for path in STOCK_CORES if "quiet" in made(path)["scenario"]]
 SHORT = [path for path in STOCK_CORES if path not in QUIET]
 
 
-def triage(folder):
+def triage(folder: str) -> Triage:
     return open_core(core(folder)).triage()
 
 
 @pytest.mark.parametrize("path", QUIET, ids=name)
-def test_a_machine_that_was_well(path):
+def test_a_machine_that_was_well(path: Path) -> None:
     page = open_core(path).triage()
     assert not any(suspect.cause for suspect in page.suspects)
     assert text(page.verdict).startswith("memory was not short: ")
 
 
 @pytest.mark.parametrize("path", SHORT, ids=name)
-def test_the_machine_was_out_of_memory(path):
+def test_the_machine_was_out_of_memory(path: Path) -> None:
     """A little was left in ZONE_DMA, which is no memory elsewhere."""
     assert shortage(investigate(open_core(path))) == Shortage.MACHINE
 
 
-def test_inodes():
+def test_inodes() -> None:
     """A task made empty files on /scratch until memory was full."""
     page = triage("stock-7.3-inodes")
     (first,) = page.suspects
@@ -47,13 +52,13 @@ def test_inodes():
         True,
     )
     assert text(page.verdict) == (
-        "slab cache shmem_inode_cache holds 34.2 MiB in 50,351 objects, 43.1% of managed memory"
-        " (very likely)"
+        "SLAB CACHE shmem_inode_cache and 2 caches that go with it: 48.1 MiB in 50,351 objects,"
+        " 60.6% of memory. Very likely."
     )
     assert [text(sentence) for sentence in first.evidence] == [
         "as many objects are in dentry: 51,017 objects, 9.51 MiB",
         "as many objects are in lsm_inode_cache: 51,049 objects, 4.34 MiB",
-        "together 48.1 MiB, 60.6% of managed memory",
+        "together 48.1 MiB, 60.6% of memory",
         "most files in memory: tmpfs /scratch, 49,932 files",
         "memory cgroup with most: /lab, 43.2 MiB",
     ]
@@ -62,20 +67,20 @@ def test_inodes():
 @pytest.mark.parametrize(
     ("folder", "title"),
     [
-        ("stock-7.3-pipes", "task culprit (pid 113) keeps 64.7 MiB in 503 pipes, 67.9%"),
-        ("stock-6.12-sockets", "task culprit (pid 155) keeps 61.8 MiB in 558 sockets, 72.5%"),
+        ("stock-7.3-pipes", "PIPES of task culprit (pid 113): 64.7 MiB in 503 pipes, 67.9%"),
+        ("stock-6.12-sockets", "SOCKETS of task culprit (pid 155): 61.8 MiB in 558 sockets, 72.5%"),
     ],
 )
-def test_pipes_and_sockets(folder, title):
+def test_pipes_and_sockets(folder: str, title: str) -> None:
     """A task wrote into them, and read nothing."""
     page = triage(folder)
     (first,) = page.suspects
     assert (first.rule, first.confidence.words, first.cause) == ("open_files", "very likely", True)
-    assert text(page.verdict) == f"{title} of managed memory (very likely)"
+    assert text(page.verdict) == f"{title} of memory. Very likely."
 
 
 @pytest.mark.parametrize("path", STOCK_CORES, ids=name)
-def test_files_are_of_tasks(path):
+def test_files_are_of_tasks(path: Path) -> None:
     """Each kind has a name, and the kinds are all files."""
     case = investigate(open_core(path))
     assert {one.pid for one in case.files} <= {task.pid for task in case.tasks}
@@ -84,7 +89,7 @@ def test_files_are_of_tasks(path):
         assert "?" not in one.kinds
 
 
-def test_pipes_hold_what_was_written():
+def test_pipes_hold_what_was_written() -> None:
     """Each has 128 KiB, and keeps pages for the next writer."""
     found = open_files(open_core(core("stock-7.3-pipes")).kernel)
     assert not found.problems
@@ -94,7 +99,7 @@ def test_pipes_hold_what_was_written():
     assert not any(one.bytes for one in others)
 
 
-def test_tmpfs():
+def test_tmpfs() -> None:
     """A task filled a file on /scratch."""
     page = triage("stock-6.1-tmpfs")
     (first,) = page.suspects
@@ -102,20 +107,20 @@ def test_tmpfs():
     assert "files in tmpfs /scratch with 109 MiB" in text(page.verdict)
 
 
-def test_tmpfs_where_memory_is_not_described(monkeypatch):
+def test_tmpfs_where_memory_is_not_described(monkeypatch: pytest.MonkeyPatch) -> None:
     """As of a kernel whose types of pages nobody knows: the mounts tell all the same."""
     dump = allocdump.open(core("stock-6.1-tmpfs"))
     monkeypatch.setattr(PageTypes, "detect", classmethod(_unknown))
     (first,) = dump.triage().suspects
     assert (first.rule, first.confidence.words, first.cause) == ("user_memory", "likely", True)
-    assert text(first.title) == "files in tmpfs /scratch take 109 MiB, 78.6% of managed memory"
+    assert text(first.title) == "USER MEMORY, files in tmpfs /scratch: 109 MiB, 78.6% of memory"
 
 
-def _unknown(cls, prog):
+def _unknown(cls: type[PageTypes], prog: Program) -> None:
     raise UnknownLayoutError(f"{cls.structure()}: new")
 
 
-def test_memory_of_6_1_is_accounted_for():
+def test_memory_of_6_1_is_accounted_for() -> None:
     """Types of pages that are macros, slabs by their flag, orders in a member of their own."""
     dump = open_core(core("stock-6.1-tmpfs"))
     usage = dump.account()
@@ -128,7 +133,7 @@ def test_memory_of_6_1_is_accounted_for():
 
 
 @pytest.mark.parametrize("path", STOCK_CORES, ids=name)
-def test_memory_of_tasks_is_what_the_kernel_said(path):
+def test_memory_of_tasks_is_what_the_kernel_said(path: Path) -> None:
     """Shortly before: but for pages that threads keep for themselves, and what was done since."""
     told = {
         (int(pid), key): int(size) << 10

@@ -5,26 +5,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from drgn import Program, Type, TypeKind
-from drgn.helpers.linux import (
-    for_each_online_node,
-    for_each_possible_cpu,
-    for_each_slab_cache,
-    for_each_task,
-    get_printk_records,
-    idr_for_each_entry,
-    list_for_each_entry,
-    mt_for_each,
-    pfn_to_virt,
-)
+from drgn import Object, Program, Type, TypeKind
+from drgn.helpers.linux.cpumask import for_each_possible_cpu
+from drgn.helpers.linux.idr import idr_for_each_entry
+from drgn.helpers.linux.list import list_for_each_entry
+from drgn.helpers.linux.mapletree import mt_for_each
+from drgn.helpers.linux.mm import pfn_to_virt
+from drgn.helpers.linux.nodemask import for_each_online_node
+from drgn.helpers.linux.pid import for_each_task
+from drgn.helpers.linux.printk import get_printk_records
+from drgn.helpers.linux.slab import for_each_slab_cache
 
 import allocdump
-from allocdump.kernel.walk import list_entries, tree_entries
+from allocdump.kernel.walk import Cut, list_entries, tree_entries
 from allocdump.session import Session
 from allocdump.source.build_id import inspect
 from allocdump.source.globals import TYPES
@@ -43,13 +40,17 @@ def dwarf() -> Session:
 
 @pytest.mark.parametrize("format_", ["table", "json", "csv", "folded", "allocinfo"])
 @pytest.mark.parametrize("modules", [[], ["--vmlinux", LABMOD]], ids=["kernel", "and module"])
-def test_reports_are_identical(format_: str, modules: list[Any]) -> None:
+def test_reports_are_identical(format_: str, modules: list[str | Path]) -> None:
     btf = run("report", TINY, "--all", "--format", format_)
     args = ["--vmlinux", VMLINUX, *modules]
     dwarf = run("report", TINY, "--all", "--format", format_, *args)
     assert btf.returncode == dwarf.returncode == 0
     assert dwarf.stdout.replace('"dwarf"', '"btf"') == btf.stdout
     assert btf.stderr == dwarf.stderr == ""
+
+
+Layout = tuple[str | None, int, int | None, int | None]
+"""Of a member: name, bit offset, size as a bit field, size otherwise."""
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_reports_are_identical(format_: str, modules: list[Any]) -> None:
 def test_layouts_are_identical(dwarf: Session, type_name: str) -> None:
     """Names, offsets, sizes and bit fields of all members, anonymous ones too."""
 
-    def layout(type_: Type, seen: int = 0) -> Iterator[tuple[str, int, None, int]]:
+    def layout(type_: Type, seen: int = 0) -> Iterator[Layout]:
         for m in type_.members:
             size = None if m.bit_field_size else _sizeof(m.type)
             yield m.name, m.bit_offset, m.bit_field_size, size
@@ -84,7 +85,8 @@ def _sizeof(type_: Type) -> int:
     if type_.kind == TypeKind.ARRAY:
         # BTF cannot tell x[0] from x[].
         return (type_.length or 0) * (_sizeof(type_.type) if type_.length else 1)
-    return sizeof(type_)
+    size: int = sizeof(type_)
+    return size
 
 
 @pytest.mark.parametrize("constant", ["PIDTYPE_PID", "NR_FREE_PAGES", "LOG_CONT", "PG_head"])
@@ -188,7 +190,7 @@ BEFORE_6_9 = ("vmap_area_list", "vmap_area_root")
 
 
 @pytest.mark.parametrize("name", [n for n in TYPES if n not in {*UNKNOWN_TO_DWARF, *BEFORE_6_9}])
-def test_globals_are_identical(dwarf, name):
+def test_globals_are_identical(dwarf: Session, name: str) -> None:
     """What the table says, DWARF says, but for how it wraps static keys and lengths of arrays."""
     btf, known = open_core(TINY).prog, dwarf.prog[name]
     assert btf[name].address_ == known.address_
@@ -200,12 +202,21 @@ def test_globals_are_identical(dwarf, name):
         assert btf[name].type_.type_name().partition("_key")[0] in names
 
 
-def test_globals_of_older_kernels():
+def addresses(entries: Iterable[Object | Cut]) -> set[int]:
+    """Of whole entries; there may be no others."""
+    found = set()
+    for entry in entries:
+        assert not isinstance(entry, Cut)
+        found.add(entry.value_())
+    return found
+
+
+def test_globals_of_older_kernels() -> None:
     """The list and the tree of vmalloc areas lead to the same ones."""
     prog = open_core(core("stock-6.1-tmpfs")).prog
     head, root = (prog[name].address_of_() for name in BEFORE_6_9)
-    listed = {a.value_() for a in list_entries("struct vmap_area", head, "list")}
-    in_tree = {a.value_() for a in tree_entries("struct vmap_area", root, "rb_node")}
+    listed = addresses(list_entries("struct vmap_area", head, "list"))
+    in_tree = addresses(tree_entries("struct vmap_area", root, "rb_node"))
     assert listed == in_tree
     told = (core("stock-6.1-tmpfs").parent / "vmallocinfo").read_text().splitlines()
     assert abs(len(listed) - len(told)) <= 8  # those without a vm_struct, and since
@@ -253,7 +264,9 @@ def test_debug_info_option() -> None:
 
 def test_a_module_of_another_build_is_mentioned(tmp_path: Path) -> None:
     other = tmp_path / "other.ko"
-    build_id = bytes.fromhex(inspect(str(LABMOD)).build_id)
+    named = inspect(str(LABMOD)).build_id
+    assert named is not None
+    build_id = bytes.fromhex(named)
     other.write_bytes(LABMOD.read_bytes().replace(build_id, bytes(20)))
     done = run("report", TINY, "--vmlinux", VMLINUX, "--vmlinux", other)
     assert done.returncode == 0

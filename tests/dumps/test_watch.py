@@ -12,9 +12,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pytest
@@ -22,7 +22,9 @@ from click.testing import CliRunner
 from drgn import offsetof
 
 import allocdump
-from allocdump.cli import cli, watch
+from allocdump.cli import cli
+from allocdump.kernel.kernel import Kernel
+from allocdump.kernel.machine.log import UnloadMessage
 from allocdump.kernel.tags import sampler
 from allocdump.kernel.tags.profile import Profile
 
@@ -49,7 +51,7 @@ class Living:
     def counter(self, row: int) -> int:
         """Where the first CPU's bytes of a site are."""
         pointer = self.dump.prog.read_u64(int(self.sites.address[row]) + self.place)
-        return (pointer + self.offset) % (1 << 64)
+        return int(pointer + self.offset) % (1 << 64)
 
     def allocate(self, row: int, size: int) -> None:
         at = self.counter(row)
@@ -66,20 +68,24 @@ def places(one: dict[str, Any]) -> list[str]:
     return [f"{row['file']}:{row['line']}" for row in one["rows"]]
 
 
+class Rounds(Protocol):
+    def __call__(
+        self, *happens: Callable[[], None], args: Sequence[str] = ()
+    ) -> list[dict[str, Any]]: ...
+
+
 @pytest.fixture
 def living() -> Living:
     return Living()
 
 
 @pytest.fixture
-def rounds(living: Living, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def rounds(living: Living, monkeypatch: pytest.MonkeyPatch) -> Rounds:
     """Run watch with what happens before each round, and return its rounds."""
 
-    def go(
-        *happens: Callable[..., Any], args: list[str] | tuple[Any, ...] = ()
-    ) -> list[dict[str, Any]]:
+    def go(*happens: Callable[[], None], args: Sequence[str] = ()) -> list[dict[str, Any]]:
         left = iter(happens)
-        monkeypatch.setattr(watch.time, "sleep", lambda seconds: next(left)())
+        monkeypatch.setattr(time, "sleep", lambda seconds: next(left)())
         monkeypatch.setattr(allocdump, "open", lambda *_, **__: living.dump)
         command = ["watch", "--live", "--count", str(len(happens)), *args]
         done = CliRunner().invoke(cli, command, catch_exceptions=False)
@@ -89,7 +95,7 @@ def rounds(living: Living, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any
     return go
 
 
-def test_growth(living: Living, rounds: Callable[..., Any]) -> None:
+def test_growth(living: Living, rounds: Rounds) -> None:
     kmalloc, pages = living.row("labmod.c", 73), living.row("labmod.c", 56)
     one, two, three = rounds(
         lambda: living.allocate(kmalloc, 1000),
@@ -106,7 +112,7 @@ def test_growth(living: Living, rounds: Callable[..., Any]) -> None:
     assert three["rows"][0]["bytes"] == size + 8192
 
 
-def test_filter_and_top(living: Living, rounds: Callable[..., Any]) -> None:
+def test_filter_and_top(living: Living, rounds: Rounds) -> None:
     rows = [living.row("labmod.c", line) for line in (73, 56)]
 
     def leak() -> None:
@@ -127,9 +133,9 @@ def test_only_new_modules_make_it_read_names_again(
     reads, modules = [], [1]
     read = sampler.settled_profile
 
-    def counted(*args: object) -> Profile:
+    def counted(kernel: Kernel, messages: Callable[[], list[UnloadMessage]]) -> Profile:
         reads.append(modules[0])
-        return read(*args)
+        return read(kernel, messages)
 
     monkeypatch.setattr(sampler, "settled_profile", counted)
     monkeypatch.setattr(sampler, "registered", lambda prog: (modules[0],))
@@ -166,6 +172,13 @@ def test_a_dump_does_not_change() -> None:
     done = process("watch", QUIET)
     assert done.returncode == 2
     assert "A dump does not change" in done.stderr
+
+
+def test_no_site_matches(tmp_path: Path) -> None:
+    with fake_qemu(tmp_path, QUIET) as guest:
+        done = process("watch", "--qemu", guest.path, "--count", 1, "--filter", "labmd.c")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("allocdump: No site matches 'labmd.c'; did you mean 'labmod.c'")
 
 
 def test_a_paused_guest_does_not_change(tmp_path: Path) -> None:
@@ -229,6 +242,8 @@ def test_a_reader_that_goes_away_ends_it(tmp_path: Path) -> None:
             [sys.executable, "-m", "allocdump", "watch", "--qemu", guest.path, "-i", "0.1"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
         assert json.loads(process.stdout.readline())["round"] == 1
         process.stdout.close()
         assert process.wait(30) == -signal.SIGPIPE

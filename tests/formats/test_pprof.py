@@ -24,6 +24,9 @@ HOSTILE = samples.sites(
     ("x.c", 1, "f", "m", 0, 0),
 )
 
+Site = tuple[str, int, str, str]
+"""File, line, function, module."""
+
 
 def read(raw: bytes) -> tuple[Profile, list[tuple[str, int, str, str, int, int]]]:
     """Sites with their values, as any reader of the format would put them together."""
@@ -73,9 +76,9 @@ def test_every_site_is_a_sample() -> None:
     comments = [text[i] for i in profile.comment]
     assert "Linux 6.12.0" in comments[0]
     assert comments[1:] == ["careful"]
-    assert (
-        profile.time_nanos == samples.report(HOSTILE).origin.system.crash_time.timestamp() * 10**9
-    )
+    crash = samples.report(HOSTILE).origin.system.crash_time
+    assert crash is not None
+    assert profile.time_nanos == crash.timestamp() * 10**9
 
 
 def test_the_same_report_is_the_same_file() -> None:
@@ -87,7 +90,7 @@ def test_the_same_report_is_the_same_file() -> None:
 def test_profile_of_a_dump_is_what_the_kernel_counted(core: Path) -> None:
     done = run("report", core, "--format", "pprof", "--no-unloaded", text=False)
     assert done.returncode == 0
-    held = {}
+    held: dict[Site, list[tuple[int, int]]] = {}
     for line in truth(core).splitlines()[2:]:
         size, calls, where, *module, function = line.replace(" accurate:no", "").split()
         file, _, number = where.rpartition(":")
@@ -95,9 +98,9 @@ def test_profile_of_a_dump_is_what_the_kernel_counted(core: Path) -> None:
         if (size, calls) != ("0", "0"):
             held.setdefault(site, []).append((int(size), int(calls)))
     _, sites = read(done.stdout)
-    found = {}
-    for *site, size, calls in sites:
-        found.setdefault(tuple(site), []).append((size, calls))
+    found: dict[Site, list[tuple[int, int]]] = {}
+    for sample in sites:
+        found.setdefault(sample[:4], []).append(sample[4:])
     assert found == held
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from allocdump.analysis.report import group, total
+from allocdump.analysis.report import GroupBy, group, total
 from allocdump.formats.records import report as records
 from allocdump.formats.saved import NotAReportError, SavedReport, parse_report
 from allocdump.kernel.tags.sites import Provenance, Sites
@@ -22,14 +22,17 @@ SITES = samples.sites(
 )
 
 
-def document(sites: Sites = SITES, by: str = "site") -> dict[str, Any]:
+def document(sites: Sites = SITES, by: GroupBy = "site") -> dict[str, Any]:
     report = samples.report(sites, warnings=["careful"])
     rows = group(sites, by)
-    return json.loads(records.as_json(report, rows, total(sites), total(sites)))
+    made: dict[str, Any] = json.loads(records.as_json(report, rows, total(sites), total(sites)))
+    return made
 
 
-def read(document: dict[str, Any]) -> SavedReport | None:
-    return parse_report(json.dumps(document).encode())
+def read(document: dict[str, Any]) -> SavedReport:
+    saved = parse_report(json.dumps(document).encode())
+    assert saved is not None
+    return saved
 
 
 @pytest.mark.parametrize(
@@ -37,7 +40,7 @@ def read(document: dict[str, Any]) -> SavedReport | None:
     [{}, {"inaccurate": True}, {"unloaded": True, "inferred": True}, {"unloaded": True,
      "evidence": Provenance.KERNEL_LOG}],
 )  # fmt: skip
-def test_what_is_written_is_read_back(how: dict[str, Any]) -> None:
+def test_what_is_written_is_read_back(how: samples.Marks) -> None:
     sites = samples.sites(("a.c", 1, "f", "m", 5, 0), ("b.c", 2, "g", "", 6, 0), **how)
     saved = read(document(sites))
     for name, column in vars(sites).items():
@@ -93,4 +96,22 @@ def test_strings_are_made_safe() -> None:
     whole["total"] = whole["warnings"] = 5
     saved = read(whole)
     assert saved.sites.file[0] == r"\x1b[2J\ud800.c"
+    assert saved.system is not None
     assert (saved.system.crash_time, saved.total, saved.warnings) == (None, None, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2026-01-02T04:04:05+01:00", "2026-01-02T03:04:05+00:00"),
+        ("2026-01-02T03:04:05", None),
+        ("0001-01-01T00:00:00+23:00", None),
+    ],
+)
+def test_times_are_utc(text: str, time: str | None) -> None:
+    whole = document()
+    whole["kernel"]["crash_time"] = text
+    saved = read(whole)
+    assert saved is not None
+    found = saved.system.crash_time
+    assert (found and found.isoformat()) == time

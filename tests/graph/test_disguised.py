@@ -71,12 +71,13 @@ if HARDENED.exists():
         """drgn follows them, too. What it finds on one is free; what has a site is on none."""
         dump = open_core(HARDENED)
         assert dump.prog.type("struct kmem_cache").has_member("random")
-        seen = Counter()
+        seen: Counter[tuple[object, bool]] = Counter()
         for kind, address, *_ in recorded(HARDENED):
             if kind in ("cache", "kmalloc", "kmalloc_account"):
                 state = dump.whois(f"{address:#x}").layers[0].detail.get("state")
-                listed = not slab_object_info(dump.prog, address).allocated
-                seen[state, listed] += 1
+                info = slab_object_info(dump.prog, address)
+                assert info is not None
+                seen[state, not info.allocated] += 1
         assert seen["allocated", False] > 100
         assert seen["free", True] > 10
         assert seen["allocated", True] == 0
@@ -102,7 +103,12 @@ def test_names_of_members(type_: str, offset: int | None, name: str) -> None:
 
 def test_types_of_caches() -> None:
     prog = open_core(core("7.2-quiet")).prog
-    assert cache_type(prog, "radix_tree_node", 584).tag == "xa_node"
-    assert cache_type(prog, "task_struct", 1 << 14).tag == "task_struct"
+    for name, size, tag in (
+        ("radix_tree_node", 584, "xa_node"),
+        ("task_struct", 1 << 14, "task_struct"),
+    ):
+        found = cache_type(prog, name, size)
+        assert found is not None
+        assert found.tag == tag
     assert cache_type(prog, "task_struct", 64) is None  # too small for it
     assert cache_type(prog, "kmalloc-64", 64) is None

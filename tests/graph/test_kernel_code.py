@@ -69,7 +69,7 @@ def test_without_code_memory_of_boot_code_is_undecided(
     # What modules lost is lost all the same.
     lost = leaks(found, sites).lost
     row = {sites.function[site]: i for i, site in enumerate(lost.site.tolist())}
-    assert lost.confidence[row["leaked_pages"]] == LeakConfidence.HIGH
+    assert lost.confidence[row["leaked_pages"]] == LeakConfidence.CERTAIN
     assert lost.undecided[row["leaked_pages"]] == 0
     if verdict == Verdict.UNDECIDED:
         futex = row["futex_init"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def graph(site: list[int], words: dict[tuple[int, int], int], held: list[int]) -
         np.zeros(count, np.bool_),
         np.zeros(0, np.int32),
         [],
-        SimpleNamespace(
+        cast(Any, SimpleNamespace)(
             memory=SimpleNamespace(words=read, prog=Program()),
             heap=heap,
             physical_root=-3,

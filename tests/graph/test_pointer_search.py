@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import cast
 
+from allocdump.graph.edges import Graph
 from allocdump.graph.pointer_search import _memory_of
 from allocdump.graph.roots import Root, Tier
 from allocdump.kernel.kernel import Kernel
@@ -23,7 +25,7 @@ def test_cpus_have_their_own_numbers() -> None:
         nodes=[], root=lambda number: root, is_root=lambda number: True,
         scanner=SimpleNamespace(kernel=kernel),
     )  # fmt: skip
-    assert list(_memory_of(graph, 0)) == [(0x1100, 8, 0), (0x3100, 8, 2)]
+    assert list(_memory_of(cast(Graph, graph), 0)) == [(0x1100, 8, 0), (0x3100, 8, 2)]
 
 
 def test_without_smp() -> None:

@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import pytest
 from drgn import cast
 from drgn.helpers.linux.pid import for_each_task
 
 from allocdump.graph.edges import Graph
 from allocdump.graph.nodes import NOTHING, NodeKind
+from allocdump.kernel.chains import Index
 from tests.dumpdata import core, open_core
 
 
@@ -21,11 +19,11 @@ def graph(request: pytest.FixtureRequest) -> Graph:
     return open_core(core(request.param)).graph()
 
 
-def nodes_of(graph: Graph, kind: NodeKind) -> npt.NDArray[Any]:
+def nodes_of(graph: Graph, kind: NodeKind) -> Index:
     return np.flatnonzero(graph.nodes.kind == kind)
 
 
-def test_every_kind_of_allocation_is_found_by_any_address_in_it(graph: str | Graph) -> None:
+def test_every_kind_of_allocation_is_found_by_any_address_in_it(graph: Graph) -> None:
     pointers, nodes = graph.scanner.pointers, graph.nodes
     for kind in NodeKind:
         rows = nodes_of(graph, kind)
@@ -37,7 +35,7 @@ def test_every_kind_of_allocation_is_found_by_any_address_in_it(graph: str | Gra
         assert (pointers.targets(addresses - np.uint64(1)) != rows).all()
 
 
-def test_a_cpus_copy_of_a_percpu_object(graph: str | Graph) -> None:
+def test_a_cpus_copy_of_a_percpu_object(graph: Graph) -> None:
     pointers, units = graph.scanner.pointers, graph.scanner.heap.units
     rows = nodes_of(graph, NodeKind.PERCPU)
     for offset in np.unique(units.offset):
@@ -45,7 +43,7 @@ def test_a_cpus_copy_of_a_percpu_object(graph: str | Graph) -> None:
         assert (pointers.targets(copies) == rows).all()
 
 
-def test_a_page_of_a_vmalloc_area_does_not_hold_the_area(graph: str | Graph) -> None:
+def test_a_page_of_a_vmalloc_area_does_not_hold_the_area(graph: Graph) -> None:
     pointers, heap = graph.scanner.pointers, graph.scanner.heap
     rows = nodes_of(graph, NodeKind.VMALLOC)
     code = heap.slots[heap.blocks.slot]
@@ -71,7 +69,7 @@ def test_references_to_tags_are_no_pointers() -> None:
     assert (pointers.targets(tags + np.uint64(8)) != NOTHING).all()
 
 
-def test_small_and_huge_numbers_are_no_pointers(graph: str | Graph) -> None:
+def test_small_and_huge_numbers_are_no_pointers(graph: Graph) -> None:
     words = np.array([0, 1, 4096, (1 << 64) - 1, (1 << 64) - 4095], np.uint64)
     assert (graph.scanner.pointers.targets(words) == NOTHING).all()
 
@@ -91,7 +89,7 @@ def test_registers_of_tasks_that_were_running(folder: str) -> None:
 def test_stacks_of_idle_workers_hold_nothing(folder: str) -> None:
     """The kernel says itself which workers are at work: their name has the work's, or none."""
     dump = open_core(core(folder))
-    idle, busy = set(), set()
+    idle, busy = set[str](), set[str]()
     for task in for_each_task(dump.prog):
         name = f"{task.comm.string_().decode()} [{task.pid.value_()}]"
         if name.startswith("kworker/") and "R-" not in name:

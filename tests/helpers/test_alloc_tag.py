@@ -38,7 +38,7 @@ whole_dumps = pytest.mark.parametrize("path", WHOLE, ids=name)
 QUIET, DAMAGED, TINY = core("7.2-quiet"), core("7.2-quiet", "vmcore.d31"), core("7.3-tiny")
 
 
-def site(tag: Object) -> tuple[str, int]:
+def site(tag: Object) -> tuple[str, int] | None:
     """Module and line; None without a tag."""
     if not tag:
         return None
@@ -88,8 +88,8 @@ def lookup(prog: Program, kind: str, address: int) -> Object | None:
     return address_alloc_tag(prog, address)
 
 
-def check_recorded(path: Path, prog: Program) -> Counter:
-    checked = Counter()
+def check_recorded(path: Path, prog: Program) -> Counter[str]:
+    checked: Counter[str] = Counter()
     for kind, address, _, line, state, pfn, module in recorded(path):
         tag = lookup(prog, kind, address)
         if state == "freed":
@@ -102,6 +102,7 @@ def check_recorded(path: Path, prog: Program) -> Counter:
             assert "first chunks" in layer.evidence
         elif module == "leaked":
             # Unloaded. Only the line, if the strings are gone.
+            assert tag is not None
             assert tag.ct.lineno == line
             assert alloc_tag_str(tag).startswith((f"?:{line} [?] func:?", f"leaked.c:{line}"))
         else:
@@ -167,7 +168,9 @@ def test_objects_from_any_address_in_them() -> None:
     assert tag == slab_object_alloc_tag(prog, address + size // 2)
     pointer = Object(prog, "void *", address)
     assert tag == slab_object_alloc_tag(pointer)
-    assert site(slab_object_alloc_tag(find_task(prog, 1).comm.address_of_()))[0] == ""
+    of_init = site(slab_object_alloc_tag(find_task(prog, 1).comm.address_of_()))
+    assert of_init is not None
+    assert of_init[0] == ""
 
 
 def test_per_cpu_objects_from_any_pointer_into_them() -> None:

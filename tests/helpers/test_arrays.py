@@ -108,5 +108,6 @@ def test_vmalloc_areas(path: Path) -> None:
 def test_nothing_is_a_table_of_no_rows() -> None:
     prog = open_core(core("7.2-quiet")).prog
     nothing = slab_alloc_tag_arrays(Object(prog, "struct kmem_cache *", 0))
-    assert (len(nothing), nothing.address.dtype, nothing.tag.dtype) == (0, np.uint64, np.uint64)
+    word = np.dtype(np.uint64)
+    assert (len(nothing), nothing.address.dtype, nothing.tag.dtype) == (0, word, word)
     assert len(percpu_alloc_tag_arrays(open_core(core("6.12-oom")).prog)) == 0

@@ -36,10 +36,11 @@ def test_session(module: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys, "__displayhook__", _displayhook)
     monkeypatch.delenv("COLUMNS", raising=False)
     text = inspect.getdoc(getattr(module, name))
+    assert text is not None
     test = doctest.DocTestParser().get_doctest(text, known, name, None, 0)
     assert test.examples
     drgn.set_default_prog(prog)
-    output = []
+    output: list[str] = []
     try:
         result = doctest.DocTestRunner(verbose=False).run(test, out=output.append)
     finally:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ ON_DUMPS = [
 @pytest.mark.parametrize(
     ("layout", "variant"), ON_DUMPS, ids=[f"{layout.__name__}.{v.name}" for layout, v in ON_DUMPS]
 )
-def test_the_dump_that_is_named_has_the_variant(layout: type[Any], variant: Any) -> None:
+def test_the_dump_that_is_named_has_the_variant(layout: type[Layout], variant: Layout) -> None:
     assert open_core(core(variant.value.dump)).kernel.layouts[layout] is variant
 
 
@@ -42,8 +42,7 @@ def test_every_variant_says_what_it_is() -> None:
         assert layout.structure()
         for variant in layout:
             assert variant.value.text
-            first = variant.value.commit.split(" ")[0]
-            assert first == "" or (len(first) == 12 and int(first, 16))
+            assert re.fullmatch(r'([0-9a-f]{12} \(".+"\))?', variant.value.commit)
 
 
 def page_types(prefix: str, **values: int) -> Kernel:
@@ -52,7 +51,7 @@ def page_types(prefix: str, **values: int) -> Kernel:
     enumerators = [TypeEnumerator(prefix + name, value) for name, value in values.items()]
     type_ = prog.enum_type("pagetype", prog.int_type("unsigned int", 4, False), enumerators)
 
-    def find(prog: Program, name: str, flags: object, filename: Any) -> Object | None:
+    def find(prog: Program, name: str, flags: object, filename: str | None) -> Object | None:
 
         return next((Object(prog, type_, e.value) for e in enumerators if e.name == name), None)
 
@@ -105,7 +104,7 @@ def test_a_kernel_of_an_unknown_layout_is_refused(monkeypatch: pytest.MonkeyPatc
     import allocdump
 
     dump = allocdump.open(core("7.3-tiny"))
-    dump.kernel.layouts._found[PageTypes] = None
+    dump.kernel.layouts._found.pop(PageTypes, None)
     monkeypatch.setattr(PageTypes, "detect", classmethod(_unknown))
     with pytest.raises(DamagedError, match="Types of pages"):
         dump.attribution()
@@ -113,7 +112,7 @@ def test_a_kernel_of_an_unknown_layout_is_refused(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("ask", ["usage", "audit", "triage", "graph", "pages", "objects"])
-def test_other_page_sizes_are_refused(ask):
+def test_other_page_sizes_are_refused(ask: str) -> None:
     """No number is wrong without a word: everything else counts in pages of 4 KiB."""
     import allocdump
 
@@ -124,13 +123,13 @@ def test_other_page_sizes_are_refused(ask):
     assert dump.report().sites.bytes.any()
 
 
-def test_other_architectures_are_refused():
+def test_other_architectures_are_refused() -> None:
     prog = Program(Platform(Architecture.S390X, PlatformFlags.IS_64_BIT))
     with pytest.raises(UnsupportedError, match="Memory of s390x kernels"):
         Kernel(prog).check_supported()
 
 
-def _unknown(cls, prog):
+def _unknown(cls: type[PageTypes], prog: Program) -> None:
     raise UnknownLayoutError(f"{cls.structure()} is laid out in a new way")
 
 

@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
-from drgn import FaultError, Object, ProgramFlags, TypeMember
+from drgn import FaultError, Object, Program, ProgramFlags, Type, TypeMember
 
-from allocdump.kernel.chains import Chains
+from allocdump.arrays import U64, Bool
+from allocdump.kernel.chains import Chains, Index
 from allocdump.kernel.walk import Cut, Structure, idr_entries, is_damage, list_entries, walk
 
 from ..dumpdata import core, open_core
@@ -41,10 +41,10 @@ class Breaks:
 
 def walked(
     prog: SimpleNamespace,
-    entries: Callable[..., Any] | Breaks,
-    convert: Callable[..., Any] = lambda entry: entry,
-    key: Callable[..., Any] | None = None,
-) -> tuple[list[int], list[str]] | None:
+    entries: Callable[[], Iterable[Any]],
+    convert: Callable[[Any], Any] = lambda entry: entry,
+    key: Callable[[Any], Hashable] | None = None,
+) -> tuple[list[int], list[str]]:
     out = walk(prog, LIST, entries, convert, key)
     return out.found, [str(problem) for problem in out.problems]
 
@@ -115,7 +115,7 @@ def test_entries_may_look_alike() -> None:
         (lambda prog: np.zeros(1)[2], False),
     ],
 )
-def test_what_is_damage_and_what_is_a_bug(wrong: Callable[..., Any], damage: bool) -> None:
+def test_what_is_damage_and_what_is_a_bug(wrong: Callable[[Program], object], damage: bool) -> None:
     with pytest.raises(Exception) as caught:  # noqa: PT011
         wrong(open_core(core("7.2-quiet")).prog)
     assert is_damage(caught.value) == damage
@@ -130,7 +130,7 @@ def kernel() -> FakeKernel:
     """A list of five entries, each on a page of its own."""
     made = FakeKernel()
     prog = made.prog
-    link = prog.struct_type(
+    link: Type = prog.struct_type(
         "list_head",
         16,
         [
@@ -241,14 +241,12 @@ def chains(
 ) -> tuple[list[set[int]], int]:
     """Chains by a dictionary; what is not in it is unreadable."""
 
-    def step(
-        rows: npt.NDArray[Any], at: npt.NDArray[Any]
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    def step(rows: Index, at: U64) -> tuple[U64, Bool]:
         ok = np.array([a in following for a in at.tolist()], np.bool_)
         return np.array([following.get(a, 0) for a in at.tolist()], np.uint64), ok
 
     found = Chains(step, most)
-    met = [set() for _ in starts]
+    met: list[set[int]] = [set() for _ in starts]
     for rows, at in found.follow(np.array(starts, np.uint64), np.zeros(len(starts), np.uint64)):
         for row, address in zip(rows.tolist(), at.tolist(), strict=True):
             met[row].add(address)

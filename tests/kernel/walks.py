@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from drgn import Object, Program, sizeof
@@ -17,22 +16,23 @@ from drgn.helpers.linux.percpu import per_cpu
 from allocdump.kernel.kernel import Kernel
 from allocdump.kernel.machine.cgroups import memory_cgroups
 from allocdump.kernel.machine.modules import loaded_modules
-from allocdump.kernel.machine.open_files import open_files
+from allocdump.kernel.machine.open_files import OpenFiles, open_files
 from allocdump.kernel.machine.printk import printk_records
 from allocdump.kernel.machine.swap import swap_space
 from allocdump.kernel.machine.tasks import every_task, tasks
 from allocdump.kernel.machine.tmpfs import tmpfs_mounts
 from allocdump.kernel.machine.zones import zone_states
-from allocdump.kernel.mm.boot_memory import memory_map
+from allocdump.kernel.mm.boot_memory import Span, memory_map
 from allocdump.kernel.mm.page_lists import pcp_blocks
 from allocdump.kernel.mm.pages import FrameReader
 from allocdump.kernel.mm.percpu import PerCpuReader, chunks, pointer_base
-from allocdump.kernel.mm.slab import slab_caches
+from allocdump.kernel.mm.slab import Cache, slab_caches
 from allocdump.kernel.mm.slab_free import cpu_lists, free_objects, sheaves
 from allocdump.kernel.mm.vmalloc import vm_areas
 from allocdump.kernel.tags.codetag import codetag_types, tag_ranges
 from allocdump.kernel.tags.references import SiteIndex
 from allocdump.kernel.tags.unloaded import unloaded_ranges
+from allocdump.problems import Problem
 from allocdump.source.memory import Memory
 
 from ..dumpdata import core, exclude, open_core, overwrite
@@ -43,6 +43,7 @@ POISON = 0xDEAD000000000100
 CUT, CYCLE, BAD, FIRST = FAULTS = ("cut", "cycle", "bad entry", "bad first entry")
 
 Found = Iterable[object]
+Problems = Sequence[object]
 Fault = Callable[[Program], Found | int]
 """Breaks something; returns what may be missing then, or how much."""
 
@@ -52,7 +53,7 @@ class Row:
     """A walk: how to see what it finds, and how to break it."""
 
     folder: str
-    read: Callable[[Program], tuple[Found, list[object]]]
+    read: Callable[[Program], tuple[Found, Problems]]
     """What it finds, and its problems."""
     faults: dict[str, Fault | str] = field(default_factory=dict)
     """A sentence where a fault cannot be."""
@@ -68,7 +69,7 @@ def none(*_: object) -> list[object]:
 
 def of_list(
     folder: str,
-    read: Callable[[Program], tuple[Found, list[object]]],
+    read: Callable[[Program], tuple[Found, Problems]],
     entries: Callable[[Program], list[Object]],
     member: str,
     key: Callable[[Object], object],
@@ -95,7 +96,7 @@ def of_list(
         return []
 
     def without(number: Callable[[int], int]) -> Fault:
-        def fault(prog: Program) -> Found:
+        def fault(prog: Program) -> Found | int:
             some = entries(prog)
             page = some[number(len(some))].member_(member).address_ & -4096
             size = sizeof(some[0].type_.type)
@@ -112,7 +113,9 @@ def of_list(
     )
 
 
-def on(type_: str, head: Callable[[Program], Object], member: str) -> Callable[..., Any]:
+def on(
+    type_: str, head: Callable[[Program], Object], member: str
+) -> Callable[[Program], list[Object]]:
     def entries(prog: Program) -> list[Object]:
         return list(list_for_each_entry(type_, head(prog), member))
 
@@ -126,130 +129,132 @@ def variable(name: str) -> Callable[[Program], Object]:
 # What the walks find.
 
 
-def _caches(prog: Program) -> tuple[Any, Any]:
+def _caches(prog: Program) -> tuple[Found, Problems]:
     found, problems = slab_caches(prog)
     return [c.address for c in found], problems
 
 
-def _chunks(prog: Program) -> tuple[Any, Any]:
+def _chunks(prog: Program) -> tuple[Found, Problems]:
     reader = PerCpuReader(Kernel(prog), SiteIndex(np.zeros(0, np.uint64)))
     return [c.start for c in reader], reader.problems
 
 
-def _areas(prog: Program) -> tuple[Any, Any]:
+def _areas(prog: Program) -> tuple[Found, Problems]:
     found = vm_areas(prog)
     return [a.vmap_area for a in found], found.problems
 
 
-def _zones(prog: Program) -> tuple[Any, Any]:
+def _zones(prog: Program) -> tuple[Found, Problems]:
     found, problems = zone_states(Kernel(prog))
     return [(z.node, z.name) for z in found], problems
 
 
-def _frames(prog: Program) -> Any:
+def _frames(prog: Program) -> FrameReader:
     return FrameReader(Kernel.of_program(prog), SiteIndex(np.zeros(0, np.uint64)))
 
 
-def _pcp(prog: Program) -> tuple[Any, Any]:
+def _pcp(prog: Program) -> tuple[Found, Problems]:
     pfn, _, problems = pcp_blocks(Kernel(prog), _frames(prog).pfn_of)
     return pfn.tolist(), problems
 
 
-def _free(prog: Program) -> tuple[Any, Any]:
-    memory, (caches, _), problems = Memory(prog), slab_caches(prog), []
+def _free(prog: Program) -> tuple[Found, Problems]:
+    memory, (caches, _) = Memory(prog), slab_caches(prog)
+    problems: list[Problem] = []
     lists = cpu_lists(Kernel(prog), caches)
     batches = free_objects(memory, caches, *lists, problems)
     return [a for _, batch in batches for a in batch.tolist()], problems
 
 
-def _sheaves(prog: Program) -> tuple[Any, Any]:
+def _sheaves(prog: Program) -> tuple[Found, Problems]:
     caches, _ = slab_caches(open_core(core("7.2-quiet")).prog)
     found = sheaves(Kernel(prog), caches)
     return found.address.tolist(), found.problems
 
 
-def _resources(prog: Program) -> tuple[Any, Any]:
+def _resources(prog: Program) -> tuple[list[Span], Problems]:
     found = memory_map(prog)
     return found.found, found.problems
 
 
-def _ranges(prog: Program) -> tuple[Any, Any]:
+def _ranges(prog: Program) -> tuple[Found, Problems]:
     found = tag_ranges(prog, loaded_modules(prog))
     return [(r.start, r.stop) for r in found.ranges], found.problems
 
 
-def _unloaded(prog: Program) -> tuple[Any, Any]:
+def _unloaded(prog: Program) -> tuple[Found, Problems]:
     modules = loaded_modules(prog)
     found, problems = unloaded_ranges(Kernel(prog), tag_ranges(prog, modules).ranges, modules)
     return [(r.start, r.stop) for r in found], problems
 
 
-def _types(prog: Program) -> tuple[Any, Any]:
+def _types(prog: Program) -> tuple[Found, Problems]:
     found = codetag_types(prog)
     return [t.name for t in found], found.problems
 
 
-def _modules(prog: Program) -> tuple[Any, Any]:
+def _modules(prog: Program) -> tuple[Found, Problems]:
     found = loaded_modules(prog)
     return [m.name for m in found.modules], found.problems
 
 
-def _swap(prog: Program) -> tuple[Any, Any]:
+def _swap(prog: Program) -> tuple[Found, Problems]:
     found = swap_space(prog)
+    assert found is not None
     return [found.total, found.used], found.problems
 
 
-def _tasks(prog: Program) -> tuple[Any, Any]:
+def _tasks(prog: Program) -> tuple[list[tuple[int, str, int]], Problems]:
     found = tasks(Kernel(prog))
     return [(t.pid, t.comm, t.rss) for t in found.tasks], found.problems
 
 
-def _open_files(prog):
+def _open_files(prog: Program) -> tuple[list[OpenFiles], Problems]:
     found = open_files(Kernel(prog))
     return found.files, found.problems
 
 
-def _with_files(prog):
+def _with_files(prog: Program) -> tuple[Found, Problems]:
     found, problems = _open_files(prog)
     return [one.pid for one in found], problems
 
 
-def _each_file(prog):
+def _each_file(prog: Program) -> tuple[Found, Problems]:
     found, problems = _open_files(prog)
     return range(sum(one.files for one in found)), problems
 
 
-def _held_pages(prog):
+def _held_pages(prog: Program) -> tuple[Found, Problems]:
     found, problems = _open_files(prog)
     return range(sum(one.bytes for one in found) >> 12), problems
 
 
-def _every_task(prog):
+def _every_task(prog: Program) -> tuple[Found, Problems]:
     found = every_task(prog)
     return [t.value_() for t in found], found.problems
 
 
-def _cgroups(prog: Program) -> tuple[Any, Any]:
+def _cgroups(prog: Program) -> tuple[list[tuple[str, int]], Problems]:
     found = memory_cgroups(prog)
     return [(c.path, c.usage) for c in found.cgroups], found.problems
 
 
-def _cgroup_paths(prog: Program) -> tuple[Any, Any]:
+def _cgroup_paths(prog: Program) -> tuple[Found, Problems]:
     paths = [c.path for c in memory_cgroups(prog).cgroups]
     return paths, [path for path in paths if path == "?"]
 
 
-def _mounts(prog: Program) -> tuple[Any, Any]:
-    found = tmpfs_mounts(prog)
+def _mounts(prog: Program) -> tuple[Found, Problems]:
+    found = tmpfs_mounts(Kernel(prog))
     return [(m.files, m.bytes) for m in found.mounts], found.problems
 
 
-def _files(prog: Program) -> tuple[Any, Any]:
-    found = tmpfs_mounts(prog)
+def _files(prog: Program) -> tuple[Found, Problems]:
+    found = tmpfs_mounts(Kernel(prog))
     return range(sum(m.files for m in found.mounts)), found.problems
 
 
-def _log(prog: Program) -> tuple[Any, Any]:
+def _log(prog: Program) -> tuple[Found, Problems]:
     found = printk_records(prog)
     return [(r.time, r.text) for r in found], found.problems
 
@@ -264,12 +269,9 @@ def vmap_lists(prog: Program) -> list[list[Object]]:
     return [list(list_for_each_entry("struct vmap_area", head, "list")) for head in heads]
 
 
-def _start_of_chunk(chunk: Any) -> Any:
-    return (chunk.base_addr.value_() - pointer_base(chunk.prog_)) % (1 << 64)
-
-
-def _task_key(task: Any) -> Any:
-    return task.value_()
+def _start_of_chunk(chunk: Object) -> int:
+    start: int = (chunk.base_addr.value_() - pointer_base(chunk.prog_)) % (1 << 64)
+    return start
 
 
 # How to break what is no list.
@@ -308,7 +310,7 @@ def poison(prog: Program) -> int:
 def _no_vm(number: int) -> Fault:
     """A vmap_area that points nowhere."""
 
-    def fault(prog: Program) -> Any:
+    def fault(prog: Program) -> Found:
         area = max(vmap_lists(prog), key=len)[number]
         write(prog, area.vm.address_, POISON)
         return [area.value_()]
@@ -316,17 +318,17 @@ def _no_vm(number: int) -> Fault:
     return fault
 
 
-def _zone(node: int) -> Any:
+def _zone(node: int) -> tuple[Callable[[Program], int], Callable[[Program], Found]]:
     """Of a populated zone: its address, and all that are on its page."""
 
-    def populated(prog: Program) -> Any:
+    def populated(prog: Program) -> list[Object]:
         pgdats = [prog["node_data"][n] for n in range(2)]
         return [z for p in pgdats for z in p.node_zones if z.present_pages]
 
-    def find(prog: Program) -> Any:
-        return populated(prog)[node].name.address_
+    def find(prog: Program) -> int:
+        return int(populated(prog)[node].name.address_)
 
-    def lost(prog: Program) -> Any:
+    def lost(prog: Program) -> Found:
         page, size = find(prog) & -4096, sizeof(prog.type("struct zone"))
         return [
             (z.zone_pgdat.node_id.value_(), z.name.string_().decode())
@@ -337,7 +339,7 @@ def _zone(node: int) -> Any:
     return find, lost
 
 
-def _pcp_list(prog: Program) -> Any:
+def _pcp_list(prog: Program) -> tuple[int, list[int]]:
     """Head of a per-CPU list with several pages, and the links on it."""
     for node in range(2):
         for zone in prog["node_data"][node].node_zones:
@@ -353,8 +355,8 @@ def _pcp_list(prog: Program) -> Any:
     raise LookupError
 
 
-def _free_list(prog: Program) -> Any:
-    """Places of the pointers on a CPU's free list, how they are mixed, and the objects."""
+def _free_list(prog: Program) -> tuple[Cache, list[int]]:
+    """A cache, and the objects on a CPU's free list of it."""
     memory, (caches, _) = Memory(prog), slab_caches(prog)
     which, first = cpu_lists(Kernel(prog), caches)
     for cache, start in zip(which.tolist(), first.tolist(), strict=True):
@@ -368,7 +370,7 @@ def _free_list(prog: Program) -> Any:
 def _free_fault(number: int, to: int | None) -> Fault:
     """Have the object *number* of a free list point at another one, or nowhere."""
 
-    def fault(prog: Program) -> Any:
+    def fault(prog: Program) -> Found:
         cache, objects = _free_list(prog)
         place = objects[number] + cache.free_pointer
         value = POISON if to is None else objects[to]
@@ -380,7 +382,7 @@ def _free_fault(number: int, to: int | None) -> Fault:
     return fault
 
 
-def _sheaf_links(prog: Program) -> Any:
+def _sheaf_links(prog: Program) -> list[Object]:
     """Links on a barn's list of sheaves."""
     for cache in slab_caches(prog)[0]:
         barn = Object(prog, "struct kmem_cache *", cache.address).per_node[0].barn.read_()
@@ -397,7 +399,7 @@ def _sheaf_links(prog: Program) -> Any:
 def _of_caches(number: int) -> Fault:
     """Take the page of a slab cache away from the sheaves, not from the list of caches."""
 
-    def fault(prog: Program) -> Any:
+    def fault(prog: Program) -> int:
         caches = [c for c in slab_caches(prog)[0] if c.cpu_sheaves]
         exclude(prog, caches[number].address)
         return 10**6
@@ -405,7 +407,7 @@ def _of_caches(number: int) -> Fault:
     return fault
 
 
-def _ram(prog: Program) -> Any:
+def _ram(prog: Program) -> Object:
     """The resource of most memory."""
     resource = prog["iomem_resource"].child.read_()
     while resource.name.string_() != b"System RAM" or not resource.child:
@@ -413,59 +415,55 @@ def _ram(prog: Program) -> Any:
     return resource
 
 
-def _after_ram(prog: Program) -> Any:
+def _after_ram(prog: Program) -> list[Span]:
     """What follows the first child of most memory."""
     spans = _resources(prog)[0]
     first = _ram(prog).child.start.value_() // 4096
     return [s for s in spans if s.start > first]
 
 
-def _member(find: Callable[..., Any], path: str) -> Any:
+def _member(find: Callable[[Program], Object], path: str) -> Callable[[Program], int]:
     """Address of a member of what a pointer points at."""
 
-    def address(prog: Program) -> Any:
+    def address(prog: Program) -> int:
         value = find(prog)
         for name in path.split("."):
             value = value.member_(name)
-        return value.address_
+        return int(value.address_)
 
     return address
 
 
-def _idr_root(name: str) -> Any:
-    return lambda prog: prog[name].idr_rt.xa_head.address_
-
-
-def _tag_idr(prog: Program) -> Any:
+def _tag_idr(prog: Program) -> Object:
     return prog["alloc_tag_cttype"].mod_idr.idr_rt.xa_head
 
 
-def _tag_node(prog: Program) -> Any:
+def _tag_node(prog: Program) -> Object:
     return Object(prog, "struct xa_node *", _tag_idr(prog).value_() - 2)
 
 
-def _codetag_module(number: int) -> Any:
+def _codetag_module(number: int) -> Callable[[Program], Object]:
     return lambda prog: Object(
         prog, "struct codetag_module *", [s for s in _tag_node(prog).slots if s][number].value_()
     )
 
 
-def _pid_node(prog: Program) -> Any:
+def _pid_node(prog: Program) -> Object:
     return Object(prog, "struct xa_node *", prog["init_pid_ns"].idr.idr_rt.xa_head.value_() - 2)
 
 
-def _pid(number: int) -> Any:
-    def find(prog: Program) -> Any:
-        return [s for s in _pid_node(prog).slots if s][number].value_()
+def _pid(number: int) -> Callable[[Program], int]:
+    def find(prog: Program) -> int:
+        return int([s for s in _pid_node(prog).slots if s][number].value_())
 
     return find
 
 
-def _maple_root(prog: Program) -> Any:
+def _maple_root(prog: Program) -> Object:
     return prog["mod_area_mt"].ma_root
 
 
-def _maple_circle(prog: Program) -> Any:
+def _maple_circle(prog: Program) -> Found:
     """The only node is made an inner one, below itself; see lib/maple_tree.c."""
     root = _maple_root(prog)
     node = root.value_() & ~0xFF
@@ -479,10 +477,10 @@ def _maple_circle(prog: Program) -> Any:
     return []
 
 
-def _process(number: int) -> Any:
-    """Signals of a process: the first one, or the last."""
+def _process(number: int) -> Callable[[Program], Object]:
+    """A process, by its place on the list of tasks."""
 
-    def find(prog: Program) -> Any:
+    def find(prog: Program) -> Object:
         found = list(
             list_for_each_entry(
                 "struct task_struct", prog["init_task"].tasks.address_of_(), "tasks"
@@ -493,10 +491,10 @@ def _process(number: int) -> Any:
     return find
 
 
-def _headless(*writes: tuple[str, str]) -> Any:
+def _headless(*writes: tuple[str, str]) -> Fault:
     """A process whose leader has exited, and whose list of threads is broken."""
 
-    def fault(prog: Program) -> Any:
+    def fault(prog: Program) -> Found:
         leader = _process(-1)(prog)
         lost = [key for key in _tasks(prog)[0] if key[0] == leader.pid.value_()]
         node = leader.thread_node
@@ -515,47 +513,47 @@ def _headless(*writes: tuple[str, str]) -> Any:
     return fault
 
 
-def _idle(prog: Program, cpu: Any) -> Any:
+def _idle(prog: Program, cpu: int) -> Object:
     return per_cpu(prog["runqueues"], cpu).idle
 
 
-def _rq(prog: Program) -> Any:
-    return _idle(prog, 1).address_
+def _rq(prog: Program) -> int:
+    return int(_idle(prog, 1).address_)
 
 
-def _root_css(prog: Program) -> Any:
+def _root_css(prog: Program) -> Object:
     return prog["root_mem_cgroup"].css.children.address_of_()
 
 
-def _css_key(css: Any) -> Any:
+def _css_key(css: Object) -> tuple[str, int]:
     prog = css.prog_
     return next(k for k in _cgroups(prog)[0] if k[0] == "/" + css.cgroup.kn.name.string_().decode())
 
 
-def _kernfs(prog: Program) -> Any:
+def _kernfs(prog: Program) -> Object:
     css = next(iter(list_for_each_entry("struct cgroup_subsys_state", _root_css(prog), "sibling")))
     return css.cgroup.kn
 
 
-def _kernfs_path(prog: Program) -> Any:
+def _kernfs_path(prog: Program) -> list[str]:
     return ["/" + _kernfs(prog).name.string_().decode()]
 
 
-def _tmpfs(prog: Program) -> Any:
+def _tmpfs(prog: Program) -> list[Object]:
     found = list_for_each_entry("struct super_block", variable("super_blocks")(prog), "s_list")
     return [sb for sb in found if sb.s_op.value_() == prog.symbol("shmem_ops").address]
 
 
-def _inodes(prog: Program) -> Any:
+def _inodes(prog: Program) -> list[Object]:
     sb = max(_tmpfs(prog), key=lambda sb: len(list(_inodes_of(sb))))
     return list(_inodes_of(sb))
 
 
-def _inodes_of(sb: Any) -> Any:
+def _inodes_of(sb: Object) -> Iterator[Object]:
     return list_for_each_entry("struct inode", sb.s_inodes.address_of_(), "i_sb_list")
 
 
-def _mount(prog: Program) -> Any:
+def _mount(prog: Program) -> Object:
     """A tmpfs that is mounted on a directory."""
     for sb in _tmpfs(prog):
         mount = next(iter(super_block_for_each_mount(sb)))
@@ -564,47 +562,47 @@ def _mount(prog: Program) -> Any:
     raise LookupError
 
 
-def _dentry(prog: Program) -> Any:
+def _dentry(prog: Program) -> Object:
     return _mount(prog).mnt_mountpoint
 
 
-def _ring(prog: Program) -> Any:
+def _ring(prog: Program) -> Object:
     return prog["prb"].desc_ring
 
 
-def _text(number: int) -> Any:
+def _text(number: int) -> Callable[[Program], int]:
     """Address of the text of a record."""
 
-    def find(prog: Program) -> Any:
+    def find(prog: Program) -> int:
         ring, data = _ring(prog), prog["prb"].text_data_ring
         count, size = 1 << ring.count_bits, 1 << data.size_bits
         at = (ring.tail_id.counter.value_() + number) % count
         begin = ring.descs[at].text_blk_lpos.begin.value_() % size
-        return data.data.value_() + begin
+        return int(data.data.value_()) + int(begin)
 
     return find
 
 
-def _slot(prog, number):
+def _slot(prog: Program, number: int) -> Object:
     """A slot of the table of files of the process that has most."""
     return _process(-1)(prog).files.fdt.fd[number]
 
 
-def _private(type_, number):
+def _private(type_: str, number: int) -> Callable[[Program], Object]:
     """What a file of that process is for; pipes have two each, and three files come before."""
 
-    def find(prog):
+    def find(prog: Program) -> Object:
         file = _slot(prog, 3 + 2 * number).read_()
         return Object(prog, f"struct {type_} *", file.private_data.value_())
 
     return find
 
 
-def _pipe(number):
+def _pipe(number: int) -> Callable[[Program], Object]:
     return _private("pipe_inode_info", number)
 
 
-def _socket(number):
+def _socket(number: int) -> Callable[[Program], Object]:
     return _private("socket", number)
 
 

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -34,7 +34,7 @@ def guest(request: pytest.FixtureRequest) -> Iterator[Guest]:
 
 
 @pytest.fixture
-def figure(guest: Guest) -> Any:
+def figure(guest: Guest) -> Callable[[str], None]:
     def note(text: str) -> None:
         FIGURES.append(text if text.startswith("|") else f"{guest.release()}: {text}")
 

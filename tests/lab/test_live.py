@@ -26,16 +26,23 @@ from ..dumpdata import run
 LINE = re.compile(r" *(-?\d+) +(\d+) (\S+:\d+.*? func:\S+)")
 READER = "func:allocinfo_start"
 
+Site = tuple[str, tuple[int, int]]
+"""Its names as one text, and its bytes and calls."""
 
-def sites(text: str) -> list[tuple[str, tuple[int, int]]]:
+
+def sites(text: str) -> list[Site]:
     """(names, numbers) of each line of /proc/allocinfo."""
     lines = text.splitlines()
     assert lines[0].startswith("allocinfo - version")
-    found = [LINE.match(line) for line in lines[2:]]
-    return [(m[3], (int(m[1]), int(m[2]))) for m in found]
+    found = []
+    for line in lines[2:]:
+        m = LINE.match(line)
+        assert m, line
+        found.append((m[3], (int(m[1]), int(m[2]))))
+    return found
 
 
-def reader_taken_out(text: str) -> list[tuple[str, tuple[int, int]]]:
+def reader_taken_out(text: str) -> list[Site]:
     """Without what reading the file itself allocates: an iterator, until Linux 6.13."""
     return [
         (name, (size - size // calls, calls - 1) if calls and READER in name else (size, calls))
@@ -51,7 +58,8 @@ class Comparison:
     unchanged: int
     equal: int
     holding: int
-    different: list
+    different: list[tuple[Site, Site]]
+    """Of those that did not change: of the kernel, and of the report."""
 
     def row(self, kernel: str, how: str) -> str:
         """Of the README's table."""
@@ -61,8 +69,9 @@ class Comparison:
         )
 
 
-def compare(before: str, report: str, after: str) -> Comparison:
-    before, report, after = reader_taken_out(before), sites(report), reader_taken_out(after)
+def compare(text_before: str, text: str, text_after: str) -> Comparison:
+    before, after = reader_taken_out(text_before), reader_taken_out(text_after)
+    report = sites(text)
     assert [name for name, _ in before] == [name for name, _ in report]
     assert [name for name, _ in before] == [name for name, _ in after]
     rows = [b for b, a in zip(before, after, strict=True) if b == a]
@@ -78,7 +87,7 @@ def around(guest: Guest) -> list[str]:
     return [(guest.share / "out" / name).read_text() for name in ("before", "after")]
 
 
-def in_guest(guest: Guest, *args: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+def in_guest(guest: Guest, *args: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     done = guest.run(guest.allocdump(*args))
     assert "Traceback" not in done.stderr
     assert done.returncode == code, done.stderr
@@ -92,7 +101,7 @@ def known(guest: Guest) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_report_live(guest: Guest, figure: Callable[..., Any]) -> None:
+def test_report_live(guest: Guest, figure: Callable[[str], None]) -> None:
     report = guest.run(
         guest.python(f"{guest.lab}/around.py", f"{guest.lab}/out", "report", "--live",
                      "--format", "allocinfo")
@@ -107,7 +116,7 @@ def test_report_live(guest: Guest, figure: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("pause", [[], ["--pause"]])
-def test_report_qemu(guest: Guest, figure: Callable[..., Any], pause: list[str]) -> None:
+def test_report_qemu(guest: Guest, figure: Callable[[str], None], pause: list[str]) -> None:
     waiting = guest.start(guest.python(f"{guest.lab}/around.py", f"{guest.lab}/out"))
     guest.hear("waiting\n")
     time.sleep(3)
@@ -145,7 +154,7 @@ def test_pages_and_objects(guest: Guest) -> None:
         done = in_guest(guest, command, "--live", "--filter", "module=labmod", "-f", "json")
         rows += json_lines(done.stdout)
     # vmalloc and kvmalloc are pages, too; per-CPU memory differs by kernel.
-    found = {}
+    found: dict[str, int] = {}
     for row in rows:
         if row.get("cache") != "(per-CPU)":
             place = f"{row['file']}:{row['line']}"
@@ -162,7 +171,7 @@ def test_whois(guest: Guest) -> None:
         "--filter",
         "labmod.c:73",
         "--list",
-        "--limit",
+        "--top",
         "3",
         "-f",
         "json",
@@ -176,14 +185,16 @@ def test_whois(guest: Guest) -> None:
         assert f"{layer['site']['file']}:{layer['site']['line']}" == "labmod.c:73"
 
 
-def test_usage(guest: Guest, figure: Callable[..., Any]) -> None:
+def test_usage(guest: Guest, figure: Callable[[str], None]) -> None:
     memory = json.loads(in_guest(guest, "usage", "--live", "-f", "json").stdout)["memory"]
     assert (
         memory["bytes"]
         == memory["kernel_counter"]
         == sum(child["bytes"] for child in memory["children"])
     )
-    total = int(re.search(r"MemTotal: +(\d+)", guest.run("cat /proc/meminfo").stdout)[1]) << 10
+    told = re.search(r"MemTotal: +(\d+)", guest.run("cat /proc/meminfo").stdout)
+    assert told
+    total = int(told[1]) << 10
     assert 0.9 * memory["bytes"] < total < memory["bytes"]
     off = [
         abs(child["bytes"] - child["kernel_counter"]) / memory["bytes"]
@@ -194,7 +205,7 @@ def test_usage(guest: Guest, figure: Callable[..., Any]) -> None:
     assert max(off) < 0.01
 
 
-def test_audit(guest: Guest, figure: Callable[..., Any]) -> None:
+def test_audit(guest: Guest, figure: Callable[[str], None]) -> None:
     audit = json.loads(in_guest(guest, "audit", "--live", "-f", "json", "--all").stdout)
     differ = [row for row in audit["rows"] if row["difference"]]
     moved = [row for row in differ if row["cause"] == "changed while it was read"]
@@ -251,7 +262,7 @@ def test_while_everything_changes(guest: Guest, command: str) -> None:
 
 
 @pytest.mark.parametrize("inside", [True, False], ids=["live", "qemu"])
-def test_watch_finds_the_leak(guest: Guest, figure: Callable[..., Any], inside: Any) -> None:
+def test_watch_finds_the_leak(guest: Guest, figure: Callable[[str], None], inside: bool) -> None:
     """A module leaks while watch runs: pages, four times as many as records."""
     guest.run("insmod /lab/modules/leaker.ko")
     leak = "echo 250 > /sys/module/leaker/parameters/run; sleep 1"
@@ -274,7 +285,7 @@ def test_watch_finds_the_leak(guest: Guest, figure: Callable[..., Any], inside: 
     )
 
 
-def test_a_round_costs_little(guest: Guest, figure: Callable[..., Any]) -> None:
+def test_a_round_costs_little(guest: Guest, figure: Callable[[str], None]) -> None:
     with allocdump.open(qemu=guest.qmp) as dump:
         sampler = dump.sampler()
         sites = sampler.sample()
@@ -294,8 +305,12 @@ def test_watch_sees_modules_come_and_go(guest: Guest) -> None:
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
 
-    def sites_now() -> Any:
-        return json.loads(process.stdout.readline())["sites"]
+    assert process.stdout is not None
+    output = process.stdout
+
+    def sites_now() -> int:
+        count: int = json.loads(output.readline())["sites"]
+        return count
 
     first = sites_now()
     guest.run("insmod /lab/modules/leaked.ko")
@@ -305,7 +320,7 @@ def test_watch_sees_modules_come_and_go(guest: Guest) -> None:
     assert now > first
     process.terminate()
     process.wait()
-    process.stdout.close()
+    output.close()
     runs_on(guest)
 
 

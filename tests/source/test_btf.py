@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import pytest
 from drgn import Architecture, Object, Platform, PlatformFlags, Program, Qualifiers, TypeKind
 
 from allocdump.source.btf import Btf, BtfError, BtfKind
 from allocdump.source.btf_types import BtfTypes
+
+Entry = tuple[str, *tuple[int, ...]]
+"""A member, enumerator or parameter: its name and the words after it."""
 
 
 class Builder:
@@ -36,9 +38,9 @@ class Builder:
         kind: BtfKind,
         name: str = "",
         size_or_type: int = 0,
-        entries: tuple[Any, ...] | list[tuple[str | int, ...]] = (),
+        entries: Sequence[Entry] = (),
         kind_flag: bool = False,
-        trailer: list[int] | tuple[Any, ...] = (),
+        trailer: Sequence[int] = (),
     ) -> int:
         vlen = len(entries)
         info = kind_flag << 31 | kind << 24 | vlen
@@ -141,7 +143,9 @@ def test_enums() -> None:
     assert dict(prog.type("enum negative").enumerators) == {"MINUS": -1}
     assert dict(prog.type("enum large").enumerators) == {"BIG": 1 | 2 << 32, "NEG": -1}
     assert not prog.type("enum declared").is_complete()
-    assert types.enumerator("BIG").value_() == 1 | 2 << 32
+    big = types.enumerator("BIG")
+    assert big is not None
+    assert big.value_() == 1 | 2 << 32
     assert types.enumerator("large") is None
 
 
@@ -205,7 +209,9 @@ def test_variables_and_datasec() -> None:
     b.add(BtfKind.DATASEC, ".data..percpu", 4, [("", 0, 4)])
     b.add(BtfKind.DECL_TAG, "tag", v, trailer=[0xFFFFFFFF])
     _, types = types_of(b)
-    assert types.variable("counter").type_name() == "int"
+    counter = types.variable("counter")
+    assert counter is not None
+    assert counter.type_name() == "int"
     assert types.variable("int") is None
 
 
@@ -250,7 +256,7 @@ def test_a_type_of_itself_is_refused(kind: BtfKind) -> None:
         (lambda d: d[:28] + struct.pack("<I", 31 << 24) + d[32:], "whole type|unknown"),
     ],
 )
-def test_damaged(damage: Callable[..., Any], message: str) -> None:
+def test_damaged(damage: Callable[[bytes], bytes], message: str) -> None:
     b = Builder()
     b.int()
     with pytest.raises(BtfError, match=message):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from drgn import Architecture, FaultError, Platform, PlatformFlags, Program
 
-from allocdump.source.memory import PAGE, Memory, runs
+from allocdump.arrays import Bool
+from allocdump.source.memory import PAGE, U8, Holes, Memory, runs
 
 FLAGS = PlatformFlags.IS_64_BIT | PlatformFlags.IS_LITTLE_ENDIAN
 BASE = 0xFFFF_8880_0000_0000
@@ -75,11 +76,18 @@ def test_no_words(data: bytes) -> None:
     assert ok.shape == (0,)
 
 
-def test_words_next_to_one_another_are_read_together(data: bytes) -> None:
+def test_words_next_to_one_another_are_read_together(
+    data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     memory = memory_of(data)
     reads = []
     original = memory._read
-    memory._read = lambda address, size, holes: reads.append(size) or original(address, size, holes)
+
+    def read(address: int, size: int, holes: Holes) -> tuple[U8, Bool]:
+        reads.append(size)
+        return original(address, size, holes)
+
+    monkeypatch.setattr(memory, "_read", read)
     memory.words(np.uint64(BASE) + np.arange(0, 4 * PAGE, 16, dtype=np.uint64))
     assert len(reads) == 1
 

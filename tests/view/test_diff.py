@@ -1,14 +1,16 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 from __future__ import annotations
 
-# SPDX-License-Identifier: LGPL-2.1-or-later
 import csv
 import io
 import json
 import re
+from typing import Unpack
 
 import pytest
 
 from allocdump.analysis.diff import Changes, Snapshot, Summary, compare, group, order, summary
+from allocdump.analysis.report import GroupBy
 from allocdump.formats.records import diff as records
 from allocdump.kernel.tags.sites import Provenance
 from allocdump.view import diff
@@ -17,6 +19,7 @@ from allocdump.view.text import render
 
 from .. import samples
 from ..dumpdata import TESTDATA
+from ..samples import Wishes
 
 REPORT = samples.report(samples.sites(("a.c", 1, "f", "", 1, 1)))
 ZERO = ("z.c", 1, "z", "", 0, 0)
@@ -36,7 +39,7 @@ AFTER = Snapshot(
 
 
 def rows(
-    by: str = "site", before: Snapshot = BEFORE, after: Snapshot = AFTER
+    by: GroupBy = "site", before: Snapshot = BEFORE, after: Snapshot = AFTER
 ) -> tuple[Changes, Summary]:
     changes = group(compare(before, after), by)
     changed = changes.take(changes.changed)
@@ -44,14 +47,14 @@ def rows(
 
 
 def lines_of(
-    before: Snapshot, after: Snapshot, changed: Changes, chosen: Summary, **options: bool
+    before: Snapshot, after: Snapshot, changed: Changes, chosen: Summary, **how: Unpack[Wishes]
 ) -> list[str]:
-    return render(diff.document(before, after, changed, chosen), How(**options)).splitlines()
+    return render(diff.document(before, after, changed, chosen), How(**how)).splitlines()
 
 
-def table(by: str = "site", top: int | None = None, **options: bool) -> list[str]:
+def table(by: GroupBy = "site", top: int | None = None, **how: Unpack[Wishes]) -> list[str]:
     changed, chosen = rows(by)
-    return lines_of(BEFORE, AFTER, order(changed, top=top), chosen, **options)
+    return lines_of(BEFORE, AFTER, order(changed, top=top), chosen, **how)
 
 
 def test_table() -> None:
@@ -110,7 +113,7 @@ def test_unknown_calls_are_not_shown_as_zero() -> None:
 
 
 @pytest.mark.parametrize("by", ["site", "module"])
-def test_json_and_csv(by: str) -> None:
+def test_json_and_csv(by: GroupBy) -> None:
     changed, chosen = rows(by)
     document = json.loads(records.as_json(BEFORE, AFTER, changed, chosen))
     assert (document["schema"], document["version"]) == ("allocdump.diff", 1)

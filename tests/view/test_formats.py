@@ -1,16 +1,16 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 from __future__ import annotations
 
-# SPDX-License-Identifier: LGPL-2.1-or-later
 import csv
 import io
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from allocdump.analysis.report import group, order, total
+from allocdump.analysis.report import GroupBy, group, order, total
 from allocdump.formats import allocinfo, folded
 from allocdump.formats.records import report as records
 from allocdump.formats.records.json_text import listed
@@ -46,10 +46,11 @@ def test_folded() -> None:
     ]
 
 
-def as_json(sites: Sites, by: str = "site") -> dict[str, Any]:
+def as_json(sites: Sites, by: GroupBy = "site") -> dict[str, Any]:
     report = samples.report(sites, warnings=["careful"])
     rows = order(group(sites, by))
-    return json.loads(records.as_json(report, rows, total(sites), total(sites)))
+    made: dict[str, Any] = json.loads(records.as_json(report, rows, total(sites), total(sites)))
+    return made
 
 
 def test_json() -> None:
@@ -90,12 +91,12 @@ def test_every_json_field_is_documented() -> None:
             else:
                 yield prefix + key
 
-    for by in ("site", "module"):
+    for by in get_args(GroupBy):
         assert set(paths(as_json(SITES, by))) <= documented
 
 
 @pytest.mark.parametrize("by", ["site", "file"])
-def test_csv(by: str) -> None:
+def test_csv(by: GroupBy) -> None:
     rows = order(group(SITES, by))
     read = list(csv.DictReader(io.StringIO(records.as_csv(rows, total(SITES)))))
     assert [int(r["bytes"]) for r in read] == rows.bytes.tolist()

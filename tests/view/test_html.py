@@ -12,6 +12,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from allocdump.analysis.report import group, total
@@ -43,11 +44,13 @@ class Reader(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.elements, self.text, self.scripts = [], "", []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[tuple[str | None, str]] = []
+        self.text = ""
         self._inside = ""
         self.feed(text)
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str]]) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
         self._inside = tag
 
@@ -97,6 +100,7 @@ def test_everything_is_escaped() -> None:
 def test_only_the_pages_own_scripts_may_run() -> None:
     reader = Reader(evil_page())
     policy = next(a["content"] for _, a in reader.elements if "http-equiv" in a)
+    assert policy is not None
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     allowed = set(re.findall(r"'sha256-([^']+)'", policy))
     packed, own = (data for kind, data in reader.scripts if kind in ("text/plain", None))
@@ -184,7 +188,7 @@ def test_tree_of_sites() -> None:
     )
     leaf = tree.children[0].children[0].children[0].children[0]
     assert leaf.note == "drivers/net/a/b/x.c:1 [drv]"
-    empty = sites.take([])
+    empty = sites.take(np.zeros(0, np.intp))
     assert site_tree(empty, empty.bytes, "memory").children == []
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from allocdump.kernel.machine.oom import Victim
+from allocdump.kernel.tags.sites import SiteName
+from allocdump.sentence import Value
 from allocdump.triage import triage
 from allocdump.triage.verdict import Records, Triage
 from allocdump.view.html.page import render
@@ -48,19 +50,23 @@ def trees(reader: Reader) -> list[list[Any]]:
     return [document["root"] for document in documents if "root" in document]
 
 
-def values_of(table: Records) -> Iterator[tuple[str, list[Any]]]:
+def values_of(table: Records) -> Iterator[tuple[str, Sequence[Value]]]:
     """Kind and values of what people are shown: of a site, three columns."""
     for i, field in enumerate(table.fields):
         values = [row[i] for row in table.rows]
         if field.kind == "site":
-            yield "text", [name.place for name in values]
-            yield "text", [name.function for name in values]
-            modules = [name.module or None for name in values]
-            yield "module", modules
+            names = [value for value in values if isinstance(value, SiteName)]
+            assert len(names) == len(values)
+            yield "text", [name.place for name in names]
+            yield "text", [name.function for name in names]
+            yield "module", [name.module or None for name in names]
         elif field.kind == "label":
-            yield "text", [name and name.label for name in values]
+            assert all(value is None or isinstance(value, SiteName) for value in values)
+            yield "text", [value.label if isinstance(value, SiteName) else None for value in values]
         elif not field.detail:
-            yield field.kind, values
+            plain = [value for value in values if not isinstance(value, SiteName)]
+            assert len(plain) == len(values)
+            yield field.kind, plain
 
 
 @pytest.mark.parametrize("path", DUMPS, ids=lambda path: f"{path.parent.name}/{path.name}")
@@ -87,6 +93,7 @@ def test_the_whole_triage_is_in_the_page(path: Path) -> None:
             [cell(value, kinds.get(column["kind"], "text")) for value in column["values"]]
             for column in columns
         ]
+    assert made.usage is not None
     assert [tree[1] for tree in trees(reader)] == [made.usage.bytes]
 
 

@@ -1,6 +1,6 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 from __future__ import annotations
 
-# SPDX-License-Identifier: LGPL-2.1-or-later
 import json
 from typing import Any
 

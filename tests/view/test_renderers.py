@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from typing import Unpack
 
 import pytest
 
@@ -27,6 +28,8 @@ from allocdump.view.model import (
     Treemap,
 )
 from allocdump.view.renderer import How, renderer
+
+from ..samples import Wishes
 
 FORMATS = ("text", "markdown", "html")
 
@@ -75,7 +78,7 @@ def chapters() -> Document:
     return Document(**{**vars(DOCUMENT), "chapters": True})
 
 
-def shown(format_: str, document: Document = DOCUMENT, **how: int) -> str:
+def shown(format_: str, document: Document = DOCUMENT, **how: Unpack[Wishes]) -> str:
     return renderer(format_)(document, How(**how))
 
 

@@ -1,12 +1,13 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 from __future__ import annotations
 
-# SPDX-License-Identifier: LGPL-2.1-or-later
 import re
-from typing import Any
+from typing import Unpack
 
+import numpy as np
 import pytest
 
-from allocdump.analysis.report import choose, group, order, total
+from allocdump.analysis.report import GroupBy, choose, group, order, total
 from allocdump.kernel.tags.profile import Completeness
 from allocdump.kernel.tags.sites import Provenance, Sites
 from allocdump.view import header, units
@@ -15,6 +16,7 @@ from allocdump.view.report import document
 from allocdump.view.text import render
 
 from .. import samples
+from ..samples import Marks, Wishes
 
 ROWS = [
     ("drivers/net/ethernet/vendor/some_driver/some_main.c", 123, "probe", "drv", 3 << 20, 3),
@@ -22,11 +24,11 @@ ROWS = [
 ]
 
 
-def shown(sites: Sites, by: str = "site", top: int | None = None, **options: int) -> str:
+def shown(sites: Sites, by: GroupBy = "site", top: int | None = None, **how: Unpack[Wishes]) -> str:
     report = samples.report(sites)
     chosen = choose(sites)
     rows = order(group(chosen, by), top=top)
-    return render(document(report, rows, total(chosen), total(sites)), How(**options))
+    return render(document(report, rows, total(chosen), total(sites)), How(**how))
 
 
 def test_the_header_says_what_this_is() -> None:
@@ -81,7 +83,7 @@ def test_lines_fit_the_terminal(width: int | None) -> None:
     [("function", "a_long_name_of_a_fu", "…"), ("module", "a_long_name_of_a_mo", "…"),
      ("file", "…", "name.c"), ("directory", "…", "directory")],
 )  # fmt: skip
-def test_names_keep_their_start_and_paths_their_end(by: str, start: str, end: str) -> None:
+def test_names_keep_their_start_and_paths_their_end(by: GroupBy, start: str, end: str) -> None:
     long = "a_long_name_of_a_{}" + "x" * 60
     file = f"a/{'long/' * 12}directory/name.c"
     row = (file, 1, long.format("function"), long.format("module"), 4096, 1)
@@ -103,7 +105,7 @@ def test_names_keep_their_start_and_paths_their_end(by: str, start: str, end: st
         ({"inaccurate": True}, "inaccurate"),
     ],
 )  # fmt: skip
-def test_notes(how: dict[str, Any], note: str) -> None:
+def test_notes(how: Marks, note: str) -> None:
     out = shown(samples.sites(*ROWS, **how))
     assert "NOTE" in out
     assert out.splitlines()[3].endswith(note)
@@ -115,14 +117,14 @@ def test_calls_that_nothing_tells_are_not_shown_as_zero() -> None:
 
 
 @pytest.mark.parametrize("by", ["function", "file", "directory", "module"])
-def test_groups(by: str) -> None:
+def test_groups(by: GroupBy) -> None:
     lines = shown(samples.sites(*ROWS), by).splitlines()
     assert lines[2].split()[2:] == ["SITES", "AVERAGE", "SHARE", by.upper()]
     assert lines[-1].startswith("2 groups shown")
 
 
 def test_nothing_to_show() -> None:
-    nothing = samples.sites(*ROWS).take([])
+    nothing = samples.sites(*ROWS).take(np.zeros(0, np.intp))
     lines = shown(nothing).splitlines()
     assert lines[2].startswith("SIZE")
     assert lines[-1].startswith("0 sites shown: 0 B")

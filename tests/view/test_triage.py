@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pytest
@@ -27,6 +27,7 @@ from allocdump.view.triage import sheet
 from .. import cases
 from ..cases import MIB, case, event, footprint, task, zone
 from ..dumpdata import TESTDATA, core, open_core
+from ..samples import Wishes
 
 EVIL = "<script>|`*x*`|[a](b)\\_ &lt;"
 
@@ -35,7 +36,7 @@ def page(**changes: Sites | list[Any] | Footprint | None) -> Triage:
     return triage(case(**changes))
 
 
-def as_text(result: Triage, **how: int) -> str:
+def as_text(result: Triage, **how: Unpack[Wishes]) -> str:
     return plain_text.render(sheet(result), How(**how))
 
 
@@ -86,7 +87,7 @@ def test_text_fits_the_terminal() -> None:
         assert tables
         assert all(len(line) <= width for line in body.splitlines())
         # Commands are to be pasted: they are never broken.
-        assert "   allocdump audit vmcore --all --site a.c:1" in commands.splitlines()
+        assert "   allocdump audit vmcore --all --filter a.c:1" in commands.splitlines()
 
 
 def test_text_that_is_cut_keeps_its_end() -> None:
@@ -97,7 +98,7 @@ def test_text_that_is_cut_keeps_its_end() -> None:
 
 def test_nothing_stands_out() -> None:
     shown = as_text(page(**cases.QUIET))
-    assert shown.startswith("VERDICT: memory was not short: 800 MiB free, 80.0% of managed")
+    assert shown.startswith("VERDICT: memory was not short: 800 MiB free, 80.0% of memory; nothing")
     assert "   Nothing stands out.\n" in shown
     assert "allocdump report vmcore --top 20" in shown
     assert as_text(page()).startswith(
@@ -145,7 +146,9 @@ def test_json_is_exact() -> None:
     )  # fmt: skip
     (suspect,) = document["suspects"]
     assert suspect["bytes"] == suspect["title"]["values"]["size"] == 600 * MIB
-    assert suspect["title"]["text"] == "a.c:1 first [m] keeps 600 MiB, 60.0% of managed memory"
+    assert suspect["title"]["text"] == (
+        "KERNEL MEMORY in module m (a.c:1, first): 600 MiB, 60.0% of memory"
+    )
     assert suspect["title"]["values"]["share"] == 0.6
     (row,) = document["holders"]["tasks"]
     assert (row["rss"], row["swap"], row["pid"]) == (3 * MIB, 2 * MIB, 42)

@@ -40,7 +40,7 @@ from drgn.helpers.linux.mm import (
 from drgn.helpers.linux.percpu import per_cpu_ptr
 from drgn.helpers.linux.slab import find_containing_slab_cache
 
-from ...analysis.report import Pattern
+from ...analysis.filters import Pattern
 from ...kernel.kernel import Kernel
 from ...kernel.layouts import static_key
 from ...kernel.machine.modules import loaded_modules
@@ -138,6 +138,7 @@ def find_alloc_tags(prog: Program, pattern: str) -> Iterator[Object]:
         matches; with ``file=``, ``function=``, or ``module=`` in front, that alone. ``module=``
         is the kernel itself.
     :return: Iterator of ``struct alloc_tag *`` objects.
+    :raises ValueError: if there is another word in front of ``=``
     """
     wanted = Pattern(pattern)
     memory = Memory(prog)

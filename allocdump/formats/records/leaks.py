@@ -23,6 +23,9 @@ SUMS = (
     "cluster_allocations", "confidence", *SITE_FIELDS, "reason",
 )  # fmt: skip
 
+GROUPS = ("lost", "undecided", "allocations", "held", "held_allocations", "heads")
+"""Fields of SUMS that can be added up."""
+
 
 def sums(
     sites: Sites, found: Leaks, chosen: npt.NDArray[np.bool_], min_size: int = 0

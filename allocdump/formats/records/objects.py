@@ -17,6 +17,8 @@ PER_CPU = "(per-CPU)"
 
 EACH = ("address", "bytes", "used", "cache", *SITE_FIELDS)
 SUMS = ("bytes", "objects", "used", "lost", "cache", *SITE_FIELDS)
+GROUPS = ("bytes", "objects", "used", "lost")
+"""Fields of SUMS that can be added up."""
 CACHES = ("bytes", "slabs", "objects", "free", "untagged", "size", "lost", "cache")
 VMALLOC = ("address", "bytes", "pages", "kind", "caller", *SITE_FIELDS)
 

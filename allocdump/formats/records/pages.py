@@ -18,6 +18,9 @@ from .site import SITE_FIELDS, site_record
 EACH = ("pfn", "address", "pages", "bytes", "node", "zone", "kind", *SITE_FIELDS, "inferred")
 SUMS = ("bytes", "pages", "allocations", "inferred_pages", "orders", *SITE_FIELDS)
 
+GROUPS = ("bytes", "pages", "allocations", "inferred_pages")
+"""Fields of SUMS that can be added up."""
+
 
 def each(sites: Sites, zones: list[Zone], batches: Iterable[PageBatch]) -> Iterator[Record]:
     """One record for each allocation."""

@@ -18,6 +18,7 @@ def as_json(result: Triage) -> str:
         2,
         core=result.core,
         verdict=_sentence(result.verdict),
+        summary={fact.key: _sentence(fact.value) for fact in result.summary},
         **{chapter.key: _chapter(chapter) for chapter in result.sections},
         suspects=[_suspect(suspect) for suspect in result.suspects],
         commands=result.commands,
@@ -56,6 +57,7 @@ def _suspect(suspect: Suspect) -> Record:
         "confidence": suspect.confidence.words,
         "cause": suspect.cause,
         "bytes": suspect.bytes,
+        "advice": _sentence(suspect.advice) if suspect.advice else None,
         "evidence": [_sentence(sentence) for sentence in suspect.evidence],
         "commands": suspect.commands,
     }

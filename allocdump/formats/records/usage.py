@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ...analysis.usage import Node
+from ..spreadsheet import csv_lines
 from .json_text import Record, document
+
+_FIELDS = ("bytes", "share", "kernel_counter", "level", "name", "note")
 
 
 def as_json(root: Node, depth: int | None, state: str = "dead") -> str:
@@ -13,18 +18,37 @@ def as_json(root: Node, depth: int | None, state: str = "dead") -> str:
     :param depth: levels of the tree; None is all
     :param state: of the kernel while it was read
     """
+    return document("usage", 1, state=state, memory=_nested(root, root, depth))
 
-    def node(n: Node, level: int) -> Record:
-        out: Record = {
-            "name": n.name,
-            "bytes": n.bytes,
-            "share": n.bytes / root.bytes if root.bytes else 0.0,
-            "kernel_counter": n.counter,
-        }
-        if n.note:
-            out["note"] = n.note
-        if n.children and (depth is None or level < depth):
-            out["children"] = [node(child, level + 1) for child in n.children]
-        return out
 
-    return document("usage", 1, state=state, memory=node(root, 0))
+def as_csv(root: Node, depth: int | None) -> Iterator[str]:
+    """One row for each part of memory, before the parts that it consists of.
+
+    :param depth: levels of the tree; None is all
+    """
+
+    def rows(node: Node, level: int) -> Iterator[Record]:
+        yield {**_record(node, root), "level": level}
+        if depth is None or level < depth:
+            for child in node.children:
+                yield from rows(child, level + 1)
+
+    return csv_lines(rows(root, 0), _FIELDS)
+
+
+def _nested(node: Node, root: Node, depth: int | None) -> Record:
+    out = _record(node, root)
+    if node.children and depth != 0:
+        below = None if depth is None else depth - 1
+        out["children"] = [_nested(child, root, below) for child in node.children]
+    return out
+
+
+def _record(node: Node, root: Node) -> Record:
+    out: Record = {
+        "name": node.name,
+        "bytes": node.bytes,
+        "share": node.bytes / root.bytes if root.bytes else 0.0,
+        "kernel_counter": node.counter,
+    }
+    return out | {"note": node.note} if node.note else out

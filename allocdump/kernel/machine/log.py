@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from drgn import Program
 
 from ...problems import Problem
+from ...result import Result, Values, column
 from ...text import printable
 from .printk import printk_records
 
@@ -42,7 +44,7 @@ class UnloadMessage:
 
 
 @dataclass(frozen=True)
-class KernelLog:
+class KernelLog(Result):
     """The kernel log buffer as text.
 
     *text* is empty and *error* says why if it could not be read.
@@ -54,6 +56,18 @@ class KernelLog:
     """Nanoseconds since boot of each line of *text*; empty if nothing tells."""
     problems: tuple[Problem, ...] = ()
     """Its missing parts."""
+
+    def to_dict(self) -> dict[str, Values]:
+        """Lines as columns: ``seconds`` since boot, None if nothing tells, and ``text``."""
+        lines = self.text.splitlines()
+        seconds = [
+            time if time is None else time / 1e9
+            for time, _ in zip_longest(self.times[: len(lines)], lines)
+        ]
+        return {"seconds": column(seconds), "text": column(list(map(printable, lines)))}
+
+    def in_short(self) -> str:
+        return self.error or f"{len(self.text.splitlines()):,} lines"
 
     def time(self, offset: int) -> float | None:
         """Seconds since boot of what is at an offset in *text*."""

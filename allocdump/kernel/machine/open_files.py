@@ -82,7 +82,7 @@ class _Table:
 
 def open_files(kernel: Kernel) -> AllOpenFiles:
     """Read the open files of all processes."""
-    prog, memory = kernel.prog, Memory(kernel.prog)
+    prog, memory = kernel.prog, kernel.memory
     found = thread_leaders(prog)
     tables = walk(prog, _TABLES, lambda: found, _table)
     problems = [*found.problems, *tables.problems]
@@ -96,12 +96,12 @@ def open_files(kernel: Kernel) -> AllOpenFiles:
     kinds = _kinds(prog, owner, operations)
 
     def held(
-        names: tuple[str, ...], what: Structure, read: Callable[[Memory, U64], tuple[Int, Bool]]
+        names: tuple[str, ...], what: Structure, read: Callable[[Kernel, U64], tuple[Int, Bool]]
     ) -> tuple[Int, Int]:
         """Number and bytes of what files with some operations are, by owner."""
         rows = np.isin(operations, _addresses(prog, names))
         things, first = np.unique(private[rows], return_index=True)
-        sizes, whole = read(memory, things)
+        sizes, whole = read(kernel, things)
         _report(prog, what, len(things) - int(np.count_nonzero(whole)), problems)
         owners = owner[rows][first]
         return np.bincount(owners, minlength=count), sum_by(owners, sizes, count)

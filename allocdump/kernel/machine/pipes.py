@@ -7,10 +7,12 @@ Mirrors ``include/linux/pipe_fs_i.h`` and ``fs/pipe.c``.
 from __future__ import annotations
 
 import numpy as np
-from drgn import Program, TypeKind, offsetof, sizeof
+from drgn import Program, offsetof, sizeof
 
 from ...arrays import U64, Bool, Int, ranges, sum_by
 from ...source.memory import Memory
+from ..kernel import Kernel
+from ..layouts import PipePages
 
 PIPE_OPERATIONS = ("pipefifo_fops", "pipeanon_fops")
 """Operations of files whose ``private_data`` is a pipe. Linux kernel commit 23981c2c3068 ("pipe:
@@ -25,7 +27,7 @@ _PAGE = 4096
 _ONE = np.uint64(1)
 
 
-def pipe_bytes(memory: Memory, pipes: U64) -> tuple[Int, Bool]:
+def pipe_bytes(kernel: Kernel, pipes: U64) -> tuple[Int, Bool]:
     """Bytes in pages of each pipe, a page that is in several once, and whether it was read.
 
     A page is what ``anon_pipe_write()`` takes, one of order 0; larger ones that come from
@@ -33,8 +35,8 @@ def pipe_bytes(memory: Memory, pipes: U64) -> tuple[Int, Bool]:
 
     :param pipes: addresses of ``struct pipe_inode_info``, shape (n,)
     """
-    row, pages, ok = _in_ring(memory, pipes)
-    kept_row, kept = _kept(memory, pipes[ok])
+    row, pages, ok = _in_ring(kernel.memory, pipes)
+    kept_row, kept = _kept(kernel, pipes[ok])
     row, pages = np.concatenate([row, np.flatnonzero(ok)[kept_row]]), np.concatenate([pages, kept])
     _, first = np.unique(pages, return_index=True)
     return sum_by(row[first], np.full(len(first), _PAGE), len(pipes)), ok
@@ -66,20 +68,20 @@ def _in_ring(memory: Memory, pipes: U64) -> tuple[Int, U64, Bool]:
     return row[own], pages[own], ok
 
 
-def _kept(memory: Memory, pipes: U64) -> tuple[Int, U64]:
+def _kept(kernel: Kernel, pipes: U64) -> tuple[Int, U64]:
     """Row of the pipe of each page that it keeps for the next writer, and the page."""
-    info = memory.prog.type("struct pipe_inode_info")
-    if info.has_member("prealloc"):
+    memory, variant = kernel.memory, kernel.layouts[PipePages]
+    info = kernel.prog.type("struct pipe_inode_info")
+    if variant is PipePages.POOL:
         start, shape = offsetof(info, "prealloc.pages"), info.member("prealloc").type
         most = shape.member("pages").type.length or 0
         number, _ = memory.u32(pipes + np.uint64(offsetof(info, "prealloc.count")))
         counts = np.minimum(number.astype(np.int64), most)
-    elif info.has_member("tmp_page"):
-        start, kind = offsetof(info, "tmp_page"), info.member("tmp_page").type
-        most = (kind.length or 0) if kind.kind == TypeKind.ARRAY else 1
-        counts = np.full(len(pipes), most, np.int64)
     else:
-        return np.zeros(0, np.int64), np.zeros(0, np.uint64)
+        start = offsetof(info, "tmp_page")
+        two = variant is PipePages.TWO
+        most = (info.member("tmp_page").type.length or 0) if two else 1
+        counts = np.full(len(pipes), most, np.int64)
     row = np.repeat(np.arange(len(pipes)), counts)
     pages, _ = memory.words(pipes[row] + (ranges(counts) * 8 + start).astype(np.uint64))
     return row[pages != 0], pages[pages != 0]

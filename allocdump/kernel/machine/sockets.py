@@ -11,7 +11,7 @@ import numpy as np
 from drgn import offsetof
 
 from ...arrays import U64, Bool, Int
-from ...source.memory import Memory
+from ..kernel import Kernel
 
 SOCKET_OPERATIONS = ("socket_file_ops",)
 """Operations of files whose ``private_data`` is a ``struct socket``."""
@@ -20,12 +20,12 @@ _BIAS = 1
 """SK_WMEM_ALLOC_BIAS: what ``sk_wmem_alloc`` of a socket without packets is."""
 
 
-def socket_bytes(memory: Memory, sockets: U64) -> tuple[Int, Bool]:
+def socket_bytes(kernel: Kernel, sockets: U64) -> tuple[Int, Bool]:
     """Bytes received, and not yet sent, of each socket, and whether it was read.
 
     :param sockets: addresses of ``struct socket``, shape (n,)
     """
-    prog = memory.prog
+    prog, memory = kernel.prog, kernel.memory
     sock = prog.type("struct sock")
     at, ok = memory.words(sockets + np.uint64(offsetof(prog.type("struct socket"), "sk")))
     out = np.zeros(len(sockets), np.int64)

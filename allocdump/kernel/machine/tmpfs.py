@@ -6,17 +6,22 @@ Mirrors ``struct shmem_inode_info`` in ``include/linux/shmem_fs.h`` and ``mm/shm
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import TypeVar
 
 from drgn import Object, Program, container_of
 from drgn.helpers.linux.fs import super_block_for_each_mount
 
 from ...problems import Code, Problem
 from ...text import printable
-from ..walk import ReadErrors, list_entries, structure, walk
+from ..kernel import Kernel
+from ..layouts import TmpfsInodes
+from ..walk import ReadErrors, Walked, list_entries, structure, walk
+
+T = TypeVar("T")
 
 _SB_KERNMOUNT = 1 << 22
 _SUPER_BLOCKS = structure("the list of file systems", "file system", most=1 << 16)
@@ -53,25 +58,31 @@ class TmpfsMounts:
     problems: list[Problem] = field(default_factory=list)
 
 
-def tmpfs_mounts(prog: Program) -> TmpfsMounts:
-    """Read all file systems whose operations are those of tmpfs."""
-
-    def mount(sb: Object) -> tuple[Tmpfs, list[Problem]] | None:
-        is_tmpfs = sb.s_op.value_() == prog.symbol("shmem_ops").address
-        return _mount(sb) if is_tmpfs else None
-
-    walked = walk(
+def super_blocks(prog: Program, read: Callable[[Object], T | None]) -> Walked[T]:
+    """Results of *read* of all file systems in use, but None, and what was unreadable."""
+    return walk(
         prog,
         _SUPER_BLOCKS,
         lambda: list_entries("struct super_block", prog["super_blocks"].address_of_(), "s_list"),
-        mount,
+        read,
     )
+
+
+def tmpfs_mounts(kernel: Kernel) -> TmpfsMounts:
+    """Read all file systems whose operations are those of tmpfs."""
+    prog, account = kernel.prog, kernel.layouts[TmpfsInodes]
+
+    def mount(sb: Object) -> tuple[Tmpfs, list[Problem]] | None:
+        is_tmpfs = sb.s_op.value_() == prog.symbol("shmem_ops").address
+        return _mount(sb, account) if is_tmpfs else None
+
+    walked = super_blocks(prog, mount)
     mounts = sorted((m for m, _ in walked), key=lambda mount: -(mount.bytes + mount.swapped))
     problems = [problem for _, some in walked for problem in some]
     return TmpfsMounts(mounts, problems + walked.problems)
 
 
-def _mount(sb: Object) -> tuple[Tmpfs, list[Problem]]:
+def _mount(sb: Object, account: TmpfsInodes) -> tuple[Tmpfs, list[Problem]]:
     """A tmpfs, and what of it was unreadable."""
     problems: list[Problem] = []
     name, inodes = _name(sb, problems), sb.s_inodes.address_of_()
@@ -93,22 +104,21 @@ def _mount(sb: Object) -> tuple[Tmpfs, list[Problem]]:
         subject = f"only the sizes of the first {_MAX_INODES:,} files of tmpfs {name} are counted"
         problems.append(Problem(Code.LIMITED, subject))
     if count < len(files) or files.problems:
-        count = max(count, _counted(sb))
+        count = max(count, _counted(sb, account))
     pages, swapped = (sum(size[i] for size in sizes) * _PAGE for i in range(2))
     return Tmpfs(name, count, pages, swapped), problems
 
 
-def _counted(sb: Object) -> int:
+def _counted(sb: Object, account: TmpfsInodes) -> int:
     """Inodes by the file system's own account, with extra links to them; 0 if it has none.
 
-    Mirrors ``shmem_statfs()``. Linux kernel commit e07c469e979d ("tmpfs: track free_ispace
-    instead of free_inodes") (in v6.6) counts their space.
+    Mirrors ``shmem_statfs()``.
     """
     with suppress(*ReadErrors):
         info = Object(sb.prog_, "struct shmem_sb_info *", sb.s_fs_info.value_())[0].read_()
         if not info.max_inodes.value_():
             return 0
-        if info.type_.has_member("free_ispace"):
+        if account is TmpfsInodes.SPACE:
             free = info.free_ispace.value_() // _INODE_SPACE
         else:
             free = info.free_inodes.value_()

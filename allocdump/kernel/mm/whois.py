@@ -19,9 +19,11 @@ from drgn.helpers.linux.mm import follow_pfn
 from drgn.helpers.linux.slab import slab_object_info
 
 from ...problems import Problem
+from ...result import Result, Values, column
 from ...text import printable
 from ..machine.modules import loaded_modules
 from ..tags.references import EMPTY, NONE, STRAY
+from ..tags.sites import Sites
 from ..walk import ReadErrors
 from .allocations import symbol, zones
 from .page_types import PageKind
@@ -87,7 +89,7 @@ class Layer:
 
 
 @dataclass
-class Location:
+class Location(Result):
     """All that is known of an address."""
 
     query: str
@@ -97,6 +99,23 @@ class Location:
     """The same number as a per-CPU pointer, where it is an address of the kernel image, too."""
     problems: list[Problem] = field(default_factory=list)
     """Unreadable memory: layers may be missing."""
+    sites: Sites = field(default_factory=Sites.none)
+    """Those that layers name by their rows."""
+
+    def to_dict(self) -> dict[str, Values]:
+        """The layers as columns, the innermost first; names are empty where there is no site."""
+        layers, names = self.layers, ("what", "start", "size", "evidence", "detail")
+        site = np.array([-1 if one.site is None else one.site for one in layers], np.int64)
+        columns = {name: column([getattr(one, name) for one in layers]) for name in names}
+        return columns | {"site": site} | self.sites.names(site)
+
+    def in_short(self) -> str:
+        """The innermost layer, and its site."""
+        if not self.layers:
+            return f"{self.query} = {self.address:#x}"
+        inner = self.layers[0]
+        of = "" if inner.site is None else f" of {self.sites.label(inner.site)}"
+        return f"{self.query} = {self.address:#x} in {inner.what}{of}"
 
 
 class Locator:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...arrays import U64, Bool, Columns
+from ...arrays import U64, Bool, Columns, Values
 from ...source.memory import Memory
 from ...text import printable
 from .codetag import CODETAG_FLAG_INACCURATE, Tags
@@ -114,6 +114,17 @@ class Sites(Columns):
                 for name, dtype in _DTYPES.items()
             }
         )
+
+    def names(self, rows: npt.NDArray[np.integer]) -> dict[str, Values]:
+        """The names of some sites as columns; empty, and line 0, of rows below 0: no site."""
+        columns = self.file, self.line, self.function, self.module
+        none = rows < 0
+        return {
+            name: np.where(none, 0 if name == "line" else "", column[np.where(none, 0, rows)])
+            if len(self)
+            else np.zeros(len(rows), column.dtype)
+            for name, column in zip(SiteName._fields, columns, strict=True)
+        }
 
     def name(self, row: int) -> SiteName:
         """The names of one site."""

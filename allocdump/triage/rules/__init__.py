@@ -16,13 +16,14 @@ from .caches import large_caches
 from .files import open_files, unexplained_pages
 from .limits import cgroup_kills, cgroup_limit, elsewhere, fragmentation
 from .proof import held_memory, lost_memory, unloaded_modules
-from .sites import large_sites, modules_together
+from .sites import large_sites
 from .trust import empty_slabs, unexplained
 from .user import user_memory
 
 Rule = Callable[[Evidence], list[Suspect]]
 
 RULES: list[Rule] = [
+    unloaded_modules,
     lost_memory,
     cgroup_limit,
     elsewhere,
@@ -30,10 +31,8 @@ RULES: list[Rule] = [
     user_memory,
     held_memory,
     large_sites,
-    modules_together,
     large_caches,
     open_files,
-    unloaded_modules,
     empty_slabs,
     unexplained,
     unexplained_pages,

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from ...analysis.caches import CacheRow
+from ...confidence import Confidence
 from ...sentence import Sentence, say
 from ..cgroups import largest_cgroup
 from ..commands import more
 from ..evidence import Evidence
 from ..shortage import machine_short
 from ..thresholds import ALIKE, LARGE, MOST, NOTABLE
-from ..verdict import Confidence, Suspect
+from ..verdict import Suspect
 
 
 def large_caches(case: Evidence) -> list[Suspect]:
@@ -71,12 +72,15 @@ def _large(case: Evidence, group: list[CacheRow]) -> Suspect:
         rule="large_caches",
         subject=f"cache:{first.name}",
         title=say(
-            "slab cache {name} holds {size:bytes} in {n:count object}, {share:share} of managed"
-            " memory",
+            "SLAB CACHE {name}"
+            + (" and {more:count cache} that {go} with it" if len(group) > 1 else "")
+            + ": {size:bytes} in {n:count object}, {share:share} of memory",
             name=first.name,
-            size=first.bytes,
+            more=len(group) - 1,
+            go="goes" if len(group) == 2 else "go",
+            size=whole,
             n=first.allocated,
-            share=case.share(first.bytes),
+            share=case.share(whole),
         ),
         confidence=confidence,
         bytes=whole,
@@ -101,7 +105,7 @@ def _belonging(case: Evidence, group: list[CacheRow]) -> list[Sentence]:
         for cache in group[1:]
     ] + [
         say(
-            "together {size:bytes}, {share:share} of managed memory",
+            "together {size:bytes}, {share:share} of memory",
             size=whole,
             share=case.share(whole),
         )

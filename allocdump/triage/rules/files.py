@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from ...confidence import Confidence
 from ...kernel.machine.open_files import OpenFiles
 from ...sentence import Sentence, say
 from ..commands import more
 from ..evidence import Evidence
 from ..shortage import machine_short
 from ..thresholds import LARGE, MOST
-from ..verdict import Confidence, Suspect
+from ..verdict import Suspect
 
 _UNEXPLAINED = ("other pages without a site", "large kmalloc")
 """Classes of usage that pages of pipes and packets are in, without a profile."""
@@ -30,8 +31,7 @@ def open_files(case: Evidence) -> list[Suspect]:
         return []
     holding = [one for one in case.files if one.bytes]
     title = say(
-        "{n:count task} together keep {size:bytes} in pipes and sockets, {share:share} of managed"
-        " memory",
+        "PIPES AND SOCKETS of {n:count task}: {size:bytes}, {share:share} of memory",
         n=len(holding),
         size=whole,
         share=case.share(whole),
@@ -46,15 +46,16 @@ def open_files(case: Evidence) -> list[Suspect]:
 
 
 def _title(case: Evidence, one: OpenFiles) -> Sentence:
-    where = "{pipes:count pipe} and {sockets:count socket}"
+    what, where = "PIPES AND SOCKETS", "{pipes:count pipe} and {sockets:count socket}"
     if not one.socket_bytes:
-        where = "{pipes:count pipe}"
+        what, where = "PIPES", "{pipes:count pipe}"
     elif not one.pipe_bytes:
-        where = "{sockets:count socket}"
+        what, where = "SOCKETS", "{sockets:count socket}"
     return say(
-        "task {comm} (pid {pid:number}) keeps {size:bytes} in "
+        what
+        + " of task {comm} (pid {pid:number}): {size:bytes} in "
         + where
-        + ", {share:share} of managed memory",
+        + ", {share:share} of memory",
         comm=one.comm,
         pid=one.pid,
         size=one.bytes,
@@ -114,8 +115,8 @@ def unexplained_pages(case: Evidence) -> list[Suspect]:
             rule="unexplained_pages",
             subject="unexplained",
             title=say(
-                "{size:bytes} of pages that no slab, page table, cache or task explains (pipe"
-                " buffers, socket buffers, vmalloc, drivers), {share:share} of managed memory",
+                "PAGES THAT NOTHING EXPLAINS: {size:bytes}, {share:share} of memory; no slab, page"
+                " table, cache or task has them (pipe buffers, socket buffers, vmalloc, drivers)",
                 size=size,
                 share=case.share(size),
             ),

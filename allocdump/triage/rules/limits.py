@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ...analysis.footprint import PAGE
+from ...confidence import Confidence
 from ...kernel.machine.cgroups import MemoryCgroup
 from ...kernel.machine.oom import OomEvent
 from ...kernel.machine.zones import ZoneState
@@ -11,7 +12,7 @@ from ...sentence import Sentence, say
 from ..commands import command, more
 from ..evidence import Evidence
 from ..shortage import Shortage, exhausted, in_list, shortage, too_fragmented, with_room
-from ..verdict import Confidence, Suspect
+from ..verdict import Suspect
 
 
 def cgroup_limit(case: Evidence) -> list[Suspect]:
@@ -22,10 +23,10 @@ def cgroup_limit(case: Evidence) -> list[Suspect]:
     now = next((c for c in case.cgroups if c.path == event.cgroup), None)
     limit = event.limit if event.limit is not None else now.max if now else None
     usage = event.usage if event.usage is not None else now.usage if now else None
-    title = say("memory cgroup {path} was at its limit, not the machine", path=event.cgroup)
+    title = say("LIMIT of memory cgroup {path} reached, not the machine's", path=event.cgroup)
     if limit is not None and usage is not None:
         title = say(
-            "memory cgroup {path} was at its limit, not the machine: {usage:bytes} of"
+            "LIMIT of memory cgroup {path} reached, not the machine's: {usage:bytes} of"
             " {limit:bytes}",
             path=event.cgroup,
             usage=usage,
@@ -40,6 +41,10 @@ def cgroup_limit(case: Evidence) -> list[Suspect]:
             bytes=usage,
             evidence=[*_in_cgroup(case, event.cgroup, now), _free(case)],
             commands=more(case),
+            advice=say(
+                "raise memory.max of {path}, or find out why its tasks need more",
+                path=event.cgroup,
+            ),
         )
     ]
 
@@ -73,7 +78,7 @@ def _in_cgroup(case: Evidence, path: str, now: MemoryCgroup | None) -> list[Sent
 
 def _free(case: Evidence) -> Sentence:
     return say(
-        "the machine still had {free:bytes} free, {share:share} of managed memory",
+        "the machine still had {free:bytes} free, {share:share} of memory",
         free=case.free,
         share=case.share(case.free),
     )
@@ -94,7 +99,7 @@ def cgroup_kills(case: Evidence) -> list[Suspect]:
                 rule="cgroup_kills",
                 subject=f"cgroup:{group.path}",
                 title=say(
-                    "memory cgroup {path}, limited to {max:bytes}, has killed {kills:count task}",
+                    "{kills:count task} killed at the limit of memory cgroup {path}, {max:bytes}",
                     path=group.path,
                     max=group.max,
                     kills=group.oom_kill,
@@ -133,7 +138,7 @@ def elsewhere(case: Evidence) -> list[Suspect]:
             rule="elsewhere",
             subject="elsewhere",
             title=say(
-                "memory was free, but not where {task} could get it: {free:bytes} in {zones}",
+                "MEMORY ELSEWHERE: {free:bytes} free in {zones}, where {task} could not get it",
                 task=event.task,
                 free=free,
                 zones=", ".join(f"node {zone.node} {zone.name}" for zone in rich),
@@ -145,6 +150,9 @@ def elsewhere(case: Evidence) -> list[Suspect]:
                 command(case, "pages", "--node", str(node))
                 for node in sorted({zone.node for zone in poor})
             ],
+            advice=say(
+                "let {task} use that memory, or find out who filled the rest", task=event.task
+            ),
         )
     ]
 
@@ -179,7 +187,7 @@ def fragmentation(case: Evidence) -> list[Suspect]:
             rule="fragmentation",
             subject="fragmentation",
             title=say(
-                "free memory is fragmented: {free:bytes} free, but no piece of order {order:number}"
+                "FRAGMENTATION: {free:bytes} free, but no piece of order {order:number}"
                 " ({piece:bytes})",
                 free=case.free,
                 order=order,
@@ -190,5 +198,6 @@ def fragmentation(case: Evidence) -> list[Suspect]:
             cause=cause,
             evidence=[_zone(zone) for zone in case.zones],
             commands=[command(case, "pages", "--order", "0")],
+            advice=say("find out who needs pieces of {piece:bytes} at once", piece=PAGE << order),
         )
     ]

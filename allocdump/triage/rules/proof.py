@@ -3,14 +3,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from ...sentence import say
-from ..commands import leaks_of, of_module, of_site, retained_of
+from ...confidence import Confidence
+from ...sentence import Sentence, say
+from ..commands import command, leaks_of, leaks_of_module, of_module, of_site, retained_of
 from ..evidence import Evidence, LargeHolder, LostSite
+from ..groups import Group, group_key, grouped, where
 from ..shortage import machine_short
 from ..thresholds import LARGE, MOST, NOTABLE
-from ..verdict import Confidence, Suspect
+from ..verdict import Suspect
+
+_MOST_SITES = 5
+"""So many sites of a leak are told one by one."""
+_MOST_LEAKS = 10
+"""So many leaks that nobody died of are told one by one."""
 
 
 def _sure(case: Evidence, size: int) -> tuple[Confidence, bool]:
@@ -36,10 +45,10 @@ def unloaded_modules(case: Evidence) -> list[Suspect]:
         out.append(
             Suspect(
                 rule="unloaded_modules",
-                subject=f"module:{module}",
+                subject=f"module {module}",
                 title=say(
-                    "module {module} was unloaded and left {size:bytes} behind,"
-                    " {share:share} of managed memory",
+                    "LEAK of module {module}, which was unloaded: {size:bytes} left behind,"
+                    " {share:share} of memory",
                     module=module,
                     size=size,
                     share=case.share(size),
@@ -52,45 +61,132 @@ def unloaded_modules(case: Evidence) -> list[Suspect]:
                     for i in rows[np.argsort(-sites.bytes[rows], kind="stable")].tolist()
                 ],
                 commands=of_module(case, module),
+                advice=say(
+                    "let the exit function of module {module} free what it allocated",
+                    module=module,
+                ),
             )
         )
     return out
 
 
 def lost_memory(case: Evidence) -> list[Suspect]:
-    """Nothing points at it any more: leaked, whoever did it."""
-    return [_lost(case, lost) for lost in case.lost or [] if case.share(lost.lost_bytes) >= NOTABLE]
+    """Nothing points at it any more: leaked, whoever did it.
+
+    A proven leak is told whatever its size; what is not proven, if it is worth mentioning. In a
+    kernel that went on running, pointers move while they are read: nothing is proven.
+    """
+    running = case.machine.state == "running"
+    # What an unloaded module left is that rule's.
+    leading = (one for one in case.lost or [] if one.head is None)
+    lost = {one.site: one for one in leading if not case.sites.unloaded[one.site]}
+    sizes = {row: one.lost_bytes for row, one in lost.items()}
+    for one in case.lost or []:
+        if one.head in sizes:
+            sizes[one.head] += one.lost_bytes
+    worth = {
+        row: size
+        for row, size in sizes.items()
+        if (lost[row].confidence == Confidence.CERTAIN and not running)
+        or case.share(size) >= NOTABLE
+    }
+    found = [_lost(case, _as_sure(group, lost), lost) for group in grouped(case, worth)]
+    small = [s for s in found if not s.cause and case.share(s.bytes or 0) < NOTABLE]
+    rest = small[_MOST_LEAKS:]
+    out = [suspect for suspect in found if suspect not in rest]
+    return [*out, _others(case, rest)] if rest else out
 
 
-def _lost(case: Evidence, lost: LostSite) -> Suspect:
-    confidence, cause = _sure(case, lost.lost_bytes)
-    if lost.confidence not in ("", "high"):
-        # That it is lost is not certain then.
-        confidence = min(confidence, Confidence.LIKELY)
-    evidence = [
-        say(
-            "{held:bytes} from there can still be reached",
-            held=lost.held_bytes,
-        )
+def _as_sure(group: Group, lost: dict[int, LostSite]) -> Group:
+    """The sites of a group that are no less sure than its largest one."""
+    least = lost[group.chief].confidence
+    pairs = [
+        (row, size)
+        for row, size in zip(group.rows, group.sizes, strict=True)
+        if lost[row].confidence >= least
     ]
-    if lost.confidence:
-        evidence.append(say("how sure that is: {words}", words=lost.confidence))
+    return Group(group.key, tuple(row for row, _ in pairs), tuple(size for _, size in pairs))
+
+
+def _lost(case: Evidence, group: Group, lost: dict[int, LostSite]) -> Suspect:
+    sites = [lost[row] for row in group.rows]
+    sites += [one for one in case.lost or [] if one.head in group.rows]
+    size, first = group.bytes, sites[0]
+    confidence, cause = _sure(case, size)
+    confidence = min(confidence, first.confidence)
+    running = case.machine.state == "running"
+    if running:
+        confidence = Confidence.POSSIBLE
+    place, values = where(case, group)
     return Suspect(
         rule="lost_memory",
-        subject=f"site:{lost.site}",
+        subject=_subject(case, group),
         title=say(
-            "{site} has lost {size:bytes} in {n:count allocation}: nothing points at them any"
-            " more; {share:share} of managed memory",
-            site=case.site_name(lost.site),
-            size=lost.lost_bytes,
-            n=lost.lost_allocations,
-            share=case.share(lost.lost_bytes),
+            f"LEAK {place}: {{size:bytes}} lost, {{share:share}} of memory",
+            size=size,
+            share=case.share(size),
+            **values,
         ),
         confidence=confidence,
-        bytes=lost.lost_bytes,
+        bytes=size,
         cause=cause,
-        evidence=evidence,
-        commands=[leaks_of(case, lost.site), *of_site(case, lost.site)],
+        evidence=list(_of_leak(case, sites, running)),
+        commands=_commands(case, group),
+        advice=say(
+            "find the path on which what {function}() allocates is dropped without being freed",
+            function=case.sites.function[group.chief],
+        ),
+    )
+
+
+def _subject(case: Evidence, group: Group) -> str:
+    """A leak that is most of what its group keeps is the same thing; else it is beside it."""
+    sizes = case.suspicious
+    whole = sum(
+        int(sizes[row]) for row in sizes.nonzero()[0].tolist() if group_key(case, row) == group.key
+    )
+    return group.key if group.bytes >= MOST * whole else f"lost: {group.key}"
+
+
+def _of_leak(case: Evidence, sites: list[LostSite], running: bool) -> Iterator[Sentence]:
+    for one in sites[:_MOST_SITES]:
+        yield say(
+            "{site}: nothing alive points at {n:count allocation} with {size:bytes} any more,"
+            " {held:bytes} can still be reached ({sure})",
+            site=case.site_name(one.site),
+            n=one.lost_allocations,
+            size=one.lost_bytes,
+            held=one.held_bytes,
+            sure=one.confidence.words,
+        )
+    if len(sites) > _MOST_SITES:
+        yield say("and at {n:count more site}", n=len(sites) - _MOST_SITES)
+    if running:
+        yield say("the kernel went on running while it was read: read it again with --pause")
+
+
+def _commands(case: Evidence, group: Group) -> list[str]:
+    module = case.sites.module[group.chief]
+    if group.worth > 1 and module:
+        return [leaks_of_module(case, module), *of_module(case, module)]
+    return [leaks_of(case, group.chief), *of_site(case, group.chief)]
+
+
+def _others(case: Evidence, rest: list[Suspect]) -> Suspect:
+    size = sum(suspect.bytes or 0 for suspect in rest)
+    return Suspect(
+        rule="lost_memory",
+        subject="lost: others",
+        title=say(
+            "LEAKS at {n:count more place}: {size:bytes} lost, {share:share} of memory",
+            n=len(rest),
+            size=size,
+            share=case.share(size),
+        ),
+        confidence=min(suspect.confidence for suspect in rest),
+        bytes=size,
+        cause=False,
+        commands=[command(case, "leaks")],
     )
 
 
@@ -104,15 +200,15 @@ def held_memory(case: Evidence) -> list[Suspect]:
 def _held(case: Evidence, holder: LargeHolder) -> Suspect:
     evidence, subject = [], f"holder:{holder.what}:{holder.name}"
     if holder.site is not None:
-        subject = f"site:{holder.site}"
+        subject = group_key(case, holder.site)
         evidence.append(say("most of it comes from {site}", site=case.site_name(holder.site)))
     short = machine_short(case)
     return Suspect(
         rule="held_memory",
         subject=subject,
         title=say(
-            "{name} ({what}) keeps {size:bytes} alive in {n:count allocation}, {share:share} of"
-            " managed memory",
+            "HELD by {name} ({what}): {size:bytes} in {n:count allocation}, {share:share} of"
+            " memory",
             name=holder.name,
             what=holder.what,
             size=holder.bytes,
@@ -124,4 +220,5 @@ def _held(case: Evidence, holder: LargeHolder) -> Suspect:
         cause=short,
         evidence=evidence,
         commands=[] if holder.site is None else [retained_of(case, holder.site)],
+        advice=say("find out who should take entries off {name}", name=holder.name),
     )

@@ -1,93 +1,132 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Rules about sites that hold much."""
+"""The rule for call sites that hold much."""
 
 from __future__ import annotations
 
-import numpy as np
-
+from ...confidence import Confidence
 from ...sentence import Sentence, say
+from ..cgroups import largest_cgroup
 from ..commands import of_module, of_site
 from ..evidence import Evidence
+from ..groups import Group, suspicious_groups, where
+from ..open_files import most_open_files
 from ..shortage import machine_short
-from ..thresholds import FAR_ABOVE, LARGE, MOST, WHOLE
-from ..verdict import Confidence, Suspect
+from ..thresholds import FAR_ABOVE, LARGE, MOST
+from ..verdict import Suspect
 
 
 def large_sites(case: Evidence) -> list[Suspect]:
-    """One site's share is far above the rest."""
-    size = case.suspicious
+    """The share of one site, or of sites that belong together, is far above the rest."""
+    groups = suspicious_groups(case)
     return [
-        _large_site(case, row)
-        for row in np.argsort(-size, kind="stable").tolist()
-        if size[row] and case.share(int(size[row])) >= LARGE
+        _large(case, group, next((other for other in groups if other is not group), None))
+        for group in groups
+        if case.share(_size(group)) >= LARGE
     ]
 
 
-def _large_site(case: Evidence, row: int) -> Suspect:
-    found, size = case.footprint, int(case.suspicious[row])
+def _size(group: Group) -> int:
+    return group.sizes[0] if group.alone else group.bytes
+
+
+def _large(case: Evidence, group: Group, following: Group | None) -> Suspect:
+    found, size, row = case.footprint, _size(group), group.chief
     assert found is not None
-    others = case.suspicious.copy()
-    others[row] = 0
-    module = case.sites.module[row]
-    if module:
-        # Sites of one module do not clear one another.
-        others[case.sites.module == module] = 0
-    following = int(np.argmax(others))
-    far_above = size >= FAR_ABOVE * int(others[following])
-    reclaimable = int(found.reclaimable[row])
+    rows = [row] if group.alone else list(group.rows)
+    reclaimable = int(found.reclaimable[rows].sum())
     confidence = Confidence.POSSIBLE
+    far_above = following is None or size >= FAR_ABOVE * _size(following)
     if far_above and reclaimable < size // 2:
         confidence = Confidence.VERY_LIKELY if case.share(size) >= MOST else Confidence.LIKELY
     short = machine_short(case)
-    evidence = [
-        say(
-            "{calls:count allocation} not freed: {counter:bytes} by its counter",
-            calls=int(case.sites.calls[row]),
-            counter=int(case.sites.bytes[row]),
-        )
-    ]
-    if int(others[following]):
-        evidence.append(
-            say(
-                "the next largest of the kernel's, {next}, keeps {size:bytes}",
-                next=case.site_name(following),
-                size=int(others[following]),
-            )
-        )
-    evidence += _together(case, row)
-    if reclaimable >= size // 2:
-        evidence.append(
-            say("{size:bytes} of it can be reclaimed when memory is short", size=reclaimable)
-        )
-    evidence += _in_the_log(case, row)
+    place, values = where(case, group)
     return Suspect(
         rule="large_sites",
-        subject=f"site:{row}",
+        subject=group.key,
         title=say(
-            "{site} keeps {size:bytes}, {share:share} of managed memory",
-            site=case.site_name(row),
+            f"KERNEL MEMORY {place}: {{size:bytes}}, {{share:share}} of memory",
             size=size,
             share=case.share(size),
+            **values,
         ),
         confidence=confidence if short else Confidence.POSSIBLE,
         bytes=size,
         cause=short,
-        evidence=evidence,
-        commands=of_site(case, row),
+        evidence=[
+            *_counted(case, group),
+            *_following(case, following),
+            *_together(case, group),
+            *_reclaimable(reclaimable, size),
+            *_in_the_log(case, row),
+            *most_open_files(case, sum(int(case.sites.calls[r]) for r in rows)),
+            *largest_cgroup(case),
+        ],
+        commands=_commands(case, group),
+        advice=say(
+            "find out who should free what {function}() allocates",
+            function=case.sites.function[row],
+        ),
     )
 
 
-def _together(case: Evidence, row: int) -> list[Sentence]:
-    module = case.sites.module[row]
-    if not module:
-        return []
-    of_module_ = case.sites.module == module
+def _commands(case: Evidence, group: Group) -> list[str]:
+    module = case.sites.module[group.chief]
+    if group.worth > 1 and module:
+        return of_module(case, module)
+    return of_site(case, group.chief)
+
+
+def _counted(case: Evidence, group: Group) -> list[Sentence]:
+    """Each site that is worth mentioning, by its counter."""
     return [
         say(
-            "all of module {module}: {size:bytes} at {sites:count site}",
-            module=module,
-            size=int(case.suspicious[of_module_].sum()),
-            sites=int(np.count_nonzero(case.suspicious[of_module_])),
+            "{site}: {calls:count allocation} not freed, {counter:bytes} by its counter",
+            site=case.site_name(row),
+            calls=int(case.sites.calls[row]),
+            counter=int(case.sites.bytes[row]),
+        )
+        for row in group.rows[: min(group.worth, _MOST_SITES)]
+    ]
+
+
+_MOST_SITES = 5
+"""So many of a group are told one by one."""
+
+
+def _following(case: Evidence, following: Group | None) -> list[Sentence]:
+    if following is None:
+        return []
+    place, values = where(case, following)
+    return [
+        say(
+            f"the next largest of the kernel's, {place}, keeps {{size:bytes}}",
+            size=_size(following),
+            **values,
+        )
+    ]
+
+
+def _together(case: Evidence, group: Group) -> list[Sentence]:
+    if not case.sites.module[group.chief] and len(group.rows) == 1:
+        return []
+    return [
+        say(
+            "all of {group}: {size:bytes} at {sites:count site}",
+            group=group.key,
+            size=group.bytes,
+            sites=len(group.rows),
+        )
+    ]
+
+
+def _reclaimable(reclaimable: int, size: int) -> list[Sentence]:
+    if reclaimable < size // 2:
+        return []
+    return [
+        say(
+            "{size:bytes} of it is in caches that shrink when memory is short, unless something"
+            " pins what they hold",
+            size=reclaimable,
         )
     ]
 
@@ -108,42 +147,3 @@ def _in_the_log(case: Evidence, row: int) -> list[Sentence]:
                 )
             ]
     return []
-
-
-def modules_together(case: Evidence) -> list[Suspect]:
-    """No single site of a module stands out, but all of them together do."""
-    out = []
-    for module in sorted({m for m in case.sites.module if m}):
-        sizes = case.suspicious[case.sites.module == module]
-        size = int(sizes.sum())
-        if case.share(size) < LARGE or int(sizes.max()) >= WHOLE * size:
-            continue
-        short = machine_short(case)
-        likely = Confidence.VERY_LIKELY if case.share(size) >= MOST else Confidence.LIKELY
-        largest = int(np.flatnonzero(case.sites.module == module)[int(np.argmax(sizes))])
-        out.append(
-            Suspect(
-                rule="modules_together",
-                subject=f"module:{module}",
-                title=say(
-                    "module {module} keeps {size:bytes} at {sites:count site},"
-                    " {share:share} of managed memory",
-                    module=module,
-                    size=size,
-                    sites=int(np.count_nonzero(sizes)),
-                    share=case.share(size),
-                ),
-                confidence=likely if short else Confidence.POSSIBLE,
-                bytes=size,
-                cause=short,
-                evidence=[
-                    say(
-                        "its largest, {site}, keeps {size:bytes}",
-                        site=case.site_name(largest),
-                        size=int(sizes.max()),
-                    )
-                ],
-                commands=of_module(case, module),
-            )
-        )
-    return out

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import glob
 
+from ...confidence import Confidence
 from ...sentence import say
 from ..commands import command
 from ..evidence import Evidence
 from ..shortage import machine_short
 from ..thresholds import LARGE, MOST, NOTABLE
-from ..verdict import Confidence, Suspect
+from ..verdict import Suspect
 
 _UNEXPLAINED = ("other pages without a site", "other pages that refer to no known tag")
 """Classes of usage. Pages of user tasks and page tables without a site are not among them:
@@ -28,7 +29,7 @@ def unexplained(case: Evidence) -> list[Suspect]:
             rule="unexplained",
             subject="unexplained",
             title=say(
-                "no site explains {size:bytes} in use, {share:share} of managed memory",
+                "NO CALL SITE explains {size:bytes} in use, {share:share} of memory",
                 size=size,
                 share=case.share(size),
             ),
@@ -62,8 +63,7 @@ def empty_slabs(case: Evidence) -> list[Suspect]:
                 rule="empty_slabs",
                 subject=f"cache:{cache.name}",
                 title=say(
-                    "slabs of {name} are mostly empty: {size:bytes} of {all:bytes} are free"
-                    " objects",
+                    "EMPTY SLABS of {name}: {size:bytes} of {all:bytes} are free objects",
                     name=cache.name,
                     size=size,
                     all=cache.bytes,

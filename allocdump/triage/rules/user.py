@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from ...confidence import Confidence
 from ...sentence import Sentence, say
 from ..cgroups import largest_cgroup
 from ..commands import more
 from ..evidence import Evidence
 from ..shortage import machine_short
 from ..thresholds import MOST, WHOLE
-from ..verdict import Confidence, Suspect
+from ..verdict import Suspect
 
 _CLASSES = ("anonymous memory", "shared memory and tmpfs", "huge pages (hugetlb)")
 """Of usage: user memory that cannot simply be dropped, as page cache can."""
@@ -56,6 +57,7 @@ def user_memory(case: Evidence) -> list[Suspect]:
             bytes=size,
             evidence=evidence,
             commands=more(case),
+            advice=_advice(case, size),
         )
     ]
 
@@ -67,7 +69,7 @@ def _without_account(case: Evidence) -> list[Suspect]:
     titles: list[tuple[int, str, Sentence]] = []
     for files in case.tmpfs[:1]:
         title = say(
-            "files in tmpfs {mount} take {size:bytes}, {share:share} of managed memory",
+            "USER MEMORY, files in tmpfs {mount}: {size:bytes}, {share:share} of memory",
             mount=files.mount,
             size=files.bytes,
             share=case.share(files.bytes),
@@ -75,8 +77,7 @@ def _without_account(case: Evidence) -> list[Suspect]:
         titles.append((files.bytes, f"tmpfs:{files.mount}", title))
     for top in case.tasks[:1]:
         title = say(
-            "task {comm} (pid {pid:number}) has {size:bytes} of its own, {share:share} of managed"
-            " memory",
+            "USER MEMORY of task {comm} (pid {pid:number}): {size:bytes}, {share:share} of memory",
             comm=top.comm,
             pid=top.pid,
             size=top.anon,
@@ -96,6 +97,17 @@ def _without_account(case: Evidence) -> list[Suspect]:
         for size, subject, title in titles
         if machine_short(case) and case.share(size) >= MOST and size <= used
     ]
+
+
+def _advice(case: Evidence, size: int) -> Sentence:
+    if _most_is_a_task(case, size):
+        return say("find out why {comm} needs so much, or limit it", comm=case.tasks[0].comm)
+    if _most_is_shared(case, size):
+        return say(
+            "find out who fills {mount}, or limit its size when it is mounted",
+            mount=case.tmpfs[0].mount,
+        )
+    return say("give the machine more memory, or its tasks less work")
 
 
 def _most_is_a_task(case: Evidence, size: int) -> bool:
@@ -139,21 +151,18 @@ def _largest(case: Evidence, size: int) -> list[Sentence]:
 def _title(case: Evidence, size: int) -> Sentence:
     """Title with the task, or the tmpfs, that has most of it."""
     values = {"size": size, "share": case.share(size)}
-    text = (
-        "user memory, not the kernel's, filled the machine: {size:bytes}, {share:share} of"
-        " managed memory"
-    )
+    whole = "{size:bytes}, {share:share} of memory"
     if _most_is_a_task(case, size):
         top = case.tasks[0]
         return say(
-            text + "; most of it is the task {comm} (pid {pid:number}) with {rss:bytes}",
+            "USER MEMORY, most of it of task {comm} (pid {pid:number}), {rss:bytes}: " + whole,
             **values, comm=top.comm, pid=top.pid, rss=top.rss,
         )  # fmt: skip
     shmem = case.class_bytes("shared memory and tmpfs")
     if _most_is_shared(case, size) and case.tmpfs[0].bytes >= WHOLE * shmem:
         files = case.tmpfs[0]
         return say(
-            text + "; most of it are files in tmpfs {mount} with {files:bytes}",
+            "USER MEMORY, most of it files in tmpfs {mount} with {files:bytes}: " + whole,
             **values, mount=files.mount, files=files.bytes,
         )  # fmt: skip
-    return say(text, **values)
+    return say("USER MEMORY, not the kernel's: " + whole, **values)

@@ -131,6 +131,8 @@ def _header(document: Document) -> str:
     out.append(f"<h1>{escape(document.subject)}</h1>")
     if document.lead and (lead := text(document.lead.value)):
         out.append(f'<p class="lead">{escape(lead)}</p>')
+    if document.below:
+        out += ['<dl class="facts">', *map(_pair, document.below), "</dl>"]
     out.append('<dl class="figures">')
     out += map(_pair, document.figures)
     out.append('</dl>\n<dl class="facts">')

@@ -12,6 +12,7 @@ import io
 import os
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 SIZE = 4 << 20
 
@@ -46,6 +47,7 @@ def main() -> None:
 
 
 def around_report(command: list[str], before: Reading, after: Reading) -> None:
+    from allocdump.analysis.report import Report
     from allocdump.cli import cli
     from allocdump.session import Session
 
@@ -54,15 +56,15 @@ def around_report(command: list[str], before: Reading, after: Reading) -> None:
     make = Session._read_report
     dumps = []
 
-    def around(dump: Session) -> object:
+    def around(dump: Session) -> Report:
         dumps.append(dump)  # it and its file stay, too
         before.read()
         report = make(dump)
         after.read()
         return report
 
-    Session._read_report = around
-    cli.main(command, standalone_mode=False)
+    with patch.object(Session, "_read_report", around):
+        cli.main(command, standalone_mode=False)
 
 
 def around_line(before: Reading, after: Reading) -> None:

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from allocdump import api  # noqa: F401
+from allocdump import session  # noqa: F401
 from allocdump.cli import load, main
 from allocdump.commands import COMMANDS
 

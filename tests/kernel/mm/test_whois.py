@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What is at an address, where a dump is damaged or large pages are."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,7 +41,7 @@ def test_cpus_have_their_own_numbers(dump: Session) -> None:
     assert (first.what, first.detail["cpu"]) == ("per-CPU object", 5)
 
 
-def test_addresses_are_text_numbers_or_objects():
+def test_addresses_are_text_numbers_or_objects() -> None:
     dump = open_core(core("7.2-quiet"))
     prog = dump.prog
     task = prog["init_task"]
@@ -55,7 +58,7 @@ def test_addresses_are_text_numbers_or_objects():
             dump.whois(query)
 
 
-def test_paths_take_numbers_and_objects():
+def test_paths_take_numbers_and_objects() -> None:
     dump = open_core(core("7.2-quiet"))
     address = next(int(b.address[0]) for b in dump.objects() if (b.cache >= 0).all())
     by_text = dump.paths(f"{address:#x}")
@@ -64,13 +67,13 @@ def test_paths_take_numbers_and_objects():
         assert dump.paths(query) == by_text
 
 
-def in_image(dump, number):
+def in_image(dump: Session, number: int) -> bool:
     start, end = (dump.prog.symbol(n).address for n in ("_text", "__bss_stop"))
-    return start <= number < end
+    return bool(start <= number < end)
 
 
 @pytest.mark.parametrize("path", CORES, ids=name)
-def test_an_address_of_the_image_is_no_per_cpu_object(path):
+def test_an_address_of_the_image_is_no_per_cpu_object(path: Path) -> None:
     """Only the number could be a per-CPU pointer, too."""
     try:
         dump = open_core(path)
@@ -84,6 +87,7 @@ def test_an_address_of_the_image_is_no_per_cpu_object(path):
             if in_image(dump, pointer):
                 both += 1
                 assert found.layers[0].what == "kernel image"
+                assert found.alternative is not None
                 assert found.alternative.what == "per-CPU object"
                 assert found.alternative.start == pointer
             else:
@@ -95,7 +99,7 @@ def test_an_address_of_the_image_is_no_per_cpu_object(path):
         assert dump.whois(symbol).layers[0].what == "kernel image"
 
 
-def test_the_other_reading_is_one_line():
+def test_the_other_reading_is_one_line() -> None:
     dump = open_core(core("7.2-quiet"))
     pointer = next(
         p for c in dump._locator._chunks for p in c.pointer.tolist() if in_image(dump, p)
@@ -110,7 +114,7 @@ def test_the_other_reading_is_one_line():
     assert json.loads(run("whois", path, "pfn:2880", "-f", "json").stdout)["alternative"] is None
 
 
-def test_a_damaged_chunk_is_told(dump):
+def test_a_damaged_chunk_is_told(dump: Session) -> None:
     """Nothing says that an address in the kernel image is no per-CPU pointer then."""
     chunk = percpu_chunks(dump.prog)[0]
     overwrite(dump.prog, chunk.alloc_map.address_, POISON.to_bytes(8, "little"))

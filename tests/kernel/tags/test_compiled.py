@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -109,7 +108,9 @@ def test_modules_against_the_kernels_truth(folder: str, module: str, least: int)
         (image()[:300], DumpError, "not a usable ELF file"),
     ],
 )
-def test_what_cannot_be_read(tmp_path: Path, data: bytes, error: type[Any], message: str) -> None:
+def test_what_cannot_be_read(
+    tmp_path: Path, data: bytes, error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         sites_of(tmp_path, data)
 

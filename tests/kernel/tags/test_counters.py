@@ -1,6 +1,6 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 from __future__ import annotations
 
-# SPDX-License-Identifier: LGPL-2.1-or-later
 import struct
 
 import numpy as np
@@ -27,9 +27,9 @@ def counter(fake: FakeKernel, base: int, pointer: int, size: int, calls: int) ->
 def test_sums_are_modulo_2_64() -> None:
     """Freed on another CPU than allocated: one value alone is negative."""
     fake = kernel()
-    for base, size, calls in ((CPU0, -4096, -1), (CPU1, 12288, 3), (CPU3, 0, 0)):
-        counter(fake, base, 0x100, size, calls)
-        counter(fake, base, 0x110, -size, -calls)
+    for base, more, times in ((CPU0, -4096, -1), (CPU1, 12288, 3), (CPU3, 0, 0)):
+        counter(fake, base, 0x100, more, times)
+        counter(fake, base, 0x110, -more, -times)
     size, calls, ok = sum_counters(Kernel(fake.prog), np.array([0x110, 0x100], np.uint64))
     assert size.view(np.int64).tolist() == [-8192, 8192]
     assert calls.tolist() == [2**64 - 2, 2]

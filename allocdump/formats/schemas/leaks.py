@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""``allocdump leaks``: one object per line."""
+
+from __future__ import annotations
+
+from ...analysis.leaks import LeakConfidence
+from .words import ADDRESS, COUNT, SHARE, SITE, TEXT, either, one_of, record
+
+SCHEMA = either(
+    "allocdump leaks --format json: a line",
+    record(
+        {
+            "lost": COUNT,
+            "undecided": COUNT,
+            "allocations": COUNT,
+            "held": COUNT,
+            "held_allocations": COUNT,
+            "share": SHARE,
+            "heads": COUNT,
+            "cluster": COUNT,
+            "cluster_allocations": COUNT,
+            "confidence": one_of(*LeakConfidence),
+            **SITE,
+            "reason": TEXT,
+        },
+        title="a site",
+    ),
+    record(
+        {
+            "address": ADDRESS,
+            "bytes": COUNT,
+            "kind": one_of("object", "pages", "vmalloc", "percpu"),
+            "head": ADDRESS,
+            **SITE,
+        },
+        title="--list: an allocation",
+    ),
+)

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""``allocdump objects``: one object per line."""
+
+from __future__ import annotations
+
+from .words import ADDRESS, COUNT, SIGNED, SITE, SITE_OR_NONE, TEXT, either, record
+
+SCHEMA = either(
+    "allocdump objects --format json: a line",
+    record(
+        {
+            "bytes": COUNT,
+            "objects": COUNT,
+            "used": COUNT,
+            "lost": COUNT,
+            "cache": TEXT,
+            **SITE,
+        },
+        title="a site and cache",
+    ),
+    record(
+        {"address": ADDRESS, "bytes": COUNT, "used": COUNT, "cache": TEXT, **SITE},
+        title="--list: an object",
+    ),
+    record(
+        {
+            "bytes": COUNT,
+            "slabs": COUNT,
+            "objects": COUNT,
+            "free": COUNT,
+            "untagged": COUNT,
+            "size": COUNT,
+            "lost": SIGNED,
+            "cache": TEXT,
+        },
+        title="--by cache: a slab cache",
+    ),
+    record(
+        {
+            "address": ADDRESS,
+            "bytes": COUNT,
+            "pages": COUNT,
+            "kind": TEXT,
+            "caller": TEXT,
+            **SITE_OR_NONE,
+        },
+        title="--by vmalloc: an area",
+    ),
+)

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""``allocdump retained``: one object per line."""
+
+from __future__ import annotations
+
+from .words import COUNT, NULL, SITE, SITE_OR_NONE, TEXT, either, record
+
+_HELD = {"retained": COUNT, "allocations": COUNT}
+
+SCHEMA = either(
+    "allocdump retained --format json: a line",
+    record(
+        {**_HELD, "level": {"const": 0}, "holder": TEXT, **dict.fromkeys(SITE_OR_NONE, NULL)},
+        title="a holder",
+    ),
+    record(
+        {**_HELD, "level": {"type": "integer", "minimum": 1}, "holder": NULL, **SITE},
+        title="a site below it",
+    ),
+    record(
+        {"bytes": COUNT, "allocations": COUNT, **SITE, "holder": TEXT},
+        title="--site: a holder of a site's memory",
+    ),
+)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""``allocdump whois``: one object per line."""
+
+from __future__ import annotations
+
+from .words import (
+    ADDRESS,
+    COUNT,
+    FLAG,
+    SITE,
+    TEXT,
+    Schema,
+    many,
+    one_of,
+    or_null,
+    record,
+)
+
+_SITE = record({**SITE, "unloaded": FLAG})
+
+
+def _layer(
+    names: tuple[str, ...], detail: dict[str, Schema], optional: dict[str, Schema] | None = None
+) -> Schema:
+    head: dict[str, Schema] = {
+        "what": one_of(*names),
+        "start": or_null(ADDRESS),
+        "size": or_null(COUNT),
+        "site": or_null(_SITE),
+        "evidence": or_null(TEXT),
+    }
+    return record(head | detail, optional, title=names[0])
+
+
+_LAYER: Schema = {
+    "oneOf": [
+        _layer(
+            (
+                "page",
+                "free page (buddy allocator)",
+                "free page (per-CPU list)",
+                "boot memory (reserved page)",
+                "slab",
+                "page table",
+                "huge page",
+                "anonymous page",
+                "page cache",
+                "shared memory page",
+                "offline page",
+                "page whose struct page is not in the dump",
+                "large kmalloc",
+            ),
+            {"pfn": COUNT, "order": COUNT},
+            {
+                "order_inferred": {"const": True},
+                "first_pfn": COUNT,
+                "node": COUNT,
+                "zone": TEXT,
+                "memory_cgroup": TEXT,
+            },
+        ),
+        _layer(
+            ("slab object",),
+            {"cache": TEXT, "object": COUNT, "offset": COUNT},
+            {"state": one_of("allocated", "free", "unknown"), "memory_cgroup": TEXT},
+        ),
+        _layer(("end of a slab",), {"cache": TEXT}),
+        _layer(("struct page",), {"pfn": COUNT}),
+        _layer(("per-CPU object",), {}, {"cpu": COUNT}),
+        _layer(("free per-CPU memory",), {}),
+        _layer(("vmalloc area",), {"kind": TEXT, "pages": COUNT}, {"caller": TEXT}),
+        _layer(("kernel image",), {"symbol": TEXT}),
+        _layer(("module memory",), {"module": TEXT, "section": TEXT}),
+        _layer(("nothing",), {}),
+    ]
+}
+"""One kind of layer for each set of details."""
+
+SCHEMA = record(
+    {
+        "query": TEXT,
+        "address": ADDRESS,
+        "layers": many({"$ref": "#/$defs/layer"}),
+        "alternative": or_null({"$ref": "#/$defs/layer"}),
+    },
+    title="allocdump whois --format json: a line",
+) | {"$defs": {"layer": _LAYER}}
