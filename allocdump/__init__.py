@@ -4,7 +4,7 @@
 >>> import allocdump
 >>> session = allocdump.open("vmcore")
 >>> report = session.report()
->>> report.sites.bytes.sum()
+>>> report.total().bytes
 """
 
 from __future__ import annotations

@@ -19,10 +19,11 @@ COMMANDS = (
     "tags",
     "schema",
     "shell",
+    "completion",
 )
 """In the order of the help; each is a module of :mod:`allocdump.cli`."""
 
-_NOT_IN_DRGN = frozenset({"watch", "diff", "tags", "schema", "shell"})
+_NOT_IN_DRGN = frozenset({"watch", "diff", "tags", "schema", "shell", "completion"})
 """They read no program, or two, or never end, or are a session themselves."""
 
 IN_DRGN = tuple(name for name in COMMANDS if name not in _NOT_IN_DRGN)

@@ -25,6 +25,12 @@ A test that is skipped otherwise is named at the end; with CI set, that is a fai
 """
 
 
+for _name in ("COLUMNS", "LINES"):
+    # What a terminal or readline set for this process is not for those that tests start.
+    os.environ.pop(_name, None)
+    os.unsetenv(_name)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--lab", action="store_true", help="also run tests/lab, which boots guests")
 

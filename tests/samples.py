@@ -31,6 +31,8 @@ class Wishes(TypedDict, total=False):
 
     exact: bool
     width: int | None
+    wide: bool
+    hint: str
 
 
 def sites(

@@ -19,6 +19,7 @@ from .sessions import PAGES, ROOT, Step, blocks, run, steps
 
 STEPS = list(steps())
 PYTHON = [(page, text) for page in PAGES for text in blocks(page, "pycon")]
+SHARED = ("filters", "min_size", "top", "as_list", "exact", "output")
 COMMAND_PAGES = ROOT / "docs" / "commands"
 
 
@@ -68,7 +69,7 @@ def test_every_option_is_explained(command: str) -> None:
     own = command_pages()[command].read_text()
     for option in load(command).params:
         if isinstance(option, click.Option) and option.name != "help":
-            where = shared if option.name in (*OPENING, "filters", "exact", "output") else own
+            where = shared if option.name in (*OPENING, *SHARED) else own
             for spelling in (*option.opts[-1:], *option.secondary_opts):
                 if spelling.startswith("--"):
                     assert f"`{spelling}" in where, spelling

@@ -38,6 +38,14 @@ def test_nothing_heavy_is_loaded_unless_it_is_used() -> None:
     assert loaded(RUN + f"for line in {LIGHT}: run(line)") == set()
 
 
+def test_a_schema_needs_no_library() -> None:
+    code = (
+        "import sys; from allocdump.formats.schemas import NAMES, schema;"
+        " print(*map(schema, NAMES))"
+    )
+    assert loaded(code) == set()
+
+
 @pytest.mark.parametrize(
     ("code", "used"),
     [

@@ -118,8 +118,8 @@ def test_frames_say_what_the_commands_do() -> None:
     way = dump.paths("pfn:2000", 3).to_pandas()
     assert way.path.tolist() == sorted(way.path)
     suspects = dump.triage().to_pandas()
-    assert "leaker.c:44 leaker_get_page [leaker]" in suspects.title[0]
-    assert repr(dump.triage()).startswith("<Triage: leaker.c:44")
+    assert "(leaker.c:44, leaker_get_page): 73,674,752 bytes lost" in suspects.title[0]
+    assert repr(dump.triage()).startswith("<Triage: LEAK in module leaker")
     growth = compare(*(open_snapshot(core(f"7.3-{w}")) for w in ("before", "after"))).to_pandas()
     assert growth.nlargest(1, "growth").function.tolist() == ["leaker_get_page"]
 

@@ -18,6 +18,7 @@ from ..kernel.tags.sites import Provenance, Sites
 from ..result import Result
 from .filters import site_names
 from .report import GroupBy, group_names
+from .sums import Total, counted_once, total
 
 DiffSortBy = Literal["growth", "calls", "after", "name"]
 
@@ -46,6 +47,11 @@ class Snapshot(Result):
 
     def in_short(self) -> str:
         return f"{len(self.sites):,} sites of {self.path}"
+
+    @property
+    def total(self) -> Total:
+        """Sums over all sites."""
+        return total(self.sites)
 
     @property
     def has_zeros(self) -> bool:
@@ -97,6 +103,11 @@ class Changes(Columns):
     def growth(self) -> Int:
         """Bytes; negative if it shrank."""
         return self.after - self.before
+
+    @property
+    def counted_once(self) -> Int:
+        """Growth to add up and to rank by: see :mod:`.sums`."""
+        return self.growth if self.sites is None else counted_once(self.sites, self.growth)
 
     @property
     def calls(self) -> Int:
@@ -236,13 +247,15 @@ def _by_function(sites: Sites) -> dict[Function, Lines]:
 
 
 def group(changes: Changes, by: GroupBy) -> Changes:
-    """Add up the sites of each function, file, directory or module."""
+    """Add up the sites of each function, file, directory or module; no byte twice."""
     if by == "site":
         return changes
     assert changes.sites is not None
+    changes = changes.take(~changes.sites.backing)
+    assert changes.sites is not None
     names, where = group_names(changes.sites, by)
 
-    def total(column: Int) -> Int:
+    def by_group(column: Int) -> Int:
         out = np.zeros(len(names), np.int64)
         np.add.at(out, where, column)
         return out
@@ -252,29 +265,34 @@ def group(changes: Changes, by: GroupBy) -> Changes:
     return Changes(
         by=by,
         name=names,
-        before=total(changes.before),
-        after=total(changes.after),
-        calls_before=total(changes.calls_before),
-        calls_after=total(changes.calls_after),
+        before=by_group(changes.before),
+        after=by_group(changes.after),
+        calls_before=by_group(changes.calls_before),
+        calls_after=by_group(changes.calls_after),
         counted=counted,
-        count_before=total(changes.count_before),
-        count_after=total(changes.count_after),
+        count_before=by_group(changes.count_before),
+        count_after=by_group(changes.count_after),
     )
 
 
 def order(changes: Changes, by: DiffSortBy = "growth", top: int | None = None) -> Changes:
-    """Sort rows, largest growth first (names ascending), and keep the first *top*."""
+    """Sort rows, largest growth first (names ascending), and keep the first *top*.
+
+    By bytes, pages whose objects are counted elsewhere rank as if they held nothing.
+    """
     if by == "name":
         index = np.argsort(changes.name.astype(str), kind="stable")
     else:
-        key = {"growth": changes.growth, "calls": changes.calls, "after": changes.after}[by]
+        sites, after = changes.sites, changes.after
+        after = after if sites is None else counted_once(sites, after)
+        key = {"growth": changes.counted_once, "calls": changes.calls, "after": after}[by]
         index = np.argsort(-key, kind="stable")
     return changes.take(index[:top])
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Of rows; sizes in bytes."""
+    """Of rows; sizes in bytes, each byte counted once."""
 
     rows: int
     grown: int
@@ -289,7 +307,8 @@ class Summary:
 
 
 def summary(changes: Changes) -> Summary:
-    growth, match = changes.growth, changes.match
+    """Sums over rows."""
+    growth, match = changes.counted_once, changes.match
     return Summary(
         rows=len(changes),
         grown=int(growth[growth > 0].sum()),

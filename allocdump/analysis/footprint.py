@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arrays import Columns, Int, sum_by
 from ..kernel.mm.page_types import PageKind
-from ..kernel.tags.roles import Role, role
+from ..kernel.tags.roles import Role
 from ..kernel.tags.sites import Sites
 from .attribution import Attribution
 from .totals import ObjectTotals
@@ -110,8 +110,7 @@ def footprint(
 
 def _percpu(sites: Sites, memory: Attribution, pages: Int, cpus: int) -> Int:
     """Give the pages of per-CPU chunks to their users; the rest stays in *pages*."""
-    pairs = zip(sites.function, sites.module, strict=True)
-    of_chunks = np.array([role(f, m) == Role.PERCPU for f, m in pairs], np.bool_)
+    of_chunks = sites.role == Role.PERCPU
     copies = memory.percpu.bytes * cpus
     wanted, there = int(copies.sum()), int(pages[of_chunks].sum())
     if wanted > there:  # damaged, or chunks without pages of their own

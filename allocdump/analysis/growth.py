@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..arrays import Columns, Int
 from ..kernel.tags.sites import Sites
+from .sums import Total, counted_once, total
 
 WatchSortBy = Literal["growth", "last", "calls", "after", "name"]
 
@@ -30,8 +31,10 @@ class Growth(Columns):
     """Allocations, likewise."""
     last: Int
     """Bytes more than in the round before."""
+    now: Total
+    """Sums over all sites that are watched."""
     total_bytes: int
-    """Growth of all sites that are watched, those that are gone included."""
+    """Growth of these sums, sites that are gone included."""
     total_calls: int
 
 
@@ -84,6 +87,7 @@ class Watch:
 
     def __init__(self, start: Sites) -> None:
         self._start = self._last = start
+        self._total = total(start)
         self._rounds = 0
 
     def round(self, now: Sites, elapsed: float) -> Growth:
@@ -95,6 +99,7 @@ class Watch:
         size, calls = since(self._start, now)
         last, _ = since(self._last, now)
         self._last = now
+        sums = total(now)
         return Growth(
             self._rounds,
             elapsed,
@@ -102,18 +107,19 @@ class Watch:
             size,
             calls,
             last,
-            int(now.bytes.sum() - self._start.bytes.sum()),
-            int(now.calls.sum().view(np.int64) - self._start.calls.sum().view(np.int64)),
+            sums,
+            sums.bytes - self._total.bytes,
+            sums.calls - self._total.calls,
         )
 
 
 def largest(growth: Growth, top: int, by: WatchSortBy = "growth") -> npt.NDArray[np.intp]:
-    """Rows of the first *top* of the sites that grew since the start, in an order. Ties keep
-    theirs.
+    """Rows of the first *top* of the sites that grew since the start, in an order; without
+    pages whose objects are counted at their sites. Ties keep theirs.
 
     :param by: numbers are largest first, names ascend
     """
-    grown = np.flatnonzero(growth.bytes > 0)
+    grown = np.flatnonzero(counted_once(growth.sites, growth.bytes) > 0)
     if by == "name":
         return np.array(sorted(grown.tolist(), key=growth.sites.name)[:top], np.intp)
     keys = {

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-from ..arrays import I32, Bool, Columns, Int
+from ..arrays import I32, U64, Bool, Columns, Int
 from ..confidence import Confidence
 from ..graph.edges import Graph
-from ..graph.nodes import NodeKind
+from ..graph.nodes import NodeKind, Nodes
 from ..kernel.tags.sites import Sites
 from ..result import Result, Values
 from .reach import Reach, Verdict, ends, rows
@@ -34,6 +34,9 @@ class LeakConfidence(StrEnum):
     EXPECTED = "expected"
     """The kernel drops these pointers on purpose."""
 
+
+SURE = [LeakConfidence.CERTAIN, LeakConfidence.VERY_LIKELY, LeakConfidence.LIKELY]
+"""Degrees that only memory that stands still can have."""
 
 EXPECTED = {
     "__register_sysctl_table": "headers of empty sysctl directories are never unregistered",
@@ -95,11 +98,49 @@ class Leaks(Result):
         )
 
 
-def leaks(reach: Reach, sites: Sites) -> Leaks:
-    """Sum up by site the memory that no root reaches."""
+@dataclass(frozen=True)
+class Earlier:
+    """Allocations that an earlier reading of a running kernel found lost.
+
+    Columns of shape (number of these,), by ascending address.
+    """
+
+    address: U64
+    tag: U64
+    """Address of the tag of their site, whose row may have changed since."""
+
+    @classmethod
+    def of(cls, reach: Reach, sites: Sites) -> Earlier:
+        """The lost allocations of a reading, of which nothing else is kept."""
+        nodes = reach.graph.nodes.take(reach.verdict != Verdict.HELD)
+        nodes = nodes.take(np.argsort(nodes.address, kind="stable"))
+        return cls(nodes.address, sites.address[nodes.site])
+
+    def has(self, nodes: Nodes, sites: Sites) -> Bool:
+        """Mark allocations that were there, at the same site, and lost: shape (nodes,)."""
+        if not len(self.address):
+            return np.zeros(len(nodes), np.bool_)
+        at = np.searchsorted(self.address, nodes.address).clip(max=len(self.address) - 1)
+        same: Bool = self.address[at] == nodes.address
+        same &= self.tag[at] == sites.address[nodes.site]
+        return same
+
+
+def leaks(
+    reach: Reach, sites: Sites, *, moving: bool = False, earlier: Earlier | None = None
+) -> Leaks:
+    """Sum up by site the memory that no root reaches.
+
+    :param moving: whether the kernel ran while it was read: what is on its way from one owner
+        to another then looks lost, and no confidence is more than low
+    :param earlier: an earlier reading of the same kernel: only what was lost then, too, is
+        lost, and keeps its confidence
+    """
     graph = reach.graph
     nodes, count = graph.nodes, len(sites)
     lost = reach.verdict != Verdict.HELD
+    if earlier is not None:
+        lost &= earlier.has(nodes, sites)
     node = np.flatnonzero(lost)
     head = node[_clusters(graph, lost, _likeness(graph, sites))]
 
@@ -138,6 +179,10 @@ def leaks(reach: Reach, sites: Sites) -> Leaks:
         if site != sums.site[i]:
             why = f"lost with {sites.place(site)}"
         sums.confidence[i], sums.reason[i] = degree, why
+    if moving and earlier is None:
+        sure = np.isin(sums.confidence, SURE)
+        sums.confidence[sure] = LeakConfidence.POSSIBLE
+        sums.reason[sure] = "the kernel ran while it was read, once"
     expected = sums.confidence == LeakConfidence.EXPECTED
     sums = sums.take(np.argsort(expected, kind="stable"))
     return Leaks(

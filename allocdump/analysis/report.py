@@ -20,6 +20,7 @@ from ..kernel.tags.sites import UNKNOWN, Provenance, Sites
 from ..result import Result
 from ..source.program import State
 from .filters import matching, site_names
+from .sums import Total, counted_once, total
 
 GroupBy = Literal["site", "function", "file", "directory", "module"]
 SortBy = Literal["size", "calls", "average", "name", "kernel"]
@@ -58,6 +59,10 @@ class Report(Result):
     moved: npt.NDArray[np.bool_] | None = None
     """Marks sites whose counters changed while the report was made, shape (number of sites,);
     None if the kernel did not run."""
+
+    def total(self) -> Total:
+        """Sums over all sites, in which every byte is counted once."""
+        return total(self.sites)
 
     def by(self, what: GroupBy) -> ReportRows:
         """Sums over the sites of each function, file, directory or module; largest first."""
@@ -98,17 +103,10 @@ class ReportRows(Columns):
         calls = self.calls.astype(np.float64)
         return np.divide(self.bytes, calls, out=np.zeros(len(self)), where=calls > 0)
 
-
-@dataclass(frozen=True)
-class Total:
-    bytes: int
-    calls: int
-    sites: int
-
-
-def total(sites: Sites) -> Total:
-    """Sums over sites."""
-    return Total(int(sites.bytes.sum()), int(sites.calls.sum(dtype=np.uint64)), len(sites))
+    @property
+    def counted_once(self) -> npt.NDArray[np.int64]:
+        """Bytes to add up and to rank by: see :mod:`.sums`."""
+        return self.bytes if self.sites is None else counted_once(self.sites, self.bytes)
 
 
 def choose(
@@ -136,11 +134,13 @@ def choose(
 def group(sites: Sites, by: GroupBy = "site") -> ReportRows:
     """One row per site, or per function, file, directory or module.
 
-    Functions of the same name in different files, static ones, are kept apart.
+    Functions of the same name in different files, static ones, are kept apart. In groups, no
+    byte is counted twice; sites keep the kernel's numbers.
     """
     if by == "site":
         ones = np.ones(len(sites), np.int64)
         return ReportRows(by, site_names(sites), sites.bytes, sites.calls, ones, sites)
+    sites = sites.take(~sites.backing)
     names, where = group_names(sites, by)
     size = np.zeros(len(names), np.int64)
     calls = np.zeros(len(names), np.uint64)
@@ -182,14 +182,15 @@ _KEYS: dict[str, Callable[[str, str, str], str]] = {
 def order(rows: ReportRows, by: SortBy = "size", top: int | None = None) -> ReportRows:
     """Sort rows, largest first (names ascending), and keep the first *top*.
 
-    Ties keep the kernel's order.
+    Ties keep the kernel's order. By size, pages whose objects are counted elsewhere come
+    after all sites that hold more than nothing.
     """
     if by == "kernel":
         index = np.arange(len(rows))
     elif by == "name":
         index = np.argsort(rows.name.astype(str), kind="stable")
     else:
-        keys = {"size": rows.bytes, "calls": rows.calls.view(np.int64)}
+        keys = {"size": rows.counted_once, "calls": rows.calls.view(np.int64)}
         key = rows.average() if by == "average" else keys[by]
         index = np.argsort(-key, kind="stable")
     return rows.take(index[:top])

@@ -11,6 +11,7 @@ from ..arrays import Int
 from ..kernel.tags.sites import Sites
 from .diff import Changes
 from .report import directory
+from .sums import counted_once
 from .usage import Node
 
 # Paths come from the dump: no real one is deeper.
@@ -20,12 +21,14 @@ _MAX_DEPTH = 30
 def site_tree(sites: Sites, sizes: Int, name: str) -> Node:
     """One leaf per site that has a size above zero; children are ordered by size.
 
-    A directory that has nothing but another one in it is one with it.
+    A directory that has nothing but another one in it is one with it. Pages whose objects are
+    counted at their sites are left out.
 
     :param sizes: bytes of each site, shape (number of sites,)
     :param name: of the root
     """
     root = _Directory()
+    sizes = counted_once(sites, sizes)
     for i in np.flatnonzero(sizes > 0).tolist():
         file, line, module = sites.file[i], sites.line[i], sites.module[i]
         inside = root

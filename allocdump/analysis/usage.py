@@ -14,7 +14,7 @@ from ..kernel.mm.allocations import VmallocUse
 from ..kernel.mm.boot_memory import SYSTEM_RAM
 from ..kernel.mm.page_types import PageKind
 from ..kernel.tags.cost import ProfilerCost
-from ..kernel.tags.roles import PERCPU_VECTOR_SITE, Role, role
+from ..kernel.tags.roles import PERCPU_VECTOR_SITE, Role
 from ..kernel.tags.sites import Sites
 from ..result import Result
 from .attribution import Attribution
@@ -110,8 +110,7 @@ class _Usage:
         self.memory, self.counters, self.cost = memory, counters, cost
         self.count = len(sites)
         self.names = [sites.label(i) for i in range(self.count)]
-        pairs = zip(sites.function, sites.module, strict=True)
-        self.roles = np.array([role(f, m) for f, m in pairs], np.object_)
+        self.roles = sites.role
         self.percpu_vectors = (sites.function == PERCPU_VECTOR_SITE) & (sites.module == "")
         self.vmalloc_pages = vmalloc_pages
         self._profiler_pages = self._pages_of_profiler()

@@ -11,12 +11,16 @@ import sys
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from .. import __version__
 from ..commands import COMMANDS
 from ..errors import did_you_mean
 from ..text import printable
+from ..view.wrap import wrap
 from .failures import explain
+from .help import Context
+from .output import complain, stream_width
 
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 
@@ -24,15 +28,14 @@ _EPILOG = """\b
 Exit codes:
   0    done
   1    diff --fail-over: something grew by more
-  2    wrong usage, or a library is not installed, or the output cannot be
-       written there
-  3    the core or guest cannot be opened: missing, not a dump, packed,
-       truncated, not QMP; for diff also: no saved /proc/allocinfo or report,
-       or a damaged one
+  2    wrong usage, or a filter matches nothing, or a library is not installed, or the output \
+ cannot be written there
+  3    the core or guest cannot be opened: missing, not a dump, packed, truncated, not QMP; \
+for diff also: no saved /proc/allocinfo or report, or a damaged one
   4    no types or symbols: no BTF, or a vmlinux of another kernel
   5    the kernel kept no allocation profile
-  6    the dump lacks the memory that the answer would come from, or a kernel changed too fast,
-       or memory of its architecture or page size cannot be read yet
+  6    the dump lacks the memory that the answer would come from, or a kernel changed too \
+fast, or memory of its architecture or page size cannot be read yet
   70   a bug in allocdump
   130  interrupted (watch: 0)
   141  the reader of the output went away
@@ -49,6 +52,7 @@ def load(name: str) -> click.Command:
     """The command of that name."""
     module = importlib.import_module(f".{name}", __package__)
     command: click.Command = module.command
+    command.context_class = Context
     return command
 
 
@@ -58,11 +62,19 @@ class _Commands(click.Group):
     Words that begin with none are those of ``triage``.
     """
 
+    context_class = Context
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         return load(name) if name in COMMANDS else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, load(name).get_short_help_str(limit=1000)) for name in COMMANDS]
+            )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         own = {spelling for param in self.get_params(ctx) for spelling in param.opts}
@@ -70,6 +82,11 @@ class _Commands(click.Group):
         if first.startswith("-") and first not in own:
             args = [_DEFAULT, *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = super().shell_complete(ctx, incomplete)
+        # CORE may stand there.
+        return found if incomplete.startswith("-") else [*found, CompletionItem("", type="file")]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -123,16 +140,33 @@ def main() -> None:
 
 
 def _run() -> int:
+    if "_ALLOCDUMP_COMPLETE" in os.environ:
+        from .completing import answer
+
+        return answer(cli)
     try:
-        result = cli.main(standalone_mode=False)
+        result = cli.main(prog_name="allocdump", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.ClickException as e:
-        e.show()
+        _show(e)
         return e.exit_code
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
     except Exception as e:
         text, exit_code = explain(e)
-        click.echo(f"allocdump: {text}", err=True)
+        complain(text)
         return exit_code
+
+
+def _show(error: click.ClickException) -> None:
+    """As click does, but within the width of the terminal."""
+    if type(error).__name__ == "NoArgsIsHelpError":  # since click 8.2
+        error.show()
+        return
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        ctx, error.ctx = error.ctx, None
+        hint = f"Try '{ctx.command_path} {ctx.help_option_names[-1]}' for help.\n"
+        click.echo(f"{ctx.get_usage()}\n{hint}", err=True)
+    for line in wrap(f"Error: {error.format_message()}", stream_width(sys.stderr), rest="  "):
+        click.echo(line, err=True)

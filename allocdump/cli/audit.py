@@ -24,7 +24,7 @@ from .options import (
 )
 from .output import output_option, show, warn, write, write_all
 from .parameters import Command
-from .progress import progress
+from .progress import MEMORY, progress
 
 
 @click.command("audit", cls=Command)
@@ -60,7 +60,7 @@ def command(
     """
     report = dump.report()
     chosen = matching(report.sites, filters)
-    with progress("Reading memory") as show_progress:
+    with progress(*MEMORY) as show_progress:
         audit = dump.audit(show_progress)
     problems = [f"{p}." for p in dump.attribution().problems]
     warn(report.warnings + problems)

@@ -24,7 +24,7 @@ from .options import (
     sort_option,
     top_option,
 )
-from .output import output_option, show, warn, write
+from .output import complain, output_option, show, warn, write
 from .parameters import Command, Size
 
 EXIT_GREW = 1
@@ -107,12 +107,11 @@ def command(
 
 def _grew(rows: analysis.Changes, limit: int) -> bool:
     """Tell if any row grew by more than *limit* bytes, and say which."""
-    over = analysis.order(rows.take(rows.growth > limit))
+    over = analysis.order(rows.take(rows.counted_once > limit))
     if len(over):
         noun = "site" if rows.by == "site" else "group"
-        click.echo(
-            f"allocdump: {units.plural(len(over), noun)} grew by more than {units.size(limit)},"
-            f" most of all {over.name[0]} ({units.growth(int(over.growth[0]))}).",
-            err=True,
+        complain(
+            f"{units.plural(len(over), noun)} grew by more than {units.size(limit)},"
+            f" most of all {over.name[0]} ({units.growth(int(over.growth[0]))})."
         )
     return bool(len(over))

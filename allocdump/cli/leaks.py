@@ -27,7 +27,7 @@ from .options import (
 )
 from .output import output_option, warn
 from .parameters import Command
-from .progress import progress
+from .progress import GRAPH, progress
 
 
 @click.command("leaks", cls=Command)
@@ -38,6 +38,10 @@ from .progress import progress
 @sort_option("size", "calls", "name", "address", default="size; address with --list")
 @group_option()
 @list_option
+@click.option(
+    "-a", "--all", "everything", is_flag=True,
+    help="Each site with undecided memory, not only their number.",
+)  # fmt: skip
 @format_option("table", "markdown", "json", "csv", "html", json=LINES)
 @exact_option
 @output_option
@@ -49,6 +53,7 @@ def command(
     sort: str | None,
     group_by: Any,
     as_list: bool,
+    everything: bool,
     format_: str,
     exact: bool,
     output: str | None,
@@ -62,8 +67,8 @@ def command(
     with them.
 
     In a dump that lacks memory that may hold pointers, nothing is called lost, only
-    undecided. Pointers of an unknown form make false alarms: a few allocations of many do
-    not prove a leak, all of thousands do.
+    undecided; --all lists the sites. Pointers of an unknown form make false alarms: a few
+    allocations of many do not prove a leak, all of thousands do.
 
     \b
     Examples:
@@ -75,15 +80,19 @@ def command(
         raise click.UsageError("--group-by does not go with --list.")
     report = dump.report()
     chosen = matching(report.sites, filters)
-    with progress("Reading memory") as show_progress:
+    with progress(*GRAPH) as show_progress:
         found = dump.leaks(show_progress)
     warn(report.warnings + [f"{reason}." for reason in found.reasons])
     if as_list:
         each = records.each(report.sites, found, chosen)
         listing = Listing(each, records.EACH, partial(projection.each, report, found))
     else:
-        sums = records.sums(report.sites, found, chosen, min_size or 0)
-        project = partial(projection.sums, report, found)
+        sums = list(records.sums(report.sites, found, chosen, min_size or 0))
+        folds = not everything and format_ in ("table", "markdown") and group_by == "site"
+        undecided = [record for record in sums if folds and record["undecided"]]
+        if undecided:
+            sums = [record for record in sums if not record["undecided"]]
+        project = partial(projection.sums, report, found, undecided)
         listing = Listing(sums, records.SUMS, project, ("lost", "undecided"), "allocations")
         if group_by != "site":
             groups = partial(projection.groups, report, found)

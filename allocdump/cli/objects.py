@@ -24,9 +24,11 @@ from ..session import Session
 from ..text import printable
 from ..view import objects as projection
 from ..view.hexdump import hexdump
+from ..view.wrap import wrap
 from .listing import Listing
 from .options import (
     LINES,
+    complete_caches,
     exact_option,
     format_option,
     group_option,
@@ -36,15 +38,20 @@ from .options import (
     sort_option,
     top_option,
 )
-from .output import output_option, rendered, warn, write_all
+from .output import output_option, output_width, rendered, warn, write_all
 from .parameters import Command
-from .progress import progress
+from .progress import MEMORY, progress
 
 
 @click.command("objects", cls=Command)
 @opens_dump
 @site_filter
-@click.option("--cache", metavar="GLOB", help="Only objects of slab caches of such a name.")
+@click.option(
+    "--cache",
+    metavar="GLOB",
+    shell_complete=complete_caches,
+    help="Only objects of slab caches of such a name.",
+)
 @top_option()
 @sort_option("size", "calls", "name", "address", default="size; address with --list")
 @group_option(
@@ -109,7 +116,7 @@ def command(
         _by_cache(dump, cache or "*").show(format_, exact, top, output, sort)
         return
     wanted = ObjectFilter(chosen, caches)
-    with progress("Reading objects") as show_progress:
+    with progress(*MEMORY) as show_progress:
         batches = map(wanted.choose, reader.batches(show_progress))
         where = (report.sites, reader.caches, batches)
         if as_list:
@@ -143,7 +150,7 @@ def _areas(dump: Session, chosen: Bool, *, all_of_them: bool) -> Listing:
 
 
 def _by_cache(dump: Session, glob: str) -> Listing:
-    with progress("Reading slabs") as show_progress:
+    with progress(*MEMORY) as show_progress:
         found = dump.attribution(show_progress)
     warn(f"{problem}." for problem in found.problems)
     caches = [c for c in cache_rows(found) if fnmatch.fnmatchcase(c.name, glob)]
@@ -174,7 +181,8 @@ class _Contents:
 
     def texts(self, rows: Iterable[Record]) -> Iterator[str]:
         for row in rows:
-            yield rendered(projection.each([row]), "table", self.output, self.exact)
+            document = projection.each([row])
+            yield rendered(document, "table", self.output, self.exact, hint=False)
             yield from self._contents(row)
 
     def _contents(self, row: Record) -> Iterator[str]:
@@ -183,11 +191,21 @@ class _Contents:
             address = (address + self.dump.first_cpu_offset) % (1 << 64)
         try:
             if self.size:
-                yield hexdump(address, prog.read(address, min(self.size, row["bytes"])))
+                data = prog.read(address, min(self.size, row["bytes"]))
+                yield hexdump(address, data, output_width(self.output))
             if self.type_name:
                 text = str(Object(prog, self.type_name, address=address))
-                yield from (f"{printable(line.encode())}\n" for line in text.splitlines())
+                yield from _wrapped(text, output_width(self.output))
         except FaultError as e:
             yield f"  not in the dump: {printable(str(e).encode())}\n"
         except (LookupError, SyntaxError, TypeError, ValueError) as e:
             raise click.UsageError(f"--type {self.type_name}: {e}.") from None
+
+
+def _wrapped(text: str, width: int | None) -> Iterator[str]:
+    """Lines of an object of drgn's, with blanks instead of tabs."""
+    for line in text.expandtabs(4).splitlines():
+        words = line.lstrip()
+        indent = " " * (len(line) - len(words))
+        for part in wrap(printable(words.encode()), width, indent, f"{indent}  "):
+            yield f"{part}\n"

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..progress import Phase
 from .live import held_output, hung_up_is_an_error, reading
-from .output import warn
+from .output import warn, wide_option
 from .parameters import Argument, Choice, Option, Size
+from .progress import progress
 from .source import choose_source
 
 if TYPE_CHECKING:
@@ -86,12 +88,27 @@ def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
                 around.enter_context(held_output())
             if how["qemu"] is not None:
                 around.enter_context(hung_up_is_an_error())
-            dump = around.enter_context(open_dump(**how))
+            with progress(Phase.OPENING):
+                dump = around.enter_context(open_dump(**how))
             warn(dump.notices)
             around.enter_context(reading(dump))
             return command(dump, **options)
 
     return with_dump
+
+
+def complete_sites(ctx: click.Context, param: click.Parameter, incomplete: str) -> Any:
+    """Names of sites for a shell: see :func:`allocdump.cli.completing.sites`."""
+    from .completing import sites
+
+    return sites(ctx, param, incomplete)
+
+
+def complete_caches(ctx: click.Context, param: click.Parameter, incomplete: str) -> Any:
+    """Names of slab caches for a shell: see :func:`allocdump.cli.completing.caches`."""
+    from .completing import caches
+
+    return caches(ctx, param, incomplete)
 
 
 site_filter = click.option(
@@ -100,6 +117,7 @@ site_filter = click.option(
     "filters",
     cls=Option,
     old=["--site"],
+    shell_complete=complete_sites,
     multiple=True,
     metavar="GLOB",
     help="Only sites whose file, file:line, function or module matches; file=GLOB,"
@@ -123,13 +141,13 @@ _OLD_FORMATS = ("text", "tree")
 
 
 def format_option(*formats: str, default: str | None = "", **special: str) -> _Decorator:
-    """The parameter ``format_``.
+    """The parameter ``format_``; and ``--wide``, which is none.
 
     :param default: None if it depends; by default, the first of *formats*
     :param special: meanings that differ from the usual ones
     """
     meanings = [f"{name}: {(_FORMATS | special)[name]}." for name in formats]
-    return click.option(
+    option = click.option(
         "-f",
         "--format",
         "format_",
@@ -138,6 +156,7 @@ def format_option(*formats: str, default: str | None = "", **special: str) -> _D
         show_default=default is not None,
         help=" ".join(meanings),
     )
+    return lambda command: option(wide_option(command))
 
 
 LINES = "one object per line"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Ways for results: to standard output or a file, never a page to a terminal; warnings to
-stderr."""
+stderr. What goes to a terminal fits into it, and has colours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any
+from typing import TextIO
 
 import click
 
@@ -18,7 +18,8 @@ from ..errors import OutputError
 from ..source import compressed
 from ..text import printable
 from ..view.model import Document
-from ..view.renderer import How, renderer
+from ..view.renderer import PLAIN, How, renderer
+from ..view.wrap import wrap
 
 output_option = click.option(
     "-o",
@@ -31,6 +32,23 @@ output_option = click.option(
 
 _STANDARD = "-"
 
+_WIDE = "allocdump.wide"
+
+
+def _keep_wide(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    ctx.meta[_WIDE] = value
+
+
+wide_option = click.option(
+    "-w",
+    "--wide",
+    is_flag=True,
+    expose_value=False,
+    callback=_keep_wide,
+    help="All columns, and names in full, even if lines are longer than the terminal is wide.",
+)
+"""Not a parameter: :func:`rendered` knows of it."""
+
 _RENDERERS = {"table": "text"}
 """Names of formats that are not those of their renderers."""
 
@@ -42,9 +60,27 @@ def show(
     write(rendered(document, format_, output, exact), output, to_terminal=format_ != "html")
 
 
-def rendered(document: Document, format_: str, output: str | None, exact: bool = False) -> str:
-    """The text of a document, as it is put there."""
-    how = How(exact, output_width(output), style)
+def rendered(
+    document: Document,
+    format_: str,
+    output: str | None,
+    exact: bool = False,
+    *,
+    hint: bool = True,
+) -> str:
+    """The text of a document, as it is put there.
+
+    :param hint: whether a last line tells of columns that there is no room for
+    """
+    colour = output in (None, _STANDARD) and has_colour(sys.stdout)
+    how = How(
+        exact,
+        output_width(output),
+        click.style if colour else PLAIN.style,
+        wide=click.get_current_context().meta.get(_WIDE, False),
+        hint="--wide shows everything" if hint else "",
+        colour=colour,
+    )
     return renderer(_RENDERERS.get(format_, format_))(document, how)
 
 
@@ -69,7 +105,7 @@ def write_all(
                 "This format is not for a terminal; name a file with --output FILE, or use a pipe."
             )
         for part in parts:
-            click.echo(part, nl=False)
+            click.echo(part, nl=False, color=has_colour(sys.stdout))
         return
     rest = iter(parts)
     first = next(rest, "")
@@ -102,15 +138,37 @@ def _raw(part: str | bytes) -> bytes:
 def warn(messages: Iterable[str]) -> None:
     """Print warnings on stderr."""
     for message in messages:
-        click.echo(f"allocdump: warning: {message}", err=True)
+        complain(f"warning: {message}")
+
+
+def complain(message: str) -> None:
+    """Print a message of allocdump's on stderr."""
+    for line in wrap(f"allocdump: {message}", stream_width(sys.stderr), rest="  "):
+        click.echo(line, err=True)
 
 
 def output_width(output: str | None = None) -> int | None:
-    """Columns of the terminal; None if output does not go to one."""
-    terminal = output in (None, _STANDARD) and sys.stdout.isatty()
-    return shutil.get_terminal_size().columns if terminal else None
+    """Characters of a line of output; None is as many as it takes."""
+    return stream_width(sys.stdout if output in (None, _STANDARD) else None)
 
 
-def style(text: str, **how: Any) -> str:
-    """Like :func:`click.style`, unless the user wants no colours."""
-    return text if os.environ.get("NO_COLOR") else click.style(text, **how)
+def stream_width(stream: TextIO | None) -> int | None:
+    """Characters of a line: of COLUMNS, or of the terminal; None for a pipe or a file."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
+    if stream is None or not stream.isatty():
+        return None
+    return shutil.get_terminal_size().columns
+
+
+def has_colour(stream: TextIO) -> bool:
+    """Whether colours are for a stream: on a terminal that has them.
+
+    NO_COLOR turns them off, FORCE_COLOR on; the first has the last word.
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"

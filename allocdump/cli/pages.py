@@ -27,7 +27,7 @@ from .options import (
 )
 from .output import output_option, warn
 from .parameters import Command
-from .progress import progress
+from .progress import MEMORY, progress
 
 
 @click.command("pages", cls=Command)
@@ -82,7 +82,7 @@ def command(
     warn(report.warnings + [f"{p}." for p in dump.zones.problems])
     anywhere = node is None and zone is None
     wanted = PageFilter(matching(report.sites, filters), order, None if anywhere else zones)
-    with progress("Reading pages") as show_progress:
+    with progress(*MEMORY) as show_progress:
         pages = dump.pages(show_progress)
         batches = map(wanted.choose, pages)
         if as_list:

@@ -12,7 +12,7 @@ from ..view import paths as projection
 from .options import exact_option, format_option, opens_dump, top_option
 from .output import output_option, show, warn, write
 from .parameters import Command
-from .progress import progress
+from .progress import GRAPH, progress
 
 
 @click.command("paths", cls=Command)
@@ -44,7 +44,7 @@ def command(
     if len(addresses) != 1:
         raise click.UsageError("Name one ADDRESS.")
     report = dump.report()
-    with progress("Reading memory") as show_progress:
+    with progress(*GRAPH) as show_progress:
         try:
             found = dump.paths(addresses[0], top, show_progress)
         except AddressError as e:

@@ -9,6 +9,7 @@ import click
 import numpy as np
 
 from ..analysis import report as analysis
+from ..analysis.sums import total
 from ..errors import DamagedError
 from ..formats import allocinfo, folded
 from ..formats.records import report as records
@@ -96,7 +97,7 @@ def command(
     if min_size is not None:
         rows = rows.take(np.flatnonzero(rows.bytes >= min_size))
     rows = analysis.order(rows, sort or ("kernel" if as_kernel else "size"), top)
-    shown, whole = analysis.total(chosen), analysis.total(report.sites)
+    shown, whole = total(chosen), report.total()
     match format_:
         case "table" | "markdown" | "html":
             tree = None

@@ -27,7 +27,7 @@ from .options import (
 )
 from .output import output_option, warn
 from .parameters import Command
-from .progress import progress
+from .progress import GRAPH, progress
 
 if TYPE_CHECKING:
     from ..analysis.dominators import Holding
@@ -76,7 +76,7 @@ def command(
     """
     report = dump.report()
     chosen = matching(report.sites, filters)
-    with progress("Reading memory") as show_progress:
+    with progress(*GRAPH) as show_progress:
         dominators = dump.dominators(show_progress)
     problems = [f"{reason}." for reason in dominators.reach.reasons]
     warn(report.warnings + problems)

@@ -7,9 +7,10 @@ import click
 
 from ..formats.schemas import NAMES, as_text
 from .output import output_option, write
+from .parameters import Command
 
 
-@click.command("schema")
+@click.command("schema", cls=Command)
 @click.argument("command_name", metavar="COMMAND", type=click.Choice(NAMES))
 @output_option
 def command(command_name: str, output: str | None) -> None:

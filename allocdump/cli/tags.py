@@ -12,7 +12,7 @@ from ..kernel.tags.compiled import CompiledSite, compiled_sites
 from ..kernel.tags.sites import Site, Sites
 from ..view import tags as projection
 from .options import format_option, site_filter, sort_option, top_option
-from .output import output_option, show, write, write_all
+from .output import complain, output_option, show, write, write_all
 from .parameters import Command
 
 
@@ -52,7 +52,7 @@ def command(
         try:
             found += [(path, site) for site in compiled_sites(path)]
         except AllocdumpError as e:
-            click.echo(f"allocdump: {e}", err=True)
+            complain(str(e))
             exit_code = e.exit_code
     if filters and found:
         chosen = matching(_columns(found), filters)

@@ -11,7 +11,7 @@ from ..view import triage as projection
 from .options import exact_option, format_option, opens_dump, top_option
 from .output import output_option, show, write
 from .parameters import Command
-from .progress import progress
+from .progress import GRAPH, progress
 
 _TOP = 5
 _WHOLE = ("json", "html")
@@ -24,7 +24,7 @@ _WHOLE = ("json", "html")
 @exact_option
 @output_option
 def command(dump: Session, top: int | None, format_: str, exact: bool, output: str | None) -> None:
-    """One page on a dead machine: the verdict, memory, suspects.
+    """One page on a machine, dead or alive: the verdict, memory, suspects.
 
     Reads the kernel log, the account of all memory, call sites, tasks, memory cgroups,
     zones and swap. Names suspects with their evidence, or says that nothing stands out.
@@ -37,7 +37,7 @@ def command(dump: Session, top: int | None, format_: str, exact: bool, output: s
       allocdump triage vmcore --format html --output triage.html
       allocdump triage vmcore --format json | jq '.suspects[0].title.text'
     """
-    with progress("Reading memory") as show_progress:
+    with progress(*GRAPH) as show_progress:
         result = dump.triage(show_progress, top or (None if format_ in _WHOLE else _TOP))
     if format_ == "json":
         write(records.as_json(result), output)

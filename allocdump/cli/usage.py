@@ -11,7 +11,7 @@ from ..view import usage as projection
 from .options import exact_option, format_option, opens_dump
 from .output import output_option, show, warn, write, write_all
 from .parameters import Command
-from .progress import progress
+from .progress import MEMORY, progress
 
 _DEPTH = 2
 
@@ -45,7 +45,7 @@ def command(
       allocdump usage vmcore --format html --output usage.html
     """
     report = dump.report()
-    with progress("Reading memory") as show_progress:
+    with progress(*MEMORY) as show_progress:
         root = dump.usage(show_progress)
     read = dict.fromkeys([*dump.attribution().problems, *dump.vmalloc_areas().problems])
     problems = [f"{problem}." for problem in read]

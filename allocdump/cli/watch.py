@@ -34,7 +34,7 @@ from .options import (
 from .output import output_option, output_width, rendered, warn, write_all
 from .parameters import Command
 
-_HEAD = 5
+_HEAD = 6
 """Lines of the screen that are not rows, with one to spare."""
 
 
@@ -146,7 +146,8 @@ class _Terminal:
 
     def screen(self, document: Document, exact: bool) -> str:
         """What shows a document in the place of the one before."""
-        lines = screen(document, shutil.get_terminal_size().columns, exact)
+        size = shutil.get_terminal_size()
+        lines = screen(document, size.columns, exact)[: size.lines - 1]
         up = f"\x1b[{self._shown}F" if self._shown else ""
         text = "".join(f"{line}\x1b[K\n" for line in lines)
         self._shown = len(lines)

@@ -14,7 +14,7 @@ from ..session import Session
 from ..text import printable
 from ..view import whois as projection
 from .options import LINES, exact_option, format_option, opens_dump
-from .output import output_option, rendered, warn, write_all
+from .output import complain, output_option, rendered, warn, write_all
 from .parameters import Command
 
 _EXIT_NO_ADDRESS = 2
@@ -52,7 +52,7 @@ def command(
             try:
                 found = dump.whois(query)
             except AddressError as e:
-                click.echo(f"allocdump: {printable(str(e).encode())}", err=True)
+                complain(printable(str(e).encode()))
                 exit_code = _EXIT_NO_ADDRESS
                 continue
             if not told:

@@ -7,7 +7,7 @@ drgn imports this whenever it opens something, so nothing else is loaded before 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drgn import Program, ProgramFlags
@@ -43,10 +43,18 @@ class _Command:
     def parse(self, source: str, /) -> ParsedCommand[Sequence[str]]:
         return parse_shell_command(source)
 
-    def run(self, prog: Program, name: str, args: Sequence[str], /, **_: Any) -> None:
+    def run(
+        self,
+        prog: Program,
+        name: str,
+        args: Sequence[str],
+        /,
+        globals: Mapping[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
         from . import session
 
-        session.run(prog, name, args)
+        session.run(prog, name, args, globals or {})
 
 
 for _name in (*IN_DRGN, *OLD_IN_DRGN):

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import click
-from drgn import Program, ProgramFlags
+import numpy as np
+from drgn import Object, Program, ProgramFlags
 from drgn.commands import CommandArgumentError, CommandError
 
 from .. import from_program
@@ -24,16 +25,25 @@ from ..commands import IN_DRGN
 from ..session import Session
 
 _CACHED = "allocdump"
+_ADDRESSES = "addresses"
+"""Name of the parameter of commands that take addresses."""
 
 
-def run(prog: Program, name: str, args: Sequence[str]) -> None:
+def run(
+    prog: Program, name: str, args: Sequence[str], variables: Mapping[str, object] | None = None
+) -> None:
     """Run a command on a program, with output to sys.stdout and warnings to sys.stderr.
 
+    :param variables: of the session, any of which may stand for an address
     :raises CommandError: with one sentence, if it fails
     """
     try:
         with _context(name, args) as context:
             context.obj = lambda: dump_of(prog)
+            if _ADDRESSES in context.params:
+                context.params[_ADDRESSES] = tuple(
+                    _address(text, variables or {}) for text in context.params[_ADDRESSES]
+                )
             context.command.invoke(context)
     except click.exceptions.Exit:
         pass  # --help
@@ -43,6 +53,19 @@ def run(prog: Program, name: str, args: Sequence[str]) -> None:
         raise  # drgn knows: the reader of the pipe went away
     except Exception as e:
         raise CommandError(explain(e)[0]) from None
+
+
+def _address(text: str, variables: Mapping[str, object]) -> str:
+    """The address that a variable of this name holds, or else the text itself."""
+    from ..kernel.mm.whois import AddressError, in_words
+
+    value = variables.get(text)
+    if isinstance(value, bool) or not isinstance(value, int | np.integer | Object):
+        return text
+    try:
+        return in_words(value)
+    except AddressError as e:
+        raise CommandError(f"{text}: {e}") from None
 
 
 def dump_of(prog: Program) -> Session:
@@ -75,7 +98,7 @@ def description(name: str) -> str:
 def usage(name: str) -> str:
     """Show the command's arguments in one line."""
     command = _command(name)
-    return " ".join([name, *command.collect_usage_pieces(click.Context(command))])
+    return " ".join([name, *command.collect_usage_pieces(click.Context(command, **CONTEXT))])
 
 
 def help_text(name: str) -> str:

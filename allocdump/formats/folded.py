@@ -10,7 +10,11 @@ from .stack import callers
 
 
 def render(sites: Sites) -> Iterator[str]:
-    """One line per site that holds memory; flame graphs know no negative sizes."""
+    """One line per site that holds memory; flame graphs know no negative sizes.
+
+    They add up, so pages whose objects are counted at their sites are left out.
+    """
+    sites = sites.take(~sites.backing)
     for i, size in enumerate(sites.bytes.tolist()):
         if size > 0:
             name = sites.name(i)

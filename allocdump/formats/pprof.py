@@ -12,8 +12,11 @@ import gzip
 from typing import Generic, TypeVar
 
 from ..analysis.report import Report
+from ..analysis.sums import total
 from ..kernel.tags.sites import SiteName, Sites
 from ..view.header import header
+from ..view.sentence import text
+from ..view.site import beside
 from .protobuf import embedded, number, numbers
 from .stack import KERNEL, callers
 
@@ -35,14 +38,19 @@ class _Ids(Generic[K]):
 
 
 def render(report: Report, sites: Sites) -> bytes:
-    """The given sites, each a sample of two values; sizes are signed, as the kernel's."""
+    """The given sites, each a sample of two values; sizes are signed, as the kernel's.
+
+    Profiles are added up, so pages whose objects are counted at their sites are left out.
+    """
+    without = [text(line) for line in beside(total(sites))]
+    sites = sites.take(~sites.backing)
     profile = _Profile()
     for kind, unit in (SPACE, OBJECTS):
         profile.add(1, number(1, profile.text(kind)) + number(2, profile.text(unit)))
     values = zip(sites.bytes.tolist(), sites.calls.tolist(), strict=True)
     for i, (size, calls) in enumerate(values):
         profile.add(2, numbers(1, profile.stack(sites.name(i))) + numbers(2, [size, calls]))
-    comments = [header(report), *report.warnings]
+    comments = [header(report), *without, *report.warnings]
     time = report.origin.system.crash_time
     return gzip.compress(profile.finished(comments, int(time.timestamp()) if time else 0), mtime=0)
 

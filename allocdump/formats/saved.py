@@ -17,7 +17,8 @@ from ..kernel.tags.sites import Provenance, Site, Sites, fits
 from ..text import printable
 
 SCHEMA = "allocdump.report"
-VERSION = 1
+VERSION = 2
+_READ = (1, VERSION)
 EVIDENCE = {
     Provenance.COUNTER: "counter",
     Provenance.KERNEL_LOG: "kernel-log",
@@ -41,7 +42,7 @@ class SavedReport:
     total: int | None
     """Number of sites of the kernel; the report may have only some of them."""
     held: int | None
-    """Bytes of all sites of the kernel."""
+    """Bytes of all sites of the kernel, each as it counts them."""
     unreadable: int
     """Rows that are not records."""
     warnings: list[str]
@@ -62,10 +63,11 @@ def parse_report(text: bytes) -> SavedReport:
         raise NotAReportError(
             f"holds {what}, not a report; save one with allocdump report --format json --all"
         )
-    if document.get("version") != VERSION:
+    if document.get("version") not in _READ:
         raise NotAReportError(
             f"is a report in version {_text(document.get('version'))} of its format, and this"
-            f" allocdump reads version {VERSION}; use the allocdump that saved it, or a newer one"
+            f" allocdump reads versions {' and '.join(map(str, _READ))}; use the allocdump that"
+            " saved it, or a newer one"
         )
     by, rows = document.get("group_by"), document.get("rows")
     if by != "site":
@@ -83,7 +85,7 @@ def parse_report(text: bytes) -> SavedReport:
         system=_system(kernel),
         reason=_text(kernel.get("crash_reason")),
         total=_count(total.get("sites")),
-        held=_count(total.get("bytes")),
+        held=_held(total),
         unreadable=len(rows) - len(sites),
         warnings=[_text(w) for w in warnings] if isinstance(warnings, list) else [],
     )
@@ -99,6 +101,14 @@ def _text(value: Any) -> str:
 
 def _count(value: Any) -> int | None:
     return value if type(value) is int else None
+
+
+def _held(total: dict[str, Any]) -> int | None:
+    """The sum over all sites, with those that version 2 leaves out of it."""
+    left_out = total.get("left_out", [])
+    parts = [total, *map(_object, left_out if isinstance(left_out, list) else [None])]
+    sizes = [_count(part.get("bytes")) for part in parts]
+    return None if None in sizes else sum(filter(None, sizes))
 
 
 def _site(row: Any) -> Site | None:

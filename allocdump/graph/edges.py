@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Bool
-from ..kernel.mm.pagemap import Progress
-from ..kernel.tags.roles import Role, role
+from ..kernel.tags.roles import Role
 from ..kernel.tags.sites import Sites
+from ..progress import Phase, Progress
 from ..result import Result, Values
 from . import disguised
 from .build import HeapBuilder
@@ -72,12 +72,6 @@ class Graph(Result):
         return number - len(self.nodes)
 
 
-def site_roles(sites: Sites) -> npt.NDArray[np.object_]:
-    """The :class:`.roles.Role` of each site: shape (number of sites,)."""
-    pairs = zip(sites.function, sites.module, strict=True)
-    return np.array([role(function, module) for function, module in pairs], np.object_)
-
-
 def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = None) -> Graph:
     """Read all memory that may hold pointers.
 
@@ -85,6 +79,8 @@ def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = N
     :raises LookupError: if the kernel's types lack what this needs
     """
     kernel = builder.kernel
+    if progress:
+        progress(Phase.POINTERS, 0, builder.pagemap.pages)
     heap = builder.result()
     scanner = Scanner(kernel, heap, sites.address)
     blind = heap.problems.copy()
@@ -104,7 +100,7 @@ def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = N
     disguised.page_tables(scanner)
     disguised.vmalloc_areas(scanner)
     disguised.mapped_areas(scanner)
-    disguised.dead_stacks(scanner, np.flatnonzero(site_roles(sites) == Role.STACK))
+    disguised.dead_stacks(scanner, np.flatnonzero(sites.role == Role.STACK))
     own = sites.module == ""
     vmcoreinfo_sites = np.flatnonzero(own & (sites.function == "crash_save_vmcoreinfo_init"))
     disguised.replaced_vmcoreinfo(scanner, vmcoreinfo_sites)

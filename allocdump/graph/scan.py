@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from ..arrays import U64, Bool, ranges
 from ..kernel.kernel import Kernel
-from ..kernel.mm.pagemap import Progress
 from ..kernel.mm.pages import PAGE_SHIFT
+from ..progress import Phase, Progress
 from ..source.memory import PAGE
 from .nodes import NOTHING, Codes, Heap, NodeKind, Spans, root_code
 from .physical import Mentions
@@ -193,7 +193,7 @@ class Scanner:
             self._struct_pages(section.memmap, owner)
             done += section.pages
             if progress:
-                progress(done, heap.index.total)
+                progress(Phase.POINTERS, done, heap.index.total)
 
     def mentioned(self) -> npt.NDArray[np.int32]:
         """Pages whose physical address some word is: the root "physical addresses" has these

@@ -23,14 +23,15 @@ from ..kernel.machine.memory_counters import reclaimable
 from ..kernel.machine.oom import allocation_failures, oom_events
 from ..kernel.machine.open_files import open_files
 from ..kernel.machine.swap import swap_space
+from ..kernel.machine.system import crash_kernel
 from ..kernel.machine.tasks import tasks
 from ..kernel.machine.tmpfs import tmpfs_mounts
 from ..kernel.machine.vmstat import VmStat
 from ..kernel.machine.zones import zone_states
 from ..kernel.mm.allocations import vmalloc_uses
-from ..kernel.mm.pagemap import Progress
 from ..kernel.tags.profiling import profiling
 from ..kernel.walk import is_damage
+from ..progress import Progress
 from ..triage.evidence import Evidence, LargeHolder, LostSite, Machine
 
 T = TypeVar("T")
@@ -145,7 +146,13 @@ class _Investigation:
         from ..analysis.dominators import holdings
         from ..analysis.leaks import leaks
 
-        lost = leaks(reach, self.sites).lost
+        running = self.session.state == "running"
+        if running:
+            self._miss(
+                "lost memory cannot be told from memory on its way while the kernel runs: pause"
+                " the guest, or ask allocdump leaks, which reads twice"
+            )
+        lost = leaks(reach, self.sites, moving=running).lost
         words = {degree.words: degree for degree in Confidence if degree > Confidence.POSSIBLE}
         rows = lost.take(np.isin(lost.confidence, list(words)))
         case.lost = [
@@ -194,6 +201,7 @@ class _Investigation:
             cpus=self.cpus,
             reason=self.log.panic_message(alive=self.session.state != "dead"),
             uptime=self._uptime(),
+            crash_kernel=crash_kernel(self.kernel),
             death=self._attempt("the task that panicked", lambda: death(self.prog, self.log)),
             taint=taint(self.prog),
             parameters=memory_parameters(self.prog),

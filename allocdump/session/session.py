@@ -18,7 +18,9 @@ from ..kernel.kernel import Kernel
 from ..kernel.machine.log import KernelLog, UnloadMessage, kernel_log
 from ..kernel.machine.system import System, system
 from ..kernel.tags.profiling import profiling
+from ..kernel.tags.roles import Role
 from ..kernel.walk import ReadErrors, is_damage
+from ..progress import Phase
 
 # Whatever reads all memory is imported where it is asked for: a session opens a dump, and
 # may never do that.
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from ..analysis.attribution import Attribution
     from ..analysis.audit import Audit
     from ..analysis.dominators import Dominators
-    from ..analysis.leaks import Leaks
+    from ..analysis.leaks import Earlier, Leaks
     from ..analysis.paths import Paths
     from ..analysis.reach import Reach
     from ..analysis.totals import ObjectTotals
@@ -37,12 +39,13 @@ if TYPE_CHECKING:
     from ..graph.build import HeapBuilder
     from ..graph.edges import Graph
     from ..kernel.mm.allocations import ObjectReader, PageBatch, VmallocUse, Zone
-    from ..kernel.mm.pagemap import PageMap, Progress, Visitor
+    from ..kernel.mm.pagemap import PageMap, Visitor
     from ..kernel.mm.whois import Location, Locator, Query
     from ..kernel.tags.sampler import Sampler
     from ..kernel.tags.sites import Sites
     from ..kernel.walk import Walked
     from ..problems import Problem
+    from ..progress import Progress
     from ..source.program import Source, State
     from ..triage.verdict import Triage
 
@@ -214,6 +217,10 @@ class Session:
             warnings += [f"{damaged}: {problem}." for problem in done.problems]
             if cause:
                 warnings.append(f"The cause: {cause}.")
+        if len(profile.sites) and not (profile.sites.role == Role.SLAB).any():
+            warnings.append(
+                "No site is known to allocate slab pages: sums may count slab memory twice."
+            )
         report = Report(origin, profile.sites, profile.types, done, warnings)
         if self.state == "running":
             self._note_moves(report)
@@ -468,9 +475,8 @@ class Session:
 
     def _heap_builder(self) -> HeapBuilder:
         from ..graph.build import HeapBuilder
-        from ..graph.edges import site_roles
 
-        return HeapBuilder(self.pagemap, site_roles(self.sites))
+        return HeapBuilder(self.pagemap, self.sites.role)
 
     def reach(self, progress: Progress | None = None) -> Reach:
         """The allocations that roots reach.
@@ -480,18 +486,33 @@ class Session:
         if self._reach is None:
             with extra("leaks"):
                 from ..analysis.reach import reach
-            self._reach = reach(self.graph(progress))
+            graph = self.graph(progress)
+            if progress:
+                progress(Phase.FOLLOWING, 0, 1)
+            self._reach = reach(graph)
         return self._reach
 
     def leaks(self, progress: Progress | None = None) -> Leaks:
         """Memory that nothing points at any more, by site.
 
+        A running kernel is read twice: memory that is lost both times is not just on its way.
+
         :raises ExtraError: if the libraries for it are not installed
         """
+        moving = self.state == "running"
+        earlier = self._earlier(progress) if moving else None
         reached = self.reach(progress)
         from ..analysis.leaks import leaks
 
-        return leaks(reached, self.report().sites)
+        return leaks(reached, self.report().sites, moving=moving, earlier=earlier)
+
+    def _earlier(self, progress: Progress | None) -> Earlier:
+        """Lost allocations by a reading of its own, of which nothing else is kept."""
+        once = Session(self.source)
+        reached = once.reach(progress)
+        from ..analysis.leaks import Earlier
+
+        return Earlier.of(reached, once.report().sites)
 
     def dominators(self, progress: Progress | None = None) -> Dominators:
         """Holders that keep memory alive: the dominator tree of all nodes that roots reach.

@@ -78,6 +78,8 @@ TYPES = {
     "pcpu_nr_slots": "int",
     "pcpu_reserved_chunk": "struct pcpu_chunk *",
     "iomem_resource": "struct resource",
+    "crashk_res": "struct resource",
+    "crashk_low_res": "struct resource",
     "kclist_head": "struct list_head",
     "min_low_pfn": "unsigned long",
     "max_low_pfn": "unsigned long",

@@ -16,18 +16,20 @@ def cgroup_table(
     key: str, title: str, cgroups: Iterable[MemoryCgroup], top: int | None, least: float = 0
 ) -> Records:
     """One row for each of *cgroups*."""
+    shown = list(cgroups)
     columns = [
         Field("usage", "bytes"),
         Field("max", "bytes", "limit"),
-        Field("high", "bytes", detail=True),
+        Field("high", "bytes", detail=all(group.high is None for group in shown)),
         Field("swap", "bytes"),
         Field("swap_max", "bytes", detail=True),
         Field("hits", "count"),
+        Field("throttled", "count", detail=not any(group.throttled for group in shown)),
         Field("oom", "count"),
         Field("oom_kill", "count", "kills"),
         Field("path", "path", "cgroup"),
     ]
-    rows = ([getattr(group, column.key) for column in columns] for group in cgroups)
+    rows = ([getattr(group, column.key) for column in columns] for group in shown)
     return Records(key, title, columns).fill(rows, top, least)
 
 

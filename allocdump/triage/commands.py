@@ -44,7 +44,7 @@ def leaks_of(case: Evidence, row: int) -> str:
 
 def leaks_of_module(case: Evidence, module: str) -> str:
     """Commands about memory that the sites of a module have lost."""
-    return command(case, "leaks", "--site", "module=" + glob.escape(module))
+    return command(case, "leaks", "--filter", "module=" + glob.escape(module))
 
 
 def retained_of(case: Evidence, row: int) -> str:

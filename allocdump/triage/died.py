@@ -52,7 +52,7 @@ def died(case: Evidence, top: int | None) -> Chapter:
         section.say("parameters", "booted with", "{parameters}", parameters=m.parameters)
     section.say("profiling", "profiling", "{state}", state=m.profiling)
     _out_of_memory(section, case)
-    hit = [group for group in case.cgroups if group.max is not None and group.hits]
+    hit = [group for group in case.cgroups if group.at_limit]
     if case.cgroups:
         section.say(
             "cgroups",

@@ -25,7 +25,7 @@ from ..kernel.machine.tasks import Task
 from ..kernel.machine.tmpfs import Tmpfs
 from ..kernel.machine.zones import ZoneState
 from ..kernel.mm.allocations import VmallocUse
-from ..kernel.tags.roles import Role, role
+from ..kernel.tags.roles import Role
 from ..kernel.tags.sites import Sites
 
 
@@ -52,6 +52,8 @@ class Machine:
     """Flags that are set; empty if there are none."""
     parameters: str = ""
     """Those of the command line that are about memory."""
+    crash_kernel: int | None = None
+    """Bytes reserved for the crash kernel; None if nothing tells."""
     state: str = "dead"
     """``dead``, ``running`` or ``paused``."""
 
@@ -178,6 +180,5 @@ class Evidence:
         """
         if self.footprint is None:
             return np.zeros(len(self.sites), np.int64)
-        pairs = zip(self.sites.function, self.sites.module, strict=True)
-        known = np.array([role(f, m) not in (Role.NONE, Role.STACK) for f, m in pairs], np.bool_)
+        known = ~np.isin(self.sites.role, [Role.NONE, Role.STACK])
         return np.where(known, 0, self.footprint.kernel)

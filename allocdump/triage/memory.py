@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ..analysis.footprint import PAGE
 from .evidence import Evidence
-from .shortage import exhausted, reserve
+from .shortage import reserve, takes_cma, zone_state
 from .verdict import Chapter, Field, Records
 
 _WORTH = 0.001
@@ -27,9 +27,25 @@ def memory(case: Evidence, top: int | None) -> Chapter:
         )
     else:
         section.say("swap", "swap", "none")
+    _boot(section, case)
     _reclaimable(section, case)
     section.show(_usage(case, top is not None), _zones(case), _blocks(case))
     return section
+
+
+def _boot(section: Chapter, case: Evidence) -> None:
+    """Memory that boot kept, and the part of it for the crash kernel."""
+    whole, crash = case.class_bytes("boot"), case.machine.crash_kernel
+    if not crash or crash > whole:
+        return
+    section.say(
+        "boot",
+        "kept since boot",
+        "{size:bytes}: {crash:bytes} for the crash kernel, {rest:bytes} for everything else",
+        size=whole,
+        crash=crash,
+        rest=whole - crash,
+    )
 
 
 def _reclaimable(section: Chapter, case: Evidence) -> None:
@@ -81,6 +97,7 @@ def _usage(case: Evidence, short: bool) -> Records:
 
 
 def _zones(case: Evidence) -> Records:
+    cma = any(zone.free_cma for zone in case.zones)
     table = Records(
         "zones",
         "Zones against their watermarks",
@@ -90,6 +107,8 @@ def _zones(case: Evidence) -> Records:
             Field("present", "bytes", detail=True),
             Field("managed", "bytes"),
             Field("free", "bytes"),
+            Field("free_cma", "bytes", "of it CMA", detail=not cma),
+            Field("pcp", "bytes", "CPUs' lists"),
             Field("min", "bytes"),
             Field("low", "bytes"),
             Field("high", "bytes"),
@@ -98,12 +117,12 @@ def _zones(case: Evidence) -> Records:
             Field("state"),
         ],
     )
+    movable = takes_cma(case.last_event)
     for z in case.zones:
-        pages = [z.present, z.managed, z.free, z.min, z.low, z.high, z.boost, reserve(z)]
-        state = "exhausted" if exhausted([z]) else "enough"
-        if state == "enough" and z.free <= z.low + reserve(z):
-            state = "low"
-        table.rows.append([z.node, z.name, *(n * PAGE for n in pages), state])
+        pages = [z.present, z.managed, z.free, z.free_cma, z.pcp]
+        pages += [z.min, z.low, z.high, z.boost, reserve(z)]
+        sizes = (None if n is None else n * PAGE for n in pages)
+        table.rows.append([z.node, z.name, *sizes, zone_state(z, movable)])
     return table
 
 

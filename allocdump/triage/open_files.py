@@ -21,16 +21,21 @@ def open_files_table(case: Evidence, top: int | None, least: float) -> Records:
         Field("files", "count"),
         Field("pid", "number"),
         Field("comm", title="task"),
+        Field("protocols", detail=True),
         Field("kinds", detail=True),
     ]
     rows: Iterator[list[RecordCell]] = (
         [
             one.bytes, one.pipe_bytes, one.socket_bytes, one.pipes, one.sockets, one.files,
-            one.pid, one.comm, ", ".join(f"{kind} {n}" for kind, n in one.kinds.items()),
+            one.pid, one.comm, _listed(one.protocols), _listed(one.kinds),
         ]
         for one in case.files
     )  # fmt: skip
     return Records("open_files", "Open files", columns).fill(rows, top, least)
+
+
+def _listed(numbers: dict[str, int]) -> str:
+    return ", ".join(f"{name} {n}" for name, n in numbers.items())
 
 
 _MANY = 1000

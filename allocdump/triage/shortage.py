@@ -6,7 +6,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from ..analysis.footprint import PAGE
-from ..kernel.machine.oom import Constraint
+from ..kernel.machine.oom import Constraint, OomEvent
 from ..kernel.machine.zones import ZoneState
 from .evidence import Evidence
 from .thresholds import NOTABLE
@@ -36,18 +36,28 @@ def shortage(case: Evidence) -> Shortage:
     event = case.fatal_event
     if event is None:
         return Shortage.MACHINE if exhausted(case.zones) else Shortage.NONE
+    cma = takes_cma(event)
     if event.constraint == Constraint.MEMCG:
         return Shortage.CGROUP
-    if event.order > 0 and too_fragmented(case.zones, event.order) and _notable(case, case.zones):
+    if (
+        event.order > 0
+        and too_fragmented(case.zones, event.order, cma)
+        and _notable(case, case.zones)
+    ):
         return Shortage.FRAGMENTED
     limited = event.constraint in (Constraint.CPUSET, Constraint.MEMORY_POLICY)
-    if limited or _notable(case, with_room(case.zones, event.order)):
+    if limited or _notable(case, with_room(case.zones, event.order, cma)):
         return Shortage.ELSEWHERE
     return Shortage.MACHINE
 
 
 def _notable(case: Evidence, zones: list[ZoneState]) -> bool:
     return case.share(sum(zone.free for zone in zones) * PAGE) >= NOTABLE
+
+
+def takes_cma(event: OomEvent | None) -> bool:
+    """Tell if a request may use CMA's pages: a movable one, ``gfp_to_alloc_flags_cma()``."""
+    return event is not None and "MOVABLE" in event.gfp_mask
 
 
 def machine_short(case: Evidence) -> bool:
@@ -60,20 +70,48 @@ def reserve(zone: ZoneState) -> int:
     return max(zone.lowmem_reserve, default=0) + zone.highatomic
 
 
-def exhausted(zones: list[ZoneState]) -> bool:
+def unusable(zone: ZoneState, cma: bool) -> int:
+    """Pages of a zone that a request leaves alone: ``__zone_watermark_unusable_free()``.
+
+    :param cma: the request takes CMA's pages, too
+    """
+    return reserve(zone) + (0 if cma else zone.free_cma)
+
+
+def exhausted(zones: list[ZoneState], cma: bool = False) -> bool:
     """No zone has as much free as must remain for an ordinary allocation."""
-    return bool(zones) and all(zone.free <= zone.min + reserve(zone) for zone in zones)
+    return bool(zones) and all(zone.free <= zone.min + unusable(zone, cma) for zone in zones)
 
 
-def with_room(zones: list[ZoneState], order: int = 0) -> list[ZoneState]:
+def with_room(zones: list[ZoneState], order: int = 0, cma: bool = False) -> list[ZoneState]:
     """Zones that had memory to spare, in pieces of an order."""
-    return [z for z in zones if z.free > z.high + reserve(z) and z.blocks_of(max(order, 0))]
+    return [z for z in zones if z.free > z.high + unusable(z, cma) and z.blocks_of(max(order, 0))]
 
 
-def too_fragmented(zones: list[ZoneState], order: int) -> bool:
+def too_fragmented(zones: list[ZoneState], order: int, cma: bool = False) -> bool:
     """Memory was there for an allocation of an order, but not in one piece."""
-    enough = [z for z in zones if z.free - (1 << order) > z.min + reserve(z)]
+    enough = [z for z in zones if z.free - (1 << order) > z.min + unusable(z, cma)]
     return bool(enough) and not any(zone.blocks_of(order) for zone in enough)
+
+
+def zone_state(zone: ZoneState, cma: bool) -> str:
+    """A zone against its watermarks, in a word or two: for a request that may use CMA or not.
+
+    Only a zone without free memory is exhausted; what is free in another may be kept from the
+    request.
+    """
+    if zone.free <= zone.min:
+        return "exhausted"
+    for kept, by in (
+        (0 if cma else zone.free_cma, "only CMA free"),
+        (zone.highatomic, "only kept for atomic"),
+        (max(zone.lowmem_reserve, default=0), "kept by lowmem_reserve"),
+    ):
+        if kept and zone.free <= zone.min + kept:
+            return by
+    if zone.free <= zone.min + unusable(zone, cma):
+        return "all kept"
+    return "low" if zone.free <= zone.low + unusable(zone, cma) else "enough"
 
 
 def in_list(node: int, nodes: str) -> bool:

@@ -15,7 +15,8 @@ from .header import about
 from .model import Cell, Column, Document, Section, Table
 from .site import SITE, site_cells
 
-_BYTES = ("counter", "pages", "inferred", "objects", "percpu", "difference")
+_BYTES = {"counter": 0, "pages": 2, "inferred": 3, "objects": 2, "percpu": 3, "difference": 0}
+"""Columns, and their ranks of use."""
 
 
 def document(
@@ -48,8 +49,8 @@ def _table(report: Report, audit: Audit, rows: npt.NDArray[np.intp]) -> Table:
 
     columns = [
         *SITE,
-        *(Column(name, "bytes", zero="-") for name in _BYTES),
-        Column("cause", min_width=12),
+        *(Column(key, "bytes", zero="-", priority=rank) for key, rank in _BYTES.items()),
+        Column("cause", keep="if said", footnote=True),
     ]
     return Table(columns, [cells(i) for i in rows.tolist()], noun="site", total="difference")
 

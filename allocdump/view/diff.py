@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..analysis.diff import Changes, Match, Snapshot, Summary
+from ..analysis.sums import Total
 from ..analysis.usage import Node
 from ..sentence import Sentence, Value, say
 from . import units
 from .header import machine
 from .model import UNKNOWN, Block, Cell, Column, Document, Fact, Line, Section, Table, Text, Treemap
-from .site import NOTE, name_columns, site_cells
+from .site import NOTE, elsewhere, name_columns, site_cells
 
 _CAPTION = "Areas are changes in size. Click to go closer, and on the bar above to come back."
 
@@ -23,15 +26,18 @@ def document(
     :param tree: all changes by directory and file
     """
     both = (before, after)
-    held = [int(snapshot.sites.bytes.sum()) for snapshot in both]
+    held = [snapshot.total.bytes for snapshot in both]
     totals = _totals(held, rows, chosen)
+    what_else = _beside(before.total, after.total)
     sections = []
     if tree and tree.children:
         map_ = Treemap(tree, _CAPTION, {"grew": "bad", "shrank": "good"})
         sections.append(Section("What grew and what shrank", [map_]))
-    stop = Sentence(totals.template + ".", totals.values)
+    on_page = [Sentence(line.template + ".", line.values) for line in (totals, *what_else)]
     shown = Table(_columns(rows), _rows(rows), noun=_noun(rows), total="growth")
-    blocks: list[Block] = [Text([stop], only="page"), shown]
+    if rows.sites is not None:
+        shown.not_added = np.flatnonzero(rows.sites.backing).tolist()
+    blocks: list[Block] = [Text(on_page, only="page"), shown]
     if not len(rows):
         shown.only = "page"
     sections.append(Section("Changes", blocks))
@@ -50,7 +56,7 @@ def document(
         facts=[Fact("Before", describe(before)), Fact("After", describe(after))],
         problems=[f"{one.path}: {warning}" for one in both for warning in one.warnings],
         sections=sections,
-        summary=[totals],
+        summary=[totals, *what_else],
     )
 
 
@@ -66,9 +72,9 @@ def _kernels(before: Snapshot, after: Snapshot) -> str:
 
 
 def _most(rows: Changes) -> Line:
-    if not len(rows) or not rows.growth.max() > 0:
+    if not len(rows) or not rows.counted_once.max() > 0:
         return "Nothing grew"
-    i = int(rows.growth.argmax())
+    i = int(rows.counted_once.argmax())
     function = f" {rows.sites.function[i]}" if rows.sites else ""
     return say(
         "Most of all grew {name}{function}: {size:growth}",
@@ -124,8 +130,29 @@ def notes(rows: Changes) -> list[str]:
                 words.append("module unloaded")
             if rows.sites.inaccurate[i]:
                 words.append("inaccurate")
+            if (role := rows.sites.role[i]).backing:
+                words.append(elsewhere(role))
         out.append(", ".join(words))
     return out
+
+
+def _beside(before: Total, after: Total) -> list[Sentence]:
+    """A sentence on the memory that the totals leave out; none if that is nothing."""
+    pages = {one.role: [0, 0] for one in (*before.left_out, *after.left_out) if one.bytes}
+    for i, whole in enumerate((before, after)):
+        for one in whole.left_out:
+            if one.bytes:
+                pages[one.role][i] = one.bytes
+    if not pages:
+        return []
+    values: dict[str, Value] = {}
+    for i, (role, sizes) in enumerate(pages.items()):
+        values |= {f"role{i}": str(role), f"before{i}": sizes[0], f"after{i}": sizes[1]}
+    names = " and ".join(
+        f"{{role{i}}} ({{before{i}:bytes}} before, {{after{i}:bytes}} after)"
+        for i in range(len(pages))
+    )
+    return [say(f"sums count objects, not the {names} that they are in", **values)]
 
 
 def _totals(held: list[int], rows: Changes, chosen: Summary) -> Sentence:

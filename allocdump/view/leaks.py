@@ -22,25 +22,46 @@ _SUMS = (
     column("allocations", "count"),
     column("held", "bytes"),
     column("held_allocations", "count", priority=3),
-    replace(column("share", "share", priority=2), align="left"),
+    column("share", "share", priority=2),
     column("heads", "count", priority=3),
     column("cluster", "bytes", priority=2),
-    column("confidence", priority=0),
+    column("confidence", "confidence", priority=0),
     *SITE,
-    column("reason", priority=2, cut=True),
+    replace(column("reason"), footnote=True),
 )
 _EACH = (
     column("address", "code", priority=0),
-    column("bytes", "bytes"),
+    column("bytes", "bytes", priority=0),
     column("kind", priority=2),
     column("head", "code", priority=2),
     *SITE,
 )
 
 
-def sums(report: Report, found: Leaks, records: Iterable[RowValues]) -> Document:
-    """One row for each site that lost memory."""
-    return _document(report, found, "Lost memory by call site", table(_SUMS, records))
+def sums(
+    report: Report, found: Leaks, undecided: Sequence[RowValues], records: Iterable[RowValues]
+) -> Document:
+    """One row for each site that lost memory.
+
+    :param undecided: sites without a row, of which one line tells
+    """
+    heading = "Lost memory by call site"
+    rows = table(_SUMS, records)
+    out = _document(report, found, heading, rows)
+    if undecided:
+        out.summary = [_undecided(undecided), *out.summary]
+        if not rows.rows:
+            out.sections = []
+    return out
+
+
+def _undecided(records: Sequence[RowValues]) -> Sentence:
+    return say(
+        "{sites:count site} with undecided memory, {size:bytes}: no one can tell if it is lost,"
+        " for memory that may point at it is not readable; --all lists the sites",
+        sites=len(records),
+        size=sum(record["undecided"] for record in records),
+    )
 
 
 def each(report: Report, found: Leaks, records: Iterable[RowValues]) -> Document:

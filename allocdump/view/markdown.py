@@ -25,7 +25,9 @@ def _lines(document: Document, how: How) -> Iterator[str]:
     if document.chapters and document.lead:
         yield from [f"**{_escape(text(document.lead.value, how.exact))}**", ""]
         for fact in document.below:
-            yield f"- {_escape(fact.label)}: {_escape(text(fact.value, how.exact))}"
+            value = text(fact.value, how.exact)
+            shown = f"`{value}`" if fact.whole and "`" not in value else _escape(value)
+            yield f"- {_escape(fact.label)}: {shown}"
         yield from [""] * bool(document.below)
     for line in document.head:
         yield from [_escape(text(line, how.exact)), ""]
@@ -58,7 +60,11 @@ def _block(block: Block, how: How) -> Iterator[str]:
                 yield f"{number}. **{title}**" if block.numbered else f"- {title}"
                 yield from (f"    - {escaped(line)}" for line in item.details)
         case CodeBlock():
-            yield from ["```sh", *(text(line, how.exact) for line in block.lines), "```"]
+            yield from [
+                "```sh" if block.shell else "```",
+                *(text(line, how.exact) for line in block.lines),
+                "```",
+            ]
         case Text():
             yield from map(escaped, block.lines)
 
@@ -69,9 +75,9 @@ def _table(table: Table, exact: bool) -> Iterator[str]:
     grid = Grid.of(table, exact)
     if not grid.columns:
         return
-    headings, *rows = grid.rows
+    headings = [" ".join(lines) for lines in grid.headings]
     yield from tabulate(
-        [[_escape(cell) for cell in row] for row in rows],
+        [[_escape(cell) for cell in row] for row in grid.cells()],
         headings,
         tablefmt="pipe",
         disable_numparse=True,

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from ..analysis.usage import Node
 
 ColumnKind = Literal[
-    "text", "path", "code", "module", "flag",
+    "text", "path", "code", "module", "flag", "confidence",
     "bytes", "growth", "count", "change", "number", "share", "seconds",
 ]  # fmt: skip
-"""Meaning of a column's cells. Texts: ``path`` loses its start when it is cut; of a ``module``,
-the empty name is the kernel itself. Numbers: bytes, bytes with a sign, a count, a count with a
+"""Meaning of a column's cells. Texts: of a ``module``, the empty name is the kernel itself; words
+of ``confidence`` have colours. Numbers: bytes, bytes with a sign, a count, a count with a
 sign, a number that counts nothing (a pid), a part from 0 to 1."""
 
 NUMERIC: frozenset[ColumnKind] = frozenset(
@@ -68,12 +68,14 @@ class Column:
     """Shown instead of zero; empty: zero itself."""
     align: Literal["left", "right"] | None = None
     """None: numbers stand right, texts left."""
+    names: bool = False
+    """Tells what a row is about: stands next to the first column."""
     priority: int = 1
-    """Rank of use to a reader: what has the highest goes first where space is short."""
+    """Rank of use to a reader: what has the highest goes first where space is short; 0 stays."""
     min_width: int | None = None
     """Characters that a cell may be cut down to; None: it is never cut."""
-    cut: Literal["start", "end"] | None = None
-    """Part that is lost then; None: the start of a path, the end of everything else."""
+    footnote: bool = False
+    """A remark, which goes below the table where space is short."""
 
     @property
     def heading(self) -> str:
@@ -92,11 +94,6 @@ class Column:
     def right(self) -> bool:
         """True if cells are aligned at their right ends."""
         return self.align == "right" if self.align else self.numeric
-
-    @property
-    def cuts_start(self) -> bool:
-        """True if a cell that is too long loses its start."""
-        return self.cut == "start" or (self.cut is None and self.kind == "path")
 
 
 _ACRONYMS = {"gfp", "oom", "pid", "rss"}
@@ -118,11 +115,19 @@ class Table:
     """Its plural, if that is not made with an s."""
     total: str = ""
     """Key of a column to add up for the rows that match a search."""
+    not_added: Sequence[int] = ()
+    """Numbers of the rows that are in no sum, since others hold the same bytes."""
     only: Medium | None = None
 
     def visible(self) -> list[int]:
-        """Numbers of the columns that say anything."""
-        return [i for i, column in enumerate(self.columns) if self._said(i, column.keep)]
+        """Numbers of the columns that say anything, in the order in which they are shown."""
+        shown = [i for i, column in enumerate(self.columns) if self._said(i, column.keep)]
+        return self.ordered(shown)
+
+    def ordered(self, shown: list[int]) -> list[int]:
+        """Columns with the names next to the first."""
+        names = [i for i in shown[1:] if self.columns[i].names]
+        return [*shown[:1], *names, *(i for i in shown[1:] if i not in names)]
 
     def _said(self, i: int, keep: Keep) -> bool:
         if keep == "always":
@@ -135,12 +140,17 @@ class Table:
 
 @dataclass
 class Tree(Table):
-    """A table whose rows are nodes of a tree, parents first; the last column is indented."""
+    """A table whose rows are nodes of a tree, parents first; the last column is indented, but
+    for one of footnotes."""
 
     levels: Sequence[int] = ()
     """Depth of each row, 0 at the root."""
     indent: str = "  "
     """Stands before the last cell once for each level."""
+
+    def ordered(self, shown: list[int]) -> list[int]:
+        """Columns as they are: the tree is at the end, for it is as wide as can be."""
+        return shown
 
 
 @dataclass
@@ -160,6 +170,8 @@ class Fact:
 
     label: str
     value: Line
+    whole: bool = False
+    """Never broken into lines: a command, to copy into a shell."""
 
 
 @dataclass
@@ -200,6 +212,8 @@ class CodeBlock:
     """Lines to be shown as they are, to copy into a shell."""
 
     lines: Sequence[Line]
+    shell: bool = True
+    """False if they are for reading only."""
     only: Medium | None = None
 
 
@@ -232,6 +246,8 @@ class Document:
     """The most important sentence."""
     below: Sequence[Fact] = ()
     """The few facts that must be read with it, where there are chapters."""
+    tone: Tone | None = None
+    """Meaning of the most important sentence for the machine; None is neither."""
     head: Sequence[Line] = ()
     """The same and the facts in few lines, where lines are all there is."""
     figures: Sequence[Fact] = ()

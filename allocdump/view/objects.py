@@ -11,7 +11,7 @@ from .model import Document
 
 _EACH = (
     column("address", "code", priority=0),
-    column("bytes", "bytes"),
+    column("bytes", "bytes", priority=0),
     column("used", "bytes", priority=2),
     column("cache", cut=True),
     *SITE,
@@ -36,7 +36,7 @@ _CACHES = (
 )
 _VMALLOC = (
     column("address", "code", priority=0),
-    column("bytes", "bytes"),
+    column("bytes", "bytes", priority=0),
     column("pages", "count", priority=2),
     column("kind", priority=2),
     column("caller", "code", cut=True),

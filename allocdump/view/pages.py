@@ -13,7 +13,7 @@ _EACH = (
     column("pfn", "number", priority=0),
     column("address", "code", priority=2),
     column("pages", "count"),
-    column("bytes", "bytes"),
+    column("bytes", "bytes", priority=0),
     column("node", "number", priority=2),
     column("zone", priority=2),
     column("kind"),

@@ -30,7 +30,7 @@ def document(report: Report, reach: Reach, answer: Paths) -> Document:
     for number, path in enumerate(answer.found, 1):
         title = f"way {number}, {units.plural(path.length, 'pointer')}"
         steps = [line for step in path.steps for line in _step(report.sites, step)]
-        sections.append(Section(title, [CodeBlock([f"{title}:", *steps])]))
+        sections.append(Section(title, [CodeBlock([f"{title}:", *steps], shell=False)]))
     out.sections = sections
     return out
 

@@ -27,6 +27,12 @@ class How:
     """Characters of a line; None is as many as it takes."""
     style: Callable[..., str] = _plain
     """Like :func:`click.style`."""
+    wide: bool = False
+    """All columns of tables, and all of their cells, however long lines are."""
+    hint: str = ""
+    """Way to see the columns that are left out, in words; empty: it is not told."""
+    colour: bool = False
+    """Whether *style* does anything; then shares are bars, too."""
 
 
 PLAIN = How()

@@ -5,19 +5,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..analysis.report import Report, ReportRows, Total
+import numpy as np
+
+from ..analysis.report import Report, ReportRows
+from ..analysis.sums import Total
 from ..analysis.usage import Node
 from ..kernel.tags.sites import Provenance, Sites
 from ..sentence import say
 from . import units
 from .header import about
-from .model import UNKNOWN, Absent, Cell, Column, Document, Fact, Line, Section, Table, Treemap
-from .site import NOTE, name_columns, notes, site_cells
+from .model import (
+    UNKNOWN,
+    Absent,
+    Cell,
+    Column,
+    Document,
+    Fact,
+    Line,
+    Section,
+    Table,
+    Text,
+    Treemap,
+)
+from .site import ELSEWHERE, NOTE, beside, name_columns, notes, site_cells
 
 _CAPTION = (
     "Click to go closer, and on the bar above to come back."
-    " Slab memory is counted twice, as in /proc/allocinfo: its pages at alloc_slab_page, the"
-    " objects in them at their own sites."
+    " Slab pages and per-CPU pages are left out: the objects in them are at their own sites."
 )
 _NO_WHOLE = Absent("no memory to have a share of")
 
@@ -35,7 +49,8 @@ def document(
     if tree and tree.children:
         heading = "Memory by directory, file and function"
         sections.append(Section(heading, [Treemap(tree, _CAPTION)]))
-    sections.append(Section(_heading(rows, shown), [_table(rows, whole)]))
+    what_else = Text(beside(whole), only="page")
+    sections.append(Section(_heading(rows, shown), [what_else, _table(rows, whole)]))
     out = about(report, "Allocation report")
     out.lead = Fact("reason", report.origin.reason)
     out.figures = [
@@ -51,10 +66,15 @@ def document(
 
 def _heading(rows: ReportRows, shown: Total) -> str:
     noun = "Call sites" if rows.by == "site" else f"By {rows.by}"
-    listed = int(rows.count.sum())
-    if listed == shown.sites:
+    listed, every = int(rows.count.sum()), _every(rows, shown)
+    if listed == every:
         return noun
-    return f"{noun}: {units.count(len(rows))} shown, with {listed:,} of {shown.sites:,} sites"
+    return f"{noun}: {units.count(len(rows))} shown, with {listed:,} of {every:,} sites"
+
+
+def _every(rows: ReportRows, shown: Total) -> int:
+    """Number of the chosen sites that rows can show: groups are sums."""
+    return shown.added if rows.sites is None else shown.sites
 
 
 def _table(rows: ReportRows, whole: Total) -> Table:
@@ -80,12 +100,14 @@ def _table(rows: ReportRows, whole: Total) -> Table:
         ]
         return Table(columns, body, noun="group", total="bytes")
     columns.append(NOTE)
-    remarks = notes(sites)
+    remarks, not_added = notes(sites), np.flatnonzero(sites.backing).tolist()
+    for i in not_added:
+        numbers[i][-1] = ELSEWHERE
     body = [
         [*_told(cells, sites, i), *site_cells(sites.name(i)), remarks[i]]
         for i, cells in enumerate(numbers)
     ]
-    return Table(columns, body, noun="site", total="bytes")
+    return Table(columns, body, noun="site", total="bytes", not_added=not_added)
 
 
 def _told(cells: list[Cell], sites: Sites, i: int) -> list[Cell]:
@@ -101,19 +123,20 @@ def _told(cells: list[Cell], sites: Sites, i: int) -> list[Cell]:
 def _summary(report: Report, rows: ReportRows, shown: Total, whole: Total) -> Iterator[Line]:
     noun = "site" if rows.by == "site" else "group"
     chosen = ""
-    if len(rows) and int(rows.count.sum()) != shown.sites:
+    if len(rows) and int(rows.count.sum()) != _every(rows, shown):
         chosen = "{sites:count site} chosen: {chosen:bytes}; "
     yield say(
         f"{{n:count {noun}}} shown: {{size:bytes}}; {chosen}"
         "all {every:count site}: {whole:bytes} in {calls:count allocation}",
         n=len(rows),
-        size=int(rows.bytes.sum()),
+        size=int(rows.counted_once.sum()),
         sites=shown.sites,
         chosen=shown.bytes,
         every=whole.sites,
         whole=whole.bytes,
         calls=whole.calls,
     )
+    yield from beside(whole)
     if len(report.types) > 1:
         # Allocation sites are the tags of one type; a kernel can have others.
         kinds = (f"{kind.name} ({units.count(kind.count)})" for kind in report.types)

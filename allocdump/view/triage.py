@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ..kernel.tags.sites import UNKNOWN as NO_NAME
 from ..kernel.tags.sites import SiteName
@@ -67,7 +68,7 @@ def _document(result: Triage, sections: list[Section]) -> Document:
         "Triage",
         f"Linux {release or NO_NAME}",
         Fact("verdict", result.verdict),
-        [Fact(f.label, f.value) for f in result.summary],
+        [Fact(f.label, f.value, f.key == "next") for f in result.summary],
         figures=list(_figures(result)),
         facts=[*_facts(result.sections[0], upper=True), dump],
         problems=result.missing,
@@ -158,11 +159,9 @@ def _columns(field: Field) -> list[Column]:
     kind: model.ColumnKind
     match field.kind:
         case "site":
-            return [Column(c.key, c.kind, keep="if said", min_width=_MIN) for c in SITE]
+            return [replace(column, keep="if said") for column in SITE]
         case "label":
-            return [Column(field.key, "path", keep="if said", min_width=_MIN)]
-        case "path":
-            kind = "text"
+            return [Column(field.key, "path", names=True, keep="if said", min_width=_MIN)]
         case _:
             kind = field.kind
     return [
@@ -172,7 +171,6 @@ def _columns(field: Field) -> list[Column]:
             field.title,
             "if said",
             min_width=None if kind in model.NUMERIC else _MIN,
-            cut="start" if field.kind == "path" else None,
         )
     ]
 

@@ -49,9 +49,10 @@ def _tree(root: Node, depth: int) -> Tree:
         [
             _SIZE,
             _SHARE,
-            Column("counter", "bytes", "Kernel's counter"),
-            Column("difference", "bytes"),
+            Column("counter", "bytes", "Kernel's counter", priority=2),
+            Column("difference", "bytes", priority=2),
             Column("name", title="Memory", priority=0, min_width=12),
+            Column("note", keep="if said", footnote=True),
         ],
         [
             [
@@ -59,7 +60,8 @@ def _tree(root: Node, depth: int) -> Tree:
                 _share(node, root),
                 NOT_APPLICABLE if node.counter is None else node.counter,
                 NOT_APPLICABLE if node.counter is None else node.bytes - node.counter,
-                node.name + (f" ({node.note})" if node.note else ""),
+                node.name,
+                node.note,
             ]
             for _, node in nodes
         ],

@@ -13,7 +13,7 @@ from ..text import host_name
 from . import units
 from .header import kernel
 from .model import Block, Cell, Column, Document, Line, Section, Table, Text
-from .site import NOTE, SITE, notes, site_cells
+from .site import NOTE, SITE, beside, notes, site_cells
 
 _COLUMNS = (
     Column("growth", "growth", priority=0),
@@ -41,8 +41,9 @@ def document(origin: Origin, growth: Growth, rows: npt.NDArray[np.intp]) -> Docu
             "{grown:growth} in {calls} allocations; {size:bytes} now",
             grown=growth.total_bytes,
             calls=f"{growth.total_calls:+,}",
-            size=int(growth.sites.bytes.sum()),
+            size=growth.now.bytes,
         ),
+        *beside(growth.now),
     ]
     block: Block = _table(growth, rows) if len(rows) else Text(["No site has grown."])
     return Document(

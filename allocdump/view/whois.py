@@ -19,7 +19,7 @@ def document(sites: Sites, found: Location) -> Document:
     if found.alternative:
         layers.append(_alternative(sites, found.alternative))
     return Document("Whois", query, sections=[
-        Section(query, [CodeBlock([f"{query} = {found.address:#x}", *layers])])
+        Section(query, [CodeBlock([f"{query} = {found.address:#x}", *layers], shell=False)])
     ])  # fmt: skip
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from allocdump.analysis.filters import site_names
-from allocdump.analysis.report import GroupBy, choose, group, order, total
+from allocdump.analysis.report import GroupBy, choose, group, order
+from allocdump.analysis.sums import total
 from allocdump.errors import FilterError
 from allocdump.kernel.tags.sites import Provenance, Sites
 
@@ -19,7 +20,7 @@ def names(chosen: Sites) -> list[str]:
 
 
 SITES = sites(
-    ("mm/slub.c", 100, "alloc_slab_page", "", 8192, 2),
+    ("mm/slub.c", 100, "new_slab", "", 8192, 2),
     ("mm/util.c", 5, "kmemdup", "", 0, 0),
     ("fs/ext4/super.c", 7, "init", "ext4", 100, 10),
     ("lib/util.c", 5, "kmemdup", "", 300, 1),
@@ -63,7 +64,7 @@ def test_all_filters_must_match() -> None:
         (["leker.c"], "No site matches 'leker.c';"
                       " did you mean 'leaker.c' or 'leaker.c:10' or 'leaker'?"),
         (["leaker.c:1"], "No site matches 'leaker.c:1'; did you mean '*leaker.c:1*'?"),
-        (["slab_page"], "No site matches 'slab_page'; did you mean '*slab_page*'?"),
+        (["w_slab"], "No site matches 'w_slab'; did you mean '*w_slab*'?"),
         (["func=kmemdap"], "No site matches 'func=kmemdap'; did you mean 'func=kmemdup'?"),
         (["module=kmemdup"], "No site matches 'module=kmemdup'."),
         (["module=EXT4*"], "No site matches 'module=EXT4*'."),

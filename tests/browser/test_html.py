@@ -17,7 +17,8 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from allocdump.analysis.report import group, order, total
+from allocdump.analysis.report import group, order
+from allocdump.analysis.sums import total
 from allocdump.analysis.tree import site_tree
 from allocdump.kernel.tags.sites import Sites
 from allocdump.view import units

@@ -14,7 +14,7 @@ BEFORE, AFTER = (core(folder) for folder in ("7.3-before", "7.3-after"))
 FILTERED = [
     ["report"], ["report", "--format", "allocinfo"], ["report", "--group-by", "module"],
     ["report", "--format", "json"], ["pages"], ["pages", "--list"], ["objects"],
-    ["objects", "--list"], ["objects", "--by", "vmalloc"], ["leaks"], ["leaks", "--list"],
+    ["objects", "--list"], ["objects", "--group-by", "vmalloc"], ["leaks"], ["leaks", "--list"],
     ["retained"], ["audit"], ["audit", "--format", "json"],
 ]  # fmt: skip
 

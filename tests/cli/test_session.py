@@ -16,8 +16,9 @@ from types import SimpleNamespace
 from typing import Any
 from weakref import ReferenceType
 
+import numpy as np
 import pytest
-from drgn import FaultError, Program, ProgramFlags
+from drgn import FaultError, Object, Program, ProgramFlags
 from drgn.commands import (
     CommandArgumentError,
     CommandError,
@@ -211,6 +212,35 @@ def test_bugs_are_one_sentence_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOCDUMP_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):
         run_command(opened(QUIET), "report")
+
+
+def test_variables_are_addresses(capsys: pytest.CaptureFixture[str]) -> None:
+    """Numbers, pointers and objects in memory; what is none of these is a symbol, or nothing."""
+    prog = opened(QUIET)
+    run_command(prog, "whois init_task")  # which lends it types
+    capsys.readouterr()
+    task = prog["init_task"]
+    names = {
+        "number": task.address_, "word": np.uint64(task.address_), "task": task,
+        "pointer": task.address_of_(), "init_task": "a text", "value": Object(prog, "int", -1),
+        "yes": True, "array": np.zeros(3),
+    }  # fmt: skip
+
+    def told(name: str) -> list[str]:
+        run_command(prog, f"whois {name}", globals=names)
+        return capsys.readouterr().out.splitlines()[1:]
+
+    wanted = told(f"{task.address_:#x}")
+    assert any("init_task" in line for line in wanted)
+    for name in ("number", "word", "task", "pointer", "init_task"):
+        assert told(name) == wanted, name
+    with pytest.raises(CommandError, match="value: -1 is not an address"):
+        told("value")
+    for name in ("yes", "array"):
+        run_command(prog, f"whois {name}", globals=names)
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert f"{name} is not an address" in err
 
 
 def test_interrupts_pass(monkeypatch: pytest.MonkeyPatch) -> None:

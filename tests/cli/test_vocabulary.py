@@ -18,7 +18,7 @@ from allocdump.commands import COMMANDS
 from ..dumpdata import core, run
 
 QUIET, OOM = core("7.2-quiet"), core("6.12-oom")
-READING = {"shell"} ^ set(COMMANDS)
+READING = set(COMMANDS) - {"schema", "shell", "completion"}
 WITH = {
     "top": READING - {"whois", "usage"},
     "sort": READING - {"triage", "whois", "usage", "paths"},

@@ -261,7 +261,7 @@ RULES = {
 def lost_functions(dump: Session) -> Counter[str]:
     sites = dump.report().sites
     pagemap = PageMap(dump.kernel, sites.address)
-    builder = HeapBuilder(pagemap, graph_module.site_roles(sites))
+    builder = HeapBuilder(pagemap, sites.role)
     pagemap.show(builder)
     found = reach(read_graph(builder, sites))
     return Counter(sites.function[found.graph.nodes.site[found.verdict == Verdict.LOST]])

@@ -8,6 +8,7 @@ import pytest
 
 import allocdump
 from allocdump.analysis.audit import Cause
+from allocdump.analysis.leaks import Earlier, Leaks, leaks
 from allocdump.kernel.mm.page_types import PageKind
 from allocdump.kernel.mm.pages import FrameReader, Frames
 from allocdump.kernel.tags.references import SiteIndex
@@ -75,3 +76,58 @@ def test_audit_of_a_site_that_moved(dump: Session, monkeypatch: pytest.MonkeyPat
     audit = dump.audit()
     assert audit.difference[row] == 256
     assert audit.cause[row] == Cause.MOVED
+
+
+def lost(found: Leaks) -> dict[str, tuple[int, str]]:
+    """Lost allocations and confidence of each site."""
+    columns = (found.lost.site, found.lost.allocations, found.lost.confidence)
+    place = found.graph.sites.place
+    return {place(site): (int(n), str(sure)) for site, n, sure in zip(*columns, strict=True)}
+
+
+@pytest.fixture
+def leaky() -> Session:
+    return allocdump.open(core("7.3-after"), debug_info="btf")
+
+
+def test_one_reading_of_a_running_kernel_is_no_proof(leaky: Session) -> None:
+    reach, sites = leaky.reach(), leaky.report().sites
+    assert lost(leaks(reach, sites))["leaker.c:44"][1] == "certain"
+    once = lost(leaks(reach, sites, moving=True))
+    assert once["leaker.c:44"][1] == "possible"
+    assert {sure for _, sure in once.values()} <= {"possible", "expected"}
+
+
+def test_two_readings_that_agree_are_as_good_as_a_dump(leaky: Session) -> None:
+    dead = lost(leaky.leaks())
+    leaky.kernel.state = "running"
+    assert lost(leaky.leaks()) == dead
+
+
+def test_what_moves_between_two_readings_is_not_lost(
+    leaky: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages of a leaker that in the first reading are lost, and in the second belong to another."""
+    sites = leaky.report().sites
+    first = Earlier.of(leaky.reach(), sites)
+    tag = sites.address[sites.line == 44][sites.file[sites.line == 44] == "leaker.c"][0]
+    mine = np.flatnonzero(first.tag == tag)
+    assert len(mine) > 1000
+    moved = first.tag.copy()
+    moved[mine[5:]] = sites.address[0]
+    monkeypatch.setattr(Session, "_earlier", lambda *_: Earlier(first.address, moved))
+    leaky.kernel.state = "running"
+    assert lost(leaky.leaks())["leaker.c:44"] == (5, "possible")
+    nothing = np.zeros(0, np.uint64)
+    monkeypatch.setattr(Session, "_earlier", lambda *_: Earlier(nothing, nothing))
+    assert lost(leaky.leaks()) == {}
+
+
+def test_triage_of_a_running_kernel_blames_no_lost_memory(leaky: Session) -> None:
+    from allocdump.session.evidence import investigate
+
+    assert any(one.lost_bytes for one in investigate(leaky).lost or [])
+    leaky.kernel.state = "running"
+    case = investigate(leaky)
+    assert not case.lost
+    assert any("reads twice" in sentence for sentence in case.missing)

@@ -99,6 +99,16 @@ def test_pipes_hold_what_was_written() -> None:
     assert not any(one.bytes for one in others)
 
 
+def test_sockets_have_protocols() -> None:
+    found = open_files(open_core(core("stock-6.12-sockets")).kernel)
+    first = found.files[0]
+    # It made pairs of streams and pairs of datagrams in turn.
+    assert set(first.protocols) == {"UNIX-STREAM", "UNIX"}
+    assert sum(first.protocols.values()) == first.sockets
+    assert abs(first.protocols["UNIX"] - first.protocols["UNIX-STREAM"]) <= 2
+    assert not any("?" in one.protocols for one in found.files)
+
+
 def test_tmpfs() -> None:
     """A task filled a file on /scratch."""
     page = triage("stock-6.1-tmpfs")

@@ -63,7 +63,7 @@ def causes(path: Path) -> list[str]:
 def test_the_leaking_site_is_the_first_suspect() -> None:
     first = triage(OOM).suspects[0]
     assert text(first.title) == (
-        "LEAK in module leaker (leaker.c:44, leaker_get_page): 70.3 MiB lost, 75.3% of memory"
+        "LEAK in module leaker (leaker.c:44, leaker_get_page): 70.3 MiB lost, 75.4% of memory"
     )
     assert (first.rule, first.confidence.words) == ("lost_memory", "certain")
     assert causes(OOM) == ["lost_memory"]

@@ -18,7 +18,7 @@ from .. import samples
 from ..dumpdata import CORES_WITH_TRUTH, name, run, truth
 
 HOSTILE = samples.sites(
-    ("mm/slub.c", 9, "alloc_slab_page", "", 8192, 2),
+    ("mm/slub.c", 9, "new_slab", "", 8192, 2),
     ("<script>alert(1)</script>", 10, "=cmd", "módulo", 2**62, 2**63 - 1),
     ("x.c", 2**32 - 1, "f", "m", -50, 2**64 - 1),
     ("x.c", 1, "f", "m", 0, 0),
@@ -67,7 +67,7 @@ def test_every_site_is_a_sample() -> None:
     assert text[profile.default_sample_type] == "inuse_space"
     assert text[profile.mapping[0].filename] == KERNEL
     assert [s[:5] for s in sites] == [
-        ("mm/slub.c", 9, "alloc_slab_page", "", 8192),
+        ("mm/slub.c", 9, "new_slab", "", 8192),
         ("<script>alert(1)</script>", 10, "=cmd", "módulo", 2**62),
         ("x.c", 2**32 - 1, "f", "m", -50),
         ("x.c", 1, "f", "m", 0),
@@ -95,9 +95,10 @@ def test_profile_of_a_dump_is_what_the_kernel_counted(core: Path) -> None:
         size, calls, where, *module, function = line.replace(" accurate:no", "").split()
         file, _, number = where.rpartition(":")
         site = (file, int(number), function.removeprefix("func:"), "".join(module).strip("[]"))
-        if (size, calls) != ("0", "0"):
+        if (size, calls) != ("0", "0") and site[2] not in ("alloc_slab_page", "pcpu_alloc_pages"):
             held.setdefault(site, []).append((int(size), int(calls)))
-    _, sites = read(done.stdout)
+    profile, sites = read(done.stdout)
+    assert profile.string_table[profile.comment[1]].startswith("sums count objects, not the ")
     found: dict[Site, list[tuple[int, int]]] = {}
     for sample in sites:
         found.setdefault(sample[:4], []).append(sample[4:])

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from allocdump.analysis.report import GroupBy, group, total
+from allocdump.analysis.report import GroupBy, group
+from allocdump.analysis.sums import total
 from allocdump.formats.records import report as records
 from allocdump.formats.saved import NotAReportError, SavedReport, parse_report
 from allocdump.kernel.tags.sites import Provenance, Sites
@@ -17,7 +18,7 @@ from allocdump.kernel.tags.sites import Provenance, Sites
 from .. import samples
 
 SITES = samples.sites(
-    ("mm/slub.c", 9, "alloc_slab_page", "", 8192, 2),
+    ("mm/slub.c", 9, "new_slab", "", 8192, 2),
     ("leaker.c", 10, "get_rec", "leaker", -50, 2**64 - 1),
 )
 
@@ -57,7 +58,7 @@ def test_what_is_written_is_read_back(how: samples.Marks) -> None:
     [
         ({"schema": "allocdump.usage"}, "allocdump.usage"),
         ({"schema": None}, "something else"),
-        ({"version": 2}, "version 2"),
+        ({"version": 3}, "version 3"),
         ({"group_by": "module"}, "by module"),
         ({"rows": None}, "damaged"),
         ({"rows": [{}, 1, None]}, "damaged"),

@@ -27,11 +27,12 @@ from ..schemas import FOLDER, texts
 
 OF_DUMPS = [
     ["report", "--all"], ["report", "--group-by", "module"], ["usage"], ["audit", "--all"],
-    ["pages"], ["pages", "--list", "--limit", "1000"],
-    ["objects"], ["objects", "--list", "--limit", "1000"], ["objects", "--by", "cache"],
-    ["objects", "--by", "vmalloc"],
-    ["leaks"], ["leaks", "--list", "--limit", "1000"],
-    ["retained", "--depth", "3"], ["retained", "--site", "*"],
+    ["pages"], ["pages", "--group-by", "file"], ["pages", "--list", "--top", "1000"],
+    ["objects"], ["objects", "--group-by", "module"], ["objects", "--list", "--top", "1000"],
+    ["objects", "--group-by", "cache"],
+    ["objects", "--group-by", "vmalloc"],
+    ["leaks"], ["leaks", "--group-by", "function"], ["leaks", "--list", "--top", "1000"],
+    ["retained", "--depth", "3"], ["retained", "--filter", "*"],
     ["triage"],
 ]  # fmt: skip
 """Commands with options, as far as these change the form of the answer."""
@@ -180,7 +181,7 @@ def wrong(document: Any, optional: set[str]) -> Iterator[tuple[str, Any]]:
     changed = copy.deepcopy(document)
     every = list(objects(changed))
     values = [id(found["values"]) for found in every if found.keys() == {"text", "values"}]
-    facts = [id(found["facts"]) for found in every if "facts" in found]
+    facts = [id(found[name]) for found in every for name in ("facts", "summary") if name in found]
     for found in every:
         free = id(found) in values
         for key, value in [] if free else list(found.items()):

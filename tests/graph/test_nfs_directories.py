@@ -11,7 +11,7 @@ import allocdump
 from allocdump.analysis.reach import Verdict, reach
 from allocdump.graph import nfs_directories
 from allocdump.graph.build import HeapBuilder
-from allocdump.graph.edges import Graph, read_graph, site_roles
+from allocdump.graph.edges import Graph, read_graph
 from allocdump.graph.nfs_directories import NfsDirectories
 from allocdump.kernel.mm.page_types import PageKind
 from allocdump.kernel.mm.pagemap import PageMap
@@ -58,7 +58,7 @@ def test_folios_are_chosen_by_file_system_and_kind_of_file() -> None:
 def graph_with(dump: Session, address: int) -> Graph:
     sites = dump.report().sites
     pagemap = PageMap(dump.kernel, sites.address)
-    builder = HeapBuilder(pagemap, site_roles(sites))
+    builder = HeapBuilder(pagemap, sites.role)
     pagemap.show(builder)
     builder.nfs._address, builder.nfs._size = [address], [4096]
     return read_graph(builder, sites)

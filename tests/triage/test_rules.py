@@ -16,8 +16,10 @@ from allocdump.kernel.machine.oom import AllocationFailure, Constraint
 from allocdump.kernel.machine.open_files import OpenFiles
 from allocdump.kernel.machine.swap import Swap
 from allocdump.kernel.machine.tmpfs import Tmpfs
+from allocdump.kernel.machine.zones import ZoneState
 from allocdump.kernel.tags.sites import Sites
 from allocdump.sentence import say
+from allocdump.triage.died import died
 from allocdump.triage.evidence import Evidence, LargeHolder, LostSite
 from allocdump.triage.holders import holders
 from allocdump.triage.rules import RULES, suspects
@@ -26,6 +28,7 @@ from allocdump.triage.rules.files import open_files, unexplained_pages
 from allocdump.triage.rules.limits import (
     cgroup_kills,
     cgroup_limit,
+    cgroup_throttled,
     elsewhere,
     fragmentation,
 )
@@ -36,7 +39,7 @@ from allocdump.triage.rules.trust import (
     unexplained,
 )
 from allocdump.triage.rules.user import user_memory
-from allocdump.triage.shortage import Shortage, shortage
+from allocdump.triage.shortage import Shortage, shortage, zone_state
 from allocdump.triage.verdict import Suspect
 from allocdump.view.sentence import text
 
@@ -56,7 +59,7 @@ def test_nothing_is_invented() -> None:
     assert suspects(case()) == []
     assert suspects(case(**QUIET)) == []
     assert suspects(case(footprint=None, usage=None, zones=[], events=[])) == []
-    assert len(RULES) == len(set(RULES)) == 14
+    assert len(RULES) == len(set(RULES)) == 15
 
 
 class TestLargeSites:
@@ -228,7 +231,7 @@ class TestLargeCaches:
         (found,) = large_caches(self.of(600, reclaimable=True))
         assert found.confidence == Confidence.POSSIBLE
         assert evidence(found) == [
-            "600 MiB of it can be reclaimed when memory is short, unless it is in use"
+            "600 MiB of it may be reclaimed when memory is short, unless something pins it"
         ]
         assert large_caches(self.of(600, reclaimable=True, **QUIET)) == []
 
@@ -297,6 +300,27 @@ class TestOpenFiles:
     def test_a_finding_where_sites_tell(self) -> None:
         (found,) = open_files(case(usage=self.rest, files=[files(pipes=660), files(7, pipes=9)]))
         assert (found.confidence, found.cause) == (Confidence.POSSIBLE, False)
+
+    @pytest.mark.parametrize(
+        ("held", "file"), [("pipes", "fs/pipe.c"), ("sockets", "net/core/skbuff.c")]
+    )
+    def test_what_wrappers_were_called_for(self, held: str, file: str) -> None:
+        """With a profile, the task is named with the call sites of pipes and packets."""
+        sites = replace(
+            cases.SITES,
+            module=np.array([""] * 4, np.object_),
+            file=np.array([file, file, "mm/util.c", "mm/slub.c"], np.object_),
+        )
+        owner = replace(files(**{held: 660}), protocols={"UNIX-STREAM": 499, "TCP": 1})
+        (found,) = suspects(case(sites=sites, footprint=footprint((400, 290, 40)), files=[owner]))
+        assert (found.rule, found.cause, found.confidence) == (
+            "open_files", True, Confidence.VERY_LIKELY
+        )  # fmt: skip
+        assert titles([found])[0].startswith(f"{held.upper()} of task culprit (pid 42): 660 MiB")
+        said = evidence(found)
+        assert any(line.startswith(f"KERNEL MEMORY at {file}:1 (first)") for line in said)
+        protocols = "its sockets by protocol: UNIX-STREAM 499, TCP 1"
+        assert (protocols in said) == (held == "sockets")
 
     def test_a_finding_where_memory_was_not_short(self) -> None:
         quiet = {"events": [], "zones": [zone(500)]}
@@ -452,6 +476,21 @@ class TestCgroups:
         assert titles([found]) == ["2 tasks killed at the limit of memory cgroup /a/b, 2.00 MiB"]
         assert not found.cause
 
+    def test_a_soft_limit_is_one(self) -> None:
+        """311 times, as a real machine had them, and no hard limit."""
+        soft = replace(cases.cgroup("/soft", 40), high=40 * MIB, throttled=311)
+        made = case(cgroups=[soft, cases.cgroup("/", 100)])
+        (found,) = cgroup_throttled(made)
+        assert titles([found]) == [
+            "tasks of memory cgroup /soft slowed down 311 times at its memory.high, 40.0 MiB"
+        ]
+        assert (found.cause, found.confidence) == (False, Confidence.CERTAIN)
+        section = died(made, None)
+        facts = {fact.key: text(fact.value) for fact in section.facts}
+        assert facts["cgroups"] == "1 of 2 memory cgroups hit a limit"
+        (limits,) = [table for table in section.tables if table.key == "limits"]
+        assert [row[-1] for row in limits.rows] == ["/soft"]
+
     def test_user_memory_is_not_to_blame_for_a_limit(self) -> None:
         held = cases.usage(anonymous_memory=900)
         assert user_memory(case(events=[self.fatal], usage=held)) == []
@@ -503,6 +542,33 @@ class TestElsewhere:
     def test_memory_that_is_kept_for_lower_zones_is_not_free(self) -> None:
         zones = [zone(100, name="DMA32", reserve=(0, 0, 200)), zone(5)]
         assert elsewhere(case(zones=zones)) == []
+
+
+class TestZoneStates:
+    @pytest.mark.parametrize(
+        ("made", "state"),
+        [
+            (zone(10), "exhausted"),
+            (zone(11), "low"),
+            (zone(12), "enough"),
+            (zone(100, reserve=(0, 0, 200)), "kept by lowmem_reserve"),
+            (zone(9, reserve=(0, 0, 200)), "exhausted"),
+            (replace(zone(40), free_cma=32 * 256), "only CMA free"),
+            (replace(zone(43), free_cma=32 * 256), "low"),
+            (replace(zone(30), highatomic=25 * 256), "only kept for atomic"),
+            (replace(zone(60, reserve=(0, 25)), free_cma=30 * 256), "all kept"),
+        ],
+    )
+    def test_for_a_request_that_cannot_move(self, made: ZoneState, state: str) -> None:
+        assert zone_state(made, cma=False) == state
+
+    def test_movable_requests_use_cma(self) -> None:
+        cma = replace(zone(400), free_cma=395 * 256)
+        kernel = case(events=[event(gfp_mask="GFP_KERNEL|__GFP_ZERO")], zones=[cma])
+        user = case(events=[event(gfp_mask="GFP_HIGHUSER_MOVABLE")], zones=[cma])
+        assert (shortage(kernel), shortage(user)) == (Shortage.MACHINE, Shortage.ELSEWHERE)
+        assert elsewhere(kernel) == []
+        assert zone_state(cma, cma=True) == "enough"
 
 
 class TestFragmentation:
@@ -680,7 +746,7 @@ class TestProof:
             "LEAK at b.c:3 (other): 70.0 MiB lost, 7.0% of memory",
         ]
         assert (first.confidence, first.cause, second.cause) == (Confidence.CERTAIN, True, False)
-        assert first.commands[0] == "allocdump leaks vmcore --site module=m"
+        assert first.commands[0] == "allocdump leaks vmcore --filter module=m"
         lost[1] = replace(lost[1], confidence=Confidence.LIKELY)
         assert lost_memory(case(lost=lost))[0].bytes == 400 * MIB
 

@@ -65,10 +65,10 @@ def test_table() -> None:
     )
     assert lines[1] == "after   new.txt: /proc/allocinfo | 3 sites"
     assert lines[3].split() == [
-        "GROWTH", "CALLS", "BEFORE", "AFTER", "SITE", "FUNCTION", "MODULE", "NOTE",
+        "GROWTH", "SITE", "FUNCTION", "CALLS", "BEFORE", "AFTER", "MODULE", "NOTE",
     ]  # fmt: skip
     assert re.split(r"  +", lines[4].strip()) == [
-        "+2.00 MiB", "+2", "4.00 KiB", "2.00 MiB", "mm/x.c:12", "grow", "(built-in)",
+        "+2.00 MiB", "mm/x.c:12", "grow", "+2", "4.00 KiB", "2.00 MiB", "(built-in)",
         "matched loosely: line 10 before",
     ]  # fmt: skip
     assert lines[5].split()[0] == "+1.00"
@@ -107,7 +107,7 @@ def test_unknown_calls_are_not_shown_as_zero() -> None:
     )
     changed, chosen = rows(before=AFTER, after=Snapshot("b", "dump", gone))
     lines = lines_of(AFTER, AFTER, changed, chosen)
-    assert lines[4].split()[:3] == ["+1.00", "KiB", "-"]
+    assert lines[4].split()[:5] == ["+1.00", "KiB", "d.c:4", "come", "-"]
     assert "module unloaded" in lines[4]
     assert next(records.records(changed))["calls_after"] is None
 
@@ -116,11 +116,12 @@ def test_unknown_calls_are_not_shown_as_zero() -> None:
 def test_json_and_csv(by: GroupBy) -> None:
     changed, chosen = rows(by)
     document = json.loads(records.as_json(BEFORE, AFTER, changed, chosen))
-    assert (document["schema"], document["version"]) == ("allocdump.diff", 1)
+    assert (document["schema"], document["version"]) == ("allocdump.diff", 2)
     assert document["before"]["release"] == "6.12.0"
     assert document["after"] | {"bytes": 0} == {
         "path": "new.txt", "kind": "allocinfo", "release": None, "version": None,
         "crash_time": None, "crash_reason": None, "warnings": ["careful"], "sites": 3, "bytes": 0,
+        "left_out": [],
     }  # fmt: skip
     assert [row["growth"] for row in document["rows"]] == changed.growth.tolist()
     read = list(csv.DictReader(io.StringIO(records.as_csv(changed))))

@@ -10,7 +10,8 @@ from typing import Any, get_args
 
 import pytest
 
-from allocdump.analysis.report import GroupBy, group, order, total
+from allocdump.analysis.report import GroupBy, group, order
+from allocdump.analysis.sums import total
 from allocdump.formats import allocinfo, folded
 from allocdump.formats.records import report as records
 from allocdump.formats.records.json_text import listed
@@ -20,7 +21,7 @@ from .. import samples
 from ..dumpdata import TESTDATA
 
 SITES = samples.sites(
-    ("mm/slub.c", 9, "alloc_slab_page", "", 8192, 2),
+    ("mm/slub.c", 9, "new_slab", "", 8192, 2),
     ("leaker.c", 10, "get;rec", "leaker", 2**40, 2**33),
     ("x.c", 1, "f", "m", -50, 2**64 - 1),
 )
@@ -30,7 +31,7 @@ def test_allocinfo_lines() -> None:
     marked = samples.sites(("a.c", 1, "f", "", 5, 1), inaccurate=True)
     assert list(allocinfo.render("header\n", SITES)) == [
         "header\n",
-        "        8192        2 mm/slub.c:9 func:alloc_slab_page \n",
+        "        8192        2 mm/slub.c:9 func:new_slab \n",
         "1099511627776 8589934592 leaker.c:10 [leaker] func:get;rec \n",
         "         -50 18446744073709551615 x.c:1 [m] func:f \n",
     ]
@@ -41,7 +42,7 @@ def test_allocinfo_lines() -> None:
 
 def test_folded() -> None:
     assert list(folded.render(SITES)) == [
-        "[kernel];mm;slub.c;alloc_slab_page:9 8192\n",
+        "[kernel];mm;slub.c;new_slab:9 8192\n",
         "leaker;leaker.c;get:rec:10 1099511627776\n",
     ]
 
@@ -55,7 +56,7 @@ def as_json(sites: Sites, by: GroupBy = "site") -> dict[str, Any]:
 
 def test_json() -> None:
     document = as_json(SITES)
-    assert (document["schema"], document["version"]) == ("allocdump.report", 1)
+    assert (document["schema"], document["version"]) == ("allocdump.report", 2)
     assert document["kernel"]["crash_time"] == "2026-01-02T03:04:05+00:00"
     assert document["completeness"]["complete"] is True
     assert document["warnings"] == ["careful"]

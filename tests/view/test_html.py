@@ -15,7 +15,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from allocdump.analysis.report import group, total
+from allocdump.analysis.report import group
+from allocdump.analysis.sums import total
 from allocdump.analysis.tree import growth_tree, site_tree
 from allocdump.analysis.usage import Node
 from allocdump.errors import ExtraError

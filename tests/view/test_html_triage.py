@@ -51,22 +51,26 @@ def trees(reader: Reader) -> list[list[Any]]:
 
 
 def values_of(table: Records) -> Iterator[tuple[str, Sequence[Value]]]:
-    """Kind and values of what people are shown: of a site, three columns."""
+    """Kind and values of what people are shown: of a site, three columns, names second."""
+    names: list[tuple[str, Sequence[Value]]] = []
+    others: list[tuple[str, Sequence[Value]]] = []
     for i, field in enumerate(table.fields):
         values = [row[i] for row in table.rows]
         if field.kind == "site":
-            names = [value for value in values if isinstance(value, SiteName)]
-            assert len(names) == len(values)
-            yield "text", [name.place for name in names]
-            yield "text", [name.function for name in names]
-            yield "module", [name.module or None for name in names]
+            sites = [value for value in values if isinstance(value, SiteName)]
+            assert len(sites) == len(values)
+            names.append(("text", [site.place for site in sites]))
+            names.append(("text", [site.function for site in sites]))
+            others.append(("module", [site.module or None for site in sites]))
         elif field.kind == "label":
             assert all(value is None or isinstance(value, SiteName) for value in values)
-            yield "text", [value.label if isinstance(value, SiteName) else None for value in values]
+            labels = [value.label if isinstance(value, SiteName) else None for value in values]
+            names.append(("text", labels))
         elif not field.detail:
             plain = [value for value in values if not isinstance(value, SiteName)]
             assert len(plain) == len(values)
-            yield field.kind, plain
+            others.append((field.kind, plain))
+    yield from [*others[:1], *names, *others[1:]]
 
 
 @pytest.mark.parametrize("path", DUMPS, ids=lambda path: f"{path.parent.name}/{path.name}")

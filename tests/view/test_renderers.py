@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 from typing import Unpack
 
+import click
 import pytest
 
 from allocdump.analysis.usage import Node
@@ -14,6 +17,7 @@ from allocdump.view.model import (
     NOT_APPLICABLE,
     UNKNOWN,
     Absent,
+    Cell,
     CodeBlock,
     Column,
     Document,
@@ -137,19 +141,90 @@ def test_a_page_shows_problems_and_facts_with_a_value() -> None:
     assert "Unknown" not in text
 
 
-def test_only_columns_that_may_be_cut_are() -> None:
-    path, word = "drivers/net/ethernet/very/long/path.c:1", "a_function_of_some_length"
-    table = Table(
-        [
-            Column("path", "path", min_width=12),
-            Column("name", "code", min_width=12),
-            Column("note"),
-        ],
-        [[path, word, "never cut whatever the width"]],
-    )
+PATH, WORD = "drivers/net/ethernet/very/long/path.c:1", "a_function_of_some_length"
+
+
+def narrow(width: int) -> str:
+    """One row of a size, a path, a function, calls, a module and a note."""
+    every: dict[str, tuple[Column, Cell]] = {
+        "size": (Column("size", "bytes"), 5),
+        "path": (Column("path", "path", names=True, priority=0, min_width=12), PATH),
+        "function": (Column("function", "code", names=True, priority=0, min_width=12), WORD),
+        "calls": (Column("calls", "count"), 7),
+        "module": (Column("module", "module", priority=2), "leaker"),
+        "note": (Column("note", footnote=True), "never cut, whatever the width is"),
+    }
+    table = Table([column for column, _ in every.values()], [[c for _, c in every.values()]])
     document = Document("x", sections=[Section("x", [table])])
-    line = shown("text", document, width=70).splitlines()[1]
-    assert re.fullmatch(r"…[^ ]*path\.c:1 +a_function_\S* +never cut whatever the width", line)
-    assert len(line) == 70
-    narrow = shown("text", document, width=20).splitlines()[1]
-    assert narrow == "…ng/path.c:1  a_function_…  never cut whatever the width"
+    return renderer("text")(document, How(width=width, hint="ask for more"))
+
+
+def test_a_table_loses_first_what_is_of_least_use() -> None:
+    whole = narrow(200)
+    assert whole.splitlines()[1].endswith("7  leaker  never cut, whatever the width is")
+    assert narrow(120).splitlines() == [
+        f"SIZE  PATH{' ' * 37}FUNCTION{' ' * 19}CALLS  MODULE  NOTE",
+        f" 5 B  {PATH}  {WORD}      7  leaker  [1]",
+        "[1] never cut, whatever the width is",
+    ]
+    lines = narrow(80).splitlines()
+    assert lines[1].split() == ["5", "B", "drivers/…/long/path.c:1", WORD, "7", "leaker", "[1]"]
+    lines = narrow(60).splitlines()
+    assert lines[1].split() == ["5", "B", "…/path.c:1", WORD, "7", "[1]"]
+    assert lines[-1] == "Not shown for want of space: module; ask for more."
+    lines = narrow(48).splitlines()
+    assert lines[1].split() == ["5", "B", "…/path.c:1", "a_function_of_some_leng…", "[1]"]
+    for width in range(26, 200):
+        assert max(map(len, narrow(width).splitlines())) <= width
+
+
+def test_nothing_is_left_out_where_it_is_asked_for_or_there_is_no_terminal() -> None:
+    document = Document("x", sections=[Section("x", [TABLE])])
+    assert shown("text", document, width=30, wide=True) == shown("text", document)
+
+
+def test_a_columns_that_says_the_same_everywhere_goes_first() -> None:
+    columns = [Column("size", "bytes"), Column("a", priority=2), Column("b", priority=3)]
+    table = Table(columns, [[1, "same", "x" * 9], [2, "same", "y" * 9]])
+    document = Document("x", sections=[Section("x", [table])])
+    assert "same" not in shown("text", document, width=18)
+    assert "x" * 9 in shown("text", document, width=18)
+
+
+def test_headings_take_two_lines_before_columns_go() -> None:
+    columns = [Column("size", "bytes"), Column("n", "count", "Kernel's own counter", priority=2)]
+    document = Document("x", sections=[Section("x", [Table(columns, [[1, 2]])])])
+    assert shown("text", document, width=15).splitlines() == [
+        "      KERNEL'S", "           OWN", "SIZE   COUNTER", " 1 B         2",
+    ]  # fmt: skip
+
+
+def test_colours() -> None:
+    columns = [Column("part", "share"), Column("confidence", "confidence")]
+    table = Table(columns, [[0.5, "certain"], [0.01, "likely"], [UNKNOWN, "none"]])
+    document = Document(
+        "x", "", Fact("verdict", "bad"), tone="bad", sections=[Section("x", [table])]
+    )
+    document.chapters = True
+    coloured = renderer("text")(document, How(style=click.style, colour=True))
+    assert click.style("VERDICT: bad", bold=True, fg="red") in coloured
+    assert click.style("████", fg="cyan") in coloured
+    assert click.style("certain", fg="red", bold=True) in coloured
+    plain = shown("text", document)
+    assert "\x1b" not in plain
+    assert "█" not in plain
+    # Colours do not change where things stand.
+    lines = [line.split("certain")[0] for line in click.unstyle(coloured).splitlines()]
+    assert "   50.0%  ████  " in lines
+
+
+def test_commands_go_on_in_the_next_line_as_a_shell_takes_it() -> None:
+    command = "allocdump leaks a/long/path/to/vmcore --site 'module=a b' --list --limit 10"
+    block = CodeBlock(["# suspect 1", command])
+    document = Document("x", sections=[Section("x", [block])])
+    lines = shown("text", document, width=40).splitlines()
+    assert max(map(len, lines)) <= 40
+    script = "allocdump() { printf '%s\\n' \"$@\"; }\n" + "\n".join(lines)
+    done = subprocess.run(["sh"], input=script, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == shlex.split(command)[1:]
+    assert shown("text", document, width=None).splitlines()[1] == command

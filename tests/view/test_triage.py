@@ -185,10 +185,11 @@ def test_every_json_field_is_documented() -> None:
     ill = page(events=[event(fatal=False), event(order=3)], zones=[zone(300, blocks=(1, 0))])
     found |= set(paths(json.loads(as_json(ill))))
     assert found - documented == set()
-    # What no dump has: two kinds of failures, and reasons not to trust it.
+    # What no dump has: two kinds of failures, life, and reasons not to trust it.
     assert documented - found <= {
         "died.facts.failures",
         "died.facts.events",
+        "died.facts.state",
         "holders.facts.kernel_list_differs",
         "holders.facts.disagreement",
     }

@@ -22,7 +22,7 @@ from ..dumpdata import TESTDATA
 from ..samples import report, sites
 
 START = sites(
-    ("mm/slub.c", 10, "alloc_slab_page", "", 1 << 20, 4),
+    ("mm/slub.c", 10, "new_slab", "", 1 << 20, 4),
     ("drivers/net/ethernet/very/long/path/to/leaky.c", 77, "leaky_get", "leaky", 0, 0),
 )
 
@@ -46,7 +46,7 @@ def test_lines(growth: Growth) -> None:
     assert "Linux 6.12.0" in lines[0]
     assert "1:05 since the start" in lines[0]
     assert lines[1].startswith("+3.00 MiB in +1,234 allocations; 4.00 MiB now")
-    assert lines[3].split() == ["GROWTH", "LAST", "CALLS", "SIZE", "SITE", "FUNCTION", "MODULE"]
+    assert lines[3].split() == ["GROWTH", "SITE", "FUNCTION", "LAST", "CALLS", "SIZE", "MODULE"]
     first = lines[4].split()
     assert first[:2] == ["+3.00", "MiB"]
     assert "+1,234" in first

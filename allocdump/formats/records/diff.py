@@ -9,13 +9,13 @@ from dataclasses import asdict
 from ...analysis.diff import Changes, Snapshot, Summary
 from ..spreadsheet import csv_lines
 from .json_text import Record, document
-from .site import SITE_FIELDS, site_record
+from .site import SITE_FIELDS, left_out_records, site_record
 
 _NUMBERS = (
     "growth", "calls_growth", "before", "after", "calls_before", "calls_after", "state",
 )  # fmt: skip
 _COUNTS = ("sites_before", "sites_after")
-OF_SITES = (*SITE_FIELDS, *_NUMBERS, "match", "old_line", *_COUNTS)
+OF_SITES = (*SITE_FIELDS, *_NUMBERS, "role", "match", "old_line", *_COUNTS)
 OF_GROUPS = ("name", *_NUMBERS, *_COUNTS)
 
 
@@ -23,6 +23,7 @@ def records(rows: Changes) -> Iterator[Record]:
     """One record for each row."""
     new, gone = rows.new.tolist(), rows.gone.tolist()
     growth, calls = rows.growth.tolist(), rows.calls.tolist()
+    roles = [] if rows.sites is None else rows.sites.role.tolist()
     for i in range(len(rows)):
         known = bool(rows.counted[i])
         numbers = {
@@ -43,6 +44,7 @@ def records(rows: Changes) -> Iterator[Record]:
         yield {
             **site_record(rows.sites.name(i)),
             **numbers,
+            "role": str(roles[i]) or None,
             "match": str(rows.match[i]),
             "old_line": int(rows.old_line[i]),
             **counts,
@@ -53,7 +55,7 @@ def as_json(before: Snapshot, after: Snapshot, rows: Changes, chosen: Summary) -
     """One JSON document."""
     return document(
         "diff",
-        1,
+        2,
         before=_snapshot(before),
         after=_snapshot(after),
         changed=asdict(chosen),
@@ -63,7 +65,7 @@ def as_json(before: Snapshot, after: Snapshot, rows: Changes, chosen: Summary) -
 
 
 def _snapshot(one: Snapshot) -> Record:
-    system = one.system
+    system, held = one.system, one.total
     return {
         "path": one.path,
         "kind": one.kind,
@@ -72,8 +74,9 @@ def _snapshot(one: Snapshot) -> Record:
         "crash_time": system.crash_time.isoformat() if system and system.crash_time else None,
         "crash_reason": one.reason or None,
         "warnings": one.warnings,
-        "sites": len(one.sites),
-        "bytes": int(one.sites.bytes.sum()),
+        "sites": held.sites,
+        "bytes": held.bytes,
+        "left_out": left_out_records(held),
     }
 
 

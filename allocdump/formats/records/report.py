@@ -5,16 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...analysis.report import Report, ReportRows, Total
+from ...analysis.report import Report, ReportRows
+from ...analysis.sums import Total
 from ...kernel.tags.sites import Provenance
 from ..saved import EVIDENCE, VERSION
 from ..spreadsheet import csv_lines
 from .json_text import Record, document
-from .site import SITE_FIELDS, site_record
+from .site import SITE_FIELDS, site_record, total_record
 
 _NUMBERS = ("bytes", "calls", "average", "share")
 OF_SITES = (
-    *SITE_FIELDS, *_NUMBERS, "evidence", "inaccurate", "unloaded", "inferred_name", "address",
+    *SITE_FIELDS, *_NUMBERS, "role", "evidence", "inaccurate", "unloaded", "inferred_name",
+    "address",
 )  # fmt: skip
 OF_GROUPS = ("name", *_NUMBERS, "sites")
 
@@ -23,10 +25,12 @@ def records(rows: ReportRows, whole: Total) -> Iterator[Record]:
     """One record for each row, with the fields of a site or a group.
 
     What nothing in the dump tells is None: the calls of a site whose size is from the
-    kernel log, both numbers of one whose counters are gone.
+    kernel log, both numbers of one whose counters are gone. Pages whose objects are counted at
+    their sites have no share of the total, which they are not in.
     """
     averages = rows.average().tolist()
     sites = rows.sites
+    roles = [] if sites is None else sites.role.tolist()
     for i in range(len(rows)):
         size, calls = int(rows.bytes[i]), int(rows.calls[i])
         numbers: Record = {
@@ -42,9 +46,12 @@ def records(rows: ReportRows, whole: Total) -> Iterator[Record]:
             numbers["calls"] = numbers["average"] = None
             if sites.evidence[i] == Provenance.NONE:
                 numbers["bytes"] = numbers["share"] = None
+        if roles[i].backing:
+            numbers["share"] = None
         yield {
             **site_record(sites.name(i)),
             **numbers,
+            "role": str(roles[i]) or None,
             "evidence": EVIDENCE[Provenance(sites.evidence[i])],
             "inaccurate": bool(sites.inaccurate[i]),
             "unloaded": bool(sites.unloaded[i]),
@@ -87,8 +94,8 @@ def as_json(report: Report, rows: ReportRows, shown: Total, whole: Total) -> str
             "sites_moved": None if report.moved is None else int(report.moved.sum()),
         },
         warnings=report.warnings,
-        total=vars(whole),
-        chosen=vars(shown),
+        total=total_record(whole),
+        chosen=total_record(shown),
         group_by=rows.by,
         rows=list(records(rows, whole)),
     )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ...analysis.growth import Growth
 from .json_text import Record, line
-from .site import site_record
+from .site import left_out_records, site_record
 
 
 def as_json(growth: Growth, rows: npt.NDArray[np.intp], time: datetime) -> str:
@@ -19,16 +19,17 @@ def as_json(growth: Growth, rows: npt.NDArray[np.intp], time: datetime) -> str:
     return line(
         {
             "schema": "allocdump.watch",
-            "version": 2,
+            "version": 3,
             "round": growth.round,
             "time": time.isoformat(),
             "elapsed": round(growth.elapsed, 3),
             "sites": len(sites),
             "total": {
-                "bytes": int(sites.bytes.sum()),
-                "calls": int(sites.calls.sum().view(np.int64)),
+                "bytes": growth.now.bytes,
+                "calls": growth.now.calls,
                 "growth_bytes": growth.total_bytes,
                 "growth_calls": growth.total_calls,
+                "left_out": left_out_records(growth.now),
             },
             "rows": [_row(growth, i) for i in rows.tolist()],
         }

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from .report import GROUP_BY, by_site_or_group
+from .report import GROUP_BY, LEFT_OUT, ROLE, by_site_or_group
 from .words import COUNT, SIGNED, SITE, TEXT, TIME, document, many, one_of, or_null, record
 
 _NUMBERS = {
@@ -28,6 +28,7 @@ _SNAPSHOT = record(
         "warnings": many(TEXT),
         "sites": COUNT,
         "bytes": SIGNED,
+        "left_out": LEFT_OUT,
     }
 )
 
@@ -35,6 +36,7 @@ OF_SITE = record(
     {
         **SITE,
         **_NUMBERS,
+        "role": ROLE,
         "match": one_of("exact", "moved", "together"),
         "old_line": COUNT,
         **_COUNTS,
@@ -44,7 +46,7 @@ OF_GROUP = record({"name": TEXT, **_NUMBERS, **_COUNTS})
 
 SCHEMA = document(
     "diff",
-    1,
+    2,
     {
         "before": _SNAPSHOT,
         "after": _SNAPSHOT,

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
-from ...analysis.leaks import LeakConfidence
-from .words import ADDRESS, COUNT, SHARE, SITE, TEXT, either, one_of, record
+from ...confidence import Confidence
+from ..records.leaks import GROUPS
+from .words import ADDRESS, COUNT, SHARE, SITE, TEXT, either, group, one_of, record
+
+# The module that judges needs libraries, which a schema does not.
+_CONFIDENCE = [*(degree.words for degree in Confidence), "undecided", "expected"]
 
 SCHEMA = either(
     "allocdump leaks --format json: a line",
@@ -19,7 +23,7 @@ SCHEMA = either(
             "heads": COUNT,
             "cluster": COUNT,
             "cluster_allocations": COUNT,
-            "confidence": one_of(*LeakConfidence),
+            "confidence": one_of(*_CONFIDENCE),
             **SITE,
             "reason": TEXT,
         },
@@ -35,4 +39,5 @@ SCHEMA = either(
         },
         title="--list: an allocation",
     ),
+    group(GROUPS),
 )

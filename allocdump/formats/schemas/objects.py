@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from .words import ADDRESS, COUNT, SIGNED, SITE, SITE_OR_NONE, TEXT, either, record
+from ..records.objects import GROUPS
+from .words import ADDRESS, COUNT, SIGNED, SITE, SITE_OR_NONE, TEXT, either, group, record
 
 SCHEMA = either(
     "allocdump objects --format json: a line",
@@ -33,7 +34,7 @@ SCHEMA = either(
             "lost": SIGNED,
             "cache": TEXT,
         },
-        title="--by cache: a slab cache",
+        title="--group-by cache: a slab cache",
     ),
     record(
         {
@@ -44,6 +45,7 @@ SCHEMA = either(
             "caller": TEXT,
             **SITE_OR_NONE,
         },
-        title="--by vmalloc: an area",
+        title="--group-by vmalloc: an area",
     ),
+    group(GROUPS),
 )

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from ...kernel.mm.page_types import PageKind
-from .words import ADDRESS, COUNT, FLAG, SITE, TEXT, either, one_of, or_null, record
+from ..records.pages import GROUPS
+from .words import ADDRESS, COUNT, FLAG, SITE, TEXT, either, group, one_of, or_null, record
 
 KINDS = [kind.name.lower().replace("_", " ") for kind in PageKind]
 
@@ -35,4 +36,5 @@ SCHEMA = either(
         },
         title="--list: an allocation",
     ),
+    group(GROUPS),
 )

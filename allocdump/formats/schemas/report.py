@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ...kernel.tags.roles import Role
 from ..saved import EVIDENCE, VERSION
 from .words import (
     ADDRESS,
@@ -22,7 +23,17 @@ from .words import (
     record,
 )
 
-_SUM = record({"bytes": SIGNED, "calls": COUNT, "sites": COUNT})
+ROLE = or_null(one_of(*filter(None, Role)))
+LEFT_OUT = many(
+    record(
+        {
+            "role": one_of(*(one for one in Role if one.backing)),
+            "bytes": SIGNED,
+            "sites": COUNT,
+        }
+    )
+)
+_SUM = record({"bytes": SIGNED, "calls": SIGNED, "sites": COUNT, "left_out": LEFT_OUT})
 
 OF_SITE = record(
     {
@@ -31,6 +42,7 @@ OF_SITE = record(
         "calls": or_null(COUNT),
         "average": or_null(NUMBER),
         "share": or_null(NUMBER),
+        "role": ROLE,
         "evidence": one_of(*EVIDENCE.values()),
         "inaccurate": FLAG,
         "unloaded": FLAG,

@@ -19,6 +19,6 @@ SCHEMA = either(
     ),
     record(
         {"bytes": COUNT, "allocations": COUNT, **SITE, "holder": TEXT},
-        title="--site: a holder of a site's memory",
+        title="--filter: a holder of a site's memory",
     ),
 )

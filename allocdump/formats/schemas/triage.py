@@ -50,7 +50,8 @@ _CGROUP = record(
 
 _DIED = _chapter(
     (
-        "kernel", "machine", "uptime", "time", "reason", "profiling", "wanted", "outcome",
+        "kernel", "machine", "uptime", "time", "reason", "state", "task", "backtrace", "taint",
+        "parameters", "profiling", "wanted", "outcome",
         "events", "failures", "cgroups",
     ),
     events=record(
@@ -170,6 +171,7 @@ _SUSPECT = record(
         "confidence": one_of(*(confidence.words for confidence in Confidence)),
         "cause": FLAG,
         "bytes": or_null(COUNT),
+        "advice": or_null(_SENTENCE),
         "evidence": many(_SENTENCE),
         "commands": many(TEXT),
     }
@@ -181,6 +183,7 @@ SCHEMA = document(
     {
         "core": TEXT,
         "verdict": _SENTENCE,
+        "summary": record({}, dict.fromkeys(("died", "advice", "next", "gaps"), _SENTENCE)),
         "died": _DIED,
         "memory": _MEMORY,
         "holders": _HOLDERS,

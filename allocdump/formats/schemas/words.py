@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 Schema = dict[str, Any]
@@ -70,6 +71,12 @@ def document(name: str, version: int, fields: dict[str, Schema]) -> Schema:
 def either(title: str, *forms: Schema) -> Schema:
     """One of several records, each for other options of a command."""
     return {"title": title, "oneOf": list(forms)}
+
+
+def group(sums: Sequence[str]) -> Schema:
+    """Sites that were added up by function, file, directory or module."""
+    fields = dict.fromkeys(sums, COUNT) | {"sites": COUNT, "name": TEXT}
+    return record(fields, title="--group-by function, file, directory or module: a group")
 
 
 SITE: dict[str, Schema] = {

@@ -42,6 +42,14 @@ class MemoryCgroup:
     """Number of times that the out-of-memory killer was called for it."""
     oom_kill: int
     """Number of its tasks that the out-of-memory killer killed."""
+    throttled: int = 0
+    """Number of times that its tasks were slowed down over *high*: event ``high``."""
+
+    @property
+    def at_limit(self) -> bool:
+        """True if a limit of its own was hit, hard or soft."""
+        hard = self.max is not None and self.hits > 0
+        return hard or (self.high is not None and self.throttled > 0)
 
 
 @dataclass
@@ -102,6 +110,7 @@ def _memory_cgroup(memcg: Object) -> MemoryCgroup:
         hits=event("MEMCG_MAX"),
         oom=event("MEMCG_OOM"),
         oom_kill=event("MEMCG_OOM_KILL"),
+        throttled=event("MEMCG_HIGH"),
     )
 
 

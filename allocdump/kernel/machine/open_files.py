@@ -9,6 +9,7 @@ the first one; what is only on its way between processes (``SCM_RIGHTS``) is no 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -22,7 +23,7 @@ from ...text import printable
 from ..kernel import Kernel
 from ..walk import Structure, structure, walk
 from .pipes import PIPE_OPERATIONS, pipe_bytes
-from .sockets import SOCKET_OPERATIONS, socket_bytes
+from .sockets import SOCKET_OPERATIONS, socket_bytes, socket_protocols
 from .tasks import thread_leaders, threads_of
 
 _TABLES = structure(
@@ -54,6 +55,8 @@ class OpenFiles:
     sockets: int
     socket_bytes: int
     """In packets not sent, or not received."""
+    protocols: dict[str, int] = field(default_factory=dict)
+    """Number of sockets of each protocol, most first: ``UNIX-STREAM``."""
 
     @property
     def bytes(self) -> int:
@@ -97,21 +100,26 @@ def open_files(kernel: Kernel) -> AllOpenFiles:
 
     def held(
         names: tuple[str, ...], what: Structure, read: Callable[[Kernel, U64], tuple[Int, Bool]]
-    ) -> tuple[Int, Int]:
-        """Number and bytes of what files with some operations are, by owner."""
+    ) -> tuple[Int, Int, U64, Int]:
+        """Number and bytes of what files with some operations are, by owner; their addresses, and
+        the owner of each."""
         rows = np.isin(operations, _addresses(prog, names))
         things, first = np.unique(private[rows], return_index=True)
         sizes, whole = read(kernel, things)
         _report(prog, what, len(things) - int(np.count_nonzero(whole)), problems)
         owners = owner[rows][first]
-        return np.bincount(owners, minlength=count), sum_by(owners, sizes, count)
+        return np.bincount(owners, minlength=count), sum_by(owners, sizes, count), things, owners
 
-    pipes, in_pipes = held(PIPE_OPERATIONS, _PIPES, pipe_bytes)
-    sockets, in_sockets = held(SOCKET_OPERATIONS, _SOCKETS, socket_bytes)
+    pipes, in_pipes, _, _ = held(PIPE_OPERATIONS, _PIPES, pipe_bytes)
+    sockets, in_sockets, each, owners = held(SOCKET_OPERATIONS, _SOCKETS, socket_bytes)
+    protocols: dict[int, Counter[str]] = {}
+    for row, protocol in zip(owners.tolist(), socket_protocols(kernel, each), strict=True):
+        protocols.setdefault(row, Counter())[protocol] += 1
     out = [
         OpenFiles(
             table.pid, table.comm, sum(kinds[i].values()), kinds[i],
             int(pipes[i]), int(in_pipes[i]), int(sockets[i]), int(in_sockets[i]),
+            dict(protocols.get(i, Counter()).most_common()),
         )
         for i, table in enumerate(tables)
         if kinds.get(i)

@@ -7,10 +7,13 @@ they are received: ``sock_alloc_send_pskb()`` in ``net/core/sock.c``.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
-from drgn import offsetof
+from drgn import FaultError, offsetof
 
 from ...arrays import U64, Bool, Int
+from ...text import printable
 from ..kernel import Kernel
 
 SOCKET_OPERATIONS = ("socket_file_ops",)
@@ -18,6 +21,26 @@ SOCKET_OPERATIONS = ("socket_file_ops",)
 
 _BIAS = 1
 """SK_WMEM_ALLOC_BIAS: what ``sk_wmem_alloc`` of a socket without packets is."""
+
+
+def socket_protocols(kernel: Kernel, sockets: U64) -> list[str]:
+    """Name of each socket's protocol, as in /proc/net/protocols: ``UNIX-STREAM``, ``TCP``; ``?``
+    where it is unreadable.
+
+    :param sockets: addresses of ``struct socket``, shape (n,)
+    """
+    prog, memory = kernel.prog, kernel.memory
+    at, ok = memory.words(sockets + np.uint64(offsetof(prog.type("struct socket"), "sk")))
+    offset = offsetof(prog.type("struct sock"), "__sk_common.skc_prot")
+    found, read = memory.words(np.where(ok & (at != 0), at, 0) + np.uint64(offset))
+    protocols = np.where(ok & read & (at != 0), found, 0)
+    start = offsetof(prog.type("struct proto"), "name")
+    names = {int(p): "?" for p in np.unique(protocols)}
+    for address in names:
+        if address:
+            with suppress(FaultError):
+                names[address] = printable(prog.read_c_string(address + start, max_size=32)) or "?"
+    return [names[int(p)] for p in protocols]
 
 
 def socket_bytes(kernel: Kernel, sockets: U64) -> tuple[Int, Bool]:

@@ -41,6 +41,21 @@ def system(kernel: Kernel) -> System:
     )
 
 
+def crash_kernel(kernel: Kernel) -> int | None:
+    """Bytes reserved for the crash kernel: ``crash_resource_size()`` in ``kernel/crash_core.c``.
+
+    None if nothing tells.
+    """
+    size = 0
+    try:
+        for name in ("crashk_res", "crashk_low_res"):
+            start, end = (int(kernel.prog[name].member_(m).value_()) for m in ("start", "end"))
+            size += end - start + 1 if end > start else 0
+    except ReadErrors:
+        return None
+    return size
+
+
 def _time(seconds: int) -> datetime | None:
     try:
         return datetime.fromtimestamp(seconds, UTC)

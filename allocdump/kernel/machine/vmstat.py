@@ -47,13 +47,16 @@ class VmStat:
             "vm_node_stat", item, list(nodes.values()), "per_cpu_nodestats", "vm_node_stat_diff"
         )
 
-    def pcp_pages(self) -> int | None:
-        """Pages on per-CPU free lists, by the lists' own counts."""
+    def pcp_pages(self, zones: list[Object] | None = None) -> int | None:
+        """Pages on per-CPU free lists, by the lists' own counts.
+
+        :param zones: each a ``struct zone *``; None is all
+        """
         try:
             return int(
                 sum(
                     pageset.count.value_()
-                    for zone in self._zones
+                    for zone in (self._zones if zones is None else zones)
                     for pageset in self._per_cpu(zone.per_cpu_pageset)
                 )
             )

@@ -40,6 +40,10 @@ class ZoneState:
     """Pages kept from allocations that could come from a higher zone, by that zone."""
     free_blocks: tuple[int, ...]
     """Free blocks of the buddy allocator by order; those on per-CPU lists are not among them."""
+    free_cma: int = 0
+    """The part of *free* that is CMA's: of use to movable allocations only."""
+    pcp: int | None = None
+    """Pages on the CPUs' own free lists; none of *free*."""
 
     def blocks_of(self, order: int) -> int:
         """Free blocks of an order, or that would have to be split for it."""
@@ -74,4 +78,6 @@ def _state(zone: Object, stat: VmStat) -> ZoneState:
         highatomic=zone.nr_reserved_highatomic.value_(),
         lowmem_reserve=tuple(pages.value_() for pages in zone.lowmem_reserve),
         free_blocks=blocks,
+        free_cma=stat.of_zone(zone, "NR_FREE_CMA_PAGES") or 0,
+        pcp=stat.pcp_pages([zone]),
     )

@@ -11,11 +11,12 @@ import numpy.typing as npt
 from drgn import Program
 
 from ...arrays import U64, Batches, Columns, Int
+from ...progress import Progress
 from ...text import printable
 from ..tags.references import NONE, Rows
 from ..walk import Walked
 from .page_lists import populated_zones
-from .pagemap import PageMap, Part, Progress
+from .pagemap import PageMap, Part
 from .pages import PAGE_SHIFT
 from .vmalloc import VmArea, vm_areas
 

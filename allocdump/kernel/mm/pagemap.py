@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import copy
 from functools import cached_property
 from typing import Protocol
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ...arrays import U64
 from ...problems import Code, Problem
+from ...progress import Phase, Progress
 from ..damage import damage_cause
 from ..kernel import Kernel
 from ..tags.references import SiteIndex
@@ -21,9 +22,6 @@ from .pages import FrameReader, Frames, loose_tails
 from .percpu import PerCpuObjects, PerCpuReader
 from .slab import Cache, Objects, SlabReader, Slabs
 from .slab_free import Sheaves, free_but_in_slabs_use, sheaves
-
-Progress = Callable[[int, int], None]
-"""Called with pages done and pages in all."""
 
 _KEPT = 1 << 20
 """Objects of a part that are kept for the next visitor; more are read again."""
@@ -113,11 +111,13 @@ class PageMap:
     def parts(self, progress: Progress | None = None) -> Iterator[Part]:
         """All parts, ascending; *progress* hears of each when the next one is asked for."""
         done = 0
+        if progress:
+            progress(Phase.PAGES, done, self.pages)
         for part in self:
             yield part
             done += part.frames.section.pages
             if progress:
-                progress(done + self.frames.free_pages, self.pages)
+                progress(Phase.PAGES, done + self.frames.free_pages, self.pages)
 
     @cached_property
     def boot_memory(self) -> BootMemory:

@@ -10,25 +10,49 @@ class Role(StrEnum):
     """A use of memory that a site of the kernel itself stands for."""
 
     NONE = ""
+    SLAB = "slab pages"
+    PERCPU = "per-CPU pages"
+    KFENCE = "KFENCE pages"
     STACK = "kernel stacks"
-    PERCPU = "per-CPU memory"
     PAGE_EXT = "page extensions"
     SLAB_EXT = "slab extension vectors"
     TAGS = "module tags"
 
+    @property
+    def backing(self) -> bool:
+        """True of pages that are divided into objects which have sites of their own.
+
+        The kernel counts memory by pages (``pgalloc_tag_add()``), by slab objects
+        (``alloc_tagging_slab_alloc_hook()``) and by per-CPU objects
+        (``pcpu_alloc_tag_alloc_hook()``), and by nothing else. So these are the pages whose
+        bytes it counts twice; whatever else is divided up, such as zsmalloc's pages, is
+        counted where its pages were allocated, and only there.
+        """
+        return self in _BACKING
+
+
+_BACKING = frozenset({Role.SLAB, Role.PERCPU, Role.KFENCE})
 
 _FUNCTIONS = {
-    "alloc_thread_stack_node": Role.STACK,  # kernel/fork.c
-    "pcpu_alloc_pages": Role.PERCPU,  # mm/percpu-vm.c
-    "alloc_page_ext": Role.PAGE_EXT,  # mm/page_ext.c
-    "alloc_slab_obj_exts": Role.SLAB_EXT,  # mm/slub.c
-    "vm_module_tags_populate": Role.TAGS,  # lib/alloc_tag.c
+    "alloc_slab_page": ("mm/slub.c", Role.SLAB),
+    "pcpu_alloc_pages": ("mm/percpu-vm.c", Role.PERCPU),
+    "pcpu_create_chunk": ("mm/percpu-km.c", Role.PERCPU),
+    # A pool from boot has no site; this one is made when KFENCE is switched on later.
+    "kfence_init_late": ("mm/kfence/core.c", Role.KFENCE),
+    "alloc_thread_stack_node": ("kernel/fork.c", Role.STACK),
+    "alloc_page_ext": ("mm/page_ext.c", Role.PAGE_EXT),
+    "alloc_slab_obj_exts": ("mm/slub.c", Role.SLAB_EXT),
+    "vm_module_tags_populate": ("alloc_tag.c", Role.TAGS),  # in lib/; in mm/ since 7.3
 }
 
 PERCPU_VECTOR_SITE = "pcpu_mem_zalloc"
 """Function that allocates extension vectors of per-CPU chunks, among other things."""
 
 
-def role(function: str, module: str) -> Role:
-    """The role of a site; modules have none."""
-    return Role.NONE if module else _FUNCTIONS.get(function, Role.NONE)
+def role(file: str, function: str, module: str) -> Role:
+    """The role of a site; modules have none.
+
+    :param file: as the compiler was told: ``mm/slub.c``, or a longer path
+    """
+    where, found = _FUNCTIONS.get(function, ("", Role.NONE))
+    return found if not module and f"/{file}".endswith(f"/{where}") else Role.NONE

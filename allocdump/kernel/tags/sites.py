@@ -15,6 +15,7 @@ from ...arrays import U64, Bool, Columns, Values
 from ...source.memory import Memory
 from ...text import printable
 from .codetag import CODETAG_FLAG_INACCURATE, Tags
+from .roles import role
 
 Strings = npt.NDArray[np.object_]
 
@@ -114,6 +115,22 @@ class Sites(Columns):
                 for name, dtype in _DTYPES.items()
             }
         )
+
+    @property
+    def role(self) -> Strings:
+        """The :class:`.roles.Role` of each site."""
+        names = zip(self.file, self.function, self.module, strict=True)
+        return np.array([role(*name) for name in names], np.object_)
+
+    @property
+    def backing(self) -> Bool:
+        """Marks sites of pages whose objects are counted at sites of their own: sums that
+        count every byte once leave them out."""
+        return np.array([one.backing for one in self.role], np.bool_)
+
+    def to_dict(self) -> dict[str, Values]:
+        """The columns by name, :attr:`role` among them."""
+        return super().to_dict() | {"role": self.role}
 
     def names(self, rows: npt.NDArray[np.integer]) -> dict[str, Values]:
         """The names of some sites as columns; empty, and line 0, of rows below 0: no site."""

@@ -14,7 +14,7 @@ from ..evidence import Evidence
 from ..verdict import Suspect
 from .caches import large_caches
 from .files import open_files, unexplained_pages
-from .limits import cgroup_kills, cgroup_limit, elsewhere, fragmentation
+from .limits import cgroup_kills, cgroup_limit, cgroup_throttled, elsewhere, fragmentation
 from .proof import held_memory, lost_memory, unloaded_modules
 from .sites import large_sites
 from .trust import empty_slabs, unexplained
@@ -30,13 +30,14 @@ RULES: list[Rule] = [
     fragmentation,
     user_memory,
     held_memory,
+    open_files,
     large_sites,
     large_caches,
-    open_files,
     empty_slabs,
     unexplained,
     unexplained_pages,
     cgroup_kills,
+    cgroup_throttled,
 ]
 """In the order of suspects that explain equally much."""
 

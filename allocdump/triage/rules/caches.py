@@ -64,7 +64,8 @@ def _large(case: Evidence, group: list[CacheRow]) -> Suspect:
     if _shrinks(group):
         evidence.append(
             say(
-                "{size:bytes} of it can be reclaimed when memory is short, unless it is in use",
+                "{size:bytes} of it may be reclaimed when memory is short, unless something pins"
+                " it",
                 size=_reclaimable(group),
             )
         )
@@ -87,6 +88,7 @@ def _large(case: Evidence, group: list[CacheRow]) -> Suspect:
         cause=short,
         evidence=evidence + _files(case, first) + largest_cgroup(case),
         commands=more(case),
+        advice=say("find out who makes so many objects of {name}", name=first.name),
     )
 
 

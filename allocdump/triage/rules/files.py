@@ -6,12 +6,15 @@ from __future__ import annotations
 from ...confidence import Confidence
 from ...kernel.machine.open_files import OpenFiles
 from ...sentence import Sentence, say
+from ..cgroups import largest_cgroup
 from ..commands import more
 from ..evidence import Evidence
+from ..groups import suspicious_groups
 from ..shortage import machine_short
 from ..thresholds import LARGE, MOST
 from ..verdict import Suspect
 
+_TOGETHER = "pipes and sockets"
 _UNEXPLAINED = ("other pages without a site", "large kmalloc")
 """Classes of usage that pages of pipes and packets are in, without a profile."""
 
@@ -19,14 +22,17 @@ _UNEXPLAINED = ("other pages without a site", "large kmalloc")
 def open_files(case: Evidence) -> list[Suspect]:
     """Tasks keep much in pipes and sockets: nobody reads what was written.
 
-    With a profile, call sites say as much of that memory, and who is to blame.
+    With a profile, that is what the call sites of pipes, or of packets, have been called for.
     """
     whole = sum(one.bytes for one in case.files)
     if whole > case.managed - case.free:
         return []  # damaged: it cannot be
     large = [one for one in case.files if case.share(one.bytes) >= LARGE]
     if large:
-        return [_suspect(case, one.bytes, f"task:{one.pid}", _title(case, one)) for one in large]
+        return [
+            _suspect(case, one.bytes, _subject(case, one), _title(case, one), *_protocols(one))
+            for one in large
+        ]
     if case.share(whole) < LARGE:
         return []
     holding = [one for one in case.files if one.bytes]
@@ -42,7 +48,25 @@ def open_files(case: Evidence) -> list[Suspect]:
         pid=holding[0].pid,
         size=holding[0].bytes,
     )
-    return [_suspect(case, whole, "pipes and sockets", title, largest)]
+    return [_suspect(case, whole, _TOGETHER, title, largest)]
+
+
+def _subject(case: Evidence, one: OpenFiles) -> str:
+    """The group of sites that allocates what the task's pipes, or its sockets, hold; else the
+    task."""
+    pipes = one.pipe_bytes >= one.socket_bytes
+    for group in suspicious_groups(case):
+        theirs = group.key == "fs/pipe.c" if pipes else group.key.startswith("net/")
+        if theirs and MOST * group.bytes <= one.bytes:
+            return group.key
+    return f"task:{one.pid}"
+
+
+def _protocols(one: OpenFiles) -> list[Sentence]:
+    if not one.socket_bytes or not one.protocols:
+        return []
+    kinds = ", ".join(f"{name} {n:,}" for name, n in list(one.protocols.items())[:3])
+    return [say("its sockets by protocol: {kinds}", kinds=kinds)]
 
 
 def _title(case: Evidence, one: OpenFiles) -> Sentence:
@@ -68,8 +92,10 @@ def _title(case: Evidence, one: OpenFiles) -> Sentence:
 def _suspect(
     case: Evidence, size: int, subject: str, title: Sentence, *evidence: Sentence
 ) -> Suspect:
+    holder = next(one for one in case.files if one.bytes)
     rest = case.class_bytes(*_UNEXPLAINED)
-    cause = machine_short(case) and not len(case.sites)
+    # Call sites say more, unless they are those of the files.
+    cause = machine_short(case) and (not len(case.sites) or not _of_task(subject))
     told = list(evidence)
     if rest and not len(case.sites):
         told.append(
@@ -85,9 +111,14 @@ def _suspect(
         confidence=_confidence(case, size, rest) if cause else Confidence.POSSIBLE,
         bytes=size,
         cause=cause,
-        evidence=told,
+        evidence=told + largest_cgroup(case),
         commands=more(case),
+        advice=say("find out why nobody reads what {comm} has written", comm=holder.comm),
     )
+
+
+def _of_task(subject: str) -> bool:
+    return subject.startswith("task:") or subject == _TOGETHER
 
 
 def _confidence(case: Evidence, size: int, rest: int) -> Confidence:
@@ -96,6 +127,8 @@ def _confidence(case: Evidence, size: int, rest: int) -> Confidence:
     What sockets are charged with may be pages of files and tasks, which are no such rest; small
     packets are slab objects.
     """
+    if len(case.sites):
+        return Confidence.VERY_LIKELY if case.share(size) >= MOST else Confidence.LIKELY
     room = rest + case.class_bytes("slab")
     if rest and size >= MOST * rest and room >= MOST * size:
         return Confidence.VERY_LIKELY

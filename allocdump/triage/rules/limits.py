@@ -11,7 +11,7 @@ from ...kernel.machine.zones import ZoneState
 from ...sentence import Sentence, say
 from ..commands import command, more
 from ..evidence import Evidence
-from ..shortage import Shortage, exhausted, in_list, shortage, too_fragmented, with_room
+from ..shortage import Shortage, exhausted, in_list, shortage, takes_cma, too_fragmented, with_room
 from ..verdict import Suspect
 
 
@@ -114,12 +114,40 @@ def cgroup_kills(case: Evidence) -> list[Suspect]:
     return out
 
 
+def cgroup_throttled(case: Evidence) -> list[Suspect]:
+    """Tasks of memory cgroups were slowed down at ``memory.high``, which kills none."""
+    return [
+        Suspect(
+            rule="cgroup_throttled",
+            subject=f"cgroup:{group.path}",
+            title=say(
+                "tasks of memory cgroup {path} slowed down {n:count time} at its memory.high,"
+                " {high:bytes}",
+                path=group.path,
+                n=group.throttled,
+                high=group.high,
+            ),
+            confidence=Confidence.CERTAIN,
+            bytes=None,
+            cause=False,
+            evidence=[say("it has {usage:bytes}", usage=group.usage)],
+            commands=more(case),
+        )
+        for group in case.cgroups
+        if group.high is not None and group.throttled
+    ]
+
+
 def elsewhere(case: Evidence) -> list[Suspect]:
     """Memory was free, but in zones or on nodes that were not allowed."""
     event = case.fatal_event
     if event is None or shortage(case) != Shortage.ELSEWHERE:
         return []
-    rich = [z for z in with_room(case.zones, event.order) if not _allowed(event, z)]
+    rich = [
+        zone
+        for zone in with_room(case.zones, event.order, takes_cma(event))
+        if not _allowed(event, zone)
+    ]
     if not rich:
         return []
     free = sum(zone.free for zone in rich) * PAGE

@@ -81,7 +81,9 @@ def empty_slabs(case: Evidence) -> list[Suspect]:
                     )
                 ],
                 commands=[
-                    command(case, "objects", "--by", "cache", "--cache", glob.escape(cache.name)),
+                    command(
+                        case, "objects", "--group-by", "cache", "--cache", glob.escape(cache.name)
+                    ),
                     command(case, "objects", "--cache", glob.escape(cache.name)),
                 ],
             )

@@ -58,8 +58,8 @@ class Table {
   static printed = 200;
 
   constructor(box) {
-    const { nouns, total, columns } = data(box);
-    Object.assign(this, { box, nouns, total, columns });
+    const { nouns, total, notAdded, columns } = data(box);
+    Object.assign(this, { box, nouns, total, columns, notAdded: new Set(notAdded) });
     this.rows = Array.from({ length: columns[0].values.length }, (_, i) => i);
     this.texts = this.rows.map(i =>
       columns.filter(isText).map(c => c.values[i] ?? "").join("\n").toLowerCase());
@@ -138,7 +138,8 @@ class Table {
       ? plural(rows.length, nouns) : `${count(shown.length)} of ${plural(rows.length, nouns)}`;
     if (total !== null) {
       const { kind, values } = this.columns[total];
-      text += `: ${formats[kind](shown.reduce((sum, i) => sum + values[i], 0))}`;
+      const added = shown.filter(i => !this.notAdded.has(i));
+      text += `: ${formats[kind](added.reduce((sum, i) => sum + values[i], 0))}`;
     }
     this.output.value = text;
     this.scroller.scrollTop = 0;

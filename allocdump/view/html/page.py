@@ -214,6 +214,7 @@ def _table(name: str, table: Table) -> str:
     nouns = table.nouns or f"{table.noun}s"
     data = {
         "nouns": [table.noun, nouns],
+        "notAdded": list(table.not_added),
         "total": next((i for i, c in enumerate(columns) if c.key == table.total), None),
         "columns": [{"kind": _kind(c), "values": v} for c, v in zip(columns, values, strict=True)],
     }
