@@ -30,7 +30,7 @@ from .progress import MEMORY, progress
 @click.command("audit", cls=Command)
 @opens_dump
 @site_filter
-@click.option("-a", "--all", "everything", is_flag=True, help="Sites that agree, too.")
+@click.option("-a", "--all", "everything", is_flag=True, help="Show sites that agree, too.")
 @top_option()
 @sort_option("difference", "size", "calls", "name", size="bytes by the counter")
 @format_option("table", "markdown", "json", "csv", "html")

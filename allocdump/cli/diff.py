@@ -35,7 +35,7 @@ EXIT_GREW = 1
 @click.argument("after", metavar="AFTER", type=click.Path(allow_dash=True))
 @site_filter
 @min_size_option("Only rows that changed by at least SIZE.")
-@click.option("-a", "--all", "unchanged", is_flag=True, help="Rows that did not change, too.")
+@click.option("-a", "--all", "unchanged", is_flag=True, help="Show rows that did not change, too.")
 @click.option(
     "--fail-over",
     type=Size(),
@@ -65,9 +65,9 @@ def command(
     """Growth between two snapshots, site by site.
 
     BEFORE and AFTER are each a vmcore, a saved /proc/allocinfo (or that file itself), or a
-    report saved with --format json --all. The texts may be compressed (gzip, xz, zstd); - is
-    standard input. The kernel may have been rebuilt in between:
-    where only line numbers moved, sites are still matched, and marked as matched loosely.
+    report saved with --format json --all. The texts may be compressed (gzip, xz, zstd), and
+    - is standard input. The kernel may have been rebuilt in between: where only line numbers
+    moved, sites are still matched, and marked as matched loosely.
 
     \b
     Examples:

@@ -33,7 +33,7 @@ from .progress import GRAPH, progress
 @click.command("leaks", cls=Command)
 @opens_dump
 @site_filter
-@min_size_option("Only sites that lost SIZE: 64K, 1M.")
+@min_size_option("Only sites that lost at least SIZE: 64K, 1M.")
 @top_option()
 @sort_option("size", "calls", "name", "address", default="size; address with --list")
 @group_option()

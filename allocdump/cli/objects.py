@@ -50,7 +50,7 @@ from .progress import MEMORY, progress
     "--cache",
     metavar="GLOB",
     shell_complete=complete_caches,
-    help="Only objects of slab caches of such a name.",
+    help="Only objects of slab caches with a name that matches.",
 )
 @top_option()
 @sort_option("size", "calls", "name", "address", default="size; address with --list")
@@ -66,8 +66,8 @@ from .progress import MEMORY, progress
 @exact_option
 @output_option
 @click.option("--hexdump", "dump_bytes", type=click.IntRange(1, 1 << 20), metavar="N",
-              help="With --list: the first N bytes of each.")  # fmt: skip
-@click.option("--type", "type_name", metavar="TYPE", help="With --list: decode as this type.")
+              help="With --list: show the first N bytes of each.")  # fmt: skip
+@click.option("--type", "type_name", metavar="TYPE", help="With --list: decode each as this type.")
 def command(
     dump: Session,
     filters: tuple[str, ...],

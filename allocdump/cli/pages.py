@@ -33,9 +33,11 @@ from .progress import MEMORY, progress
 @click.command("pages", cls=Command)
 @opens_dump
 @site_filter
-@click.option("--node", type=int, metavar="N", help="Only of this NUMA node.")
-@click.option("--zone", metavar="NAME", help="Only of this zone: DMA32, Normal ...")
-@click.option("--order", type=click.IntRange(0, 40), metavar="N", help="Only of this order.")
+@click.option("--node", type=int, metavar="N", help="Only pages of this NUMA node.")
+@click.option("--zone", metavar="NAME", help="Only pages of this zone: DMA32, Normal ...")
+@click.option(
+    "--order", type=click.IntRange(0, 40), metavar="N", help="Only allocations of this order."
+)
 @top_option()
 @sort_option("size", "calls", "name", "address", default="size; address with --list")
 @group_option()

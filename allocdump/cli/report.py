@@ -34,11 +34,11 @@ from .parameters import Command
 @opens_dump
 @site_filter
 @min_size_option("Only rows of at least SIZE: 64K, 1.5M.")
-@click.option("-a", "--all", "zeros", is_flag=True, help="Sites that hold nothing, too.")
+@click.option("-a", "--all", "zeros", is_flag=True, help="Show sites that hold nothing, too.")
 @click.option(
     "--unloaded/--no-unloaded",
     default=None,
-    help="Sites of modules unloaded while their memory was alive."
+    help="Show, or hide, sites of modules that were unloaded while their memory was alive."
     "  [default: shown, except by allocinfo]",
 )
 @top_option()

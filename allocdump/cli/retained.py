@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.command("retained", cls=Command)
 @opens_dump
 @site_filter
-@min_size_option("Only holders of SIZE: 64K, 1M.")
+@min_size_option("Only holders of at least SIZE: 64K, 1M.")
 @click.option(
     "-d", "--depth", type=click.IntRange(0), default=1, show_default=True, metavar="N",
     help="Levels of sites below each holder.",
@@ -63,8 +63,7 @@ def command(
     A holder retains the memory that can be reached through it alone: without the holder,
     all of that would be free, or lost. Memory that several hold together is shared; in a
     healthy kernel that is most of it. Allocations of one site that hold one another, like
-    the records of a list,
-    stand in one line.
+    the records of a list, stand in one line.
 
     With --filter, the other direction: the holders of these sites' memory.
 

@@ -37,8 +37,7 @@ def command(
     """The call sites compiled into kernel images and modules.
 
     FILE is a vmlinux or a .ko. Nothing but the file is read: a report of such a kernel has
-    no other sites. A file that cannot be read is reported, and the others
-    are still listed.
+    no other sites. A file that cannot be read is reported, and the others are still listed.
 
     \b
     Examples:

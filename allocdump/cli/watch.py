@@ -67,9 +67,9 @@ def command(
     """Call sites that grow, on a running kernel.
 
     Shows the sites that grew most: GROWTH is since the start, LAST since the round before.
-    Reads only counters, so that a round costs milliseconds. Ends after
-    --count rounds or with Ctrl-C, either way with exit code 0. In a pipe or to a file, writes
-    one line of JSON per round.
+    Reads only counters, so that a round costs milliseconds. Ends after --count rounds or with
+    Ctrl-C, either way with exit code 0. In a pipe or to a file, writes one line of JSON per
+    round.
 
     \b
     Examples:

@@ -106,7 +106,8 @@ def _from_report(path: str, text: bytes) -> Snapshot:
         raise DumpError(f"{path} {e}.") from None
     out = Snapshot(path, "report", saved.sites, saved.system, saved.reason, saved.warnings)
     if saved.unreadable:
-        out.warnings.append(f"{saved.unreadable:,} rows are damaged and left out.")
+        rows = "row is" if saved.unreadable == 1 else "rows are"
+        out.warnings.append(f"{saved.unreadable:,} {rows} damaged and left out.")
     elif saved.held is not None and saved.held != int(saved.sites.bytes.sum()):
         out.warnings.append(
             f"It was saved with --filter, --top or the like: only {len(saved.sites):,} sites are"

@@ -242,8 +242,8 @@ def _elf(name: str, file: BinaryIO, size: int) -> Core:
         elf = ELFFile(file)
         if elf["e_type"] != "ET_CORE":
             raise DumpError(
-                f"{name} is an ELF file but no core dump; name the vmcore, and beside it"
-                " its vmlinux if you like."
+                f"{name} is an ELF file but not a core dump; name the vmcore (its vmlinux"
+                " may stand beside it)."
             )
         end = max((s["p_offset"] + s["p_filesz"] for s in elf.iter_segments()), default=0)
     except (ELFError, ConstructError, ValueError, KeyError, AttributeError):

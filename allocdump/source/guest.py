@@ -123,9 +123,7 @@ class Guest:
             return self._connection.execute(command)
         except (OSError, qmp.QmpError) as e:
             reason = printable(str(e).encode())
-            raise DumpError(
-                f"{self.path}: QEMU does not do as it is told ({command}: {reason})."
-            ) from None
+            raise DumpError(f"{self.path}: QEMU refused a command ({command}: {reason}).") from None
 
 
 def _connect(path: str) -> qmp.Connection:

@@ -89,7 +89,7 @@ def open_dump(
     _set_program(prog, info)
     if not prog.flags & ProgramFlags.IS_LINUX_KERNEL:
         raise DumpError(
-            f"{info.path} is no Linux kernel dump: it has no VMCOREINFO note. For QEMU,"
+            f"{info.path} is not a dump of a Linux kernel: it has no VMCOREINFO note. For QEMU,"
             " start the guest with -device vmcoreinfo; for others, use kdump."
         )
     opened = Source(prog, info, "btf", _vmcoreinfo(prog), _completeness(info))
@@ -154,7 +154,7 @@ def of_program(prog: Program) -> Source:
     :raises TypesError: if it has no types, and its memory no BTF
     """
     if not prog.flags & ProgramFlags.IS_LINUX_KERNEL:
-        raise DumpError("The program is no Linux kernel; open a vmcore, or the running kernel.")
+        raise DumpError("The program is not a Linux kernel; open a vmcore, or the running kernel.")
     info = _core_of(prog)
     if not _has_types(prog):
         _load_btf(prog, _LOAD_VMLINUX)
@@ -227,7 +227,9 @@ def _refused(info: Core) -> str:
 
 def _load_types(dump: Source, vmlinux: Sequence[str], debug_info: DebugInfo) -> None:
     if vmlinux and debug_info == "btf":
-        raise TypesError("--vmlinux brings DWARF; leave it out, or --debug-info btf.")
+        raise TypesError(
+            "--vmlinux brings DWARF, which --debug-info btf does without; leave one of them out."
+        )
     if vmlinux or debug_info == "dwarf":
         _load_dwarf(dump, vmlinux)
         return

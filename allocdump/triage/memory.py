@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ..analysis.footprint import PAGE
 from .evidence import Evidence
-from .shortage import reserve, takes_cma, zone_state
+from .shortage import reserve, standing, takes_cma
 from .verdict import Chapter, Field, Records
 
 _WORTH = 0.001
@@ -122,7 +122,7 @@ def _zones(case: Evidence) -> Records:
         pages = [z.present, z.managed, z.free, z.free_cma, z.pcp]
         pages += [z.min, z.low, z.high, z.boost, reserve(z)]
         sizes = (None if n is None else n * PAGE for n in pages)
-        table.rows.append([z.node, z.name, *sizes, zone_state(z, movable)])
+        table.rows.append([z.node, z.name, *sizes, str(standing(z, movable))])
     return table
 
 

@@ -27,6 +27,19 @@ class Shortage(StrEnum):
         return self.replace(" was ", " is ")
 
 
+class Standing(StrEnum):
+    """A zone against its watermarks, for a request."""
+
+    EXHAUSTED = "exhausted"
+    CMA = "only CMA free"
+    ATOMIC = "only kept for atomic"
+    LOWMEM = "kept by lowmem_reserve"
+    KEPT = "all kept"
+    """By several of these together."""
+    LOW = "low"
+    ENOUGH = "enough"
+
+
 def shortage(case: Evidence) -> Shortage:
     """Judge by the fatal event in the kernel log, else by the zones.
 
@@ -94,24 +107,24 @@ def too_fragmented(zones: list[ZoneState], order: int, cma: bool = False) -> boo
     return bool(enough) and not any(zone.blocks_of(order) for zone in enough)
 
 
-def zone_state(zone: ZoneState, cma: bool) -> str:
-    """A zone against its watermarks, in a word or two: for a request that may use CMA or not.
+def standing(zone: ZoneState, cma: bool) -> Standing:
+    """A zone against its watermarks, for a request that may use CMA or not.
 
     Only a zone without free memory is exhausted; what is free in another may be kept from the
     request.
     """
     if zone.free <= zone.min:
-        return "exhausted"
+        return Standing.EXHAUSTED
     for kept, by in (
-        (0 if cma else zone.free_cma, "only CMA free"),
-        (zone.highatomic, "only kept for atomic"),
-        (max(zone.lowmem_reserve, default=0), "kept by lowmem_reserve"),
+        (0 if cma else zone.free_cma, Standing.CMA),
+        (zone.highatomic, Standing.ATOMIC),
+        (max(zone.lowmem_reserve, default=0), Standing.LOWMEM),
     ):
         if kept and zone.free <= zone.min + kept:
             return by
     if zone.free <= zone.min + unusable(zone, cma):
-        return "all kept"
-    return "low" if zone.free <= zone.low + unusable(zone, cma) else "enough"
+        return Standing.KEPT
+    return Standing.LOW if zone.free <= zone.low + unusable(zone, cma) else Standing.ENOUGH
 
 
 def in_list(node: int, nodes: str) -> bool:

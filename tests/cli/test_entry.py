@@ -99,6 +99,6 @@ def test_files_that_do_not_go_together(tmp_path: Path) -> None:
     assert "Name one CORE" in process("report", OOM, "--live").stderr
     alone = run("report", VMLINUX)
     assert alone.returncode == 3
-    assert "is an ELF file but no core dump" in alone.stderr
+    assert "is an ELF file but not a core dump" in alone.stderr
     other = run("report", VMLINUX, OOM)
     assert other.returncode == 4  # of another kernel

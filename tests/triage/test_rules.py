@@ -39,7 +39,7 @@ from allocdump.triage.rules.trust import (
     unexplained,
 )
 from allocdump.triage.rules.user import user_memory
-from allocdump.triage.shortage import Shortage, shortage, zone_state
+from allocdump.triage.shortage import Shortage, shortage, standing
 from allocdump.triage.verdict import Suspect
 from allocdump.view.sentence import text
 
@@ -560,7 +560,7 @@ class TestZoneStates:
         ],
     )
     def test_for_a_request_that_cannot_move(self, made: ZoneState, state: str) -> None:
-        assert zone_state(made, cma=False) == state
+        assert standing(made, cma=False) == state
 
     def test_movable_requests_use_cma(self) -> None:
         cma = replace(zone(400), free_cma=395 * 256)
@@ -568,7 +568,7 @@ class TestZoneStates:
         user = case(events=[event(gfp_mask="GFP_HIGHUSER_MOVABLE")], zones=[cma])
         assert (shortage(kernel), shortage(user)) == (Shortage.MACHINE, Shortage.ELSEWHERE)
         assert elsewhere(kernel) == []
-        assert zone_state(cma, cma=True) == "enough"
+        assert standing(cma, cma=True) == "enough"
 
 
 class TestFragmentation:

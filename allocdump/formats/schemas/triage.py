@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ...confidence import Confidence
 from ...kernel.machine.oom import Constraint
+from ...triage.shortage import Standing
 from .words import (
     ADDRESS,
     COUNT,
@@ -42,6 +43,7 @@ _CGROUP = record(
         "swap": or_null(COUNT),
         "swap_max": or_null(COUNT),
         "hits": or_null(COUNT),
+        "throttled": or_null(COUNT),
         "oom": or_null(COUNT),
         "oom_kill": or_null(COUNT),
         "path": TEXT,
@@ -50,9 +52,8 @@ _CGROUP = record(
 
 _DIED = _chapter(
     (
-        "kernel", "machine", "uptime", "time", "reason", "state", "task", "backtrace", "taint",
-        "parameters", "profiling", "wanted", "outcome",
-        "events", "failures", "cgroups",
+        "kernel", "machine", "uptime", "time", "state", "reason", "task", "backtrace", "taint",
+        "parameters", "profiling", "wanted", "outcome", "events", "failures", "cgroups",
     ),
     events=record(
         {
@@ -79,7 +80,7 @@ _BLOCKS = record({"node": COUNT, "zone": TEXT}) | {
 }
 
 _MEMORY = _chapter(
-    ("swap", "reclaimable", "unreclaimable"),
+    ("swap", "boot", "reclaimable", "unreclaimable"),
     usage=record(
         {"bytes": SIGNED, "share": SHARE, "kernel_counter": or_null(SIGNED), "name": TEXT}
     ),
@@ -90,12 +91,14 @@ _MEMORY = _chapter(
             "present": COUNT,
             "managed": COUNT,
             "free": COUNT,
+            "free_cma": COUNT,
+            "pcp": or_null(COUNT),
             "min": COUNT,
             "low": COUNT,
             "high": COUNT,
             "boost": COUNT,
             "reserve": COUNT,
-            "state": one_of("exhausted", "low", "enough"),
+            "state": one_of(*Standing),
         }
     ),
     blocks=_BLOCKS,
@@ -145,6 +148,7 @@ _HOLDERS = _chapter(
             "sockets": COUNT,
             "files": COUNT,
             **_TASK,
+            "protocols": TEXT,
             "kinds": TEXT,
         }
     ),
