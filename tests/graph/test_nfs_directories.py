@@ -16,7 +16,7 @@ from allocdump.graph.nfs_directories import NfsDirectories
 from allocdump.kernel.mm.page_types import PageKind
 from allocdump.kernel.mm.pagemap import PageMap
 from allocdump.session import Session
-from tests.dumpdata import core, exclude, open_core, overwrite
+from tests.dumpdata import core, exclude, open_core
 
 
 @pytest.fixture(autouse=True)
@@ -74,8 +74,9 @@ def test_what_a_directory_points_at_is_held() -> None:
         & (reach(before).verdict != Verdict.HELD)
     )
     assert len(name) == 1
-    overwrite(
-        dump.prog, int(address[5]) + 48, int(before.nodes.address[name[0]]).to_bytes(8, "little")
+    page = bytes(48) + int(before.nodes.address[name[0]]).to_bytes(8, "little") + bytes(4040)
+    dump.prog.add_memory_segment(
+        int(address[5]), 4096, lambda address, count, offset, physical: page[offset:][:count]
     )
     assert reach(graph_with(dump, int(address[5]))).state(int(name[0])) == "held"
 
