@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO, overload
 
 import pytest
-from drgn import FaultError, Program
+from drgn import FaultError, Object, Program
 
 import allocdump
 import allocdump.cli
@@ -93,6 +93,12 @@ def recorded(path: Path) -> Iterator[tuple[str, int, int, int, str, int, str]]:
 
 def made(path: Path) -> dict[str, Any]:
     return MADE[path.parent]
+
+
+def place(thing: Object) -> int:
+    """Address of what is in memory."""
+    assert thing.address_ is not None
+    return int(thing.address_)
 
 
 def exclude(prog: Program, address: int, size: int = 1) -> None:

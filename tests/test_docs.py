@@ -19,7 +19,7 @@ from .sessions import PAGES, ROOT, Step, blocks, run, steps
 
 STEPS = list(steps())
 PYTHON = [(page, text) for page in PAGES for text in blocks(page, "pycon")]
-SHARED = ("filters", "min_size", "top", "as_list", "exact", "output")
+SHARED = ("filters", "min_size", "top", "as_list", "exact", "output", "wide")
 COMMAND_PAGES = ROOT / "docs" / "commands"
 
 

@@ -54,7 +54,7 @@ class _Command:
     ) -> None:
         from . import session
 
-        session.run(prog, name, args, globals or {})
+        session.run(prog, self._name, args, globals or {})
 
 
 for _name in (*IN_DRGN, *OLD_IN_DRGN):

@@ -152,6 +152,7 @@ class _Investigation:
                 "lost memory cannot be told from memory on its way while the kernel runs: pause"
                 " the guest, or ask allocdump leaks, which reads twice"
             )
+            self.gaps.append("leaks cannot be told while the kernel runs")
         lost = leaks(reach, self.sites, moving=running).lost
         words = {degree.words: degree for degree in Confidence if degree > Confidence.POSSIBLE}
         rows = lost.take(np.isin(lost.confidence, list(words)))

@@ -246,6 +246,8 @@ class Document:
     """The most important sentence."""
     below: Sequence[Fact] = ()
     """The few facts that must be read with it, where there are chapters."""
+    badge: str = ""
+    """Some words beside the most important sentence, on a page with chapters."""
     tone: Tone | None = None
     """Meaning of the most important sentence for the machine; None is neither."""
     head: Sequence[Line] = ()

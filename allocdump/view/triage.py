@@ -53,7 +53,8 @@ def sheet(result: Triage) -> Document:
 def page(result: Triage) -> Document:
     """The suspects first, each with its commands; then all records."""
     died, *others = result.sections
-    sections = [*_suspects(result), *_tables(result, died)]
+    map_ = [Section("All memory", [all_memory(result.usage)])] if result.usage else []
+    sections = [*map_, *_suspects(result), *_tables(result, died)]
     for chapter in others:
         if chapter.facts:
             sections.append(Section(chapter.title, [Facts(_facts(chapter, upper=True))]))
@@ -74,7 +75,22 @@ def _document(result: Triage, sections: list[Section]) -> Document:
         problems=result.missing,
         sections=sections,
         chapters=True,
+        badge=_badge(result),
+        tone=_tone(result),
     )
+
+
+def _badge(result: Triage) -> str:
+    """The confidence in the first cause, or that there is none."""
+    causes = [suspect for suspect in result.suspects if suspect.cause]
+    return causes[0].confidence.words if causes else "no cause found"
+
+
+def _tone(result: Triage) -> model.Tone | None:
+    """Good is only what was looked for everywhere."""
+    if any(suspect.cause for suspect in result.suspects):
+        return "bad"
+    return None if result.suspects or result.missing else "good"
 
 
 def commands(result: Triage) -> list[str]:
@@ -140,8 +156,7 @@ def _suspects(result: Triage) -> Iterator[Section]:
 
 def _tables(result: Triage, chapter: Chapter) -> Iterator[Section]:
     for records in chapter.tables:
-        map_ = [all_memory(result.usage)] if result.usage and records.key == "usage" else []
-        yield Section(records.title, [*map_, _table(records)])
+        yield Section(records.title, [_table(records)])
 
 
 def _table(records: Records, title: str = "") -> Table:

@@ -20,6 +20,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from allocdump.analysis.report import group, order
 from allocdump.analysis.sums import total
 from allocdump.analysis.tree import site_tree
+from allocdump.kernel.tags.roles import Role
 from allocdump.kernel.tags.sites import Sites
 from allocdump.view import units
 from allocdump.view.html import page as html
@@ -35,6 +36,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 QUIET = core("7.2-quiet")
+BACKING = {role.value for role in Role if role.backing}
+"""Sites that charts leave out, for what is in their pages has sites of its own."""
 LEAVES = "return arguments[0].data[0].customdata.reduce((sum, leaves) => sum + leaves, 0)"
 
 
@@ -81,7 +84,7 @@ def test_report(browser: Browser, tmp_path: Path, folder: str) -> None:
     browser.open(page(tmp_path, "report", core(folder)))
     text = run("report", core(folder), "--format", "csv").stdout
     rows = list(csv.DictReader(io.StringIO(text)))
-    holding = [row for row in rows if int(row["bytes"]) > 0]
+    holding = [row for row in rows if int(row["bytes"]) > 0 and row["role"] not in BACKING]
     assert browser.run(LEAVES, find(browser, ".chart")) == len(holding)
     # As many tiles are drawn as there are places for, and what they hold is all.
     drawn = browser.run("return document.querySelectorAll('.chart .slice').length")
@@ -120,7 +123,7 @@ def test_treemap_goes_closer_and_back(browser: Browser, tmp_path: Path) -> None:
         )
 
     text = run("report", QUIET, "--format", "csv", "--filter", "file=mm/*").stdout
-    sites = list(csv.DictReader(io.StringIO(text)))
+    sites = [site for site in csv.DictReader(io.StringIO(text)) if site["role"] not in BACKING]
     click("mm ")
     assert top().startswith("mm ")
     assert browser.run(LEAVES, chart) == len(sites)
@@ -140,23 +143,23 @@ def test_sort_and_search(browser: Browser, tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(text)))
     heads = browser.driver.find_elements(By.CSS_SELECTOR, "th button")
     assert [head.text for head in heads][:6] == [
-        "Size", "Calls", "Average", "Share", "Site", "Function",
+        "Size", "Site", "Function", "Calls", "Average", "Share",
     ]  # fmt: skip
     functions = sorted(row["function"] for row in rows)
-    heads[5].click()
-    assert column(browser, 5)[:20] == functions[:20]
+    heads[2].click()
+    assert column(browser, 2)[:20] == functions[:20]
     assert find(browser, "th[aria-sort=ascending]").text == "Function"
-    heads[5].click()
-    assert column(browser, 5)[:20] == functions[::-1][:20]
+    heads[2].click()
+    assert column(browser, 2)[:20] == functions[::-1][:20]
     # With the keyboard.
     calls = sorted((int(row["calls"]) for row in rows if row["calls"]), reverse=True)
-    heads[1].send_keys(Keys.ENTER)
-    assert column(browser, 1)[:20] == [units.count(n) for n in calls[:20]]
+    heads[3].send_keys(Keys.ENTER)
+    assert column(browser, 3)[:20] == [units.count(n) for n in calls[:20]]
     assert find(browser, "th[aria-sort=descending]").text == "Calls"
     search = find(browser, "input[type=search]")
     search.send_keys("labmod vmalloc")
     found = [row for row in rows if "labmod" in row["file"] and "vmalloc" in row["function"]]
-    assert sorted(column(browser, 5)) == sorted(row["function"] for row in found)
+    assert sorted(column(browser, 2)) == sorted(row["function"] for row in found)
     held = units.size(sum(int(row["bytes"]) for row in found))
     assert find(browser, "output").text == f"{len(found)} of {len(rows)} sites: {held}"
     search.clear()
@@ -167,13 +170,13 @@ def test_sort_and_search(browser: Browser, tmp_path: Path) -> None:
 
 def test_what_is_unknown_comes_last(browser: Browser, tmp_path: Path) -> None:
     browser.open(page(tmp_path, "report", core("6.12-oom"), "--filter", "module=lea*"))
-    calls = column(browser, 1)
+    calls = column(browser, 3)
     assert "-" in calls
     known = sorted((int(text.replace(",", "")) for text in calls if text != "-"), reverse=True)
-    head = browser.driver.find_elements(By.CSS_SELECTOR, "th button")[1]
+    head = browser.driver.find_elements(By.CSS_SELECTOR, "th button")[3]
     for expected in (known, known[::-1]):
         head.click()
-        shown = column(browser, 1)
+        shown = column(browser, 3)
         assert shown[: len(known)] == [units.count(n) for n in expected]
         assert set(shown[len(known) :]) == {"-"}
 
@@ -196,7 +199,7 @@ def test_names_from_a_dump_stay_text(browser: Browser, tmp_path: Path) -> None:
     scripts = browser.run("return [...document.scripts].map(script => script.textContent)")
     assert not any(text.startswith("alert") for text in scripts)
     assert browser.run("return document.querySelectorAll('main a, main img').length") == 0
-    assert column(browser, 5) == HOSTILE
+    assert column(browser, 2) == HOSTILE
     assert column(browser, 6) == HOSTILE
     shown = browser.run(
         "return [...document.querySelectorAll('.chart .slice text')]"
@@ -325,7 +328,7 @@ def test_diff(browser: Browser, tmp_path: Path) -> None:
     dumps = core("7.3-before"), core("7.3-after")
     browser.open(page(tmp_path, "diff", *dumps))
     document = json.loads(run("diff", *dumps, "--format", "json").stdout)
-    changed = [row for row in document["rows"] if row["growth"]]
+    changed = [row for row in document["rows"] if row["growth"] and row["role"] not in BACKING]
     assert browser.run(LEAVES, find(browser, ".chart")) == len(changed)
     assert "leaker_get_page: +4.00 MiB" in find(browser, ".lead").text
     assert column(browser, 0)[0] == "+4.00 MiB"
@@ -338,7 +341,8 @@ def test_triage(browser: Browser, tmp_path: Path, folder: str, suspects: Any) ->
     browser.open(page(tmp_path, "triage", core(folder)))
     document = json.loads(run("triage", core(folder), "--format", "json").stdout)
     assert find(browser, ".lead").text == document["verdict"]["text"]
-    sections = browser.driver.find_elements(By.CSS_SELECTOR, "section")
+    first, *sections = browser.driver.find_elements(By.CSS_SELECTOR, "section")
+    assert first.find_elements(By.CSS_SELECTOR, ".chart")
     assert len(document["suspects"]) == suspects
     for section, suspect in zip(sections, document["suspects"], strict=False):
         assert section.is_displayed()
@@ -376,3 +380,78 @@ def test_numbers_are_the_ones_of_the_command_line(browser: Browser, tmp_path: Pa
     counts = [0, 1, 999, 1000, 1_234_567]
     shown = browser.run("return arguments[0].map(v => [count(v), formats.more(v)])", counts)
     assert shown == [[units.count(v), units.more(v)] for v in counts]
+
+
+def test_the_verdict_is_the_largest_and_the_chart_is_seen_first(
+    browser: Browser, tmp_path: Path
+) -> None:
+    browser.open(page(tmp_path, "triage", core("6.12-oom")))
+    sizes = browser.run(
+        "return [...document.querySelectorAll('main *')].filter(e => !e.closest('.chart'))"
+        ".map(e => [parseFloat(getComputedStyle(e).fontSize), e.className])"
+    )
+    (largest,) = {name for size, name in sizes if size == max(size for size, _ in sizes)}
+    assert largest == "lead bad"
+    assert find(browser, ".badge").text == "certain"
+    assert browser.run("return document.querySelector('.chart').getBoundingClientRect().top") < 700
+
+
+def test_a_click_in_the_chart_filters_the_table(browser: Browser, tmp_path: Path) -> None:
+    browser.open(page(tmp_path, "report", QUIET))
+    text = run("report", QUIET, "--format", "csv").stdout
+    rows = list(csv.DictReader(io.StringIO(text)))
+    click = (
+        "const chart = document.querySelector('.chart'), { ids, labels } = chart.data[0];"
+        "const id = ids[labels.findIndex(label => label.split('  ')[0] === arguments[0])];"
+        "const at = { points: [{ id }], nextLevel: arguments[1] ? id : undefined };"
+        "chart.emit('plotly_treemapclick', at)"
+    )
+    everything = find(browser, "output").text
+    browser.run(click, "mm", False)
+    inside = [
+        row
+        for row in rows
+        if row["file"].startswith("mm/") and int(row["bytes"]) > 0 and row["role"] not in BACKING
+    ]
+    assert find(browser, "output").text.startswith(f"{len(inside)} of {len(rows)} sites")
+    assert all(place.startswith("mm/") for place in column(browser, 1))
+    # A search goes on among them.
+    find(browser, "input[type=search]").send_keys("slub")
+    assert all(place.startswith("mm/slub.c:") for place in column(browser, 1))
+    find(browser, "input[type=search]").send_keys(Keys.BACKSPACE * 4)
+    browser.run(click, "memory", True)
+    assert find(browser, "output").text == everything
+    assert browser.complaints() == []
+
+
+def test_a_table_of_few_rows_has_no_search(browser: Browser, tmp_path: Path) -> None:
+    browser.open(page(tmp_path, "triage", core("6.12-oom")))
+    searches = browser.run(
+        "return [...document.querySelectorAll('.table')].map(box =>"
+        " [Number(box.querySelector('table').getAttribute('aria-rowcount')) - 1,"
+        " box.querySelector('input') !== null])"
+    )
+    assert {rows > 5 for rows, _ in searches} == {True, False}
+    assert all(search == (rows > 5) for rows, search in searches)
+
+
+def test_a_telephone_shows_sites_first(browser: Browser, tmp_path: Path) -> None:
+    metrics = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        path = page(tmp_path, "report", QUIET)
+        browser.open(path)
+        heads = [head.text for head in browser.driver.find_elements(By.CSS_SELECTOR, "th")]
+        assert heads[:3] == ["Site", "Function", "Size"]
+        assert all(":" in place for place in column(browser, 0))
+        assert find(browser, "th").rect["width"] >= 150
+        # The page itself is not wider than the telephone; only the table scrolls.
+        assert browser.run("return document.documentElement.scrollWidth") <= 390
+        browser.run("document.querySelector('.scroll').scrollLeft = 300")
+        assert find(browser, "td:first-child").rect["x"] >= 0
+        browser.run("document.querySelectorAll('th button')[2].click()")
+        sizes = browser.run("return tables[0].shown.map(i => tables[0].columns[2].values[i])")
+        assert sizes == sorted(sizes, reverse=True)
+        assert browser.complaints() == []
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from allocdump.cli.completing import _items
 from allocdump.cli.completion import SCRIPTS
 
 from ..dumpdata import TESTDATA, process, run
@@ -62,6 +63,19 @@ def test_names_that_only_the_dump_knows() -> None:
 )  # fmt: skip
 def test_silence_where_nothing_is_known(line: str) -> None:
     assert [value for value in answers(line) if value != "file"] == []
+
+
+def test_names_of_a_hostile_dump_are_left_out() -> None:
+    names = ["$(reboot)", "a b", "a;b", "a'b", "a`b", "a\nb", "-a\tb", "a.c:1", "kmalloc-8"]
+    assert [item.value for item in _items("", "", names)] == ["a.c:1", "kmalloc-8"]
+
+
+def test_many_names_are_folders_of_them() -> None:
+    names = [f"fs/{folder}/file{n}.c" for folder in "ab" for n in range(200)]
+    assert [item.value for item in _items("file=", "f", names)] == ["file=fs/"]
+    assert [item.value for item in _items("", "fs/", names)] == ["fs/a/", "fs/b/"]
+    assert len(_items("", "fs/a/", names)) == 200
+    assert _items("", "", map(str, range(100_000))) == []
 
 
 @pytest.mark.parametrize("shell", SCRIPTS)

@@ -31,7 +31,7 @@ import allocdump
 from allocdump.commands import COMMANDS, IN_DRGN
 from allocdump.drgn import session
 
-from ..dumpdata import core, exclude, run, truth
+from ..dumpdata import core, exclude, place, run, truth
 
 QUIET, OOM, TINY = core("7.2-quiet"), core("6.12-oom"), core("7.3-tiny")
 COMPRESSED, DAMAGED = core("7.3-compressed"), core("7.2-quiet", "vmcore.d31")
@@ -159,7 +159,7 @@ def test_a_failing_pipe_is_said() -> None:
         ("pages --node 7", CommandArgumentError, "pages: There is no such node"),
         ("objects --hexdump 8", CommandArgumentError, "go with --list"),
         ("whois", CommandArgumentError, "whois: Name an ADDRESS"),
-        ("report", CommandNotFoundError, "report"),
+        ("diff", CommandNotFoundError, "diff"),
     ],
 )
 def test_wrong_usage(
@@ -221,7 +221,7 @@ def test_variables_are_addresses(capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     task = prog["init_task"]
     names = {
-        "number": task.address_, "word": np.uint64(task.address_), "task": task,
+        "number": place(task), "word": np.uint64(place(task)), "task": task,
         "pointer": task.address_of_(), "init_task": "a text", "value": Object(prog, "int", -1),
         "yes": True, "array": np.zeros(3),
     }  # fmt: skip
@@ -332,7 +332,7 @@ def test_a_dump_that_has_moved(tmp_path: Path) -> None:
 
 
 def test_damage_is_told() -> None:
-    def fault(address: int, count: int, offset: int, physical: bool) -> None:
+    def fault(address: int, count: int, offset: int, physical: bool) -> bytes:
         raise FaultError("Excluded page", address)
 
     prog = Program()

@@ -25,7 +25,7 @@ WITH = {
     "group_by": {"report", "diff", "pages", "objects", "leaks"},
     "filters": READING - {"triage", "whois", "usage", "paths"},
     "format_": READING,
-    "output": READING,
+    "output": READING | {"schema"},
     "exact": READING - {"tags"},
 }
 """Commands that have an option; what cannot be added up has no ``--group-by``, and so on."""

@@ -14,7 +14,7 @@ from allocdump.kernel.machine.log import KernelLog
 from allocdump.view import text as plain_text
 from allocdump.view import triage as projection
 
-from ..dumpdata import STOCK_CORES, core, name, open_core, overwrite
+from ..dumpdata import STOCK_CORES, core, name, open_core, overwrite, place
 from .test_triage import READABLE
 
 QUIET = core("7.3-tiny")
@@ -36,7 +36,7 @@ def test_a_clock_that_cannot_be() -> None:
     """Then the last line of the log has to do."""
     dump = allocdump.open(QUIET)
     keeper = dump.prog["timekeeper_data"][0].timekeeper
-    overwrite(dump.prog, keeper.ktime_sec.address_, b"\xff" * 7 + b"\x7f")
+    overwrite(dump.prog, place(keeper.ktime_sec), b"\xff" * 7 + b"\x7f")
     assert uptime(dump.prog) is None
     page = dump.triage()
     (told,) = [f.value.values["uptime"] for f in page.sections[0].facts if f.key == "uptime"]

@@ -13,7 +13,7 @@ from allocdump.kernel.machine.death import death, memory_parameters, taint
 from allocdump.kernel.machine.log import KernelLog
 from allocdump.session.evidence import investigate
 
-from ..dumpdata import STOCK_CORES, core, made, name, open_core, overwrite
+from ..dumpdata import STOCK_CORES, core, made, name, open_core, overwrite, place
 from .test_triage import READABLE
 
 ALL = READABLE + STOCK_CORES
@@ -109,7 +109,7 @@ def test_parameters_of_memory(parameter: str, about: bool) -> None:
 def test_what_is_unreadable_costs_itself_only() -> None:
     dump = allocdump.open(core("6.12-oom"))
     for garbled in (dump.prog["taint_flags"][9].desc, dump.prog["saved_command_line"]):
-        overwrite(dump.prog, garbled.address_, b"\1" * 8)
+        overwrite(dump.prog, place(garbled), b"\1" * 8)
     case = investigate(dump)
     assert (case.machine.taint, case.machine.parameters) == ("", "")
     assert case.machine.death

@@ -66,6 +66,7 @@ def test_layouts_are_identical(dwarf: Session, type_name: str) -> None:
     """Names, offsets, sizes and bit fields of all members, anonymous ones too."""
 
     def layout(type_: Type, seen: int = 0) -> Iterator[Layout]:
+        assert type_.members is not None
         for m in type_.members:
             size = None if m.bit_field_size else _sizeof(m.type)
             yield m.name, m.bit_offset, m.bit_field_size, size

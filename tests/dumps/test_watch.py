@@ -127,6 +127,27 @@ def test_filter_and_top(living: Living, rounds: Rounds) -> None:
     assert first["total"]["growth_bytes"] == 2 * 4096 + sum(rows)
 
 
+def test_order_and_output(living: Living, rounds: Rounds, tmp_path: Path) -> None:
+    less, more = living.row("labmod.c", 56), living.row("labmod.c", 73)
+
+    def leak() -> None:
+        living.allocate(less, 4096)
+        living.allocate(more, 8192)
+
+    (grown,) = rounds(leak)
+    assert places(grown) == ["labmod.c:73", "labmod.c:56"]
+    (named,) = rounds(leak, args=["--sort", "name"])
+    assert places(named) == ["labmod.c:56", "labmod.c:73"]
+    (held,) = rounds(leak, args=["--sort", "after"])
+    sizes = [row["bytes"] for row in held["rows"]]
+    assert sizes == sorted(sizes, reverse=True)
+    path = tmp_path / "rounds"
+    assert rounds(leak, leak, args=["--output", str(path), "--sort", "calls"]) == []
+    assert [json.loads(line)["round"] for line in path.read_text().splitlines()] == [1, 2]
+    assert rounds(leak, args=["--format", "table", "--output", str(path)]) == []
+    assert "GROWTH" in path.read_text()
+
+
 def test_only_new_modules_make_it_read_names_again(
     living: Living, monkeypatch: pytest.MonkeyPatch
 ) -> None:

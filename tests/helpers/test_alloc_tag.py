@@ -7,6 +7,7 @@ import inspect
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import drgn
 import pytest
@@ -31,14 +32,14 @@ from allocdump.drgn.helpers import (
     vmalloc_alloc_tag,
 )
 
-from ..dumpdata import CORES_WITH_TRUTH, core, name, open_core, recorded, truth
+from ..dumpdata import CORES_WITH_TRUTH, core, name, open_core, place, recorded, truth
 
 WHOLE = [c for c in CORES_WITH_TRUTH if c.suffix != ".d31"]
 whole_dumps = pytest.mark.parametrize("path", WHOLE, ids=name)
 QUIET, DAMAGED, TINY = core("7.2-quiet"), core("7.2-quiet", "vmcore.d31"), core("7.3-tiny")
 
 
-def site(tag: Object) -> tuple[str, int] | None:
+def site(tag: Object | None) -> tuple[str, int] | None:
     """Module and line; None without a tag."""
     if not tag:
         return None
@@ -197,7 +198,7 @@ def test_neighbours_of_small_per_cpu_objects(monkeypatch: pytest.MonkeyPatch) ->
     )
     monkeypatch.setattr(alloc_tag, "_tag_of_ref", lambda prog, ref: ref)
     monkeypatch.setattr(alloc_tag, "_no_tag", lambda prog: None)
-    found = [alloc_tag._tag_in_chunk(chunk, bit) for bit in range(8)]
+    found = [alloc_tag._tag_in_chunk(cast(Object, chunk), bit) for bit in range(8)]
     assert found == [None, None, 2, 2, 2, 5, 5, 5]
 
 
@@ -261,7 +262,7 @@ def test_a_pointer_to_no_page_faults(path: Path) -> None:
             page_alloc_tag(Object(prog, "struct page *", address))
     if path.parent.name != "7.3-compressed":
         # Memory that there is, but no page. With compressed references, it would have flags.
-        assert not page_alloc_tag(Object(prog, "struct page *", prog["init_mm"].address_))
+        assert not page_alloc_tag(Object(prog, "struct page *", place(prog["init_mm"])))
     beyond = pfn_to_page(prog, 1 << 30)
     with pytest.raises(FaultError):
         page_alloc_tag(beyond)

@@ -70,6 +70,7 @@ def test_objects(cache: str, path: Path) -> None:
     """Since 7.0, objects of the last two carry their extensions themselves."""
     dump = open_core(path)
     slab_cache = find_slab_cache(dump.prog, cache)
+    assert slab_cache is not None
     objects = slab_alloc_tag_arrays(slab_cache)
     for i in range(0, len(objects), 3):
         tag = slab_object_alloc_tag(dump.prog, int(objects.address[i]))

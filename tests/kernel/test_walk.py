@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,8 +19,8 @@ from allocdump.kernel.walk import Cut, Structure, idr_entries, is_damage, list_e
 from ..dumpdata import core, open_core
 from ..fakekernel import FakeKernel
 
-DEAD = SimpleNamespace(flags=ProgramFlags(0))
-LIVE = SimpleNamespace(flags=ProgramFlags.IS_LIVE)
+DEAD = cast(Program, SimpleNamespace(flags=ProgramFlags(0)))
+LIVE = cast(Program, SimpleNamespace(flags=ProgramFlags.IS_LIVE))
 LIST = Structure("the list", "entry", "entries")
 
 
@@ -40,7 +40,7 @@ class Breaks:
 
 
 def walked(
-    prog: SimpleNamespace,
+    prog: Program,
     entries: Callable[[], Iterable[Any]],
     convert: Callable[[Any], Any] = lambda entry: entry,
     key: Callable[[Any], Hashable] | None = None,

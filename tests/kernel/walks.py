@@ -35,7 +35,7 @@ from allocdump.kernel.tags.unloaded import unloaded_ranges
 from allocdump.problems import Problem
 from allocdump.source.memory import Memory
 
-from ..dumpdata import core, exclude, open_core, overwrite
+from ..dumpdata import core, exclude, open_core, overwrite, place
 
 POISON = 0xDEAD000000000100
 """LIST_POISON1: not canonical, so no memory."""
@@ -82,7 +82,7 @@ def of_list(
     """
 
     def link(entry: Object, direction: str = "next") -> int:
-        return int(entry.member_(member).member_(direction).address_)
+        return place(entry.member_(member).member_(direction))
 
     def cut(prog: Program) -> Found:
         some = entries(prog)
@@ -98,7 +98,7 @@ def of_list(
     def without(number: Callable[[int], int]) -> Fault:
         def fault(prog: Program) -> Found | int:
             some = entries(prog)
-            page = some[number(len(some))].member_(member).address_ & -4096
+            page = place(some[number(len(some))].member_(member)) & -4096
             size = sizeof(some[0].type_.type)
             keys = [key(e) for e in some if page - size < e.value_() < page + 4096]
             exclude(prog, page)
@@ -312,7 +312,7 @@ def _no_vm(number: int) -> Fault:
 
     def fault(prog: Program) -> Found:
         area = max(vmap_lists(prog), key=len)[number]
-        write(prog, area.vm.address_, POISON)
+        write(prog, place(area.vm), POISON)
         return [area.value_()]
 
     return fault
@@ -326,14 +326,14 @@ def _zone(node: int) -> tuple[Callable[[Program], int], Callable[[Program], Foun
         return [z for p in pgdats for z in p.node_zones if z.present_pages]
 
     def find(prog: Program) -> int:
-        return int(populated(prog)[node].name.address_)
+        return place(populated(prog)[node].name)
 
     def lost(prog: Program) -> Found:
         page, size = find(prog) & -4096, sizeof(prog.type("struct zone"))
         return [
             (z.zone_pgdat.node_id.value_(), z.name.string_().decode())
             for z in populated(prog)
-            if page - size < z.address_ < page + 4096
+            if page - size < place(z) < page + 4096
         ]
 
     return find, lost
@@ -351,7 +351,7 @@ def _pcp_list(prog: Program) -> tuple[int, list[int]]:
                             links.append(link.value_())
                             link = link.next.read_()
                         if len(links) > 4:
-                            return head.address_, links
+                            return place(head), links
     raise LookupError
 
 
@@ -429,7 +429,7 @@ def _member(find: Callable[[Program], Object], path: str) -> Callable[[Program],
         value = find(prog)
         for name in path.split("."):
             value = value.member_(name)
-        return int(value.address_)
+        return place(value)
 
     return address
 
@@ -473,7 +473,7 @@ def _maple_circle(prog: Program) -> Found:
         prog.type("struct maple_range_64").member("slot").offset + node,
         node | inner | is_node,
     )
-    write(prog, root.address_, node | inner | is_node | is_root)
+    write(prog, place(root), node | inner | is_node | is_root)
     return []
 
 
@@ -501,13 +501,13 @@ def _headless(*writes: tuple[str, str]) -> Fault:
         head = leader.signal.thread_head
         for address, value in writes:
             places = {
-                "next": node.next.address_,
-                "self": node.address_,
-                "head": head.next.address_,
-                "tail": head.prev.address_,
+                "next": place(node.next),
+                "self": place(node),
+                "head": place(head.next),
+                "tail": place(head.prev),
             }
             write(prog, places[address], places.get(value, POISON))
-        write(prog, leader.mm.address_, 0)
+        write(prog, place(leader.mm), 0)
         return lost
 
     return fault
@@ -518,7 +518,7 @@ def _idle(prog: Program, cpu: int) -> Object:
 
 
 def _rq(prog: Program) -> int:
-    return int(_idle(prog, 1).address_)
+    return place(_idle(prog, 1))
 
 
 def _root_css(prog: Program) -> Object:
@@ -663,13 +663,13 @@ ROWS["lists of sheaves"] = Row(
     "7.2-quiet",
     _sheaves,
     {
-        CUT: put(lambda p: _sheaf_links(p)[1].barn_list.next.address_, poison),
+        CUT: put(lambda p: place(_sheaf_links(p)[1].barn_list.next), poison),
         CYCLE: put(
-            lambda p: _sheaf_links(p)[1].barn_list.next.address_,
-            lambda p: _sheaf_links(p)[0].barn_list.address_,
+            lambda p: place(_sheaf_links(p)[1].barn_list.next),
+            lambda p: place(_sheaf_links(p)[0].barn_list),
         ),
-        BAD: put(lambda p: _sheaf_links(p)[1].barn_list.next.address_, lambda p: 3),
-        FIRST: put(lambda p: _sheaf_links(p)[0].barn_list.next.address_, poison),
+        BAD: put(lambda p: place(_sheaf_links(p)[1].barn_list.next), lambda p: 3),
+        FIRST: put(lambda p: place(_sheaf_links(p)[0].barn_list.next), poison),
     },
 )
 ROWS["what boot made of memory (iomem_resource)"] = Row(
@@ -763,8 +763,8 @@ ROWS["open files"] = Row(
     {
         CUT: "a table has no links",
         CYCLE: "a table has no links",
-        BAD: put(lambda p: _slot(p, 500).address_, poison, lambda p: 1),
-        FIRST: put(lambda p: _slot(p, 3).address_, poison, lambda p: 1),
+        BAD: put(lambda p: place(_slot(p, 500)), poison, lambda p: 1),
+        FIRST: put(lambda p: place(_slot(p, 3)), poison, lambda p: 1),
     },
 )
 ROWS["pipes"] = Row(
@@ -812,7 +812,7 @@ ROWS["the mask of online CPUs"] = Row(
         CUT: "a mask has no links",
         CYCLE: "a mask has no links",
         BAD: hide(_rq, lambda p: [_idle(p, 1).value_()]),
-        FIRST: hide(lambda p: _idle(p, 0).address_, lambda p: [_idle(p, 0).value_()]),
+        FIRST: hide(lambda p: place(_idle(p, 0)), lambda p: [_idle(p, 0).value_()]),
     },
 )
 ROWS["the list of threads"] = Row(

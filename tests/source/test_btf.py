@@ -90,7 +90,7 @@ def test_struct_in_either_byte_order(order: str) -> None:
     prog, _ = types_of(b)
     pair = prog.type("struct pair")
     assert pair.size == 8
-    assert [(m.name, m.type.type_name(), m.offset) for m in pair.members] == [
+    assert [(m.name, m.type.type_name(), m.offset) for m in pair.members or ()] == [
         ("a", "int", 0),
         ("b", "unsigned char", 4),
     ]
@@ -128,8 +128,15 @@ def test_anonymous_members() -> None:
     prog, _ = types_of(b)
     outer = prog.type("struct outer")
     assert outer.member("b").offset == 4
+    assert outer.members is not None
     assert outer.members[1].name is None
     assert outer.members[1].type.kind == TypeKind.UNION
+
+
+def enumerators(prog: Program, name: str) -> dict[str, int]:
+    found = prog.type(name).enumerators
+    assert found is not None
+    return {one.name: one.value for one in found}
 
 
 def test_enums() -> None:
@@ -139,9 +146,9 @@ def test_enums() -> None:
     b.add(BtfKind.ENUM64, "large", 8, [("BIG", 1, 2), ("NEG", -1, -1)], kind_flag=True)
     b.add(BtfKind.ENUM, "declared", 4)
     prog, types = types_of(b)
-    assert dict(prog.type("enum plain").enumerators) == {"ZERO": 0, "MAX": 0xFFFFFFFF}
-    assert dict(prog.type("enum negative").enumerators) == {"MINUS": -1}
-    assert dict(prog.type("enum large").enumerators) == {"BIG": 1 | 2 << 32, "NEG": -1}
+    assert enumerators(prog, "enum plain") == {"ZERO": 0, "MAX": 0xFFFFFFFF}
+    assert enumerators(prog, "enum negative") == {"MINUS": -1}
+    assert enumerators(prog, "enum large") == {"BIG": 1 | 2 << 32, "NEG": -1}
     assert not prog.type("enum declared").is_complete()
     big = types.enumerator("BIG")
     assert big is not None

@@ -18,7 +18,7 @@ def memory_of(data: bytes, holes: tuple[int, ...] = (), precise: bool = True) ->
     """A program with *data* at BASE but for the pages numbered in *holes*."""
     prog = Program(Platform(Architecture.X86_64, FLAGS))
 
-    def read(address: int, count: int, offset: int, physical: bool) -> bytes | None:
+    def read(address: int, count: int, offset: int, physical: bool) -> bytes:
         for page in range(offset // PAGE, (offset + count - 1) // PAGE + 1):
             if page in holes:
                 raise FaultError("Excluded page", BASE + page * PAGE if precise else address)

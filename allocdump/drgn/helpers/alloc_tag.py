@@ -272,7 +272,7 @@ def _tag_of_index(prog: Program, index: int) -> Object:
         return _no_tag(prog)
     index -= _CODETAG_ID_FIRST
     kernel_tags = prog["kernel_tags"]
-    count = kernel_tags.count.value_()
+    count = int(kernel_tags.count.value_())
     if index < count:
         return kernel_tags.first_tag + index
     return prog["module_tags"].first_tag + (index - count)

@@ -130,7 +130,7 @@ def open_files(kernel: Kernel) -> AllOpenFiles:
 
 def _table(leader: Object) -> _Table | None:
     """The table of a process; None if it has no files any more."""
-    files = leader.files.read_()
+    files: Object | None = leader.files.read_()
     if not files:
         # The leader has exited, others may live.
         files = next((f for t in threads_of(leader) if (f := t.files.read_())), None)

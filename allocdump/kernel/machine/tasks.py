@@ -174,7 +174,7 @@ def _process(leader: Object, paths: dict[int, str]) -> _Found | None:
     """None for what has no memory of its own: kernel threads, and tasks that have exited."""
     if leader.flags.value_() & _PF_KTHREAD:
         return None
-    mm = leader.mm.read_()
+    mm: Object | None = leader.mm.read_()
     if not mm:
         # The leader has exited, others may live: find_lock_task_mm().
         threads = threads_of(leader)

@@ -42,6 +42,8 @@ const formats = {
   share: value => `${rounded(100 * value, 1)}%`,
   duration,
 };
+// A telephone.
+const narrow = matchMedia("(max-width: 640px)");
 const isText = column => ["text", "code", "path"].includes(column.kind);
 const plural = (number, nouns) => `${count(number)} ${nouns[number === 1 ? 0 : 1]}`;
 const data = box => JSON.parse(box.querySelector('script[type="application/json"]').textContent);
@@ -59,20 +61,32 @@ class Table {
 
   constructor(box) {
     const { nouns, total, notAdded, columns } = data(box);
-    Object.assign(this, { box, nouns, total, columns, notAdded: new Set(notAdded) });
+    this.heads = [...box.querySelectorAll("th")];
+    if (narrow.matches) {
+      // Names first: they stay where they are when the rest is scrolled.
+      const order = [...columns.keys()].sort((a, b) => columns[b].name - columns[a].name);
+      this.heads = order.map(i => this.heads[i]);
+      this.heads[0]?.parentElement.append(...this.heads);
+      Object.assign(this, { total: total === null ? null : order.indexOf(total) });
+      this.columns = order.map(i => columns[i]);
+    } else {
+      Object.assign(this, { total, columns });
+    }
+    Object.assign(this, { box, nouns, notAdded: new Set(notAdded) });
     this.rows = Array.from({ length: columns[0].values.length }, (_, i) => i);
-    this.texts = this.rows.map(i =>
-      columns.filter(isText).map(c => c.values[i] ?? "").join("\n").toLowerCase());
+    this.cells = this.rows.map(i => columns.filter(isText).map(c => c.values[i] ?? ""));
+    this.texts = this.cells.map(cells => cells.join("\n").toLowerCase());
+    this.words = [];
+    this.chosen = null; // rows that a click in a chart is about; null: all
     this.shown = this.rows;
     this.order = { column: null, down: true };
     this.scroller = box.querySelector(".scroll");
     this.body = box.querySelector("tbody");
     this.output = box.querySelector("output");
-    this.heads = [...box.querySelectorAll("th")];
     this.heads.forEach((head, i) =>
       head.firstChild.addEventListener("click", () => this.sort(i)));
     const search = box.querySelector("input");
-    search.addEventListener("input", () => this.search(search.value));
+    search?.addEventListener("input", () => this.search(search.value));
     this.scroller.addEventListener("scroll", () => this.draw());
     addEventListener("resize", () => this.draw());
     addEventListener("beforeprint", () => this.draw(true));
@@ -84,7 +98,8 @@ class Table {
   // By the longest text of each column, for the rows in sight must not change them. Where that
   // is too much, long columns share what short ones leave.
   setWidths() {
-    const numbers = 92, letter = 7.6, padding = 24, most = 70;
+    const numbers = 92, letter = 7.6, padding = 24, most = narrow.matches ? 24 : 70;
+    const least = narrow.matches ? 190 : numbers; // of a text, where one scrolls anyway
     const wishes = this.columns.map((column, i) => isText(column) && column.values.reduce(
       (longest, text) => Math.max(longest, Math.min(most, (text ?? "").length)),
       this.heads[i].textContent.length + 2) * letter + padding);
@@ -98,7 +113,8 @@ class Table {
       const widths = wishes.map(() => numbers);
       let left = this.scroller.clientWidth - numbers * (wishes.length - texts.length);
       texts.forEach((i, done) => {
-        widths[i] = Math.max(numbers, Math.min(wishes[i], left / (texts.length - done)));
+        const room = Math.max(least, left / (texts.length - done));
+        widths[i] = Math.max(numbers, Math.min(wishes[i], room));
         left -= widths[i];
       });
       widths.forEach((width, i) => { group.children[i].style.width = `${width}px`; });
@@ -107,8 +123,30 @@ class Table {
   }
 
   search(text) {
-    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-    this.shown = this.rows.filter(i => words.every(word => this.texts[i].includes(word)));
+    this.words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    this.filter();
+  }
+
+  // The rows that are about any of some parts of a chart; null: all rows, as for a chart that
+  // has nothing to do with them.
+  choose(parts) {
+    if (!this.pairs) {
+      this.pairs = new Map();
+      this.cells.forEach((cells, i) => {
+        const keys = cells.length === 1 ? cells
+          : cells.flatMap(a => cells.filter(b => b !== a).map(b => `${a}\n${b}`));
+        for (const key of keys) this.pairs.set(key, [...this.pairs.get(key) ?? [], i]);
+      });
+    }
+    const found = new Set(parts?.flatMap(part => part.keys.flatMap(key => this.pairs.get(key) ?? [])));
+    this.chosen = found.size ? found : null;
+    this.filter();
+  }
+
+  filter() {
+    const { words, chosen, texts } = this;
+    this.shown = words.length || chosen ? this.rows.filter(i =>
+      (!chosen || chosen.has(i)) && words.every(word => texts[i].includes(word))) : this.rows;
     this.update();
   }
 
@@ -233,8 +271,28 @@ class Treemap {
   click({ points: [point], nextLevel }) {
     const node = this.nodes[Number(point.id)];
     // Up, on the bar of what contains this or on the tile that fills the chart; else closer.
-    if (nextLevel !== undefined && nextLevel !== point.id) this.draw(this.nodes[Number(nextLevel)]);
-    else if (node.children.length && node !== this.top) this.draw(node);
+    const up = nextLevel !== undefined && nextLevel !== point.id;
+    const next = up ? this.nodes[Number(nextLevel)] : node;
+    if (up || node.children.length && node !== this.top) this.draw(next);
+    const all = next === this.root || next === this.chosen;
+    this.chosen = all ? null : next;
+    for (const table of tables) table.choose(all ? null : this.parts(next));
+  }
+
+  // What a part of the chart is called in tables: the part, all in it, and all that it is in.
+  parts(node) {
+    const out = [], above = [];
+    for (let at = node.parent; at; at = at.parent) above.unshift(at);
+    const key = (at, path) => {
+      const place = at.note.split(" ")[0], [first, second] = at.name.split(" ");
+      return { keys: [`${place}\n${at.name}`, `${path}\n${at.name}`, `${first}\n${second}`, at.name] };
+    };
+    const add = (at, path) => {
+      out.push(key(at, path.join(" › ")));
+      for (const child of at.children) add(child, at === this.root ? [] : [...path, at.name]);
+    };
+    add(node, above.slice(1).map(at => at.name));
+    return out;
   }
 
   // What is too small to be seen, as one tile that can be gone into.
@@ -343,7 +401,7 @@ async function unpackLibrary() {
   document.head.append(element("script", { textContent: await new Response(stream).text() }));
 }
 
-for (const box of document.querySelectorAll(".table")) new Table(box);
+const tables = [...document.querySelectorAll(".table")].map(box => new Table(box));
 const charts = [...document.querySelectorAll(".chart")];
 if (charts.length) {
   unpackLibrary().then(() => charts.forEach(box => new Treemap(box))).catch(error => {

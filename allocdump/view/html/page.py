@@ -52,6 +52,10 @@ _KINDS: dict[ColumnKind, str] = {
 # What a viewer without scripts, such as the preview of a mail, shows of a table.
 _WITHOUT_SCRIPT = 20
 
+_FEW = 5
+"""Rows that nobody needs a search for."""
+_SEARCH = '<label>Search <input type="search" autocomplete="off" spellcheck="false"></label>'
+
 
 def render(document: Document, how: How = PLAIN) -> str:
     """A document as a page; its numbers are exact in it, however they are shown.
@@ -65,9 +69,12 @@ def render(document: Document, how: How = PLAIN) -> str:
         library = plotly()
     script, style = _own("page.js"), _own("page.css")
     policy = _policy([script, library.text] if library else [script])
+    sections = [_section(i, section, blocks) for i, (section, blocks) in enumerate(parts)]
+    if document.chapters:
+        sections.insert(1, _facts(document))
     body = [
         _header(document),
-        *(_section(i, section, blocks) for i, (section, blocks) in enumerate(parts)),
+        *sections,
         f"<footer>Made by allocdump {escape(__version__)}. This page holds all it shows, and"
         " loads nothing.</footer>",
     ]
@@ -127,22 +134,35 @@ def _data(value: Any) -> str:
 
 
 def _header(document: Document) -> str:
-    out = ["<header>", f'<p class="kicker">{escape(document.title)}</p>']
-    out.append(f"<h1>{escape(document.subject)}</h1>")
-    if document.lead and (lead := text(document.lead.value)):
-        out.append(f'<p class="lead">{escape(lead)}</p>')
+    lead = text(document.lead.value) if document.lead else ""
+    tone = document.tone or "neither"
+    out = ["<header>"]
+    if document.chapters and lead:
+        about = f"{document.title}: {document.subject}"
+        badge = f' <span class="badge {tone}">{escape(document.badge)}</span>'
+        out.append(f'<p class="kicker">{escape(about)}{badge if document.badge else ""}</p>')
+        out.append(f'<h1 class="lead {tone}">{escape(lead)}</h1>')
+    else:
+        out.append(f'<p class="kicker">{escape(document.title)}</p>')
+        out.append(f"<h1>{escape(document.subject)}</h1>")
+        out += [f'<p class="lead">{escape(lead)}</p>'] if lead else []
     if document.below:
         out += ['<dl class="facts">', *map(_pair, document.below), "</dl>"]
     out.append('<dl class="figures">')
     out += map(_pair, document.figures)
-    out.append('</dl>\n<dl class="facts">')
-    out += [_pair(fact) for fact in document.facts if fact.value]
     out.append("</dl>")
+    if not document.chapters:
+        out.append(_facts(document))
     if document.problems:
         out.append('<ul class="warnings" aria-label="Warnings">')
         out += [f"<li>{escape(problem)}</li>" for problem in document.problems]
         out.append("</ul>")
     return "\n".join([*out, "</header>"])
+
+
+def _facts(document: Document) -> str:
+    pairs = "\n".join(_pair(fact) for fact in document.facts if fact.value)
+    return f'<dl class="facts">\n{pairs}\n</dl>'
 
 
 def _pair(fact: Fact) -> str:
@@ -216,11 +236,14 @@ def _table(name: str, table: Table) -> str:
         "nouns": [table.noun, nouns],
         "notAdded": list(table.not_added),
         "total": next((i for i, c in enumerate(columns) if c.key == table.total), None),
-        "columns": [{"kind": _kind(c), "values": v} for c, v in zip(columns, values, strict=True)],
+        "columns": [
+            {"kind": _kind(c), "name": c.names, "values": v}
+            for c, v in zip(columns, values, strict=True)
+        ],
     }
     return (
         f'<div class="table">{_data(data)}\n<div class="tools">'
-        '<label>Search <input type="search" autocomplete="off" spellcheck="false"></label>'
+        f"{_SEARCH if rows > _FEW else ''}"
         f'<output aria-live="polite">{units.count(rows)} {nouns}</output></div>\n'
         f'<div class="scroll" tabindex="0" role="region" aria-labelledby="{name}">\n'
         f'<table aria-rowcount="{rows + 1}"><thead><tr>{head}</tr></thead>\n'

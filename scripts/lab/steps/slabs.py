@@ -59,7 +59,7 @@ def _slabs(program: "drgn.Program") -> Iterator[Slab]:
         if kind := CACHES.get(cache.name.string_().decode()):
             caches[cache.value_()] = cache, kind
     pages = program.read_u64(program.symbol("vmemmap_base").address)
-    size = program.type("struct page").size
+    size = drgn.sizeof(program.type("struct page"))
     memory = pfn_to_virt(program, 0).value_()
     is_slab = _slab_test(program)
     for pfn in range(program["max_pfn"].value_()):

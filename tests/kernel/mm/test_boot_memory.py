@@ -8,7 +8,7 @@ import pytest
 import allocdump
 from allocdump.kernel.mm.boot_memory import SYSTEM_RAM, memory_map
 
-from ...dumpdata import core, open_core, overwrite
+from ...dumpdata import core, open_core, overwrite, place
 
 SOMEWHERE = 0x10000
 
@@ -24,9 +24,12 @@ def test_memory_that_a_driver_added(driver: bytes) -> None:
         4096,
         lambda address, count, offset, physical: text.ljust(4096, b"\0")[offset:][:count],
     )
+    renamed = 0
     resource = prog["iomem_resource"].child.read_()
     while resource:
         if resource.name.string_() == SYSTEM_RAM.encode():
-            overwrite(prog, resource.name.address_, SOMEWHERE.to_bytes(8, "little"))
+            overwrite(prog, place(resource.name), SOMEWHERE.to_bytes(8, "little"))
+            renamed += 1
         resource = resource.sibling.read_()
+    assert renamed > 0
     assert memory_map(prog).found == before

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drgn import Object
+from drgn import Object, sizeof
 
 import allocdump
 from allocdump.errors import DamagedError, ProfilingError, TypesError
@@ -17,7 +17,7 @@ from allocdump.kernel.mm.page_types import PageKind
 from allocdump.kernel.mm.whois import AddressError
 from allocdump.session import Session
 
-from ...dumpdata import CORES, core, exclude, name, open_core, overwrite, run
+from ...dumpdata import CORES, core, exclude, name, open_core, overwrite, place, run
 from ..walks import POISON, percpu_chunks
 
 
@@ -45,7 +45,7 @@ def test_addresses_are_text_numbers_or_objects() -> None:
     dump = open_core(core("7.2-quiet"))
     prog = dump.prog
     task = prog["init_task"]
-    address = task.address_
+    address = place(task)
     same = (address, np.uint64(address), task, task.address_of_(), task.address_of_().read_())
     for query in (*same, task.thread_info, Object(prog, "unsigned long", address)):
         found = dump.whois(query)
@@ -117,7 +117,7 @@ def test_the_other_reading_is_one_line() -> None:
 def test_a_damaged_chunk_is_told(dump: Session) -> None:
     """Nothing says that an address in the kernel image is no per-CPU pointer then."""
     chunk = percpu_chunks(dump.prog)[0]
-    overwrite(dump.prog, chunk.alloc_map.address_, POISON.to_bytes(8, "little"))
+    overwrite(dump.prog, place(chunk.alloc_map), POISON.to_bytes(8, "little"))
     found = dump.whois("jiffies")
     assert [str(p) for p in found.problems] == ["1 per-CPU chunk is unreadable"]
     image = next(layer for layer in found.layers if layer.what == "kernel image")
@@ -142,13 +142,14 @@ def test_deep_in_a_gigantic_page(dump: Session, mask: bool) -> None:
     head = 8192
     deep = head + 4000
     page = dump.prog.type("struct page")
+    size = sizeof(page)
     name = "compound_info" if page.has_member("compound_info") else "compound_head"
-    start = section.memmap + (head - section.pfn) * page.size
-    at = section.memmap + (deep - section.pfn) * page.size + page.member(name).offset
+    start = section.memmap + (head - section.pfn) * size
+    at = section.memmap + (deep - section.pfn) * size + page.member(name).offset
     # Struct pages of 64 bytes: 4,096 of them are aligned to their size.
-    aligned = start & -(8192 * page.size)
-    head = section.pfn + (aligned - section.memmap) // page.size if mask else head
-    value = (-(8192 * page.size) if mask else start) | 1
+    aligned = start & -(8192 * size)
+    head = section.pfn + (aligned - section.memmap) // size if mask else head
+    value = (-(8192 * size) if mask else start) | 1
     overwrite(dump.prog, at, (value % (1 << 64)).to_bytes(8, "little"))
     assert dump._locator.frames.compound_head(deep) == head
     (found,) = [x for x in dump.whois(f"pfn:{deep}").layers if "pfn" in x.detail]
@@ -157,12 +158,15 @@ def test_deep_in_a_gigantic_page(dump: Session, mask: bool) -> None:
 
 def test_heads_of_ordinary_pages() -> None:
     frames = open_core(core("7.2-quiet"))._locator.frames
+    heads = 0
     for found in frames:
         compound = np.flatnonzero((found.order > 0) & (found.kind != PageKind.FREE))[:3]
         for head in compound.tolist():
             pfn = found.section.pfn + head
             tails = range(1 << int(found.order[head]))
             assert {frames.compound_head(pfn + i) for i in tails} == {pfn}
+            heads += 1
+    assert heads > 2
 
 
 @pytest.mark.parametrize("command", ["pages", "objects", "vmalloc_areas", "usage", "graph"])
@@ -191,7 +195,7 @@ def test_sections_that_are_not_online(dump: Session) -> None:
     before = dump._locator.frames.sections
     table = dump.prog["mem_section"].value_()
     root = dump.prog.read_u64(table)
-    size = dump.prog.type("struct mem_section").size
+    size = sizeof(dump.prog.type("struct mem_section"))
     per_section = before[0].pages
     at = root + size * (before[0].pfn // per_section)
     flags = dump.prog.read_u64(at)
@@ -206,9 +210,9 @@ def test_listings_tell_what_is_missing(dump: Session, command: str) -> None:
     """When all has been read."""
     dump.report()
     chunk = percpu_chunks(dump.prog)[0]
-    overwrite(dump.prog, chunk.alloc_map.address_, POISON.to_bytes(8, "little"))
+    overwrite(dump.prog, place(chunk.alloc_map), POISON.to_bytes(8, "little"))
     pageset = next(z for z in dump.prog["node_data"][0].node_zones if z.present_pages)
-    overwrite(dump.prog, pageset.per_cpu_pageset.address_, POISON.to_bytes(8, "little"))
+    overwrite(dump.prog, place(pageset.per_cpu_pageset), POISON.to_bytes(8, "little"))
     found = getattr(dump, command)()
     assert not found.problems
     said = [str(problem) for _ in [list(found)] for problem in found.problems]

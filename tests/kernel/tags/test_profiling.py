@@ -19,7 +19,7 @@ def kernel(start: int, stop: int) -> Kernel:
     """A kernel whose section of code tags lies between two addresses."""
     symbols = {"__start_alloc_tags": start, "__stop_alloc_tags": stop}
 
-    def find(prog: Program, name: str, address: int | None, one: bool) -> list[Symbol]:
+    def find(prog: Program, name: str | None, address: int | None, one: bool) -> list[Symbol]:
         return [
             Symbol(n, a, 0, SymbolBinding.GLOBAL, SymbolKind.UNKNOWN)
             for n, a in symbols.items()
