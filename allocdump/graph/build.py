@@ -138,6 +138,7 @@ class HeapBuilder:
             spans.append((first, first + pages))
         except ReadErrors:
             pass  # its data are then seen twice
+        spans.append(self.frames.kfence)  # its objects are looked at one by one
         for start, span, _ in self._unit_bounds():
             pfn = (start - int(self.direct_map)) >> PAGE_SHIFT
             if 0 <= pfn < 1 << 40:
@@ -232,10 +233,11 @@ class HeapBuilder:
             DoubtfulSlabs(block[doubt], slabs.cache[doubt].astype(np.int64), slabs.freelist[doubt])
         )
         rows = np.arange(count)
-        start = np.where(split, self.slabs.object_address(slabs, rows, 0 * rows), slabs.address)
+        alone = split | (slabs.kfence & (slabs.cache >= 0))
+        start = np.where(alone, self.slabs.object_address(slabs, rows, 0 * rows), slabs.address)
         whole = np.uint64(PAGE) << slabs.order.astype(np.uint64)
-        stride = np.where(split, self.slabs.sizes[slabs.cache].astype(np.uint64), whole)
-        used = np.where(split, self.object_sizes[slabs.cache], stride)
+        stride = np.where(alone, self.slabs.sizes[slabs.cache].astype(np.uint64), whole)
+        used = np.where(alone, self.object_sizes[slabs.cache], stride)
         yes = np.ones(count, np.bool_)
         stride, room = np.maximum(stride, np.uint64(1)), room.astype(np.uint64)
         self._add_blocks(start, stride, used, room, code, yes, first, slabs.cache)

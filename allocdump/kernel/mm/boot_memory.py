@@ -35,6 +35,7 @@ class Span:
 
 SYSTEM_RAM = "System RAM"
 NO_MEMORY = "no memory"
+KFENCE = "KFENCE pool"
 
 
 @dataclass(frozen=True)

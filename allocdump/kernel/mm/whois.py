@@ -294,7 +294,8 @@ class Locator:
         inferred = len(where) > 0
         head = int(first[where[0]]) if inferred else int(frames.head[i])
         kind = PageKind(int(frames.kind[i]))
-        if kind == PageKind.SLAB and address is not None:
+        guarded = self.frames.kfence[0] <= pfn < self.frames.kfence[1]
+        if (kind == PageKind.SLAB or guarded) and address is not None:
             yield from self._object(frames, address)
         pages = 1 << int(frames.order[head])
         if inferred or (kind == PageKind.IN_USE and pages == 1):
@@ -320,6 +321,8 @@ class Locator:
             if inferred:
                 evidence += " that its allocation starts with; the order is inferred"
             none = "kept since boot" if kind == PageKind.RESERVED else ""
+            if guarded:
+                layer.what, none = "page of KFENCE's pool", "kept since boot"
             self._site(layer, int(frames.site[head]), evidence, none)
         yield layer
 
@@ -329,20 +332,22 @@ class Locator:
             return
         slabs, row, index = found
         cache = self.slabs.caches[int(slabs.cache[row])]
-        if not 0 <= index < int(slabs.objects[row]):
-            yield Layer("end of a slab", detail={"cache": cache.name})
+        size = cache.object_size if slabs.kfence[row] else cache.size
+        offset = address - int(slabs.address[row]) - cache.offset
+        if not 0 <= index < int(slabs.objects[row]) or (slabs.kfence[row] and offset >= size):
+            what = "beside an object of KFENCE's" if slabs.kfence[row] else "end of a slab"
+            yield Layer(what, detail={"cache": cache.name})
             return
         start = int(slabs.address[row]) + cache.offset + index * cache.size
-        layer = Layer("slab object", start, cache.size, detail={"cache": cache.name})
+        layer = Layer("slab object", start, size, detail={"cache": cache.name})
         layer.detail |= {"object": index, "offset": address - start}
         if not slabs.vector[row]:
-            layer.detail["state"] = self._state(start)
-            failed = bool(slabs.failed[row])
-            layer.evidence = (
-                "its extension vector could not be allocated"
-                if failed
-                else "its slab has no extension vector"
-            )
+            layer.detail["state"] = "allocated" if slabs.kfence[row] else self._state(start)
+            layer.evidence = "its slab has no extension vector"
+            if slabs.failed[row]:
+                layer.evidence = "its extension vector could not be allocated"
+            if slabs.kfence[row]:
+                layer.evidence = "KFENCE guards it, and gave it no reference"
             yield layer
             return
         place = int(slabs.vector[row]) + index * int(slabs.stride[row])
