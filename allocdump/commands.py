@@ -29,5 +29,10 @@ _NOT_IN_DRGN = frozenset({"watch", "diff", "tags", "schema", "shell", "completio
 IN_DRGN = tuple(name for name in COMMANDS if name not in _NOT_IN_DRGN)
 """The commands of a drgn session."""
 
+WITHOUT_PROFILE = (
+    "triage", "usage", "objects", "pages", "whois", "leaks", "retained", "paths",
+)  # fmt: skip
+"""They tell memory of any kernel, with other origins where there are no call sites."""
+
 OLD_IN_DRGN = {"allocinfo": "report"}
 """Names that commands of a drgn session once had, and have now."""

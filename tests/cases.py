@@ -125,7 +125,7 @@ def cache(name: str, size: int, *, used: float = 0.0, object_size: int = 1024) -
     """MiB of slabs, of which a part is in use."""
     room = size * MIB // object_size
     return CacheRow(
-        name, room // 4, size * MIB, object_size, object_size, room, int(room * used), 0, False
+        name, room // 4, size * MIB, object_size, object_size, room, int(room * used), 0, 0, False
     )
 
 

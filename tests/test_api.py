@@ -53,10 +53,12 @@ def test_pages_and_objects(path: Path) -> None:
         assert whole.site.tolist() == np.concatenate(again).tolist()
         assert batches.to_dict().keys() == whole.to_dict().keys()
     pages, objects = dump.pages().whole(), dump.objects().whole()
-    pages = pages.take(pages.site >= 0)
+    tagged = dump.origins.tagged
+    pages = pages.take((pages.site >= 0) & (pages.site < tagged))
     held = np.bincount(pages.site, pages.pages * 4096, len(audit))
     assert (held == audit.pages + audit.inferred).all()
-    slab = objects.take((objects.site >= 0) & (objects.cache >= 0))
+    of_tags = (objects.site >= 0) & (objects.site < tagged)
+    slab = objects.take(of_tags & (objects.cache >= 0))
     held = np.bincount(slab.site, slab.size, len(audit))
     assert (held == audit.objects).all()
 

@@ -8,7 +8,7 @@ apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,10 @@ class Tally(Columns):
     def zeros(cls, sites: int) -> Tally:
         return cls(np.zeros(sites, np.int64), np.zeros(sites, np.int64))
 
+    def first(self, sites: int) -> Tally:
+        """The first rows alone."""
+        return Tally(self.bytes[:sites], self.calls[:sites])
+
     def add(self, rows: Rows, size: Int | int) -> None:
         """Count an allocation of *size* bytes for each of *rows*; negative rows are skipped."""
         of_sites = rows >= 0
@@ -58,6 +62,8 @@ class CacheUse(Columns):
     """Objects that the slabs have room for."""
     in_use: Int
     """Objects that are on no free list and in no sheaf."""
+    cached: Int
+    """Free objects that the kernel counts as active: in sheaves, on CPUs' lists and slabs."""
     tagged: Int
     """Objects that a site holds."""
     empty: Int
@@ -76,7 +82,7 @@ class CacheUse(Columns):
 
 @dataclass(frozen=True)
 class Attribution(Result):
-    """Owners of memory. Rows of sites are those of :class:`kernel.sites.Sites`."""
+    """Owners of memory. Rows of sites are those of :class:`.origins.Origins`."""
 
     pages: Tally
     """By references from pages; slab pages count for the site of their pages."""
@@ -109,6 +115,22 @@ class Attribution(Result):
     """Page frames whose struct page is not in the dump."""
     problems: list[Problem]
 
+    def of_tags(self, sites: int) -> Attribution:
+        """The same by tags alone: what has another origin has none.
+
+        :param sites: number of call sites, whose rows come first
+        """
+        kinds = np.concatenate([self.kinds[:, :sites], self.kinds[:, -3:]], axis=1)
+        kinds[:, -1] += self.kinds[:, sites:-3].sum(axis=1)
+        return replace(
+            self,
+            kinds=kinds,
+            pages=self.pages.first(sites),
+            inferred=self.inferred.first(sites),
+            objects=self.objects.first(sites),
+            percpu=self.percpu.first(sites),
+        )
+
     def to_dict(self) -> dict[str, Values]:
         """Bytes by site as columns, by the kind of reference."""
         tallies = ("pages", "inferred", "objects", "percpu")
@@ -122,13 +144,14 @@ class Attributor:
         self.pagemap = pagemap
         self.boot = pagemap.boot_memory
         self._reserved = np.zeros(len(self.boot.labels), np.int64)
-        count = self.count = pagemap.sites
+        self.tags, count = pagemap.sites, pagemap.origins.count
+        self.count = count
         caches = len(pagemap.caches)
         self._sizes = pagemap.slabs.sizes
         self._pages, self._inferred = Tally.zeros(count), Tally.zeros(count)
         self._objects = Tally.zeros(count)
         self._kinds = np.zeros((len(PageKind), count + 3), np.int64)
-        self._slab = CacheUse(*np.zeros((11, caches), np.int64))
+        self._slab = CacheUse(*np.zeros((12, caches), np.int64))
         self._strays: dict[int, tuple[int, int]] = {}
         self._unknown_slabs = self._unreadable_pages = self._kfence = 0
 
@@ -215,6 +238,8 @@ class Attributor:
         add(use.pages, known, pages)
         add(use.capacity, known, slabs.objects)
         add(use.in_use, known, slabs.inuse)
+        kept = np.isin(slabs.pfn, self.pagemap.cpu_slabs)
+        add(use.cached, known & kept, slabs.objects - slabs.inuse)
         add(use.untracked, known & (slabs.vector == 0), slabs.objects)
         add(use.failed, known & slabs.failed, slabs.objects)
         inside = slabs.vector - slabs.address < (pages << PAGE_SHIFT).astype(np.uint64)
@@ -224,8 +249,9 @@ class Attributor:
     def _less_free_objects(self) -> None:
         """Slabs count as in use what is free on CPUs' lists and in sheaves."""
         use = self._slab
-        in_use = use.in_use
+        in_use, cached = use.in_use, use.cached
         in_use -= self.pagemap.free_in_use
+        cached += self.pagemap.free_in_use
         # What carries a reference is in use, whatever damaged lists say.
         np.clip(use.in_use, use.tagged + use.empty + use.stray, use.capacity, out=use.in_use)
 
@@ -238,7 +264,7 @@ class Attributor:
         of_slabs = ~slabs.kfence[objects.slab]
         self._kfence += int(size[(objects.site >= 0) & ~of_slabs].sum())
         for column, rows in (
-            (use.tagged, of_slabs & (objects.site >= 0)),
+            (use.tagged, of_slabs & (objects.site >= 0) & (objects.site < self.tags)),
             (use.empty, of_slabs & (objects.site == EMPTY)),
             (use.stray, of_slabs & (objects.site == STRAY)),
             (use.unreadable, of_slabs & ~objects.readable),

@@ -26,6 +26,9 @@ class CacheRow:
     """Objects that the slabs have room for."""
     allocated: int
     """Objects in use: on no free list, in no sheaf."""
+    cached: int
+    """Free objects in sheaves, and on lists and slabs of CPUs: /proc/slabinfo counts them as
+    active."""
     untagged: int
     """The part of them without a reference to a site."""
     reclaimable: bool
@@ -54,6 +57,7 @@ def cache_rows(memory: Attribution) -> list[CacheRow]:
             object_size=cache.object_size,
             capacity=int(use.capacity[i]),
             allocated=int(use.in_use[i]),
+            cached=int(use.cached[i]),
             untagged=int(untagged[i]),
             reclaimable=cache.reclaimable,
         )

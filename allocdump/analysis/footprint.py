@@ -129,7 +129,7 @@ def _slabs(memory: Attribution, objects: ObjectTotals, count: int) -> tuple[Int,
     Objects in use that no site holds get their part, too: it stays with nobody.
     """
     use, caches = memory.slab, len(memory.caches)
-    of_slab = objects.cache >= 0
+    of_slab = (objects.cache >= 0) & (objects.site < count)
     site, cache, held = (
         column[of_slab] for column in (objects.site, objects.cache, objects.objects)
     )

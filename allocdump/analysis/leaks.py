@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Memory that nothing points at any more, by call site."""
+"""Memory that nothing points at any more, by call site or other origin."""
 
 from __future__ import annotations
 
@@ -47,16 +47,14 @@ EXPECTED = {
 
 @dataclass
 class Lost(Columns):
-    """Sites with lost memory, most first; columns of shape (number of such sites,)."""
+    """Origins with lost memory, most first, then those with undecided memory; columns of one
+    length."""
 
     site: I32
     """Row of the site."""
     bytes: Int
     """Lost, or undecided."""
-    undecided: Int
-    """The part of :attr:`bytes` of which nobody can tell whether it is lost."""
     allocations: Int
-    """Those that are lost or undecided."""
     held_bytes: Int
     held_allocations: Int
     heads: Int
@@ -80,18 +78,31 @@ class Leaks(Result):
     """Lost allocations, ascending: shape (lost allocations,)."""
     head: Int
     """Head of the cluster of each lost allocation; the allocation itself, if it is the head."""
+    is_lost: Bool
+    """False for those of them that are undecided."""
     reasons: list[str]
     """Reasons for calling all lost memory only undecided; empty if there are none."""
     total_bytes: int
     """Of all allocations that were judged."""
     total_allocations: int
 
+    @property
+    def decided(self) -> Lost:
+        """The rows of what is called lost."""
+        return self.lost.take(self.lost.confidence != LeakConfidence.UNDECIDED)
+
+    @property
+    def undecided(self) -> Lost:
+        """The other rows."""
+        return self.lost.take(self.lost.confidence == LeakConfidence.UNDECIDED)
+
     def to_dict(self) -> dict[str, Values]:
         """The sites with lost memory as columns, with their names."""
         return self.graph.sites.names(self.lost.site) | self.lost.to_dict()
 
     def in_short(self) -> str:
-        size, count = int(self.lost.bytes.sum()), len(self.lost)
+        lost = self.lost if self.reasons else self.decided
+        size, count = int(lost.bytes.sum()), len(lost)
         return (
             f"{size:,} of {self.total_bytes:,} bytes {'undecided' if self.reasons else 'lost'},"
             f" of {count:,} {'site' if count == 1 else 'sites'}"
@@ -137,12 +148,46 @@ def leaks(
         lost, and keeps its confidence
     """
     graph = reach.graph
-    nodes, count = graph.nodes, len(sites)
+    nodes = graph.nodes
     lost = reach.verdict != Verdict.HELD
     if earlier is not None:
         lost &= earlier.has(nodes, sites)
     node = np.flatnonzero(lost)
     head = node[_clusters(graph, lost, _likeness(graph, sites))]
+    decided = reach.verdict[node] == Verdict.LOST
+    sure = _sums(nodes, lost, len(sites), node[decided], head[decided])
+    _judge_all(sure, sites)
+    if moving and earlier is None:
+        moved = np.isin(sure.confidence, SURE)
+        sure.confidence[moved] = LeakConfidence.POSSIBLE
+        sure.reason[moved] = "the kernel ran while it was read, once"
+    expected = sure.confidence == LeakConfidence.EXPECTED
+    sure = sure.take(np.argsort(expected, kind="stable"))
+    unsure = _sums(nodes, lost, len(sites), node[~decided], head[~decided])
+    unsure.confidence[:] = LeakConfidence.UNDECIDED
+    site, first = np.unique(nodes.site[node[~decided]], return_index=True)
+    doubts = dict(zip(site.tolist(), node[~decided][first].tolist(), strict=True))
+    unsure.reason[:] = [reach.doubt(doubts[row]) for row in unsure.site.tolist()]
+    return Leaks(
+        graph,
+        Lost.concatenate([sure, unsure]),
+        node,
+        head,
+        decided,
+        reach.reasons,
+        int(nodes.size.sum()),
+        int(nodes.calls.sum()),
+    )
+
+
+def _sums(nodes: Nodes, lost: Bool, count: int, node: Int, head: Int) -> Lost:
+    """The table without its judgements, most first.
+
+    :param lost: marks all lost nodes
+    :param count: number of sites
+    :param node: those of them to sum up
+    :param head: the head of each one's cluster
+    """
 
     def add(rows: Int, by: I32, column: Int | None = None) -> Int:
         weights = (nodes.calls if column is None else column)[rows]
@@ -150,11 +195,9 @@ def leaks(
 
     by, held = nodes.site[node], np.flatnonzero(~lost)
     is_head = head == node
-    doubtful = reach.verdict[node] == Verdict.UNDECIDED
     sums = Lost(
         np.arange(count, dtype=np.int32),
         add(node, by, nodes.size),
-        add(node[doubtful], by[doubtful], nodes.size),
         add(node, by),
         add(held, nodes.site[held], nodes.size),
         add(held, nodes.site[held]),
@@ -168,26 +211,16 @@ def leaks(
     sums = sums.take(order[sums.bytes[order] > 0])
     chief = _chief_heads(nodes.site, node, head, count)
     sums.chief[:] = np.where(sums.heads > 0, sums.site, chief[sums.site])
+    return sums
+
+
+def _judge_all(sums: Lost, sites: Sites) -> None:
     place = {site: i for i, site in enumerate(sums.site.tolist())}
-    doubts = dict(zip(by[doubtful][::-1].tolist(), node[doubtful][::-1].tolist(), strict=True))
     for i, site in enumerate(sums.chief.tolist()):
-        if sums.undecided[i] == sums.bytes[i]:
-            sums.confidence[i] = LeakConfidence.UNDECIDED
-            sums.reason[i] = reach.doubt(doubts[int(sums.site[i])])
-            continue
         degree, why = _judge(sums, place[site], sites)
         if site != sums.site[i]:
             why = f"lost with {sites.place(site)}"
         sums.confidence[i], sums.reason[i] = degree, why
-    if moving and earlier is None:
-        sure = np.isin(sums.confidence, SURE)
-        sums.confidence[sure] = LeakConfidence.POSSIBLE
-        sums.reason[sure] = "the kernel ran while it was read, once"
-    expected = sums.confidence == LeakConfidence.EXPECTED
-    sums = sums.take(np.argsort(expected, kind="stable"))
-    return Leaks(
-        graph, sums, node, head, reach.reasons, int(nodes.size.sum()), int(nodes.calls.sum())
-    )
 
 
 def _likeness(graph: Graph, sites: Sites) -> Int:
@@ -245,6 +278,11 @@ def _judge(sums: Lost, i: int, sites: Sites) -> tuple[LeakConfidence, str]:
     site, heads, held = int(sums.site[i]), int(sums.heads[i]), int(sums.held_allocations[i])
     if sites.module[site] == "" and (why := EXPECTED.get(sites.function[site])):
         return LeakConfidence.EXPECTED, why
+    if sites.shared[site]:
+        # Of many call sites in one, that many are lost says less.
+        if heads < _MANY:
+            return LeakConfidence.POSSIBLE, "few, and nothing tells whose they are"
+        return LeakConfidence.LIKELY, "many are lost, but nothing tells whose they are"
     if heads >= _MANY:
         if not held:
             return LeakConfidence.CERTAIN, "nothing points at any"

@@ -37,7 +37,8 @@ class Verdict(IntEnum):
     LOST = 1
     """Nothing reaches it."""
     UNDECIDED = 2
-    """Nothing in the dump reaches it, but something that is not shown there might."""
+    """Nothing is seen to reach it, but something that is not shown there might, or a page before
+    it holds it."""
 
 
 def rows(source: I32, target: I32, size: int) -> csr_array:
@@ -63,33 +64,33 @@ class Reach(Result):
 
     graph: Graph
     tier: npt.NDArray[np.uint8]
-    """The first :class:`.roots.Tier` of roots that reaches each node; NEVER. Shape (nodes,)."""
+    """The first :class:`Tier` of roots that reaches each node; NEVER. Shape (nodes,)."""
     before: I32
     """The node or root before each node on the shortest way from a root of that tier; -1.
     Shape (nodes + roots,)."""
     reasons: list[str]
     """Reasons for calling nothing lost; empty if there are none."""
+    doubtful: Bool
+    """Nodes that may be held by a page that is held itself: tails of ``alloc_pages_exact()`` that
+    nothing tells from other pages, and what they point at. Shape (nodes,)."""
 
     @cached_property
     def verdict(self) -> npt.NDArray[np.uint8]:
         """A :class:`Verdict` of each node."""
-        bad = Verdict.UNDECIDED if self.reasons else Verdict.LOST
-        return np.select(
-            [self.tier < Tier.UNPROVEN, self.tier == Tier.UNPROVEN],
-            [Verdict.HELD, Verdict.UNDECIDED],
-            bad,
-        ).astype(np.uint8)
-
-    def state(self, node: int) -> str:
-        """``held``, ``lost`` or ``undecided``."""
-        return Verdict(self.verdict[node]).name.lower()
+        bad = np.where(bool(self.reasons) | self.doubtful, Verdict.UNDECIDED, Verdict.LOST)
+        held = np.where(self.tier == Tier.UNPROVEN, Verdict.UNDECIDED, Verdict.HELD)
+        return np.where(self.tier == NEVER, bad, held).astype(np.uint8)
 
     def doubt(self, node: int) -> str:
         """The reason why a node is undecided; empty if it is not."""
         if self.tier[node] == Tier.UNPROVEN:
             return f"{self.graph.root(self.way(node)[0]).name} may point at it"
-        if self.tier[node] == NEVER and self.reasons:
+        if self.tier[node] < NEVER:
+            return ""
+        if self.reasons:
             return "memory that is not in the dump may point at it"
+        if self.doubtful[node]:
+            return "it may be a part of a page before it that is held, or held by such a part"
         return ""
 
     def to_dict(self) -> dict[str, Values]:
@@ -116,18 +117,38 @@ def reach(graph: Graph) -> Reach:
     count = len(graph.nodes)
     tiers = np.array([root.tier for root in graph.roots], np.uint8)
     found = _search(graph, tiers)
-    for links in exact_tails, table_links, mentions:
+    tails = exact_tails(graph, found[0] < Tier.UNPROVEN)
+    if len(tails.perhaps):
+        site = graph.nodes.site.copy()
+        site[tails.perhaps] = graph.behind
+        graph = replace(graph, nodes=replace(graph.nodes, site=site))
+    if len(tails.target):
+        graph = _with(graph, tails.source, tails.target)
+        found = _search(graph, tiers)
+    for links in table_links, mentions:
         source, target = links(graph, found[0] < Tier.UNPROVEN)
         if len(source):
             graph = _with(graph, source, target)
             found = _search(graph, tiers)
     tier, before = found
+    doubtful = _led_by(graph, tails.perhaps)
     alive = np.append(tier < NEVER, np.ones(len(graph.roots), np.bool_))
     torn = int(np.count_nonzero(alive[graph.torn]))
     reasons = list(graph.blind)
     if torn:
         reasons.append(f"parts of {torn:,} allocations that may hold pointers are not in the dump")
-    return Reach(graph, tier[:count], before, reasons)
+    return Reach(graph, tier[:count], before, reasons, doubtful)
+
+
+def _led_by(graph: Graph, nodes: I32) -> Bool:
+    """Mark nodes, and all that can be reached from them: shape (nodes,)."""
+    size = len(graph.nodes) + len(graph.roots)
+    marked = np.zeros(size + 1, np.bool_)
+    if len(nodes):
+        source = np.append(graph.source, np.full(len(nodes), size, np.int32))
+        table = rows(source, np.append(graph.target, nodes), size + 1)
+        marked[breadth_first_order(table, size, return_predecessors=False)] = True
+    return marked[: len(graph.nodes)]
 
 
 def _with(graph: Graph, source: I32, target: I32) -> Graph:
@@ -135,6 +156,18 @@ def _with(graph: Graph, source: I32, target: I32) -> Graph:
     source, target = np.append(graph.source, source), np.append(graph.target, target)
     order = np.argsort(source, kind="stable")
     return replace(graph, source=source[order], target=target[order])
+
+
+def mentions(graph: Graph, reached: Bool) -> tuple[I32, I32]:
+    """Links to pages that may be held by physical address: see :func:`.physical.explained`.
+
+    :param reached: shape (nodes,)
+    """
+    target = explained(graph, reached, graph.mentioned)
+    if not len(target):
+        return target, target
+    root = graph.scanner.links.number(np.array([graph.scanner.physical_root], np.int32))
+    return np.repeat(root, len(target)), target
 
 
 def _search(graph: Graph, tiers: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], I32]:
@@ -159,25 +192,26 @@ def _search(graph: Graph, tiers: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.
     return tier, before
 
 
-def mentions(graph: Graph, reached: Bool) -> tuple[I32, I32]:
-    """Links to pages that may be held by physical address: see :func:`.physical.explained`.
+@dataclass
+class ExactTails:
+    """Pages that are lost, but follow a page that is held: see :func:`exact_tails`."""
 
-    :param reached: shape (nodes,)
-    """
-    target = explained(graph, reached, graph.mentioned)
-    if not len(target):
-        return target, target
-    root = graph.scanner.links.number(np.array([graph.scanner.physical_root], np.int32))
-    return np.repeat(root, len(target)), target
+    source: I32
+    """The page before, of those that are its tails."""
+    target: I32
+    """Those: shape (n,)."""
+    perhaps: I32
+    """Pages that may be tails."""
 
 
-def exact_tails(graph: Graph, reached: Bool) -> tuple[I32, I32]:
+def exact_tails(graph: Graph, reached: Bool) -> ExactTails:
     """Links from pages to those after them that ``alloc_pages_exact()`` allocated with them.
 
     It splits a block, so each page has a reference of its own, but only the first one is
     pointed at. Nothing marks such pages. A site is taken for one that allocates so if this
     explains all pages of it that seem lost: each follows, within an aligned block, a page
-    that is reached and whose first byte is pointed at.
+    that is reached and whose first byte is pointed at. Among pages without a site, it is
+    those that were tails when they were allocated; others there may be.
 
     :param reached: shape (nodes,)
     """
@@ -186,7 +220,7 @@ def exact_tails(graph: Graph, reached: Bool) -> tuple[I32, I32]:
     page = page[np.argsort(nodes.address[page])]
     address, site = nodes.address[page], nodes.site[page]
     if not len(page):
-        return np.zeros(0, np.int32), np.zeros(0, np.int32)
+        return ExactTails(*np.zeros((3, 0), np.int32))
     follows = (np.diff(address) == PAGE) & (site[1:] == site[:-1])
     index = np.arange(len(page))
     end = np.minimum.accumulate(np.where(np.append(~follows, True), index + 1, len(page))[::-1])[
@@ -201,5 +235,11 @@ def exact_tails(graph: Graph, reached: Bool) -> tuple[I32, I32]:
     explained = np.zeros(len(page), np.bool_)
     explained[tail] = True
     unexplained = np.unique(site[~reached[page] & ~explained])
-    wanted = ~reached[page[tail]] & ~np.isin(site[tail], unexplained)
-    return page[first[wanted]].astype(np.int32), page[tail[wanted]].astype(np.int32)
+    lost, untold = ~reached[page[tail]], site[tail] == graph.unknown
+    sure = np.where(untold, nodes.tail[page[tail]], ~np.isin(site[tail], unexplained))
+    wanted = lost & sure
+    return ExactTails(
+        page[first[wanted]].astype(np.int32),
+        page[tail[wanted]].astype(np.int32),
+        np.unique(page[tail[lost & untold & ~sure]]).astype(np.int32),
+    )

@@ -60,6 +60,14 @@ class Report(Result):
     """Marks sites whose counters changed while the report was made, shape (number of sites,);
     None if the kernel did not run."""
 
+    has_profile: bool = True
+    """False without a profile: no site has a counter then."""
+
+    @property
+    def tagged(self) -> int:
+        """Number of call sites; rows of other origins may follow theirs."""
+        return self.sites.tagged
+
     def total(self) -> Total:
         """Sums over all sites, in which every byte is counted once."""
         return total(self.sites)

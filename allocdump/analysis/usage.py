@@ -72,7 +72,7 @@ class Node(Result):
 
 
 def usage(
-    sites: Sites,
+    origins: Sites,
     memory: Attribution,
     vmalloc_pages: Int,
     counters: MemoryCounters,
@@ -80,9 +80,9 @@ def usage(
 ) -> Node:
     """Account for every page.
 
-    :param vmalloc_pages: pages in vmalloc areas by site, shape (number of sites,)
+    :param vmalloc_pages: pages in vmalloc areas by origin, shape (number of origins,)
     """
-    return _Usage(sites, memory, vmalloc_pages, counters, cost).tree()
+    return _Usage(origins, memory, vmalloc_pages, counters, cost).tree()
 
 
 def _bytes(pages: int | None) -> int | None:
@@ -93,7 +93,7 @@ def vmalloc_pages(areas: Iterable[VmallocUse], sites: int) -> Int:
     """Pages in vmalloc areas by site: shape (number of sites,)."""
     pages = np.zeros(sites, np.int64)
     for use in areas:
-        if use.site >= 0:
+        if 0 <= use.site < sites:
             pages[use.site] += use.area.pages
     return pages
 
@@ -101,17 +101,19 @@ def vmalloc_pages(areas: Iterable[VmallocUse], sites: int) -> Int:
 class _Usage:
     def __init__(
         self,
-        sites: Sites,
+        origins: Sites,
         memory: Attribution,
         vmalloc_pages: Int,
         counters: MemoryCounters,
         cost: ProfilerCost,
     ) -> None:
         self.memory, self.counters, self.cost = memory, counters, cost
-        self.count = len(sites)
-        self.names = [sites.label(i) for i in range(self.count)]
-        self.roles = sites.role
-        self.percpu_vectors = (sites.function == PERCPU_VECTOR_SITE) & (sites.module == "")
+        self.count = len(origins)
+        self.sites = origins.tagged
+        """Number of call sites, whose rows come first."""
+        self.names = [origins.label(i) for i in range(self.count)]
+        self.roles = origins.role
+        self.percpu_vectors = (origins.function == PERCPU_VECTOR_SITE) & (origins.module == "")
         self.vmalloc_pages = vmalloc_pages
         self._profiler_pages = self._pages_of_profiler()
         self._vectors = self._pages_of_vectors()
@@ -139,8 +141,17 @@ class _Usage:
         """The first page extensions were allocated before there were any to say so."""
         whole = int(self.memory.page_ext * self.cost.page_ext_share)
         known = self._profiler_pages[self.roles == Role.PAGE_EXT].sum()
-        without = int(self.memory.kinds[PageKind.IN_USE][-1]) * PAGE
-        return min(max(0, whole - int(known)), without)
+        return min(max(0, whole - int(known)), self._without_use())
+
+    def _without_use(self) -> int:
+        """Bytes of pages that neither a site nor any other origin tells the use of."""
+        row = self.memory.kinds[PageKind.IN_USE]
+        untold = row[self.sites : self.count] * PAGE
+        untold = untold[(self.roles == Role.NONE)[self.sites :]].sum()
+        mapped = self.vmalloc_pages[self.sites :] * PAGE
+        known = np.minimum(row[self.sites : self.count] * PAGE, mapped)
+        known = known[(self.roles == Role.NONE)[self.sites :]].sum()
+        return int(row[-1]) * PAGE + int(untold - known)
 
     def tree(self) -> Node:
         in_use, other = self._in_use()
@@ -178,8 +189,8 @@ class _Usage:
         """All pages of a kind, by site; pages without a site are one leaf."""
         row = self.memory.kinds[kind]
         node = Node(name, counter=_bytes(counter))
-        node.add(*self._leaves(row[: self.count] * PAGE))
-        node.add(Node("(no site)", int(row[self.count :].sum()) * PAGE))
+        node.add(*self._leaves(row[: self.sites] * PAGE))
+        node.add(Node("(no site)", int(row[self.sites :].sum()) * PAGE))
         return node
 
     def _leaves(self, sizes: Int) -> list[Node]:
@@ -207,16 +218,18 @@ class _Usage:
         nodes.append(
             Node("vmalloc", counter=self._vmalloc_counter()).add(*self._leaves(in_vmalloc))
         )
-        nodes.append(Node("other pages with a site").add(*self._leaves(rest)))
+        nodes.append(Node("other pages with a site").add(*self._leaves(rest[: self.sites])))
         stray, empty, none = (int(n) * PAGE for n in row[self.count :].tolist())
-        none -= self._early_page_ext
+        none += int(rest[self.sites :].sum()) - self._early_page_ext
         return nodes, [
             Node("other pages, deliberately not counted (CODETAG_EMPTY)", empty),
             Node("other pages that refer to no known tag", stray),
             Node(
                 "other pages without a site",
                 none,
-                note="allocated before profiling was ready, or while it was off",
+                note="allocated before profiling was ready, or while it was off"
+                if self.sites
+                else "",
             ),
         ]
 
@@ -244,7 +257,8 @@ class _Usage:
         m, use = self.memory, self.memory.slab
         total = self._pages(PageKind.SLAB)
         size = np.array([c.size for c in m.caches], np.int64)
-        vectors = np.where(self.roles == Role.SLAB_EXT, m.objects.bytes, 0)
+        by_site = m.objects.bytes[: self.sites]
+        vectors = np.where(self.roles[: self.sites] == Role.SLAB_EXT, by_site, 0)
         marked = use.empty + use.stray
         untagged = use.in_use - use.tagged - marked
         unreadable = np.minimum(use.unreadable, untagged)
@@ -255,8 +269,8 @@ class _Usage:
             "free objects": (use.capacity - use.in_use) * size,
         }
         inside = int(use.inside.sum())
-        objects = int(m.objects.bytes.sum())
         total += m.kfence
+        objects = int(by_site.sum())
         overhead = total - objects - sum(int(p.sum()) for p in parts.values())
         # Extensions inside of slabs are in the room that objects leave over, or in the objects.
         inside = min(inside, max(overhead, 0))
@@ -266,7 +280,7 @@ class _Usage:
             counted = self.counters.slab * PAGE - self._pages(PageKind.LARGE_KMALLOC)
             slab.counter = counted + m.kfence - int(vectors.sum()) - inside
         slab.add(
-            Node("objects by site").add(*self._leaves(m.objects.bytes - vectors)),
+            Node("objects by site").add(*self._leaves(by_site - vectors)),
             *(
                 Node(name).add(
                     *(Node(m.caches[i].name, int(p[i])) for i in np.flatnonzero(p).tolist())

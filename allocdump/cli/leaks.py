@@ -78,7 +78,7 @@ def command(
     """
     if as_list and group_by != "site":
         raise click.UsageError("--group-by does not go with --list.")
-    report = dump.report()
+    report = dump.memory_report()
     chosen = matching(report.sites, filters)
     with progress(*GRAPH) as show_progress:
         found = dump.leaks(show_progress)

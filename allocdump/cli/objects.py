@@ -104,7 +104,7 @@ def command(
         )
     if cache and group_by == "vmalloc":
         raise click.UsageError("--cache does not go with --group-by vmalloc.")
-    report = dump.report()
+    report = dump.memory_report()
     warn(report.warnings)
     chosen = matching(report.sites, filters)
     if group_by == "vmalloc":
@@ -146,7 +146,7 @@ def _areas(dump: Session, chosen: Bool, *, all_of_them: bool) -> Listing:
     uses = sorted(areas, key=lambda use: -use.area.pages)
     if not all_of_them:
         uses = [use for use in uses if use.site >= 0 and chosen[use.site]]
-    return Listing(records.areas(dump.sites, uses), records.VMALLOC, projection.areas)
+    return Listing(records.areas(dump.origins, uses), records.VMALLOC, projection.areas)
 
 
 def _by_cache(dump: Session, glob: str) -> Listing:

@@ -74,7 +74,7 @@ def command(
     """
     if as_list and group_by != "site":
         raise click.UsageError("--group-by does not go with --list.")
-    report = dump.report()
+    report = dump.memory_report()
     zones = [z for z in dump.zones if node in (None, z.node) and zone in (None, z.name)]
     if not zones and dump.zones.problems:
         raise DamagedError(f"{dump.path}: {dump.zones.problems[0]}.")

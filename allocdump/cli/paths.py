@@ -43,7 +43,7 @@ def command(
     """
     if len(addresses) != 1:
         raise click.UsageError("Name one ADDRESS.")
-    report = dump.report()
+    report = dump.memory_report()
     with progress(*GRAPH) as show_progress:
         try:
             found = dump.paths(addresses[0], top, show_progress)

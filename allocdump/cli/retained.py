@@ -73,7 +73,7 @@ def command(
       allocdump retained vmcore --depth 3 --min-size 1M
       allocdump retained vmcore --filter leaker.c:33
     """
-    report = dump.report()
+    report = dump.memory_report()
     chosen = matching(report.sites, filters)
     with progress(*GRAPH) as show_progress:
         dominators = dump.dominators(show_progress)

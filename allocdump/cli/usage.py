@@ -44,7 +44,7 @@ def command(
       allocdump usage vmcore --format json
       allocdump usage vmcore --format html --output usage.html
     """
-    report = dump.report()
+    report = dump.memory_report()
     with progress(*MEMORY) as show_progress:
         root = dump.usage(show_progress)
     read = dict.fromkeys([*dump.attribution().problems, *dump.vmalloc_areas().problems])

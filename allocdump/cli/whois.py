@@ -41,7 +41,7 @@ def command(
       allocdump whois vmcore pfn:53737 phys:0xd1e9000 init_task
       grep -o 'ff[0-9a-f]\\{14\\}' registers.txt | allocdump whois vmcore -f json
     """
-    report = dump.report()
+    report = dump.memory_report()
     warn(report.warnings)
     exit_code = 0
 

@@ -12,7 +12,7 @@ from ..kernel.mm.page_types import PageKind
 from ..kernel.mm.pagemap import PageMap, Part
 from ..kernel.mm.pages import PAGE_SHIFT, Frames
 from ..kernel.mm.sections import MemorySection
-from ..kernel.mm.vmalloc import VmArea, vm_areas
+from ..kernel.mm.vmalloc import VmArea
 from ..kernel.tags.references import NONE, Rows
 from ..kernel.tags.roles import Role
 from ..kernel.walk import ReadErrors
@@ -23,7 +23,6 @@ from .nodes import (
     Area,
     Blocks,
     Codes,
-    DoubtfulSlabs,
     FrameIndex,
     Heap,
     NodeKind,
@@ -42,6 +41,11 @@ _UNJUDGED = {
     PageKind.HUGETLB: "huge pages",
 }
 """Pages of user space and of the processor: what is in them is no pointer of the kernel."""
+
+_SMALL = 1 << 32
+"""Words below this may be anything."""
+_LIST_POISON2 = 0xDEAD_0000_0000_0122
+"""include/linux/poison.h, with the CONFIG_ILLEGAL_POINTER_VALUE of x86-64 and arm64."""
 
 _NOT_SCANNED = ("struct pages", "Crash kernel", "Kernel code")
 """Boot memory that holds no pointers, or is looked at in another way."""
@@ -68,6 +72,8 @@ class HeapBuilder:
         self.roots = Roots()
         self.boot = root_code(self.roots.add("boot memory", Tier.OTHER))
         self.untagged = root_code(self.roots.add("memory without a call site", Tier.OTHER))
+        # Of a running kernel, free lists change while they are read: only tags tell then.
+        self.judged_sites = pagemap.sites if self.kernel.state == "running" else 1 << 31
         self.unjudged = {
             kind: root_code(self.roots.add(name, Tier.OTHER)) for kind, name in _UNJUDGED.items()
         }
@@ -83,7 +89,6 @@ class HeapBuilder:
         one = np.ones(1, np.uint64)
         # Block 0 and slot 0 are nothing.
         self._add_blocks(0 * one, one, one, 0 * one, np.array([NOTHING], np.int32), no)
-        self.doubtful: list[DoubtfulSlabs] = []
         self._chunks = pagemap.percpu_chunks
         self.problems += map(str, pagemap.percpu.problems)
         self._elsewhere = self._spans_seen_elsewhere()
@@ -107,7 +112,6 @@ class HeapBuilder:
             slots=self.all_slots,
             boot=self.boot,
             untagged=self.untagged,
-            doubtful=DoubtfulSlabs.concatenate(self.doubtful),
             caches=self.slabs.caches,
             direct_map=int(self.direct_map),
             areas=areas,
@@ -119,8 +123,13 @@ class HeapBuilder:
             percpu=percpu,
             units=self._units(),
             unreadable_frames=self.unreadable,
-            problems=self.problems + [str(problem) for problem in self.frames.problems],
+            problems=self.problems + self._late_problems(),
         )
+
+    def _late_problems(self) -> list[str]:
+        """Problems that the pass over all parts met."""
+        found = [*self.frames.problems, *self.pagemap.origins.problems]
+        return list(dict.fromkeys(map(str, found)))
 
     def _spans_seen_elsewhere(self) -> list[tuple[int, int]]:
         """Page frames of boot memory that are looked at in another way, or not at all."""
@@ -189,7 +198,8 @@ class HeapBuilder:
         )
         cache = kind == PageKind.CACHE
         self.nfs.collect(frames.raw["mapping"][starts[cache]], address[cache], size[cache])
-        judged = (site >= 0) & ((kind == PageKind.IN_USE) | (kind == PageKind.LARGE_KMALLOC))
+        judged = (site >= 0) & (site < self.judged_sites)
+        judged &= (kind == PageKind.IN_USE) | (kind == PageKind.LARGE_KMALLOC)
         code = np.full(count, self.untagged, np.int32)
         scan = np.ones(count, np.bool_)
         for unjudged, root in self.unjudged.items():
@@ -203,14 +213,17 @@ class HeapBuilder:
         scan[percpu | (judged & np.isin(site, self.stack_sites))] = False
         code[percpu] = NOTHING
         judged &= ~percpu
-        code[judged] = self._add_nodes(address[judged], size[judged], site[judged], NodeKind.PAGES)
+        tail = (lengths == 1) & never_listed(frames.raw[starts])
+        code[judged] = self._add_nodes(
+            address[judged], size[judged], site[judged], NodeKind.PAGES, tail[judged]
+        )
         owner[starts] = self.block_count + np.arange(count)
         one, whole = np.ones(count, np.uint64), size.astype(np.uint64)
         self._add_blocks(address, whole, whole, one, code, scan)
 
     def _slab_blocks(self, part: Part, section: MemorySection, owner: Codes) -> None:
         slabs, count = part.slabs, len(part.slabs)
-        split = (slabs.cache >= 0) & (slabs.vector != 0)
+        split = slabs.cache >= 0
         room = np.where(split, slabs.objects, 1)
         first = np.cumsum(room) - room
         code = np.full(int(room.sum()), NOTHING, np.int32)
@@ -220,18 +233,14 @@ class HeapBuilder:
         for objects in part.objects():
             slot = first[objects.slab] + objects.index
             site[slot] = objects.site
-            code[slot[~objects.readable | (objects.site < NONE)]] = self.untagged
-        tagged = np.flatnonzero(site >= 0)
+            code[slot[~objects.readable | (objects.site != NONE)]] = self.untagged
+        tagged = np.flatnonzero((site >= 0) & (site < self.judged_sites))
         row = np.searchsorted(first, tagged, side="right") - 1
         address = self.slabs.object_address(slabs, row, tagged - first[row])
         size = self.slabs.sizes[slabs.cache[row]]
         code[tagged] = self._add_nodes(address, size, site[tagged], NodeKind.OBJECT)
         block = self.block_count + np.arange(count)
         owner[slabs.pfn - section.pfn] = block
-        doubt = split & (slabs.inuse > np.bincount(row, minlength=count))
-        self.doubtful.append(
-            DoubtfulSlabs(block[doubt], slabs.cache[doubt].astype(np.int64), slabs.freelist[doubt])
-        )
         rows = np.arange(count)
         alone = split | (slabs.kfence & (slabs.cache >= 0))
         start = np.where(alone, self.slabs.object_address(slabs, rows, 0 * rows), slabs.address)
@@ -245,11 +254,14 @@ class HeapBuilder:
     def _address(self, pfn: Int) -> U64:
         return self.direct_map + (pfn.astype(np.uint64) << np.uint64(PAGE_SHIFT))
 
-    def _add_nodes(self, address: U64, size: Int, site: Rows, kind: NodeKind) -> Codes:
+    def _add_nodes(
+        self, address: U64, size: Int, site: Rows, kind: NodeKind, tail: Bool | None = None
+    ) -> Codes:
         count = len(address)
-        self.nodes.append(
-            Nodes(address, size, np.ones(count, np.int64), site, np.full(count, kind, np.uint8))
-        )
+        if tail is None:
+            tail = np.zeros(count, np.bool_)
+        kinds = np.full(count, kind, np.uint8)
+        self.nodes.append(Nodes(address, size, np.ones(count, np.int64), site, kinds, tail))
         self.node_count += count
         return np.arange(self.node_count - count, self.node_count, dtype=np.int32)
 
@@ -279,7 +291,9 @@ class HeapBuilder:
         untagged = root_code(self.roots.add("per-CPU memory without a call site", Tier.OTHER))
         copies = len(self.kernel.cpus)
         for chunk in self._chunks:
-            tagged = chunk.site >= 0
+            tagged = (chunk.site >= 0) & (chunk.site < self.judged_sites)
+            # Where per-CPU symbols begin at zero, the first chunk's pointers are small numbers.
+            tagged &= chunk.pointer >= np.uint64(_SMALL)
             code = np.full(len(chunk.site), untagged, np.int32)
             size = chunk.size[tagged] * copies
             code[tagged] = self._add_nodes(
@@ -308,7 +322,7 @@ class HeapBuilder:
         )
 
     def _areas(self) -> list[Area]:
-        found = vm_areas(self.memory.prog)
+        found = self.pagemap.origins.areas
         self.problems += map(str, found.problems)
         return [Area(vm, NOTHING) for vm in found]
 
@@ -335,6 +349,7 @@ class HeapBuilder:
                     nodes.calls[code].sum(keepdims=True),
                     nodes.site[code[:1]],
                     np.array([NodeKind.VMALLOC], np.uint8),
+                    np.zeros(1, np.bool_),
                 )
             )
         all_nodes = Nodes.concatenate([nodes, *made])
@@ -357,6 +372,22 @@ class HeapBuilder:
         pfn = self.index.pfn_of_struct_pages(data.view(np.uint64))
         block = self.owner[self.index.of_pfn(pfn)]
         return np.unique(self.all_blocks.slot[block[~self.all_blocks.slab[block]]])
+
+
+def never_listed(raw: npt.NDArray[np.void]) -> Bool:
+    """Mark pages that were no start of a block when they were allocated, by their struct pages.
+
+    Whatever the allocator hands out was on a list of free blocks, and ``list_del()`` left a mark
+    at its first page: LIST_POISON2 in ``lru.prev``, which overlays ``buddy_list`` and
+    ``pcp_list``. What has another value there was a tail then, and ``split_page()`` made it a
+    page of its own. The mark may also be older than the allocation, and owners of pages may
+    write there: nothing is sure of pages that are not marked.
+
+    :param raw: fields of struct pages
+    """
+    if "lru_prev" not in (raw.dtype.names or ()):
+        return np.zeros(len(raw), np.bool_)
+    return np.asarray(raw["lru_prev"] != _LIST_POISON2)
 
 
 def _gaps(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

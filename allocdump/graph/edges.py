@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Bool
+from ..kernel.mm.origins import Origins
+from ..kernel.tags.references import NONE
 from ..kernel.tags.roles import Role
 from ..kernel.tags.sites import Sites
 from ..progress import Phase, Progress
@@ -21,7 +23,6 @@ from .nodes import Nodes, Spans
 from .roots import Root
 from .scan import Scanner
 from .task_roots import scan_tasks
-from .unreferenced import mark_untagged
 from .variable_roots import scan_variables
 
 
@@ -46,6 +47,10 @@ class Graph(Result):
     """Sentences on memory that is not in the dump and that no node or root stands for."""
     scanner: Scanner
     """Finds pointers again, for those who ask where one is."""
+    unknown: int = NONE
+    """Row of the origin of pages of unknown use."""
+    behind: int = NONE
+    """Row of the origin of those that may be tails of ones that are held."""
     sites: Sites = field(default_factory=Sites.none)
     """Those that nodes name by their rows."""
     mentioned: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
@@ -72,7 +77,7 @@ class Graph(Result):
         return number - len(self.nodes)
 
 
-def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = None) -> Graph:
+def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None = None) -> Graph:
     """Read all memory that may hold pointers.
 
     :param builder: that all parts of the page map were shown to
@@ -88,7 +93,7 @@ def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = N
         blind.append(f"{heap.unreadable_frames:,} struct pages are not in the dump")
     found = builder.pagemap.sheaves
     kcore, problems = disguised.kcore_ranges(kernel.prog)
-    problems += found.problems + mark_untagged(kernel, heap, found)
+    problems += found.problems
     blind += map(str, problems)
     scanner.stale = Spans.join(
         disguised.stale_ends(found),
@@ -101,9 +106,6 @@ def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = N
     disguised.vmalloc_areas(scanner)
     disguised.mapped_areas(scanner)
     disguised.dead_stacks(scanner, np.flatnonzero(sites.role == Role.STACK))
-    own = sites.module == ""
-    vmcoreinfo_sites = np.flatnonzero(own & (sites.function == "crash_save_vmcoreinfo_init"))
-    disguised.replaced_vmcoreinfo(scanner, vmcoreinfo_sites)
     loaded = disguised.loaded_module_areas(scanner)
     heap.skip(loaded)
     disguised.unloaded_modules(scanner, sites.address[sites.unloaded], loaded)
@@ -115,6 +117,10 @@ def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = N
     builder.nfs.scan(scanner, sites)
     blind += map(str, builder.nfs.problems)
     blind += scan_variables(scanner) + scan_tasks(scanner)
+    disguised.pointers_in_code(scanner)
+    own = sites.module == ""
+    vmcoreinfo_sites = np.flatnonzero(own & (sites.function == "crash_save_vmcoreinfo_init"))
+    disguised.replaced_vmcoreinfo(scanner, vmcoreinfo_sites, builder.pagemap.origins.unknown)
     source, target = scanner.links.pairs()
     return Graph(
         nodes=heap.nodes,
@@ -125,6 +131,8 @@ def read_graph(builder: HeapBuilder, sites: Sites, progress: Progress | None = N
         torn=scanner.torn(),
         blind=blind,
         scanner=scanner,
+        unknown=builder.pagemap.origins.unknown,
+        behind=builder.pagemap.origins.behind,
         sites=sites,
         mentioned=scanner.mentioned(),
     )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Every allocation as a node, and which node an address is in.
 
-Nodes are what carries a call site: slab objects, page allocations, vmalloc areas with their
-pages, per-CPU objects. All else that is in use belongs to a root (:mod:`.roots`): it may
-hold pointers, but nobody judges whether it is still needed.
+Nodes are what has an origin, a call site or another: slab objects, page allocations, vmalloc
+areas with their pages, per-CPU objects. All else that is in use belongs to a root
+(:mod:`.roots`): it may hold pointers, but nobody judges whether it is still needed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class NodeKind(IntEnum):
 
 @dataclass
 class Nodes(Columns):
-    """Allocations with a call site; columns of shape (number of nodes,)."""
+    """Allocations with an origin; columns of shape (number of nodes,)."""
 
     address: U64
     """In the direct map; of vmalloc areas, in vmalloc space; of per-CPU objects, the
@@ -58,6 +58,8 @@ class Nodes(Columns):
     site: Rows
     kind: npt.NDArray[np.uint8]
     """A :class:`NodeKind`."""
+    tail: Bool
+    """Marks single pages that were allocated as a part of a larger block, not at its start."""
 
 
 class FrameIndex:
@@ -187,17 +189,6 @@ class Area:
 
 
 @dataclass
-class DoubtfulSlabs(Columns):
-    """Slabs with more objects in use than have references, one row each."""
-
-    block: Int
-    cache: Int
-    """Index of the slab's cache."""
-    freelist: U64
-    """Its first free object."""
-
-
-@dataclass
 class Heap:
     """All nodes of a dump; :meth:`at` and its like find them by address."""
 
@@ -212,8 +203,7 @@ class Heap:
     boot: int
     """Code of the root that is boot memory."""
     untagged: int
-    """Code of the root that is other memory without a call site."""
-    doubtful: DoubtfulSlabs
+    """Code of the root that is other memory in use, of which nothing tells where it is from."""
     direct_map: int
     areas: list[Area]
     caches: list[Cache]
@@ -254,7 +244,7 @@ class Heap:
         return self.blocks.cache[self.owner[self.index.of_pfn(self._pfn(addresses))]]
 
     def objects_of(self, cache: str) -> U64:
-        """Addresses of the tagged objects of a slab cache."""
+        """Addresses of the objects of a slab cache."""
         objects = self.nodes.address[self.nodes.kind == NodeKind.OBJECT]
         wanted = [i for i, c in enumerate(self.caches) if c.name == cache]
         return np.asarray(objects[np.isin(self.caches_at(objects), wanted)])

@@ -31,9 +31,12 @@ _TABLES = (
     ("__start_orc_unwind", None),
     ("orc_lookup", None),
     ("__start___ksymtab", "__start___param"),
+    ("__start___bug_table", "__stop___bug_table"),
+    ("__start___jump_table", "__stop___jump_table"),
+    ("__start_static_call_sites", "__stop_static_call_sites"),
 )
-"""Tables for finding symbols, types and stack frames: megabytes without a pointer to an
-allocation. Where each begins, and what follows it: None is the next symbol."""
+"""Tables for finding symbols, types, stack frames and places in code: megabytes without a pointer
+to an allocation. Where each begins, and what follows it: None is the next symbol."""
 _INIT_STACK = ("__start_init_stack", "__end_init_stack")
 """The boot task's stack, which is looked at with the tasks."""
 

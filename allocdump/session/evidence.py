@@ -57,7 +57,8 @@ class _Investigation:
         self.prog, self.log = session.prog, session.log
         self.missing: list[str] = []
         self.gaps: list[str] = []
-        self.never = False
+        self.without = False
+        """There never was a profile."""
         self.report = self._attempt("the report", self._read_report)
         self._miss(*(self.report.warnings if self.report else []))
         self.sites = session.sites
@@ -67,9 +68,9 @@ class _Investigation:
     def _read_report(self) -> Report | None:
         try:
             return self.session.report()
-        except ProfilingError as e:
-            self.never = True
-            self._miss(e)
+        except ProfilingError:
+            self.without = True
+            self._miss(self.session.without_profile)
             self.gaps.append("without a profile, nothing tells who allocated memory")
             return None
 
@@ -104,15 +105,15 @@ class _Investigation:
         surveyed = self._attempt("what memory is used for", self._survey)
         if surveyed:
             self._memory(case, surveyed)
+            case.origins = self.session.origins
+            self._leaks(case)
         else:
             self.gaps.append("what memory is used for is unreadable")
-        if self.report is not None:
-            self._leaks(case)
         case.gaps = self.gaps
         return case
 
     def _survey(self) -> Attribution:
-        self.session.survey(self.progress, graph=self.report is not None and has_extra("leaks"))
+        self.session.survey(self.progress, graph=has_extra("leaks"))
         return self.session.attribution()
 
     def _attempt(self, what: str, read: Callable[[], T]) -> T | None:
@@ -152,14 +153,14 @@ class _Investigation:
                 "lost memory cannot be told from memory on its way while the kernel runs: pause"
                 " the guest, or ask allocdump leaks, which reads twice"
             )
-            self.gaps.append("leaks cannot be told while the kernel runs")
-        lost = leaks(reach, self.sites, moving=running).lost
+            self.gaps.append("leaks cannot be told while the kernel runs: pause the guest")
+        lost = leaks(reach, self.session.origins, moving=running).lost
         words = {degree.words: degree for degree in Confidence if degree > Confidence.POSSIBLE}
         rows = lost.take(np.isin(lost.confidence, list(words)))
         case.lost = [
             LostSite(
                 int(rows.site[i]),
-                int(rows.bytes[i] - rows.undecided[i]),
+                int(rows.bytes[i]),
                 int(rows.allocations[i]),
                 int(rows.held_bytes[i]),
                 words[str(rows.confidence[i])],
@@ -189,12 +190,11 @@ class _Investigation:
             self.missing.append(f"{text[:1].upper()}{text[1:]}.")
 
     def _machine(self) -> Machine:
-        try:
-            state = profiling(self.kernel).describe()
-            if self.report is None:
-                state = "never" if self.never else f"{state}, but unreadable"
-        except ProfilingError:
-            state = "not built in"
+        state = profiling(self.kernel).describe()
+        if self.report is None and not self.without:
+            state = f"{state}, but unreadable"
+        elif self.without and state != "not built in":
+            state = "never"
         return Machine(
             core=self.session.path,
             arguments=shlex.join(self.session.source.arguments),
@@ -222,13 +222,14 @@ class _Investigation:
         if areas is not None:
             case.areas = areas.found
             self._miss(*areas.problems)
-        case.usage = self._attempt("the kernel's own account of memory", self.session.account)
+        case.usage = self._attempt("the kernel's own account of memory", self.session.usage)
         case.caches = cache_rows(found)
         if self.report is None:
             return
         objects = self.session.object_totals()
         pages = vmalloc_pages(case.areas, len(self.sites))
-        case.footprint = footprint(self.sites, found, objects, pages, self.cpus)
+        tagged = found.of_tags(len(self.sites))
+        case.footprint = footprint(self.sites, tagged, objects, pages, self.cpus)
         case.audit = self.session.audit()
 
 

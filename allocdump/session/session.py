@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from ..analysis.report import Origin, Report
 from ..arrays import Batches
+from ..commands import WITHOUT_PROFILE
 from ..errors import AllocdumpError, DamagedError, ProfilingError, extra
 from ..kernel.kernel import Kernel
 from ..kernel.machine.log import KernelLog, UnloadMessage, kernel_log
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from ..graph.build import HeapBuilder
     from ..graph.edges import Graph
     from ..kernel.mm.allocations import ObjectReader, PageBatch, VmallocUse, Zone
+    from ..kernel.mm.origins import Origins
     from ..kernel.mm.pagemap import PageMap, Visitor
     from ..kernel.mm.whois import Location, Locator, Query
     from ..kernel.tags.sampler import Sampler
@@ -131,10 +133,7 @@ class Session:
 
     @cached_property
     def origin(self) -> Origin:
-        """The kernel, how it died, and the state of profiling.
-
-        :raises ProfilingError: if the kernel was built without allocation profiling
-        """
+        """The kernel, how it died, and the state of profiling."""
         return Origin(
             core=self.path,
             format=self.source.core.describe(),
@@ -191,8 +190,8 @@ class Session:
         from ..kernel.tags.profile import read_profile
 
         origin = self.origin
-        if origin.profiling.state == "never":
-            raise _never(origin)
+        if origin.profiling.state in ("never", "not built in"):
+            raise _no_profile(origin)
         if self.state == "dead":
             profile = read_profile(self.kernel, self.log.unload_messages())
         else:
@@ -202,7 +201,7 @@ class Session:
         done, warnings = profile.completeness, self.warnings
         if origin.profiling.state == "off":
             if done.complete and not (profile.sites.bytes.any() or profile.sites.calls.any()):
-                raise _never(origin)
+                raise _no_profile(origin)
             was = "was off when the kernel died" if self.state == "dead" else "is off"
             warnings.append(
                 f"Profiling {was}: memory allocated meanwhile has no"
@@ -249,8 +248,8 @@ class Session:
 
         :raises ProfilingError: if the kernel keeps none
         """
-        if self.origin.profiling.state == "never":
-            raise _never(self.origin)
+        if self.origin.profiling.state in ("never", "not built in"):
+            raise _no_profile(self.origin)
         from ..kernel.tags.sampler import Sampler
 
         return Sampler(self.kernel, self._unload_messages)
@@ -268,6 +267,45 @@ class Session:
             return Sites.none()
 
     # Memory
+
+    @cached_property
+    def origins(self) -> Origins:
+        """The sites of the report, and behind them all other origins that memory can have:
+        whatever names the row of an allocation.
+
+        :raises DamagedError: if the dump lacks what describes its memory
+        """
+        return self._described(lambda: self.pagemap.origins.names(self.sites))
+
+    def memory_report(self) -> Report:
+        """:meth:`report` with :attr:`origins` in place of its sites. Without a profile, these are
+        all there is, and a warning says so.
+
+        :raises DamagedError: if the dump lacks what describes its memory
+        """
+        from dataclasses import replace
+
+        from ..kernel.tags.profile import Completeness
+
+        try:
+            report = self.report()
+        except ProfilingError:
+            warnings = [*self.warnings, self.without_profile]
+            none = Completeness()
+            return Report(self.origin, self.origins, [], none, warnings, has_profile=False)
+        return replace(report, sites=self.origins)
+
+    @property
+    def without_profile(self) -> str:
+        """A sentence that says what commands tell of a kernel without a profile."""
+        if self.origin.profiling.state == "not built in":
+            why = "is not built into this kernel"
+        else:
+            why = "was never enabled on this machine"
+        return (
+            f"Profiling {why}: memory is told by slab cache, vmalloc caller and kind of page"
+            " instead of call sites."
+        )
 
     @cached_property
     def pagemap(self) -> PageMap:
@@ -314,7 +352,7 @@ class Session:
         from ..analysis.totals import ObjectAdder
 
         pagemap = self.pagemap
-        attributor, adder = Attributor(pagemap), ObjectAdder(self._objects())
+        attributor, adder = Attributor(pagemap), ObjectAdder(self.objects())
         visitors: list[Visitor] = [attributor, adder]
         if graph:
             self._heap = self._heap_builder()
@@ -323,7 +361,7 @@ class Session:
         self._attribution, self._totals = attributor.result(), adder.result()
 
     def attribution(self, progress: Progress | None = None) -> Attribution:
-        """The memory that each site of the report holds: one pass over all memory.
+        """The memory of each of :attr:`origins`: one pass over all memory.
 
         :raises DamagedError: if the dump lacks what describes its memory
         """
@@ -336,14 +374,14 @@ class Session:
         return self._attribution
 
     def object_totals(self, progress: Progress | None = None) -> ObjectTotals:
-        """Objects by site and slab cache.
+        """Objects by origin and slab cache.
 
         :raises DamagedError: if the dump lacks what describes its memory
         """
         if self._totals is None:
             from ..analysis.totals import ObjectAdder
 
-            adder = ObjectAdder(self._objects())
+            adder = ObjectAdder(self.objects())
             self._described(lambda: self.pagemap.show(adder, progress=progress))
             self._totals = adder.result()
         return self._totals
@@ -356,7 +394,8 @@ class Session:
         from ..kernel.mm.percpu import cgroup_pointers
         from ..kernel.tags.codetag import describe_tag
 
-        report, found = self.report(), self.attribution(progress)
+        report = self.report()
+        found = self.attribution(progress).of_tags(len(report.sites))
         moved = None
         if self.state == "running":
             moved = self._moved(report.sites)
@@ -375,11 +414,6 @@ class Session:
 
     def usage(self, progress: Progress | None = None) -> Node:
         """All memory: a tree that adds up to every page."""
-        self.report()
-        return self.account(progress)
-
-    def account(self, progress: Progress | None = None) -> Node:
-        """:meth:`usage` of any kernel: without a profile, nothing has a site."""
         from ..analysis.usage import usage, vmalloc_pages
         from ..kernel.machine.memory_counters import memory_counters
         from ..kernel.machine.vmstat import VmStat
@@ -387,18 +421,17 @@ class Session:
 
         found, areas = self.attribution(progress), self._vmalloc_areas
         return usage(
-            self.sites,
+            self.origins,
             found,
-            vmalloc_pages(areas, len(self.sites)),
+            vmalloc_pages(areas, len(self.origins)),
             memory_counters(VmStat(self.kernel), self.kernel.page_shift),
             profiler_cost(self.kernel, self.sites),
         )
 
     def pages(self, progress: Progress | None = None) -> Batches[PageBatch]:
-        """All allocations of pages that have a site, in batches of numpy columns."""
+        """All allocations of pages, in batches of numpy columns."""
         from ..kernel.mm.allocations import page_batches
 
-        self.report()
         pagemap = self.pagemap
         problems: list[Problem] = []
 
@@ -410,11 +443,7 @@ class Session:
         return Batches(batches, problems)
 
     def objects(self) -> ObjectReader:
-        """All slab and per-CPU objects that have a site; iterate for batches of columns."""
-        self.report()
-        return self._objects()
-
-    def _objects(self) -> ObjectReader:
+        """All slab and per-CPU objects in use; iterate for batches of columns."""
         from ..kernel.mm.allocations import ObjectReader
 
         return ObjectReader(self.pagemap)
@@ -424,7 +453,6 @@ class Session:
 
         :raises DamagedError: if the dump lacks what describes its memory
         """
-        self.report()
         return self._vmalloc_areas
 
     @cached_property
@@ -441,14 +469,13 @@ class Session:
         :raises AddressError: if it is none of these
         """
         found = self._locator.locate(query)
-        found.sites = self.sites
+        found.sites = self.origins
         return found
 
     @cached_property
     def _locator(self) -> Locator:
         from ..kernel.mm.whois import Locator
 
-        self.report()
         return self._described(lambda: Locator(self.pagemap))
 
     # Pointers
@@ -461,14 +488,14 @@ class Session:
         if self._graph is None:
             from ..graph.edges import read_graph
 
-            sites = self.report().sites
+            origins = self.origins
 
             def read() -> Graph:
                 builder, self._heap = self._heap, None
                 if builder is None:
                     builder = self._heap_builder()
                     self.pagemap.show(builder, progress=progress)
-                return read_graph(builder, sites, progress)
+                return read_graph(builder, origins, progress)
 
             self._graph = self._described(read)
         return self._graph
@@ -476,7 +503,7 @@ class Session:
     def _heap_builder(self) -> HeapBuilder:
         from ..graph.build import HeapBuilder
 
-        return HeapBuilder(self.pagemap, self.sites.role)
+        return HeapBuilder(self.pagemap, self.origins.role)
 
     def reach(self, progress: Progress | None = None) -> Reach:
         """The allocations that roots reach.
@@ -493,7 +520,7 @@ class Session:
         return self._reach
 
     def leaks(self, progress: Progress | None = None) -> Leaks:
-        """Memory that nothing points at any more, by site.
+        """Memory that nothing points at any more, by origin.
 
         A running kernel is read twice: memory that is lost both times is not just on its way.
 
@@ -504,7 +531,7 @@ class Session:
         reached = self.reach(progress)
         from ..analysis.leaks import leaks
 
-        return leaks(reached, self.report().sites, moving=moving, earlier=earlier)
+        return leaks(reached, self.origins, moving=moving, earlier=earlier)
 
     def _earlier(self, progress: Progress | None) -> Earlier:
         """Lost allocations by a reading of its own, of which nothing else is kept."""
@@ -512,7 +539,7 @@ class Session:
         reached = once.reach(progress)
         from ..analysis.leaks import Earlier
 
-        return Earlier.of(reached, once.report().sites)
+        return Earlier.of(reached, once.origins)
 
     def dominators(self, progress: Progress | None = None) -> Dominators:
         """Holders that keep memory alive: the dominator tree of all nodes that roots reach.
@@ -559,8 +586,15 @@ class Session:
         return triage(investigate(self, progress), top)
 
 
-def _never(origin: Origin) -> ProfilingError:
+def _no_profile(origin: Origin) -> ProfilingError:
+    """The sentence that says why there is no profile, and which commands work all the same."""
+    others = ", ".join(WITHOUT_PROFILE[:-1]) + f" and {WITHOUT_PROFILE[-1]}"
+    if origin.profiling.state == "not built in":
+        return ProfilingError(
+            f"{origin.core}: the kernel was built without CONFIG_MEM_ALLOC_PROFILING (Linux 6.10 or"
+            f" later), so no call site has a counter; {others} work without."
+        )
     return ProfilingError(
-        f"{origin.core}: allocation profiling was never enabled on this machine, so there is"
-        " nothing to report; boot with sysctl.vm.mem_profiling=1."
+        f"{origin.core}: allocation profiling was never enabled on this machine, so no call site"
+        f" has a counter; {others} work without, or boot with sysctl.vm.mem_profiling=1."
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 import glob
 import shlex
 
+from ..kernel.tags.sites import OriginKind
 from .evidence import Evidence
 
 _FEW = ("--list", "--top", "10")
@@ -26,6 +27,9 @@ def more(case: Evidence) -> list[str]:
 def of_site(case: Evidence, row: int) -> list[str]:
     """Commands about one site."""
     place = glob.escape(case.place(row))
+    if row >= len(case.sites):
+        objects = case.names.name(row).origin in (OriginKind.CACHE, OriginKind.PERCPU)
+        return [command(case, "objects" if objects else "pages", "--filter", place, *_FEW)]
     found = case.footprint
     out = [command(case, "audit", "--all", "--filter", place)]
     if found is None:
@@ -55,6 +59,8 @@ def retained_of(case: Evidence, row: int) -> str:
 def of_module(case: Evidence, module: str) -> list[str]:
     """Commands about one module."""
     pattern = "module=" + glob.escape(module)
+    if not len(case.sites):
+        return [command(case, "pages", "--filter", pattern)]
     return [
         command(case, "report", "--filter", pattern),
         command(case, "pages", "--filter", pattern),

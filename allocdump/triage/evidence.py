@@ -100,6 +100,8 @@ class Evidence:
     machine: Machine
     sites: Sites
     """Empty without a profile."""
+    origins: Sites | None = None
+    """The same, and other origins behind them; None where memory is not told apart."""
     events: list[OomEvent] = field(default_factory=list)
     failures: list[AllocationFailure] = field(default_factory=list)
     usage: Node | None = None
@@ -155,11 +157,16 @@ class Evidence:
 
     def site_name(self, row: int) -> str:
         """``leaker.c:44 leaker_get_page [leaker]``"""
-        return self.sites.label(row)
+        return self.names.label(row)
 
     def place(self, row: int) -> str:
         """``leaker.c:44``"""
-        return self.sites.place(row)
+        return self.names.place(row)
+
+    @property
+    def names(self) -> Sites:
+        """The names of all rows."""
+        return self.sites if self.origins is None else self.origins
 
     def find(self, logged: LoggedSite) -> int | None:
         """Row of a site that the kernel logged."""

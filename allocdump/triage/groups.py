@@ -46,7 +46,7 @@ class Group:
 def group_key(case: Evidence, row: int) -> str:
     """The group of a site: its module; its directory, if that is of one part of the kernel, as
     ``fs/ext4`` and ``kernel/bpf`` are; else its file."""
-    module, file = case.sites.module[row], str(case.sites.file[row])
+    module, file = case.names.module[row], str(case.names.file[row])
     if module:
         return f"module {module}"
     directory, _, _ = file.rpartition("/")
@@ -76,11 +76,16 @@ def suspicious_groups(case: Evidence) -> list[Group]:
 def where(case: Evidence, group: Group) -> tuple[str, dict[str, Value]]:
     """The place of a group in a sentence, and its values.
 
-    ``in module leaker (leaker.c:44, leaker_get_page)``,
+    ``in module leaker (leaker.c:44, leaker_get_page)``, ``of slab cache dentry``,
     ``at fs/eventpoll.c:1621 (ep_insert) and 1 more site of fs/eventpoll.c``
     """
-    name = case.sites.name(group.chief)
-    values: dict[str, Value] = {"place": name.place, "function": name.function}
+    name = case.names.name(group.chief)
+    if not name.is_site:
+        values: dict[str, Value] = {"origin": name.label}
+        if group.worth > 1:
+            values["more"] = group.worth - 1
+        return "of {origin}" + (" and {more:count more place}" if group.worth > 1 else ""), values
+    values = {"place": name.place, "function": name.function}
     template = "at {place} ({function})"
     if name.module:
         values["module"] = name.module

@@ -213,7 +213,7 @@ def _area_rows(case: Evidence) -> Iterator[list[RecordCell]]:
                 use.area.pages * PAGE,
                 f"{use.area.start:#x}",
                 use.caller,
-                case.sites.name(use.site) if use.site >= 0 else None,
+                case.sites.name(use.site) if 0 <= use.site < len(case.sites) else None,
             ]
 
 

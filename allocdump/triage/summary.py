@@ -76,6 +76,9 @@ def _death(case: Evidence) -> Sentence:
 
 def where_to_look(case: Evidence, found: list[Suspect]) -> list[str]:
     """Commands to go on with when no cause was found."""
-    if not len(case.sites) or any(suspect.cause for suspect in found):
+    if any(suspect.cause for suspect in found):
         return []
-    return [command(case, "report", "--top", "20"), command(case, "usage")]
+    usage = command(case, "usage")
+    if len(case.sites):
+        return [command(case, "report", "--top", "20"), usage]
+    return [usage, command(case, "objects", "--group-by", "cache", "--top", "20")]

@@ -16,7 +16,9 @@ from .model import Document, Fact
 
 def header(report: Report) -> str:
     """One line: which kernel, when and how it died, profiling state, sites, completeness."""
-    sites = units.plural(len(report.sites), "site")
+    if not report.has_profile:
+        return origin(report.origin)
+    sites = units.plural(report.tagged, "site")
     return " | ".join([origin(report.origin), sites, completeness(report)])
 
 
@@ -55,7 +57,7 @@ def facts(report: Report) -> list[Fact]:
         Fact("Machine", system.machine),
         Fact("Build", system.version),
         Fact("Profiling", origin.profiling.describe()),
-        Fact("Completeness", completeness(report)),
+        Fact("Completeness", completeness(report) if report.has_profile else ""),
         Fact("Dump", f"{printable(os.fsencode(origin.core))} ({origin.format})"),
     ]
 

@@ -58,7 +58,7 @@ def sums(
 def _undecided(records: Sequence[RowValues]) -> Sentence:
     return say(
         "{sites:count site} with undecided memory, {size:bytes}: no one can tell if it is lost,"
-        " for memory that may point at it is not readable; --all lists the sites",
+        " for what may point at it is not readable, or not known; --all lists the sites",
         sites=len(records),
         size=sum(record["undecided"] for record in records),
     )
@@ -85,20 +85,23 @@ def _document(report: Report, found: Leaks, heading: str, rows: Table) -> Docume
 
 
 def _total(found: Leaks) -> Sentence:
-    lost = found.lost
-    size, undecided = int(lost.bytes.sum()), int(lost.undecided.sum())
-    verdict = "{size:bytes} in {n:count allocation} {word}"
-    if 0 < undecided < size:
-        verdict = "{lost:bytes} lost and {undecided:bytes} undecided in {n:count allocation}"
+    lost = found.undecided if found.reasons else found.decided
+    size = int(lost.bytes.sum())
+    more, values = "", {}
+    if not found.reasons and len(found.undecided):
+        more = "; {more:bytes} in {others:count} more undecided"
+        values = {
+            "more": int(found.undecided.bytes.sum()),
+            "others": int(found.undecided.allocations.sum()),
+        }
     return say(
-        verdict + ", {share:share} of the {whole:bytes} in {every:count allocation}"
-        " that were judged",
+        "{size:bytes} in {n:count allocation} {word}, {share:share} of the {whole:bytes}"
+        " in {every:count allocation} that were judged" + more,
         size=size,
-        lost=size - undecided,
-        undecided=undecided,
         n=int(lost.allocations.sum()),
-        word="undecided" if undecided else "lost",
+        word="undecided" if found.reasons else "lost",
         share=size / found.total_bytes if found.total_bytes else None,
         whole=found.total_bytes,
         every=found.total_allocations,
+        **values,
     )

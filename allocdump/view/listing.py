@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..analysis.report import GroupBy
+from ..kernel.tags.sites import OriginKind, SiteName, kind_of
 from .model import NOT_APPLICABLE, UNKNOWN, Cell, Column, ColumnKind, Document, Section, Table
 from .site import FUNCTION, PLACE, name_columns
 
@@ -30,8 +31,9 @@ SITE = (
     replace(PLACE, keep="if not zero"),
     replace(FUNCTION, keep="if not zero"),
     column("module", "code", priority=2),
+    column("origin", priority=2),
 )
-"""Columns of a call site; the kernel itself has no module here."""
+"""Columns of a call site or another origin; the kernel itself has no module here."""
 
 
 def group_columns(columns: Sequence[Column], sums: Sequence[str], by: GroupBy) -> list[Column]:
@@ -55,10 +57,22 @@ def table(columns: Sequence[Column], records: Iterable[RowValues]) -> Table:
     return Table(columns, [[_cell(record, c.key) for c in columns] for record in records])
 
 
+def name_of(record: RowValues) -> SiteName:
+    """The name of the call site or other origin that a record has."""
+    origin = OriginKind[record["origin"].upper()]
+    if origin != OriginKind.SITE:
+        return SiteName(record["name"], 0, "", record["module"] or "", origin)
+    return SiteName(record["file"], record["line"], record["function"], record["module"] or "")
+
+
 def _cell(record: RowValues, key: str) -> Cell:
-    if key in ("site", "function", "module"):
+    if key == "site":
         where = f"{record['file']}:{record['line']}" if record["file"] is not None else None
-        return (where if key == "site" else record[key]) or NOT_APPLICABLE
+        return where or record.get("name") or NOT_APPLICABLE
+    if key in ("function", "module"):
+        return record[key] or NOT_APPLICABLE
+    if key == "origin":
+        return kind_of(record.get("origin")) or NOT_APPLICABLE
     value: Cell | None = record[key]
     if value is False:
         return NOT_APPLICABLE

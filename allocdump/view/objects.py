@@ -29,6 +29,7 @@ _CACHES = (
     column("slabs", "count", priority=2),
     column("objects", "count"),
     column("free", "count"),
+    column("cached", "count", priority=3),
     column("untagged", "count", priority=3),
     column("size", "bytes", priority=2),
     column("lost", "bytes", priority=3),

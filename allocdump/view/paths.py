@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..analysis.report import Report
 from ..graph.pointer_search import Place
+from ..graph.roots import Tier
 from ..kernel.tags.sites import Sites
 from ..sentence import say
 from . import units
@@ -37,7 +38,7 @@ def document(report: Report, reach: Reach, answer: Paths) -> Document:
 
 def _state(reach: Reach, answer: Paths) -> str:
     assert answer.node is not None
-    if reach.state(answer.node) == "held":
+    if reach.tier[answer.node] < Tier.UNPROVEN:
         return "held" if answer.found else "held by itself alone"
     doubt = reach.doubt(answer.node)
     state = f"undecided: {doubt}" if doubt else "lost"
@@ -58,7 +59,8 @@ def _step(sites: Sites, step: Step) -> Iterator[Line]:
             size=step.size,
             cache=f" ({step.cache})" if step.cache else "",
         )
-        yield f"      site: {sites.label(step.site)}"
+        name = sites.name(step.site)
+        yield f"      {'site' if name.is_site else 'origin'}: {name.label}"
     if step.pointer:
         yield f"    {_pointer(step.pointer, step.member)} ->"
     if step.left_out:

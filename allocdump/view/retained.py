@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..analysis.report import Report
-from ..kernel.tags.sites import SiteName
 from .header import about
-from .listing import SITE, RowValues, column, table
+from .listing import SITE, RowValues, column, name_of, table
 from .model import Document, Section, Table, Tree
 
 _LEVELS = (
@@ -33,8 +32,7 @@ def levels(report: Report, problems: list[str], records: Iterable[RowValues]) ->
 
 
 def _label(record: RowValues) -> str:
-    file, line, function, module = (record[n] for n in SiteName._fields)
-    return SiteName(file, line, function, module or "").label
+    return name_of(record).label
 
 
 def holders(report: Report, problems: list[str], records: Iterable[RowValues]) -> Document:

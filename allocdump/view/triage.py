@@ -101,7 +101,7 @@ def commands(result: Triage) -> list[str]:
         out |= dict.fromkeys([f"# suspect {rank}", *new] if new else [])
     if result.commands:
         out |= dict.fromkeys(["# where to look", *result.commands])
-    return list(out) or ["# nothing: without a profile, no other command tells more"]
+    return list(out)
 
 
 def title(suspect: Suspect) -> Sentence:

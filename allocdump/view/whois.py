@@ -58,5 +58,9 @@ def _site(sites: Sites, layer: Layer) -> str:
     """The site in words, or the reason why there is none; empty if neither is known."""
     if layer.site is not None:
         gone = " (module unloaded)" if sites.unloaded[layer.site] else ""
+        name = sites.name(layer.site)
+        if not name.is_site:
+            reason = f"   (no site: {layer.evidence})" if layer.evidence else ""
+            return f"origin: {name.label}{reason}"
         return f"site: {sites.name(layer.site).tag}{gone}   (by {layer.evidence})"
     return f"no site: {layer.evidence}" if layer.evidence else ""

@@ -34,7 +34,7 @@ def attribution() -> Attribution:
     kinds[PageKind.SLAB, 0] = 8
     kinds[PageKind.IN_USE, 2], kinds[PageKind.IN_USE, 3], kinds[PageKind.IN_USE, NONE] = 5, 6, 3
     kinds[PageKind.ANONYMOUS, 4], kinds[PageKind.ANONYMOUS, NONE] = 7, 1
-    use = CacheUse(*np.zeros((11, 2), np.int64))
+    use = CacheUse(*np.zeros((12, 2), np.int64))
     use.pages[:], use.capacity[:] = [4, 3], [16, 12]
     use.tagged[:], use.in_use[:] = [9, 6], [9, 8]
     percpu = Tally.zeros(COUNT)

@@ -49,6 +49,7 @@ def graph(
         np.ones(count, np.int64),
         np.zeros(count, np.int32) if site is None else np.array(site, np.int32),
         np.zeros(count, np.uint8),
+        np.zeros(count, np.bool_),
     )
     pairs = sorted({(count + roots.index(s) if isinstance(s, Root) else s, t) for s, t in links})
     source, target = np.array(pairs, np.int32).reshape(-1, 2).T
@@ -120,7 +121,8 @@ def pages(count: int, exact: set[int], site: list[int] | None = None) -> Graph:
 
 def test_pages_allocated_exactly_hang_on_the_first() -> None:
     made = pages(8, {0, 6})  # frames 8 to 15: blocks of 6 and of 2 pages
-    source, target = exact_tails(made, np.isin(np.arange(8), [0, 6]))
+    found = exact_tails(made, np.isin(np.arange(8), [0, 6]))
+    source, target = found.source, found.target
     assert source.tolist() == [0] * 5 + [0, 6]
     assert sorted(set(target.tolist())) == [1, 2, 3, 4, 5, 7]
     assert (reach(made).verdict == Verdict.HELD).all()
@@ -129,14 +131,14 @@ def test_pages_allocated_exactly_hang_on_the_first() -> None:
 def test_a_leak_of_single_pages_is_not_explained_so() -> None:
     # Frame 9 starts no block of more than one page: what follows it is not its tail.
     made = pages(8, {1})
-    assert len(exact_tails(made, np.isin(np.arange(8), [1]))[0]) == 0
+    assert len(exact_tails(made, np.isin(np.arange(8), [1])).target) == 0
     assert np.count_nonzero(reach(made).verdict == Verdict.LOST) == 7
 
 
 def test_a_site_that_leaks_more_is_not_explained_by_what_follows() -> None:
     # Frames 8 to 15 may be one exact allocation, but 16 to 19 are not: nor are the others.
     made = pages(12, {0})
-    assert len(exact_tails(made, np.arange(12) == 0)[0]) == 0
+    assert len(exact_tails(made, np.arange(12) == 0).target) == 0
     assert np.count_nonzero(reach(made).verdict == Verdict.LOST) == 11
 
 

@@ -42,7 +42,7 @@ def attribution(**changes: Any) -> Attribution:
     kinds[PageKind.IN_USE, [STRAY, EMPTY, NONE]] = [1, 2, 3]
     objects = Tally.zeros(COUNT)
     objects.bytes[[1, 5]] = 6 * 1024, 1024
-    use = CacheUse(*np.zeros((11, 1), np.int64))
+    use = CacheUse(*np.zeros((12, 1), np.int64))
     use.slabs[:], use.pages[:], use.capacity[:] = 1, 4, 15
     use.tagged[:], use.in_use[:], use.unreadable[:], use.untracked[:] = 7, 10, 1, 2
     found = Attribution(

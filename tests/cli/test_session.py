@@ -28,7 +28,7 @@ from drgn.commands import (
 )
 
 import allocdump
-from allocdump.commands import COMMANDS, IN_DRGN
+from allocdump.commands import COMMANDS, IN_DRGN, WITHOUT_PROFILE
 from allocdump.drgn import session
 
 from ..dumpdata import core, exclude, place, run, truth
@@ -184,8 +184,8 @@ FAILING = {
 
 @pytest.mark.parametrize(
     ("name", "folder"),
-    # triage does without a profile.
-    [(n, f) for n in IN_DRGN for f in FAILING if (n, f) != ("triage", "tiny-never")],
+    # Most do without a profile.
+    [(n, f) for n in IN_DRGN for f in FAILING if f != "tiny-never" or n not in WITHOUT_PROFILE],
 )
 def test_errors_are_one_sentence(name: str, folder: str) -> None:
     with pytest.raises(CommandError) as raised:

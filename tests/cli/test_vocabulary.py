@@ -14,6 +14,8 @@ import pytest
 
 from allocdump.cli import load
 from allocdump.commands import COMMANDS
+from allocdump.formats.records.site import ORIGIN_FIELDS
+from allocdump.kernel.tags.sites import kind_of
 
 from ..dumpdata import core, run
 
@@ -107,6 +109,11 @@ def rows(*args: object) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(done.stdout)))
 
 
+def of_module(row: dict[str, str]) -> str:
+    """What has no call site is of no module, but for the callers in one."""
+    return row["module"] or f"({kind_of(row['origin']) or 'built-in'})"
+
+
 @pytest.mark.parametrize(
     ("command", "fields"),
     [
@@ -118,11 +125,11 @@ def rows(*args: object) -> list[dict[str, str]]:
 def test_groups_are_sums_of_sites(command: str, fields: list[str]) -> None:
     sites = rows(command, OOM)
     modules = rows(command, OOM, "--group-by", "module")
-    assert {row["name"] for row in modules} == {row["module"] or "(built-in)" for row in sites}
+    assert {row["name"] for row in modules} == {of_module(row) for row in sites}
     for row in modules:
-        mine = [site for site in sites if (site["module"] or "(built-in)") == row["name"]]
+        mine = [site for site in sites if of_module(site) == row["name"]]
         assert [int(row[f]) for f in fields] == [sum(int(s[f]) for s in mine) for f in fields]
-        names = {tuple(site[f] for f in ("file", "line", "function", "module")) for site in mine}
+        names = {tuple(site[f] for f in ORIGIN_FIELDS) for site in mine}
         assert int(row["sites"]) == len(names)
     sizes = [int(row[fields[0]]) for row in modules]
     assert sizes == sorted(sizes, reverse=True)
@@ -141,11 +148,13 @@ def test_sorting(command: str, calls: str) -> None:
     counts = [int(row[calls] or 0) for row in everything]  # empty: nothing tells
     assert counts == sorted(counts, reverse=True)
     assert rows(command, OOM, "--sort", "calls", "--top", "3") == everything[:3]
-    places = [(row["file"], int(row["line"])) for row in rows(command, OOM, "--sort", "name")]
+    places = [(row["file"], int(row["line"] or 0)) for row in rows(command, OOM, "--sort", "name")]
     if command == "report":  # as texts
         places = [(f"{file}:{line}", 0) for file, line in places]
-    assert places == sorted(places)
     assert len(places) == len(everything)
+    # Origins that are no call sites come last.
+    with_site = [place for place in places if place[0]]
+    assert places[: len(with_site)] == sorted(with_site)
 
 
 def test_sorting_a_list() -> None:

@@ -73,7 +73,7 @@ def test_calls_agree_too(path: Path) -> None:
 def test_whois_names_the_site_of_everything_recorded(path: Path) -> None:
     """Every tenth of the many, all of the few; freed ones are free, or somebody else's."""
     dump = open_core(path)
-    sites = dump.report().sites
+    sites = dump.origins
     seen: Counter[tuple[str, str]] = Counter()
     checked: Counter[str] = Counter()
     for kind, address, _size, line, state, pfn, module in recorded(path):
@@ -88,11 +88,7 @@ def test_whois_names_the_site_of_everything_recorded(path: Path) -> None:
         if state == "freed":
             inner = found[0]
             if inner.site is None:
-                # Somebody else's by now, where nothing tells whose.
-                unknown = any(
-                    reason in inner.evidence for reason in ("first chunks", "no extension vector")
-                )
-                assert unknown or "free" in (inner.detail.get("state"), *inner.what.split())
+                assert "free" in (inner.detail.get("state"), *inner.what.split())
             else:
                 # Somebody else's by now; but nobody else has the module's own cache.
                 assert kind != "cache"
@@ -103,7 +99,8 @@ def test_whois_names_the_site_of_everything_recorded(path: Path) -> None:
         checked[kind] += 1
         if kind == "percpu":
             layer = next(x for x in found if x.what == "per-CPU object")
-            if layer.site is None:
+            assert layer.site is not None
+            if layer.site >= sites.tagged:
                 assert "first chunks" in layer.evidence
                 continue
         else:
@@ -140,16 +137,16 @@ def test_recorded_sizes_fit(path: Path) -> None:
 def test_pages_and_objects_sum_to_the_counters(path: Path) -> None:
     """Batches for listing are another way through the same memory than the audit."""
     dump = open_core(path)
-    sites = dump.report().sites
-    pages = page_totals((b.take(b.site >= 0) for b in dump.pages()), len(sites))
+    origins, sites = dump.origins, dump.report().sites
+    pages = page_totals((b.take(b.site >= 0) for b in dump.pages()), len(origins))
     reader = dump.objects()
     objects = object_totals((b.take(b.site >= 0) for b in reader), len(reader.caches))
-    held = np.zeros(len(sites), np.int64)
+    held = np.zeros(len(origins), np.int64)
     held[pages.site] += pages.pages * 4096
     of_slab = objects.cache >= 0
     np.add.at(held, objects.site[of_slab], objects.bytes[of_slab])
     percpu = column(dump, "percpu")
-    assert (held + percpu == column(dump, "memory")).all()
+    assert (held[: len(sites)] + percpu == column(dump, "memory")).all()
     assert (pages.orders.sum(axis=1) == pages.calls).all()
 
 
@@ -294,7 +291,8 @@ def test_without_page_extensions_of_a_section() -> None:
     section = next(s for s in _sections(dump) if s.page_ext)
     exclude(dump.prog, section.page_ext, 8 * section.pages)
     less = dump.attribution()
-    assert less.pages.bytes.sum() < attribution.pages.bytes.sum()
+    tags = dump.origins.tagged
+    assert less.pages.bytes[:tags].sum() < attribution.pages.bytes[:tags].sum()
     assert (less.objects.bytes == attribution.objects.bytes).all()
     assert any("pages that describe memory are not in the dump" in str(p) for p in less.problems)
     assert dump.usage().bytes == open_core(core("7.2-quiet")).usage().bytes
@@ -410,7 +408,8 @@ def test_pages_of_nodes_add_up() -> None:
     def pages(*args: str) -> Counter[tuple[str, int, str]]:
         done = run("pages", core("7.2-quiet"), "--format", "json", *args)
         rows = map(json.loads, done.stdout.splitlines())
-        return Counter({(r["file"], r["line"], r["function"]): r["pages"] for r in rows})
+        names = ("file", "line", "function", "name")
+        return Counter({tuple(r[n] for n in names): r["pages"] for r in rows})
 
     assert pages("--node", "0") + pages("--node", "1") == pages()
 

@@ -28,6 +28,7 @@ from allocdump.graph import disguised as hidden
 from allocdump.graph import edges as graph_module
 from allocdump.graph.build import HeapBuilder
 from allocdump.graph.edges import read_graph
+from allocdump.graph.nodes import NodeKind
 from allocdump.kernel.mm.pagemap import PageMap
 from allocdump.kernel.mm.slab_free import Sheaves
 from allocdump.session.session import Session
@@ -126,7 +127,7 @@ def test_what_labmod_holds_is_not_lost(path: Path) -> None:
 def test_the_leak_that_killed_the_machine() -> None:
     path = core("6.12-oom")
     dump, found = open_core(path), answers(path)
-    sites, lost = dump.report().sites, found.lost
+    sites, lost = dump.origins, found.lost
     assert sites.function[lost.site[0]] == "leaker_get_page"
     assert lost.confidence[0] == LeakConfidence.CERTAIN
     page = int(lost.site[0])
@@ -138,25 +139,26 @@ def test_the_leak_that_killed_the_machine() -> None:
 @pytest.mark.parametrize("path", UNDAMAGED, ids=name)
 def test_false_alarms(path: Path) -> None:
     dump, found = open_core(path), answers(path)
-    sites, nodes = dump.report().sites, found.graph.nodes
+    sites, nodes = dump.origins, found.graph.nodes
     assert found.reasons == []
     # Whatever a test module's allocation leads was dropped with it.
     heads = nodes.site[found.head]
     false = ~np.isin(sites.module[heads], list(TEST_MODULES))
     # labmod's kstrdup() has the site in kstrdup(), and a variable that nothing reads.
-    for i in np.flatnonzero(false).tolist():
+    for i in np.flatnonzero(false & (nodes.kind[found.node] == NodeKind.OBJECT)).tolist():
         start, length = int(nodes.address[found.node[i]]), int(nodes.size[found.node[i]])
         false[i] = not dump.prog.read(start, length).startswith(b"labmod's own string")
     size = nodes.size[found.node[false]].sum()
     assert size <= 0.0005 * nodes.size.sum()
     documented = (Path(__file__).parents[2] / "docs" / "leaks.md").read_text()
+    false &= nodes.site[found.node] < dump.origins.tagged
     for function in set(sites.function[nodes.site[found.node[false]]]):
         assert f"`{function}`" in documented
 
 
 @pytest.mark.parametrize("path", UNDAMAGED, ids=name)
 def test_what_is_expected_to_be_lost_is_said_to_be(path: Path) -> None:
-    sites, lost = open_core(path).report().sites, answers(path).lost
+    sites, lost = open_core(path).origins, answers(path).lost
     for i, row in enumerate(lost.site.tolist()):
         expected = sites.function[row] in EXPECTED and not sites.module[row]
         assert (lost.confidence[i] == LeakConfidence.EXPECTED) == expected
@@ -186,7 +188,7 @@ def test_one_missing_page_of_held_memory_makes_undecided() -> None:
 def test_retained_names_the_list() -> None:
     path = core("6.12-oom")
     dump = open_core(path)
-    tree, sites = dump.dominators(), dump.report().sites
+    tree, sites = dump.dominators(), dump.origins
     holder = tree.holder()
     nodes = tree.graph.nodes
     records = np.flatnonzero(sites.function[nodes.site] == "leaker_get_rec")
@@ -201,7 +203,7 @@ def test_retained_names_the_list() -> None:
 def test_paths_reach_a_record_from_its_list() -> None:
     path = core("6.12-oom")
     dump = open_core(path)
-    graph, sites = dump.graph(), dump.report().sites
+    graph, sites = dump.graph(), dump.origins
     record = np.flatnonzero(sites.function[graph.nodes.site] == "leaker_get_rec")[-1]
     (way,) = dump.paths(hex(graph.nodes.address[record])).found
     assert way.steps[0].what == "recs (leaker .data)"
@@ -218,7 +220,7 @@ def test_paths_show_what_keeps_a_dropped_page() -> None:
     """A scatter list of 9p's that is not in use keeps the address of one."""
     path = core("6.12-reach")
     dump = open_core(path)
-    found, sites = dump.reach(), dump.report().sites
+    found, sites = dump.reach(), dump.origins
     of_site = sites.function[found.graph.nodes.site] == "leaked_pages"
     kept = np.flatnonzero(of_site & (found.verdict == Verdict.HELD)).tolist()
     assert len(kept) == 1
@@ -231,7 +233,7 @@ def test_paths_show_what_keeps_a_dropped_page() -> None:
 @pytest.mark.parametrize("path", REACH, ids=name)
 def test_paths_name_each_holder(path: Path) -> None:
     dump = open_core(path)
-    sites = dump.report().sites
+    sites = dump.origins
     function = {
         int(sites.line[i]): sites.function[i] for i in np.flatnonzero(sites.module == "reach")
     }
@@ -253,14 +255,13 @@ RULES = {
     "dead_stacks": ("7.2-reach", "hold_by_rcu"),
     "vmalloc_areas": ("7.2-quiet", "__get_vm_area_node"),
     "replaced_vmcoreinfo": ("7.2-quiet", "crash_save_vmcoreinfo_init"),
-    "mark_untagged": ("7.2-quiet", "kernfs_get_open_node"),
 }
 """Rules for hidden pointers: where, and whose memory is lost without them."""
 
 
 def lost_functions(dump: Session) -> Counter[str]:
-    sites = dump.report().sites
-    pagemap = PageMap(dump.kernel, sites.address)
+    pagemap = PageMap(dump.kernel, dump.sites.address)
+    sites = pagemap.origins.names(dump.sites)
     builder = HeapBuilder(pagemap, sites.role)
     pagemap.show(builder)
     found = reach(read_graph(builder, sites))
@@ -312,7 +313,7 @@ def test_leaks_command() -> None:
     assert sum(row["lost"] for row in rows) == int(answers(path).lost.bytes.sum())
     listed = run("leaks", path, "--list", "--filter", "leaked.c:35", "--format", "csv").stdout
     lines = listed.splitlines()
-    assert lines[0] == "address,bytes,kind,head,file,line,function,module"
+    assert lines[0] == "address,bytes,kind,head,verdict,file,line,function,module,origin,name"
     assert len(lines) == 1 + 500
     noted = {row[1] for row in truth(path) if row[4] == "leaked"}
     assert {int(line.split(",")[0], 16) for line in lines[1:]} <= noted
@@ -336,7 +337,9 @@ def test_retained_command() -> None:
     assert (rows[1]["holder"], rows[1]["file"], rows[1]["line"]) == (None, "leaker.c", 33)
     assert "tree" not in rows[0]
     by_site = run("retained", path, "--filter", "leaker.c:33", "-f", "csv").stdout.splitlines()
-    assert by_site[1:] == ["4606976,4499,leaker.c,33,leaker_get_rec,leaker,recs (leaker .data)"]
+    assert by_site[1:] == [
+        "4606976,4499,leaker.c,33,leaker_get_rec,leaker,site,,recs (leaker .data)"
+    ]
     lost = run("retained", path, "--filter", "leaked.c:25").stdout
     assert "(nobody: lost)" in lost
 
@@ -395,7 +398,7 @@ def test_a_zombie_has_no_stack_and_hides_nothing() -> None:
 
 def lost_calls(dump: Session) -> dict[tuple[str, int], int]:
     """Lost allocations by file and line."""
-    lost, sites = dump.leaks().lost, dump.report().sites
+    lost, sites = dump.leaks().lost, dump.origins
     return {
         (sites.file[row], int(sites.line[row])): int(n)
         for row, n in zip(lost.site.tolist(), lost.allocations.tolist(), strict=True)
@@ -421,7 +424,7 @@ def test_pages_that_only_page_tables_map(monkeypatch: pytest.MonkeyPatch) -> Non
     dump = allocdump.open(core("7.2-quiet"))
     use = next(
         u for u in dump.vmalloc_areas()
-        if u.site >= 0 and dump.report().sites.function[u.site] == "labmod_vmalloc" and u.area.pages
+        if u.site >= 0 and dump.origins.function[u.site] == "labmod_vmalloc" and u.area.pages
     )  # fmt: skip
     pages = dump.prog.type("struct vm_struct").member("pages").offset
     overwrite(dump.prog, use.area.vm_struct + pages, bytes(8))

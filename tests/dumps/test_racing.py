@@ -92,7 +92,7 @@ def leaky() -> Session:
 
 
 def test_one_reading_of_a_running_kernel_is_no_proof(leaky: Session) -> None:
-    reach, sites = leaky.reach(), leaky.report().sites
+    reach, sites = leaky.reach(), leaky.origins
     assert lost(leaks(reach, sites))["leaker.c:44"][1] == "certain"
     once = lost(leaks(reach, sites, moving=True))
     assert once["leaker.c:44"][1] == "possible"

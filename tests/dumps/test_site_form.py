@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A call site has one form in all JSON and CSV: file, line, function, module."""
+"""A call site has one form in all JSON and CSV: file, line, function, module; other origins are
+named behind them, where they may be."""
 
 from __future__ import annotations
 
@@ -66,7 +67,9 @@ def test_documents(args: list[str]) -> None:
 
 def test_the_form_is_nested_where_a_record_is_not_about_a_site() -> None:
     (line,) = CliRunner().invoke(cli, ["whois", OOM, "pfn:2000", "-f", "json"]).stdout.splitlines()
-    assert list(json.loads(line)["layers"][0]["site"]) == [*FORM, "unloaded"]
+    assert list(json.loads(line)["layers"][0]["site"]) == [*FORM, "origin", "name", "unloaded"]
     done = CliRunner().invoke(cli, ["paths", OOM, "pfn:2000", "-f", "json"])
     steps = [step for path in json.loads(done.stdout)["paths"] for step in path["steps"]]
-    assert all(step["site"] is None or list(step["site"]) == FORM for step in steps)
+    assert all(
+        step["site"] is None or list(step["site"]) == [*FORM, "origin", "name"] for step in steps
+    )

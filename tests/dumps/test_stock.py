@@ -133,7 +133,7 @@ def _unknown(cls: type[PageTypes], prog: Program) -> None:
 def test_memory_of_6_1_is_accounted_for() -> None:
     """Types of pages that are macros, slabs by their flag, orders in a member of their own."""
     dump = open_core(core("stock-6.1-tmpfs"))
-    usage = dump.account()
+    usage = dump.usage()
     assert usage.bytes == usage.counter
     assert not dump.attribution().problems
     for kind in ("free", "shared memory and tmpfs", "page tables"):

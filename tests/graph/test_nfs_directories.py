@@ -56,8 +56,8 @@ def test_folios_are_chosen_by_file_system_and_kind_of_file() -> None:
 
 
 def graph_with(dump: Session, address: int) -> Graph:
-    sites = dump.report().sites
-    pagemap = PageMap(dump.kernel, sites.address)
+    pagemap = PageMap(dump.kernel, dump.sites.address)
+    sites = pagemap.origins.names(dump.sites)
     builder = HeapBuilder(pagemap, sites.role)
     pagemap.show(builder)
     builder.nfs._address, builder.nfs._size = [address], [4096]
@@ -66,7 +66,7 @@ def graph_with(dump: Session, address: int) -> Graph:
 
 def test_what_a_directory_points_at_is_held() -> None:
     dump = allocdump.open(core("7.2-quiet"), debug_info="btf")
-    sites = dump.report().sites
+    sites = dump.origins
     _, address, _ = folios(dump)
     before = graph_with(dump, int(address[5]))
     name = np.flatnonzero(
@@ -78,12 +78,12 @@ def test_what_a_directory_points_at_is_held() -> None:
     dump.prog.add_memory_segment(
         int(address[5]), 4096, lambda address, count, offset, physical: page[offset:][:count]
     )
-    assert reach(graph_with(dump, int(address[5]))).state(int(name[0])) == "held"
+    assert reach(graph_with(dump, int(address[5]))).verdict[name[0]] == Verdict.HELD
 
 
 def test_names_are_undecided_where_a_directory_is_not_in_the_dump() -> None:
     dump = allocdump.open(core("7.2-quiet"), debug_info="btf")
-    sites = dump.report().sites
+    sites = dump.origins
     _, address, _ = folios(dump)
     exclude(dump.prog, int(address[5]))
     found = reach(graph_with(dump, int(address[5])))

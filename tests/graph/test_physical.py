@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from drgn import Program
 
-from allocdump.analysis.leaks import leaks
+from allocdump.analysis.leaks import LeakConfidence, leaks
 from allocdump.analysis.reach import Verdict, reach
 from allocdump.arrays import U64, Bool
 from allocdump.graph.edges import Graph
@@ -51,6 +51,7 @@ def graph(site: list[int], words: dict[tuple[int, int], int], held: list[int]) -
         np.ones(count, np.int64),
         np.array(site, np.int32),
         np.full(count, NodeKind.PAGES, np.uint8),
+        np.zeros(count, np.bool_),
     )
     heap = SimpleNamespace(
         nodes=nodes,
@@ -123,7 +124,8 @@ def test_leaks_says_why() -> None:
     found = reach(replace(graph([0, 1], {}, [0]), mentioned=np.array([1], np.int32)))
     sites = samples.sites(("a.c", 1, "f", "", 0, 0), ("b.c", 1, "svm", "", 0, 0))
     lost = leaks(found, sites).lost
-    assert lost.undecided.tolist() == lost.bytes.tolist() == [4096]
+    assert lost.confidence.tolist() == [LeakConfidence.UNDECIDED]
+    assert lost.bytes.tolist() == [4096]
     assert lost.reason[0] == f"{DEVICE.name} may point at it"
 
 

@@ -61,7 +61,7 @@ def test_a_page_of_a_vmalloc_area_does_not_hold_the_area(graph: Graph) -> None:
 
 def test_references_to_tags_are_no_pointers() -> None:
     dump = open_core(core("6.12-oom"))
-    pointers, sites = dump.graph().scanner.pointers, dump.report().sites
+    pointers, sites = dump.graph().scanner.pointers, dump.origins
     tags = sites.address[sites.module == "leaker"]
     assert len(tags) > 0
     assert (pointers.targets(tags) == NOTHING).all()

@@ -45,7 +45,8 @@ def test_pages(path: Path) -> None:
     assert (np.diff(pages.pfn) > 0).all()
     for i in range(0, len(pages), 5):
         assert page_alloc_tag(pfn_to_page(dump.prog, pages.pfn[i])).value_() == pages.tag[i]
-    batches = [b.take(b.site >= 0) for b in dump.pages()]
+    tagged = dump.origins.tagged
+    batches = [b.take((b.site >= 0) & (b.site < tagged)) for b in dump.pages()]
     known = np.isin(pages.tag, dump.report().sites.address)
     assert pages.pfn[known].tolist() == [pfn for b in batches for pfn in b.pfn.tolist()]
     of_orders = [b.pages[~b.inferred] for b in batches]
@@ -77,7 +78,8 @@ def test_objects(cache: str, path: Path) -> None:
         assert tag.value_() == objects.tag[i]
     reader = dump.objects()
     index = [c.name for c in reader.caches].index(cache)
-    batches = [b.take((b.cache == index) & (b.site >= 0)) for b in reader]
+    tagged = dump.origins.tagged
+    batches = [b.take((b.cache == index) & (b.site >= 0) & (b.site < tagged)) for b in reader]
     assert sorted(objects.address) == sorted(np.concatenate([b.address for b in batches]))
     if cache == "labmod_cache":
         live = [a for kind, a, *_, s, _, _ in recorded(path) if kind == "cache" and s == "live"]

@@ -27,7 +27,7 @@ from allocdump.kernel.mm.page_lists import pcp_blocks
 from allocdump.kernel.mm.pages import FrameReader
 from allocdump.kernel.mm.percpu import PerCpuReader, chunks, pointer_base
 from allocdump.kernel.mm.slab import Cache, slab_caches
-from allocdump.kernel.mm.slab_free import cpu_lists, free_objects, sheaves
+from allocdump.kernel.mm.slab_free import cpu_lists, cpu_slabs, free_objects, sheaves
 from allocdump.kernel.mm.vmalloc import vm_areas
 from allocdump.kernel.tags.codetag import codetag_types, tag_ranges
 from allocdump.kernel.tags.references import SiteIndex
@@ -164,6 +164,12 @@ def _free(prog: Program) -> tuple[Found, Problems]:
     lists = cpu_lists(Kernel(prog), caches)
     batches = free_objects(memory, caches, *lists, problems)
     return [a for _, batch in batches for a in batch.tolist()], problems
+
+
+def _cpu_slabs(prog: Program) -> tuple[Found, Problems]:
+    problems: list[Problem] = []
+    found = cpu_slabs(Kernel(prog), slab_caches(prog)[0], problems)
+    return found.tolist(), problems
 
 
 def _sheaves(prog: Program) -> tuple[Found, Problems]:
@@ -378,6 +384,33 @@ def _free_fault(number: int, to: int | None) -> Fault:
             value ^= cache.random ^ int.from_bytes(place.to_bytes(8, "little"), "big")
         write(prog, place, value)
         return objects[number + 1 :]
+
+    return fault
+
+
+def _partial(prog: Program) -> list[Object]:
+    """The slabs on the longest list that a CPU keeps."""
+    best: list[Object] = []
+    for cache in slab_caches(prog)[0]:
+        for _, at in Kernel(prog).cpus.copies(cache.cpu_slab):
+            slab = Object(prog, "struct kmem_cache_cpu", address=at).partial.read_()
+            found: list[Object] = []
+            while slab and len(found) < 100:
+                found.append(slab)
+                slab = slab.next.read_()
+            best = max(best, found, key=len)
+    assert len(best) > 2
+    return best
+
+
+def _partial_fault(number: int, to: int | None) -> Fault:
+    """Have a slab on such a list point at another one, or nowhere."""
+
+    def fault(prog: Program) -> Found:
+        slabs = _partial(prog)
+        value = POISON if to is None else slabs[to].value_()
+        write(prog, slabs[number].next.address_, value)
+        return [slab.value_() for slab in slabs[number + 1 :]]
 
     return fault
 
@@ -649,6 +682,16 @@ ROWS["free lists of slab caches"] = Row(
     {CUT: _free_fault(3, None), CYCLE: _free_fault(3, 1), BAD: _free_fault(4, 4),
      FIRST: _free_fault(0, None)},
 )  # fmt: skip
+ROWS["CPUs' lists of slabs"] = Row(
+    "stock-6.12-quiet",
+    _cpu_slabs,
+    {
+        CUT: _partial_fault(1, None),
+        CYCLE: _partial_fault(1, 0),
+        BAD: _partial_fault(1, None),
+        FIRST: _partial_fault(0, None),
+    },
+)
 ROWS["the barns of slab caches"] = Row(
     "7.2-quiet",
     _sheaves,

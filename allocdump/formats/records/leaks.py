@@ -12,15 +12,15 @@ import numpy.typing as npt
 from ...graph.nodes import NodeKind
 from ...kernel.tags.sites import Sites
 from .json_text import Record
-from .site import SITE_FIELDS, site_record
+from .site import ORIGIN_FIELDS, origin_record
 
 if TYPE_CHECKING:
     from ...analysis.leaks import Leaks
 
-EACH = ("address", "bytes", "kind", "head", *SITE_FIELDS)
+EACH = ("address", "bytes", "kind", "head", "verdict", *ORIGIN_FIELDS)
 SUMS = (
     "lost", "undecided", "allocations", "held", "held_allocations", "share", "heads", "cluster",
-    "cluster_allocations", "confidence", *SITE_FIELDS, "reason",
+    "cluster_allocations", "confidence", *ORIGIN_FIELDS, "reason",
 )  # fmt: skip
 
 GROUPS = ("lost", "undecided", "allocations", "held", "held_allocations", "heads")
@@ -30,19 +30,20 @@ GROUPS = ("lost", "undecided", "allocations", "held", "held_allocations", "heads
 def sums(
     sites: Sites, found: Leaks, chosen: npt.NDArray[np.bool_], min_size: int = 0
 ) -> Iterator[Record]:
-    """One record for each site that lost memory, most first.
+    """One record for each origin that lost memory, most first.
 
-    :param chosen: sites that are wanted, shape (number of sites,)
+    :param chosen: origins that are wanted, shape (number of origins,)
     :param min_size: bytes that they lost, with what was lost with them
     """
     lost = found.lost
     for i, row in enumerate(lost.site.tolist()):
         size, held = int(lost.bytes[i]), int(lost.held_bytes[i])
+        undecided = lost.confidence[i] == "undecided"
         if not chosen[row] or max(size, int(lost.cluster_bytes[i])) < min_size:
             continue
         yield {
-            "lost": size - int(lost.undecided[i]),
-            "undecided": int(lost.undecided[i]),
+            "lost": 0 if undecided else size,
+            "undecided": size if undecided else 0,
             "allocations": int(lost.allocations[i]),
             "held": held,
             "held_allocations": int(lost.held_allocations[i]),
@@ -51,7 +52,7 @@ def sums(
             "cluster": int(lost.cluster_bytes[i]),
             "cluster_allocations": int(lost.cluster_allocations[i]),
             "confidence": str(lost.confidence[i]),
-            **site_record(sites.name(row)),
+            **origin_record(sites.name(row)),
             "reason": lost.reason[i],
         }
 
@@ -59,7 +60,8 @@ def sums(
 def each(sites: Sites, found: Leaks, chosen: npt.NDArray[np.bool_]) -> Iterator[Record]:
     """One record for each lost allocation."""
     nodes = found.graph.nodes
-    for node, head in zip(found.node.tolist(), found.head.tolist(), strict=True):
+    each = zip(found.node.tolist(), found.head.tolist(), found.is_lost.tolist(), strict=True)
+    for node, head, lost in each:
         row = int(nodes.site[node])
         if chosen[row]:
             yield {
@@ -67,5 +69,6 @@ def each(sites: Sites, found: Leaks, chosen: npt.NDArray[np.bool_]) -> Iterator[
                 "bytes": int(nodes.size[node]),
                 "kind": NodeKind(nodes.kind[node]).name.lower(),
                 "head": f"{int(nodes.address[head]):#x}",
-                **site_record(sites.name(row)),
+                "verdict": "lost" if lost else "undecided",
+                **origin_record(sites.name(row)),
             }

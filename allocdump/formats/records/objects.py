@@ -11,16 +11,16 @@ from ...kernel.mm.allocations import ObjectBatch, VmallocUse
 from ...kernel.mm.slab import Cache
 from ...kernel.tags.sites import Sites
 from .json_text import Record
-from .site import SITE_FIELDS, site_record
+from .site import ORIGIN_FIELDS, origin_record
 
 PER_CPU = "(per-CPU)"
 
-EACH = ("address", "bytes", "used", "cache", *SITE_FIELDS)
-SUMS = ("bytes", "objects", "used", "lost", "cache", *SITE_FIELDS)
+EACH = ("address", "bytes", "used", "cache", *ORIGIN_FIELDS)
+SUMS = ("bytes", "objects", "used", "lost", "cache", *ORIGIN_FIELDS)
 GROUPS = ("bytes", "objects", "used", "lost")
 """Fields of SUMS that can be added up."""
-CACHES = ("bytes", "slabs", "objects", "free", "untagged", "size", "lost", "cache")
-VMALLOC = ("address", "bytes", "pages", "kind", "caller", *SITE_FIELDS)
+CACHES = ("bytes", "slabs", "objects", "free", "cached", "untagged", "size", "lost", "cache")
+VMALLOC = ("address", "bytes", "pages", "kind", "caller", *ORIGIN_FIELDS)
 
 
 def each(sites: Sites, caches: list[Cache], batches: Iterable[ObjectBatch]) -> Iterator[Record]:
@@ -32,7 +32,7 @@ def each(sites: Sites, caches: list[Cache], batches: Iterable[ObjectBatch]) -> I
                 "bytes": int(batch.size[i]),
                 "used": int(batch.used[i]),
                 "cache": _cache(caches, int(batch.cache[i])),
-                **site_record(sites.name(int(batch.site[i]))),
+                **origin_record(sites.name(int(batch.site[i]))),
             }
 
 
@@ -47,7 +47,7 @@ def sums(sites: Sites, caches: list[Cache], batches: Iterable[ObjectBatch]) -> I
             "used": used,
             "lost": size - used,
             "cache": _cache(caches, int(totals.cache[i])),
-            **site_record(sites.name(row)),
+            **origin_record(sites.name(row)),
         }
 
 
@@ -63,6 +63,7 @@ def by_cache(caches: Iterable[CacheRow]) -> Iterator[Record]:
             "slabs": cache.slabs,
             "objects": cache.allocated,
             "free": cache.free,
+            "cached": cache.cached,
             "untagged": cache.untagged,
             "size": cache.size,
             "lost": cache.lost,
@@ -79,5 +80,5 @@ def areas(sites: Sites, uses: Iterable[VmallocUse]) -> Iterator[Record]:
             "pages": use.area.pages,
             "kind": use.area.kind,
             "caller": use.caller,
-            **site_record(sites.name(use.site) if use.site >= 0 else None),
+            **origin_record(sites.name(use.site) if use.site >= 0 else None),
         }

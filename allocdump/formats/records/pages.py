@@ -13,10 +13,10 @@ from ...kernel.mm.page_types import PageKind
 from ...kernel.mm.pages import PAGE_SHIFT
 from ...kernel.tags.sites import Sites
 from .json_text import Record
-from .site import SITE_FIELDS, site_record
+from .site import ORIGIN_FIELDS, origin_record
 
-EACH = ("pfn", "address", "pages", "bytes", "node", "zone", "kind", *SITE_FIELDS, "inferred")
-SUMS = ("bytes", "pages", "allocations", "inferred_pages", "orders", *SITE_FIELDS)
+EACH = ("pfn", "address", "pages", "bytes", "node", "zone", "kind", *ORIGIN_FIELDS, "inferred")
+SUMS = ("bytes", "pages", "allocations", "inferred_pages", "orders", *ORIGIN_FIELDS)
 
 GROUPS = ("bytes", "pages", "allocations", "inferred_pages")
 """Fields of SUMS that can be added up."""
@@ -39,7 +39,7 @@ def each(sites: Sites, zones: list[Zone], batches: Iterable[PageBatch]) -> Itera
                 "node": zone.node if zone else None,
                 "zone": zone.name if zone else None,
                 "kind": PageKind(batch.kind[i]).name.lower().replace("_", " "),
-                **site_record(sites.name(row)),
+                **origin_record(sites.name(row)),
                 "inferred": bool(batch.inferred[i]),
             }
 
@@ -55,5 +55,5 @@ def sums(sites: Sites, batches: Iterable[PageBatch]) -> Iterator[Record]:
             "allocations": int(totals.calls[i]),
             "inferred_pages": int(totals.inferred[i]),
             "orders": " ".join(f"{o}:{totals.orders[i][o]}" for o in orders),
-            **site_record(sites.name(row)),
+            **origin_record(sites.name(row)),
         }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...kernel.tags.sites import Sites
 from .json_text import Record, document
-from .site import site_record
+from .site import origin_record
 
 if TYPE_CHECKING:
     from ...analysis.paths import Path, Paths, Step
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 def as_json(sites: Sites, reach: Reach, answer: Paths) -> str:
     """The answer; steps in the order from the root on."""
-    state = None if answer.node is None else reach.state(answer.node)
+    from ...analysis.reach import Verdict
+
+    node = answer.node
     return document(
         "paths",
         2,
         query=answer.query,
         address=f"{answer.address:#x}",
-        state=state,
+        state=None if node is None else Verdict(reach.verdict[node]).name.lower(),
         paths=[_path(sites, path) for path in answer.found],
     )
 
@@ -38,7 +40,7 @@ def _step(sites: Sites, step: Step) -> Record:
         "what": step.what,
         "address": f"{step.address:#x}" if step.address else None,
         "bytes": step.size or None,
-        "site": None if step.site is None else site_record(sites.name(step.site)),
+        "site": None if step.site is None else origin_record(sites.name(step.site)),
         "cache": step.cache or None,
         "pointer": f"{pointer.address:#x}" if pointer else None,
         "offset": pointer.offset if pointer else None,

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from ...graph.roots import Root
 from ...kernel.tags.sites import Sites
 from .json_text import Record
-from .site import SITE_FIELDS, site_record
+from .site import ORIGIN_FIELDS, origin_record
 
 if TYPE_CHECKING:
     from ...analysis.dominators import Holder, Holding
 
-LEVELS = ("retained", "allocations", "level", "holder", *SITE_FIELDS)
-HOLDERS = ("bytes", "allocations", *SITE_FIELDS, "holder")
+LEVELS = ("retained", "allocations", "level", "holder", *ORIGIN_FIELDS)
+HOLDERS = ("bytes", "allocations", *ORIGIN_FIELDS, "holder")
 SHARED = "(shared by several)"
 NOBODY = "(nobody: lost)"
 
@@ -37,7 +37,7 @@ def levels(
             "allocations": holding.allocations,
             "level": level,
             "holder": holder if name is None else None,
-            **site_record(name),
+            **origin_record(name),
         }
         for child in holding.children[:limit]:
             if child.bytes >= least:
@@ -53,7 +53,7 @@ def holders(sites: Sites, roots: list[Root], found: Iterable[Holder]) -> Iterato
         yield {
             "bytes": holder.bytes,
             "allocations": holder.allocations,
-            **site_record(sites.name(holder.site)),
+            **origin_record(sites.name(holder.site)),
             "holder": _holder(roots, holder),
         }
 

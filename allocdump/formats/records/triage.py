@@ -8,7 +8,7 @@ from ...sentence import Sentence
 from ...triage.verdict import Chapter, Field, RecordCell, Records, Suspect, Triage
 from ...view.sentence import text
 from .json_text import Record, document
-from .site import site_record
+from .site import origin_record
 
 
 def as_json(result: Triage) -> str:
@@ -46,7 +46,7 @@ def _row(table: Records, row: list[RecordCell]) -> Record:
 
 def _values(field: Field, value: RecordCell) -> Record:
     if field.kind in ("site", "label"):
-        return site_record(value if isinstance(value, SiteName) else None)
+        return origin_record(value if isinstance(value, SiteName) else None)
     return {field.key: value}
 
 

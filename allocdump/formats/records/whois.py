@@ -7,7 +7,7 @@ from ...kernel.mm.whois import Layer, Location
 from ...kernel.tags.sites import Sites
 from ...text import printable
 from .json_text import Record, line
-from .site import site_record
+from .site import origin_record
 
 
 def as_json(sites: Sites, found: Location) -> str:
@@ -25,7 +25,7 @@ def as_json(sites: Sites, found: Location) -> str:
 def _layer(sites: Sites, one: Layer) -> Record:
     site = None
     if one.site is not None:
-        site = site_record(sites.name(one.site)) | {"unloaded": bool(sites.unloaded[one.site])}
+        site = origin_record(sites.name(one.site)) | {"unloaded": bool(sites.unloaded[one.site])}
     return {
         "what": one.what,
         "start": None if one.start is None else f"{one.start:#x}",

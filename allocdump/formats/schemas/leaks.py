@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ...confidence import Confidence
 from ..records.leaks import GROUPS
-from .words import ADDRESS, COUNT, SHARE, SITE, TEXT, either, group, one_of, record
+from .words import ADDRESS, COUNT, ORIGIN, SHARE, TEXT, either, group, one_of, record
 
 # The module that judges needs libraries, which a schema does not.
 _CONFIDENCE = [*(degree.words for degree in Confidence), "undecided", "expected"]
@@ -24,7 +24,7 @@ SCHEMA = either(
             "cluster": COUNT,
             "cluster_allocations": COUNT,
             "confidence": one_of(*_CONFIDENCE),
-            **SITE,
+            **ORIGIN,
             "reason": TEXT,
         },
         title="a site",
@@ -35,7 +35,8 @@ SCHEMA = either(
             "bytes": COUNT,
             "kind": one_of("object", "pages", "vmalloc", "percpu"),
             "head": ADDRESS,
-            **SITE,
+            "verdict": one_of("lost", "undecided"),
+            **ORIGIN,
         },
         title="--list: an allocation",
     ),

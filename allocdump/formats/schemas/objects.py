@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ..records.objects import GROUPS
-from .words import ADDRESS, COUNT, SIGNED, SITE, SITE_OR_NONE, TEXT, either, group, record
+from .words import ADDRESS, COUNT, ORIGIN, ORIGIN_OR_NONE, SIGNED, TEXT, either, group, record
 
 SCHEMA = either(
     "allocdump objects --format json: a line",
@@ -15,12 +15,12 @@ SCHEMA = either(
             "used": COUNT,
             "lost": COUNT,
             "cache": TEXT,
-            **SITE,
+            **ORIGIN,
         },
         title="a site and cache",
     ),
     record(
-        {"address": ADDRESS, "bytes": COUNT, "used": COUNT, "cache": TEXT, **SITE},
+        {"address": ADDRESS, "bytes": COUNT, "used": COUNT, "cache": TEXT, **ORIGIN},
         title="--list: an object",
     ),
     record(
@@ -29,6 +29,7 @@ SCHEMA = either(
             "slabs": COUNT,
             "objects": COUNT,
             "free": COUNT,
+            "cached": COUNT,
             "untagged": COUNT,
             "size": COUNT,
             "lost": SIGNED,
@@ -43,7 +44,7 @@ SCHEMA = either(
             "pages": COUNT,
             "kind": TEXT,
             "caller": TEXT,
-            **SITE_OR_NONE,
+            **ORIGIN_OR_NONE,
         },
         title="--group-by vmalloc: an area",
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ...kernel.mm.page_types import PageKind
 from ..records.pages import GROUPS
-from .words import ADDRESS, COUNT, FLAG, SITE, TEXT, either, group, one_of, or_null, record
+from .words import ADDRESS, COUNT, FLAG, ORIGIN, TEXT, either, group, one_of, or_null, record
 
 KINDS = [kind.name.lower().replace("_", " ") for kind in PageKind]
 
@@ -18,7 +18,7 @@ SCHEMA = either(
             "allocations": COUNT,
             "inferred_pages": COUNT,
             "orders": TEXT | {"pattern": r"^[0-9]+:[0-9]+( [0-9]+:[0-9]+)*$"},
-            **SITE,
+            **ORIGIN,
         },
         title="a site",
     ),
@@ -31,7 +31,7 @@ SCHEMA = either(
             "node": or_null(COUNT),
             "zone": or_null(TEXT),
             "kind": one_of(*KINDS),
-            **SITE,
+            **ORIGIN,
             "inferred": FLAG,
         },
         title="--list: an allocation",

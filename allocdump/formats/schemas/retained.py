@@ -3,22 +3,22 @@
 
 from __future__ import annotations
 
-from .words import COUNT, NULL, SITE, SITE_OR_NONE, TEXT, either, record
+from .words import COUNT, NULL, ORIGIN, ORIGIN_OR_NONE, TEXT, either, record
 
 _HELD = {"retained": COUNT, "allocations": COUNT}
 
 SCHEMA = either(
     "allocdump retained --format json: a line",
     record(
-        {**_HELD, "level": {"const": 0}, "holder": TEXT, **dict.fromkeys(SITE_OR_NONE, NULL)},
+        {**_HELD, "level": {"const": 0}, "holder": TEXT, **dict.fromkeys(ORIGIN_OR_NONE, NULL)},
         title="a holder",
     ),
     record(
-        {**_HELD, "level": {"type": "integer", "minimum": 1}, "holder": NULL, **SITE},
+        {**_HELD, "level": {"type": "integer", "minimum": 1}, "holder": NULL, **ORIGIN},
         title="a site below it",
     ),
     record(
-        {"bytes": COUNT, "allocations": COUNT, **SITE, "holder": TEXT},
+        {"bytes": COUNT, "allocations": COUNT, **ORIGIN, "holder": TEXT},
         title="--filter: a holder of a site's memory",
     ),
 )

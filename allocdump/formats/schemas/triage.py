@@ -11,10 +11,10 @@ from .words import (
     COUNT,
     FLAG,
     NUMBER,
+    ORIGIN,
+    ORIGIN_OR_NONE,
     SHARE,
     SIGNED,
-    SITE,
-    SITE_OR_NONE,
     TEXT,
     Schema,
     document,
@@ -121,11 +121,11 @@ _HOLDERS = _chapter(
             "percpu": COUNT,
             "user": COUNT,
             "as": TEXT,
-            **SITE,
+            **ORIGIN,
             "unloaded": FLAG,
         }
     ),
-    kernel_top_ten=record({"logged": COUNT, "logged_calls": COUNT, **_COUNTED, **SITE}),
+    kernel_top_ten=record({"logged": COUNT, "logged_calls": COUNT, **_COUNTED, **ORIGIN}),
     tasks=record(
         {
             "rss": COUNT,
@@ -164,7 +164,7 @@ _HOLDERS = _chapter(
             "reclaimable": FLAG,
         }
     ),
-    vmalloc=record({"bytes": COUNT, "address": ADDRESS, "caller": TEXT, **SITE_OR_NONE}),
+    vmalloc=record({"bytes": COUNT, "address": ADDRESS, "caller": TEXT, **ORIGIN_OR_NONE}),
     tmpfs=record({"bytes": COUNT, "swapped": COUNT, "files": COUNT, "mount": TEXT}),
 )
 

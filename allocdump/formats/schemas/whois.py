@@ -7,7 +7,7 @@ from .words import (
     ADDRESS,
     COUNT,
     FLAG,
-    SITE,
+    ORIGIN,
     TEXT,
     Schema,
     many,
@@ -16,7 +16,7 @@ from .words import (
     record,
 )
 
-_SITE = record({**SITE, "unloaded": FLAG})
+_SITE = record({**ORIGIN, "unloaded": FLAG})
 
 
 def _layer(

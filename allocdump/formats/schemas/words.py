@@ -91,3 +91,15 @@ SITE_OR_NONE: dict[str, Schema] = {name: or_null(kind) for name, kind in SITE.it
     "module": or_null(TEXT)
 }
 """The same where there may be none: all four are null then."""
+
+ORIGIN_OR_NONE: dict[str, Schema] = SITE_OR_NONE | {
+    "origin": or_null(one_of("site", "cache", "caller", "pages", "percpu")),
+    "name": or_null(TEXT),
+}
+"""Fields of a call site, or of another origin: ``name`` is null for the one, the first four for the
+other, but for the module of a caller; all are null of neither."""
+
+ORIGIN: dict[str, Schema] = ORIGIN_OR_NONE | {
+    "origin": one_of("site", "cache", "caller", "pages", "percpu")
+}
+"""The same where there is one."""

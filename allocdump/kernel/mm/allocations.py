@@ -18,7 +18,7 @@ from ..walk import Walked
 from .page_lists import populated_zones
 from .pagemap import PageMap, Part
 from .pages import PAGE_SHIFT
-from .vmalloc import VmArea, vm_areas
+from .vmalloc import VmArea
 
 
 @dataclass(frozen=True)
@@ -142,29 +142,21 @@ class VmallocUse:
 
     area: VmArea
     site: int
-    """Row of the site of its first page; NONE if it has no pages, or they have no tag."""
+    """Row of the site of its first page, or else of its caller; NONE if it has no pages."""
     caller: str
-    """Function that asked for the area."""
+    """Function that asked for the area; empty if the kernel did not note it."""
 
 
 def vmalloc_uses(pagemap: PageMap) -> Walked[VmallocUse]:
     """All vmalloc areas, and what was unreadable."""
-    prog, memory = pagemap.kernel.prog, pagemap.kernel.memory
-    areas = vm_areas(prog)
+    memory, origins = pagemap.kernel.memory, pagemap.origins
+    areas = origins.areas
     with_pages = [a for a in areas if a.page_array and a.pages]
     first, _ = memory.words(np.array([a.page_array for a in with_pages], np.uint64))
     rows = pagemap.frames.sites_of(first).tolist()
-    sites = dict(zip((a.start for a in with_pages), rows, strict=True))
-    uses = [VmallocUse(a, sites.get(a.start, NONE), symbol(prog, a.caller)) for a in areas]
+    sites = {
+        a.start: origins.of_area(a) if row == NONE else row
+        for a, row in zip(with_pages, rows, strict=True)
+    }
+    uses = [VmallocUse(a, sites.get(a.start, NONE), origins.caller_text(a.caller)) for a in areas]
     return Walked(uses, areas.problems)
-
-
-def symbol(prog: Program, address: int) -> str:
-    """``function+0x12`` of an address in the kernel; empty if there is none."""
-    if not address:
-        return ""
-    try:
-        found = prog.symbol(address)
-    except LookupError:
-        return f"{address:#x}"
-    return f"{printable(found.name.encode())}+{address - found.address:#x}"

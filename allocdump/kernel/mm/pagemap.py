@@ -18,10 +18,11 @@ from ..damage import damage_cause
 from ..kernel import Kernel
 from ..tags.references import SiteIndex
 from .boot_memory import KFENCE, BootMemory, Span, boot_memory
+from .origins import OriginRows
 from .pages import FrameReader, Frames, loose_tails
 from .percpu import PerCpuObjects, PerCpuReader
 from .slab import Cache, Objects, SlabReader, Slabs
-from .slab_free import Sheaves, free_but_in_slabs_use, sheaves
+from .slab_free import Sheaves, cpu_slabs, free_but_in_slabs_use, sheaves
 
 _KEPT = 1 << 20
 """Objects of a part that are kept for the next visitor; more are read again."""
@@ -33,9 +34,9 @@ class Part:
     What one visitor has read, the next one finds.
     """
 
-    def __init__(self, frames: Frames, reader: SlabReader) -> None:
+    def __init__(self, frames: Frames, reader: SlabReader, origins: OriginRows) -> None:
         self.frames = frames
-        self._reader = reader
+        self._reader, self._origins = reader, origins
         self._objects: list[Objects] | None = None
 
     @cached_property
@@ -49,14 +50,20 @@ class Part:
         return self._reader.slabs(self.frames)
 
     def objects(self) -> Iterator[Objects]:
-        """All objects, allocated or free, of the slabs with extensions, in batches."""
+        """All objects, allocated or free, of the slabs, in batches; those in use have a site
+        or another origin."""
         if self._objects is None:
-            batches = self._reader.objects(self.slabs)
+            batches = self._with_origins()
             if int(self.slabs.objects.sum()) > _KEPT:
                 yield from batches
                 return
             self._objects = list(batches)
         yield from self._objects
+
+    def _with_origins(self) -> Iterator[Objects]:
+        for objects in self._reader.objects(self.slabs):
+            self._origins.mark_objects(self.slabs, objects)
+            yield objects
 
 
 class Visitor(Protocol):
@@ -77,11 +84,20 @@ class PageMap:
         self.kernel = kernel.counting_holes()
         """Its memory counts the holes that were met here."""
         self.sites = len(addresses)
+        """Number of call sites; rows of other origins follow theirs."""
         self.index = SiteIndex(addresses)
         self.frames = FrameReader(self.kernel, self.index)
         self.slabs = SlabReader(self.kernel, self.index)
         self.percpu = PerCpuReader(self.kernel, self.index)
         self.percpu_chunks: list[PerCpuObjects] = list(self.percpu)
+        self.origins = OriginRows(
+            self.kernel,
+            self.sites,
+            self.caches,
+            self.percpu_chunks,
+            self.frames,
+            lambda: self.sheaves,
+        )
         self._unreadable: list[Problem] = []
         _ = self.frames.pcp  # read before holes are counted for a pass
         self._before = copy(self.kernel.memory.holes)
@@ -99,8 +115,10 @@ class PageMap:
     def __iter__(self) -> Iterator[Part]:
         """All parts, ascending; largest free blocks are left out: see :class:`.FrameReader`."""
         self.kernel.memory.holes = copy(self._before)
+        self.origins.problems.clear()
         for frames in self.frames:
-            yield Part(frames, self.slabs)
+            self.origins.mark_frames(frames)
+            yield Part(frames, self.slabs, self.origins)
 
     def show(self, *visitors: Visitor, progress: Progress | None = None) -> None:
         """Let all visitors look at each part: one pass for all of them."""
@@ -135,6 +153,12 @@ class PageMap:
         return free_but_in_slabs_use(self.kernel, self.caches, self.sheaves, self._unreadable)
 
     @cached_property
+    def cpu_slabs(self) -> npt.NDArray[np.int64]:
+        """Page frames at which the slabs begin that CPUs keep for themselves, ascending."""
+        slabs = cpu_slabs(self.kernel, self.caches, self._unreadable)
+        return np.sort(self.frames.pfn_of(slabs))
+
+    @cached_property
     def sheaves(self) -> Sheaves:
         """All sheaves of slab caches."""
         return sheaves(self.kernel, self.caches)
@@ -142,6 +166,7 @@ class PageMap:
     def problems(self) -> list[Problem]:
         """Unreadable memory of the last pass, and before it."""
         found = [*self.slabs.problems, *self.boot_memory.problems, *self._unreadable]
+        found += dict.fromkeys(p for p in self.origins.problems if p not in found)
         found += [*self.percpu.problems, *self.frames.problems]
         holes = self.kernel.memory.holes
         pages = f"{holes.pages:,} pages that describe memory"

@@ -21,7 +21,7 @@ from ...source.dtypes import dtype_of
 from ...source.memory import each_whole
 from ..kernel import Kernel
 from ..layouts import CompoundPages, FolioOrders, PageFlags, PageReferences
-from ..tags.references import PageFlagRefs, Rows, SiteIndex, page_flag_refs
+from ..tags.references import NONE, PageFlagRefs, Rows, SiteIndex, page_flag_refs
 from .kfence import kfence_frames
 from .page_lists import pcp_blocks
 from .page_types import PageKind, PageTypeReader
@@ -245,7 +245,7 @@ class FrameReader:
         kind[low:high] = PageKind.RESERVED
         kind[~readable] = PageKind.UNREADABLE
         site = self.index.rows(refs)
-        loose = (kind == PageKind.IN_USE) & (refs == 0) & ~tail
+        loose = (kind == PageKind.IN_USE) & (site == NONE) & ~tail
         return Frames(section, raw, kind, head, order, site, refs, loose)
 
     def _orders(
@@ -362,8 +362,11 @@ def page_dtype(kernel: Kernel) -> np.dtype[np.void]:
         "mapping": "mapping",
         "private": "private",
     }
-    if type_.has_member("memcg_data"):
-        members["memcg_data"] = "memcg_data"
+    for optional in ("memcg_data", "index"):
+        if type_.has_member(optional):
+            members[optional] = optional
+    if type_.has_member("lru"):
+        members["lru_prev"] = "lru.prev"
     if kernel.layouts[FolioOrders] is FolioOrders.MEMBER:
         members["compound_order"] = "compound_order"
     return dtype_of(type_, members)

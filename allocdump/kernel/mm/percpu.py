@@ -29,6 +29,8 @@ _CHUNKS = structure("per-CPU chunks", "per-CPU chunk", many=True)
 class PerCpuObjects:
     """Allocated objects of one chunk; columns of shape (number of objects,)."""
 
+    address: int
+    """Of its ``struct pcpu_chunk``."""
     start: int
     """Per-CPU pointer to the start of the chunk."""
     span: int
@@ -39,6 +41,8 @@ class PerCpuObjects:
     """Bytes of one CPU's copy."""
     site: Rows
     refs: U64
+    hidden: npt.NDArray[np.bool_]
+    """Marks what is no allocation: the first chunks say so of static variables beside them."""
     has_vector: bool
     """The first chunks have no references: their objects are not counted."""
     vector_bytes: int
@@ -90,13 +94,17 @@ class PerCpuReader:
         if vector:
             refs, _ = memory.words(_addresses(vector + offsetof(ext, "tag"), starts * ext_size))
         first = (chunk.base_addr.value_() - base) % (1 << 64)
+        room = pages * 4096 - chunk.end_offset.value_()
+        hidden = (starts * MIN_ALLOC < chunk.start_offset.value_()) | (ends * MIN_ALLOC > room)
         return PerCpuObjects(
+            chunk.value_(),
             first,
             pages * 4096,
             _addresses(first, starts * MIN_ALLOC),
             (ends - starts) * MIN_ALLOC,
             self.index.rows(refs) if vector else np.full(len(starts), NONE, np.int32),
             refs,
+            hidden,
             bool(vector),
             bits * ext_size if vector else 0,
             self._bitmap(chunk.populated.address_of_().value_(), pages),

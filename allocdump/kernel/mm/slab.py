@@ -65,6 +65,8 @@ class Cache:
     """Objects that its sheaves have room for."""
     reclaimable: bool = False
     """The kernel can ask for its objects back: SLAB_RECLAIM_ACCOUNT."""
+    shared: bool = False
+    """Its objects are of several kinds: it serves kmalloc(), or caches were merged in it."""
 
 
 @dataclass
@@ -99,7 +101,7 @@ class Slabs:
 
 @dataclass
 class Objects:
-    """Objects of slabs that have extensions; columns of shape (number of objects,)."""
+    """Objects of slabs; columns of shape (number of objects,)."""
 
     slab: npt.NDArray[np.int64]
     """Row of the slab."""
@@ -109,7 +111,7 @@ class Objects:
     site: Rows
     refs: U64
     readable: Bool
-    """Marks references that could be read; if not, the site is NONE."""
+    """False for references that are not in the dump; the site is NONE then."""
 
 
 @dataclass
@@ -223,8 +225,8 @@ class SlabReader:
         return stride, np.full(count, self._ref_offset, np.int64)
 
     def objects(self, slabs: Slabs) -> Iterator[Objects]:
-        """All objects, allocated or free, of slabs of known caches with extensions."""
-        rows = np.flatnonzero((slabs.cache >= 0) & (slabs.vector != 0))
+        """All objects, allocated or free, of slabs of known caches."""
+        rows = np.flatnonzero(slabs.cache >= 0)
         # Neighbouring vectors share reads.
         rows = rows[np.argsort(slabs.vector[rows], kind="stable")]
         ends = np.cumsum(slabs.objects[rows])
@@ -235,12 +237,21 @@ class SlabReader:
             yield self._objects(slabs, rows[at:to])
             at = to
 
+    def objects_of(self, slabs: Slabs, row: int) -> Objects:
+        """All objects of one slab, of a known cache."""
+        return self._objects(slabs, np.array([row], np.intp))
+
     def _objects(self, slabs: Slabs, rows: npt.NDArray[np.intp]) -> Objects:
         counts = slabs.objects[rows]
         slab = np.repeat(rows, counts)
         index = ranges(counts)
-        place = slabs.vector.view(np.int64)[slab] + index * slabs.stride[slab]
-        refs, readable = self.memory.words((place + slabs.ref_offset[slab]).view(np.uint64))
+        refs, readable = np.zeros(len(slab), np.uint64), np.ones(len(slab), np.bool_)
+        some = np.flatnonzero(slabs.vector[slab] != 0)
+        if len(some):
+            of = slab[some]
+            place = slabs.vector.view(np.int64)[of] + index[some] * slabs.stride[of]
+            place += slabs.ref_offset[of]
+            refs[some], readable[some] = self.memory.words(place.view(np.uint64))
         return Objects(
             slab,
             index,
@@ -280,20 +291,29 @@ class SlabReader:
 
 def slab_caches(prog: Program) -> tuple[list[Cache], list[Problem]]:
     """All caches on the list ``slab_caches``, and what was unreadable."""
-    try:
-        reclaimable = 1 << prog.constant("_SLAB_RECLAIM_ACCOUNT").value_()
-    except LookupError:
-        reclaimable = 0
+    reclaimable = _flag(prog, "_SLAB_RECLAIM_ACCOUNT", 0x20000)
+    general = _flag(prog, "_SLAB_KMALLOC", 0x1000)
     walked = walk(
         prog,
         _CACHES,
         lambda: list_entries("struct kmem_cache", prog["slab_caches"].address_of_(), "list"),
-        lambda cache: _cache(cache, reclaimable),
+        lambda cache: _cache(cache, reclaimable, general),
     )
     return walked.found, walked.problems
 
 
-def _cache(cache: Object, reclaimable: int) -> Cache:
+def _flag(prog: Program, name: str, macro: int) -> int:
+    """A flag of caches.
+
+    :param macro: its value until Linux 6.9, where no enumerator tells
+    """
+    try:
+        return 1 << int(prog.constant(name).value_())
+    except LookupError:
+        return macro
+
+
+def _cache(cache: Object, reclaimable: int, general: int) -> Cache:
     cache = cache.read_()
     return Cache(
         cache.value_(),
@@ -307,6 +327,7 @@ def _cache(cache: Object, reclaimable: int) -> Cache:
         _member(cache, "cpu_sheaves") or 0,
         _member(cache, "sheaf_capacity") or 0,
         bool(cache.flags.value_() & reclaimable),
+        bool(cache.flags.value_() & general) or cache.refcount.value_() > 1,
     )
 
 

@@ -44,6 +44,12 @@ _BARNS = structure(
     many=True,
     affects="objects in sheaves count as in use",
 )
+_CPU_SLABS = structure(
+    "CPUs' lists of slabs",
+    "list of slabs of a CPU",
+    "lists of slabs of CPUs",
+    many=True,
+)
 _SHEAVES = structure(
     "lists of sheaves",
     "list of sheaves",
@@ -114,6 +120,35 @@ def cpu_lists(kernel: Kernel, caches: list[Cache]) -> tuple[Int, U64]:
     copies = kernel.cpus.offsets
     words, _ = kernel.memory.words((pointers[:, None] + copies).ravel())
     return np.repeat(np.array(rows, np.int64), len(copies)), words
+
+
+def cpu_slabs(kernel: Kernel, caches: list[Cache], problems: list[Problem] | None = None) -> U64:
+    """Addresses of ``struct slab`` that CPUs keep for themselves; none since Linux 7.0.
+
+    /proc/slabinfo counts all of their objects as active, those on the slabs' own lists, too.
+
+    :param problems: takes what was unreadable
+    """
+    rows = np.array([c.cpu_slab for c in caches if c.cpu_slab], np.uint64)
+    if not len(rows):
+        return np.zeros(0, np.uint64)
+    memory, type_ = kernel.memory, kernel.prog.type("struct kmem_cache_cpu")
+
+    def of_cpus(member: str) -> U64:
+        if not type_.has_member(member):
+            return np.zeros(0, np.uint64)
+        places = rows[:, None] + np.uint64(offsetof(type_, member)) + kernel.cpus.offsets
+        return memory.words(places.ravel())[0]
+
+    found = [of_cpus("slab")]
+    partial = of_cpus("partial")
+    if len(partial):
+        following = np.uint64(offsetof(kernel.prog.type("struct slab"), "next"))
+        chains = Chains(lambda _, at: memory.words(at + following), _MAX_CHAIN)
+        found += [slabs for _, slabs in chains.follow(partial, np.zeros_like(partial))]
+        if problems is not None:
+            problems += chains.problems(kernel.prog, _CPU_SLABS)
+    return np.unique(np.concatenate(found))
 
 
 @dataclass

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from drgn import Object, ObjectAbsentError, Program
 from drgn.helpers.linux.mm import find_vmap_area
 
+from ...text import printable
 from ..layouts import VmapAreas
 from ..walk import Cut, ReadErrors, Walked, list_entries, structure, tree_entries, walk
 
@@ -98,3 +99,12 @@ def _area(area: Object) -> VmArea | None:
         pointer.value_(),
         area.value_(),
     )
+
+
+def symbol(prog: Program, address: int) -> str:
+    """``function+0x12`` of an address in the kernel itself; empty if there is none."""
+    try:
+        found = prog.symbol(address)
+    except LookupError:
+        return ""
+    return f"{printable(found.name.encode())}+{address - found.address:#x}"

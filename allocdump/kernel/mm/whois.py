@@ -16,7 +16,6 @@ import numpy as np
 from drgn import Object, TypeKind
 from drgn.helpers.linux.cgroup import cgroup_path
 from drgn.helpers.linux.mm import follow_pfn
-from drgn.helpers.linux.slab import slab_object_info
 
 from ...problems import Problem
 from ...result import Result, Values, column
@@ -25,11 +24,11 @@ from ..machine.modules import loaded_modules
 from ..tags.references import EMPTY, NONE, STRAY
 from ..tags.sites import Sites
 from ..walk import ReadErrors
-from .allocations import symbol, zones
+from .allocations import zones
 from .page_types import PageKind
 from .pagemap import PageMap
 from .pages import PAGE_SHIFT, Frames, loose_tails
-from .vmalloc import vm_area
+from .vmalloc import symbol, vm_area
 
 _PAGE = 1 << PAGE_SHIFT
 _OBJEXTS, _KMEM = 1, 2
@@ -128,6 +127,7 @@ class Locator:
         kernel = pagemap.kernel
         self.memory, self.prog = kernel.memory, kernel.prog
         self.index, self.frames, self.slabs = pagemap.index, pagemap.frames, pagemap.slabs
+        self.origins, self.tags = pagemap.origins, pagemap.sites
         self.direct_map = kernel.direct_map
         found = zones(self.prog)
         self._zones = found.found
@@ -199,7 +199,7 @@ class Locator:
         if area:
             detail: dict[str, object] = {"kind": area.kind, "pages": area.pages}
             if area.caller:
-                detail["caller"] = symbol(self.prog, area.caller)
+                detail["caller"] = self.origins.caller_text(area.caller)
             yield Layer("vmalloc area", area.start, area.size, detail=detail)
         try:
             pfn = int(follow_pfn(self.prog["init_mm"].address_of_(), address).value_())
@@ -273,7 +273,11 @@ class Locator:
         return None
 
     def _site(self, layer: Layer, row: int, evidence: str, none: str = "") -> None:
-        if row >= 0:
+        if row >= self.tags:
+            layer.site = row
+            if self.tags:
+                layer.evidence = none or "no reference"
+        elif row >= 0:
             layer.site, layer.evidence = row, evidence
         elif row == EMPTY:
             layer.evidence = "deliberately not counted (CODETAG_EMPTY)"
@@ -289,6 +293,7 @@ class Locator:
         if frames is None:
             return
         i = first_pfn - frames.section.pfn
+        self.origins.mark_frames(frames)
         tails, first = loose_tails(frames)
         where = np.flatnonzero(tails == i)
         inferred = len(where) > 0
@@ -341,38 +346,27 @@ class Locator:
         start = int(slabs.address[row]) + cache.offset + index * cache.size
         layer = Layer("slab object", start, size, detail={"cache": cache.name})
         layer.detail |= {"object": index, "offset": address - start}
-        if not slabs.vector[row]:
-            layer.detail["state"] = "allocated" if slabs.kfence[row] else self._state(start)
-            layer.evidence = "its slab has no extension vector"
-            if slabs.failed[row]:
-                layer.evidence = "its extension vector could not be allocated"
-            if slabs.kfence[row]:
-                layer.evidence = "KFENCE guards it, and gave it no reference"
-            yield layer
-            return
-        place = int(slabs.vector[row]) + index * int(slabs.stride[row])
-        ref_at = place + int(slabs.ref_offset[row])
-        refs, readable = self.memory.words(np.array([ref_at], np.uint64))
-        if not readable[0]:
-            layer.evidence = "its reference is not in the dump"
-        else:
-            site = int(self.index.rows(refs)[0])
-            layer.detail["state"] = "free" if site == NONE else "allocated"
-            none = "free objects have no reference"
-            self._site(layer, site, "reference of the object", none)
-            if site != NONE and slabs.ref_offset[row]:
-                memcg = self._cgroup(self._word(place), objcg=True)
-                if memcg:
-                    layer.detail["memory cgroup"] = memcg
+        objects = self.slabs.objects_of(slabs, row)
+        self.origins.mark_objects(slabs, objects)
+        site, reason = int(objects.site[index]), "free objects have no reference"
+        layer.detail["state"] = "free" if site == NONE else "allocated"
+        if slabs.kfence[row] and not slabs.vector[row]:
+            reason = "KFENCE guards it, and gave it no reference"
+        elif slabs.failed[row]:
+            reason = "its extension vector could not be allocated"
+        elif not slabs.vector[row]:
+            reason = "its slab has no extension vector"
+        elif not objects.readable[index]:
+            reason = "its reference is not in the dump"
+        elif site != NONE:
+            reason = "no reference"
+        self._site(layer, site, "reference of the object", reason)
+        if site != NONE and slabs.vector[row] and slabs.ref_offset[row]:
+            place = int(slabs.vector[row]) + index * int(slabs.stride[row])
+            memcg = self._cgroup(self._word(place), objcg=True)
+            if memcg:
+                layer.detail["memory cgroup"] = memcg
         yield layer
-
-    def _state(self, address: int) -> str:
-        """By the slab's free lists; drgn walks them."""
-        try:
-            info = slab_object_info(self.prog, address)
-            return "allocated" if info and info.allocated else "free"
-        except ReadErrors:
-            return "unknown"  # drgn's helper needs what the dump may lack
 
     def _word(self, address: int) -> int:
         words, _ = self.memory.words(np.array([address], np.uint64))

@@ -11,12 +11,11 @@ from typing import Literal
 
 from drgn import Object, Program
 
-from ...errors import ProfilingError
 from ..kernel import Kernel
 from ..layouts import static_key
 from ..walk import ReadErrors
 
-ProfilingState = Literal["on", "off", "never"]
+ProfilingState = Literal["on", "off", "never", "not built in"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,8 @@ class Profiling:
     """The sysctl ``vm.mem_profiling`` as the dump has it."""
 
     state: ProfilingState
-    """``off``: was on, or can be switched on. ``never``: disabled at boot for good."""
+    """``off``: was on, or can be switched on. ``never``: disabled at boot for good.
+    ``not built in``: without CONFIG_MEM_ALLOC_PROFILING, or older than Linux 6.10."""
     compressed: bool
     """True if page flags keep references, since Linux kernel commit 4835f747d3ed ("alloc_tag:
     support for page allocation tag compression") (in v6.13)."""
@@ -34,15 +34,9 @@ class Profiling:
 
 
 def profiling(kernel: Kernel) -> Profiling:
-    """Read the state of allocation profiling.
-
-    :raises ProfilingError: if the kernel was built without it
-    """
+    """Read the state of allocation profiling."""
     if not kernel.layouts.profiling:
-        raise ProfilingError(
-            "The kernel was built without CONFIG_MEM_ALLOC_PROFILING (Linux 6.10 or later),"
-            " so nothing in the dump says who allocated what."
-        )
+        return Profiling("not built in", compressed=False)
     prog = kernel.prog
     enabled = static_key(prog, "mem_alloc_profiling_key")
     compressed = static_key(prog, "mem_profiling_compressed") or False

@@ -34,6 +34,34 @@ class Provenance(IntEnum):
     """The counters were freed or are not in the dump, and nothing else tells."""
 
 
+class OriginKind(IntEnum):
+    """Kinds of origins: what tells where an allocation comes from."""
+
+    SITE = 0
+    """The tag of its call site."""
+    CACHE = 1
+    """The slab cache that an object is of."""
+    CALLER = 2
+    """The function that asked for a vmalloc area."""
+    PAGES = 3
+    """The use of a page, as far as its struct page and its pointers tell."""
+    PERCPU = 4
+    """The per-CPU allocator: nothing tells its objects apart."""
+
+
+_WORDS = {
+    OriginKind.CACHE: "slab cache",
+    OriginKind.CALLER: "vmalloc caller",
+    OriginKind.PAGES: "kind of page",
+    OriginKind.PERCPU: "allocator",
+}
+
+
+def kind_of(origin: str | None) -> str:
+    """``slab cache`` for ``cache``, as records have it; empty for call sites."""
+    return _WORDS.get(OriginKind[origin.upper()], "") if origin else ""
+
+
 class Site(NamedTuple):
     """One call site; the fields are those of :class:`Sites`."""
 
@@ -51,23 +79,39 @@ class Site(NamedTuple):
 
 
 class SiteName(NamedTuple):
-    """The names of a call site: where it is, and what it is a part of."""
+    """The names of a call site: where it is, and what it is a part of.
+
+    Of any other origin, only :attr:`file` says something: its name.
+    """
 
     file: str
     line: int
     function: str
     module: str
     """Empty for the kernel itself."""
+    origin: OriginKind = OriginKind.SITE
+
+    @property
+    def is_site(self) -> bool:
+        """False for slab caches and other origins without a tag."""
+        return self.origin == OriginKind.SITE
+
+    @property
+    def kind(self) -> str:
+        """``slab cache``, ``vmalloc caller`` ...; empty for call sites."""
+        return _WORDS.get(self.origin, "")
 
     @property
     def place(self) -> str:
-        """``leaker.c:44``"""
-        return f"{self.file}:{self.line}"
+        """``leaker.c:44``, ``dentry``"""
+        return f"{self.file}:{self.line}" if self.is_site else self.file
 
     @property
     def label(self) -> str:
-        """``leaker.c:44 leaker_get_page [leaker]``"""
-        return f"{self.place} {self.function}" + self._in_module
+        """``leaker.c:44 leaker_get_page [leaker]``, ``slab cache dentry``, ``page cache``"""
+        if self.origin in (OriginKind.CACHE, OriginKind.CALLER):
+            return f"{self.kind} {self.file}{self._in_module}"
+        return f"{self.place} {self.function}" + self._in_module if self.is_site else self.file
 
     @property
     def tag(self) -> str:
@@ -77,6 +121,9 @@ class SiteName(NamedTuple):
     @property
     def _in_module(self) -> str:
         return f" [{self.module}]" if self.module else ""
+
+
+_PLACE = ("file", "line", "function", "module")
 
 
 @dataclass
@@ -117,6 +164,16 @@ class Sites(Columns):
         )
 
     @property
+    def tagged(self) -> int:
+        """Number of rows that are call sites; those of other origins follow."""
+        return len(self)
+
+    @property
+    def shared(self) -> Bool:
+        """Marks rows that many call sites may have in common: no call site is."""
+        return np.zeros(len(self), np.bool_)
+
+    @property
     def role(self) -> Strings:
         """The :class:`.roles.Role` of each site."""
         names = zip(self.file, self.function, self.module, strict=True)
@@ -140,7 +197,7 @@ class Sites(Columns):
             name: np.where(none, 0 if name == "line" else "", column[np.where(none, 0, rows)])
             if len(self)
             else np.zeros(len(rows), column.dtype)
-            for name, column in zip(SiteName._fields, columns, strict=True)
+            for name, column in zip(_PLACE, columns, strict=True)
         }
 
     def name(self, row: int) -> SiteName:

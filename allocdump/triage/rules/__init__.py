@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ...commands import WITHOUT_PROFILE
 from ..commands import more
 from ..evidence import Evidence
 from ..verdict import Suspect
@@ -50,9 +51,10 @@ def suspects(case: Evidence, rules: list[Rule] | None = None) -> list[Suspect]:
             known = found.get(suspect.subject)
             found[suspect.subject] = suspect if known is None else _merge(known, suspect)
     if not len(case.sites):
-        # Other commands have nothing to say without a profile.
+        # Some commands have nothing to say without a profile.
         for suspect in found.values():
-            suspect.commands = more(case)
+            work = [c for c in suspect.commands if c.split()[1] in WITHOUT_PROFILE]
+            suspect.commands = work or more(case)
     return sorted(found.values(), key=lambda s: (not s.cause, -s.confidence, -(s.bytes or 0)))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...confidence import Confidence
+from ...kernel.tags.sites import OriginKind
 from ...sentence import Sentence, say
 from ..commands import command, leaks_of, leaks_of_module, of_module, of_site, retained_of
 from ..evidence import Evidence, LargeHolder, LostSite
@@ -73,13 +74,11 @@ def unloaded_modules(case: Evidence) -> list[Suspect]:
 def lost_memory(case: Evidence) -> list[Suspect]:
     """Nothing points at it any more: leaked, whoever did it.
 
-    A proven leak is told whatever its size; what is not proven, if it is worth mentioning. In a
-    kernel that went on running, pointers move while they are read: nothing is proven.
+    A proven leak is told whatever its size; what is not proven, if it is worth mentioning.
     """
-    running = case.machine.state == "running"
     # What an unloaded module left is that rule's.
     leading = (one for one in case.lost or [] if one.head is None)
-    lost = {one.site: one for one in leading if not case.sites.unloaded[one.site]}
+    lost = {one.site: one for one in leading if not case.names.unloaded[one.site]}
     sizes = {row: one.lost_bytes for row, one in lost.items()}
     for one in case.lost or []:
         if one.head in sizes:
@@ -87,8 +86,7 @@ def lost_memory(case: Evidence) -> list[Suspect]:
     worth = {
         row: size
         for row, size in sizes.items()
-        if (lost[row].confidence == Confidence.CERTAIN and not running)
-        or case.share(size) >= NOTABLE
+        if lost[row].confidence == Confidence.CERTAIN or case.share(size) >= NOTABLE
     }
     found = [_lost(case, _as_sure(group, lost), lost) for group in grouped(case, worth)]
     small = [s for s in found if not s.cause and case.share(s.bytes or 0) < NOTABLE]
@@ -114,9 +112,6 @@ def _lost(case: Evidence, group: Group, lost: dict[int, LostSite]) -> Suspect:
     size, first = group.bytes, sites[0]
     confidence, cause = _sure(case, size)
     confidence = min(confidence, first.confidence)
-    running = case.machine.state == "running"
-    if running:
-        confidence = Confidence.POSSIBLE
     place, values = where(case, group)
     return Suspect(
         rule="lost_memory",
@@ -130,12 +125,19 @@ def _lost(case: Evidence, group: Group, lost: dict[int, LostSite]) -> Suspect:
         confidence=confidence,
         bytes=size,
         cause=cause,
-        evidence=list(_of_leak(case, sites, running)),
+        evidence=list(_of_leak(case, sites)),
         commands=_commands(case, group),
-        advice=say(
-            "find the path on which what {function}() allocates is dropped without being freed",
-            function=case.sites.function[group.chief],
-        ),
+        advice=_advice(case, group.chief),
+    )
+
+
+def _advice(case: Evidence, row: int) -> Sentence:
+    name = case.names.name(row)
+    if not (name.is_site or name.origin == OriginKind.CALLER):
+        return say("look at what is lost: without a call site, its contents tell whose it is")
+    return say(
+        "find the path on which what {function}() allocates is dropped without being freed",
+        function=name.function or name.file.partition("+")[0],
     )
 
 
@@ -148,7 +150,7 @@ def _subject(case: Evidence, group: Group) -> str:
     return group.key if group.bytes >= MOST * whole else f"lost: {group.key}"
 
 
-def _of_leak(case: Evidence, sites: list[LostSite], running: bool) -> Iterator[Sentence]:
+def _of_leak(case: Evidence, sites: list[LostSite]) -> Iterator[Sentence]:
     for one in sites[:_MOST_SITES]:
         yield say(
             "{site}: nothing alive points at {n:count allocation} with {size:bytes} any more,"
@@ -161,12 +163,10 @@ def _of_leak(case: Evidence, sites: list[LostSite], running: bool) -> Iterator[S
         )
     if len(sites) > _MOST_SITES:
         yield say("and at {n:count more site}", n=len(sites) - _MOST_SITES)
-    if running:
-        yield say("the kernel went on running while it was read: read it again with --pause")
 
 
 def _commands(case: Evidence, group: Group) -> list[str]:
-    module = case.sites.module[group.chief]
+    module = case.names.module[group.chief]
     if group.worth > 1 and module:
         return [leaks_of_module(case, module), *of_module(case, module)]
     return [leaks_of(case, group.chief), *of_site(case, group.chief)]

@@ -36,14 +36,14 @@ AMONG_DATA = (
     ("__start___jump_table", "__stop___jump_table"),
     ("__start_static_call_sites", "__stop_static_call_sites"),
 )
-"""The same, where the kernel's variables are: whoever looks for pointers would miss them."""
+"""The same, where the kernel's variables are."""
 
 
 def thin(vmcore: Path, system_map: Path | None, others: set[int]) -> None:
     """Rewrites a kdump-compressed dump without its kernel's code and other page frames.
 
-    A stock kernel has no System.map; the symbols inside the dump are taken. As nobody can
-    look for leaks in it, tables among its variables are left out, too.
+    A stock kernel has no System.map; the symbols inside the dump are taken, and tables among
+    its variables are left out, too.
     """
     dump = vmcore.read_bytes()
     if dump[:8] != b"KDUMP   ":
