@@ -262,9 +262,10 @@ class Attributor:
         self._add_strays(objects.site, objects.refs, size)
         use, caches = self._slab, len(self.pagemap.caches)
         of_slabs = ~slabs.kfence[objects.slab]
-        self._kfence += int(size[(objects.site >= 0) & ~of_slabs].sum())
+        tagged = (objects.site >= 0) & (objects.site < self.tags)
+        self._kfence += int(size[tagged & ~of_slabs].sum())
         for column, rows in (
-            (use.tagged, of_slabs & (objects.site >= 0) & (objects.site < self.tags)),
+            (use.tagged, of_slabs & tagged),
             (use.empty, of_slabs & (objects.site == EMPTY)),
             (use.stray, of_slabs & (objects.site == STRAY)),
             (use.unreadable, of_slabs & ~objects.readable),
