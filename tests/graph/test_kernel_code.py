@@ -59,9 +59,7 @@ def test_without_code_memory_of_boot_code_is_undecided(
     dump = open_core(core(folder))
     graph, sites = dump.graph(), dump.origins
     none = ExactTails(*np.zeros((3, 0), np.int32))
-    monkeypatch.setattr(
-        reach_module, "exact_tails", lambda *arguments: none
-    )
+    monkeypatch.setattr(reach_module, "exact_tails", lambda *arguments: none)
     found = reach(graph)
     boot = (sites.function == "futex_init")[graph.nodes.site]
     assert set(found.verdict[boot]) == {Verdict.HELD, verdict}
