@@ -57,7 +57,7 @@ def answers() -> Iterator[tuple[str, Any]]:
 
 
 EXPECTED = {
-    "report", "audit", "usage", "account", "attribution", "object_totals", "pages", "objects",
+    "report", "audit", "usage", "attribution", "object_totals", "pages", "objects",
     "vmalloc_areas", "zones", "whois", "graph", "reach", "leaks", "dominators", "paths", "triage",
     "log",
 }  # fmt: skip

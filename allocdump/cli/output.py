@@ -163,7 +163,7 @@ def stream_width(stream: TextIO | None) -> int | None:
 
 
 def has_colour(stream: TextIO) -> bool:
-    """Whether colours are for a stream: on a terminal that has them.
+    """Tell if colours are for a stream: on a terminal that has them.
 
     NO_COLOR turns them off, FORCE_COLOR on; the first has the last word.
     """

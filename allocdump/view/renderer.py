@@ -32,7 +32,7 @@ class How:
     hint: str = ""
     """Way to see the columns that are left out, in words; empty: it is not told."""
     colour: bool = False
-    """Whether *style* does anything; then shares are bars, too."""
+    """*style* does something; then shares are bars, too."""
 
 
 PLAIN = How()

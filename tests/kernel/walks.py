@@ -409,7 +409,7 @@ def _partial_fault(number: int, to: int | None) -> Fault:
     def fault(prog: Program) -> Found:
         slabs = _partial(prog)
         value = POISON if to is None else slabs[to].value_()
-        write(prog, slabs[number].next.address_, value)
+        write(prog, place(slabs[number].next), value)
         return [slab.value_() for slab in slabs[number + 1 :]]
 
     return fault

@@ -821,13 +821,13 @@ def test_one_suspect_for_one_subject(order: tuple[int, int]) -> None:
     assert found.commands == ["strong", "weak"]
 
 
-def test_without_a_profile_only_triage_has_commands() -> None:
+def test_without_a_profile_commands_are_those_that_work() -> None:
     without = case(
         sites=cases.SITES.take(np.zeros(0, np.intp)), footprint=None,
         events=[event(order=4)], zones=[TestFragmentation.pieces],
     )  # fmt: skip
     (found,) = suspects(without)
-    assert found.commands == ["allocdump triage vmcore --top 30"]
+    assert found.commands == ["allocdump pages vmcore --order 0"]
 
 
 def test_commands_are_quoted() -> None:
