@@ -17,7 +17,7 @@ from ...progress import Phase, Progress
 from ..damage import damage_cause
 from ..kernel import Kernel
 from ..tags.references import SiteIndex
-from .boot_memory import KFENCE, BootMemory, Span, boot_memory
+from .boot_memory import KFENCE, BootMemory, Span, boot_memory, bounce_buffers
 from .origins import OriginRows
 from .pages import FrameReader, Frames, loose_tails
 from .percpu import PerCpuObjects, PerCpuReader
@@ -143,6 +143,7 @@ class PageMap:
         found = boot_memory(self.kernel.prog, self.frames.sections, self.frames.page_size)
         start, end = self.frames.kfence
         pool = [Span(start, end, KFENCE)] if start < end else []
+        pool += bounce_buffers(self.kernel.prog)
         labels = list(dict.fromkeys([*found.labels, *(span.label for span in pool)]))
         return BootMemory(labels, found.spans + pool, found.problems)
 

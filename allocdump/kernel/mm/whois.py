@@ -249,8 +249,23 @@ class Locator:
 
     def _copy(self, address: int) -> Layer | None:
         """An address in a CPU's copy of per-CPU memory."""
-        found = (self._pointer((address - at) % (1 << 64), cpu) for cpu, at in self._copies)
-        return next((layer for layer in found if layer), None)
+        for cpu, at in self._copies:
+            pointer = (address - at) % (1 << 64)
+            layer = self._pointer(pointer, cpu) or self._variable(pointer, address, cpu)
+            if layer:
+                return layer
+        return None
+
+    def _variable(self, pointer: int, address: int, cpu: int) -> Layer | None:
+        """A CPU's copy of a static per-CPU variable, in the order of their symbols."""
+        try:
+            low, high = (self.prog.symbol(f"__per_cpu_{n}").address for n in ("start", "end"))
+        except LookupError:
+            return None
+        if not low <= pointer < high:
+            return None
+        detail: dict[str, object] = {"symbol": symbol(self.prog, pointer), "cpu": cpu}
+        return Layer("per-CPU variable", evidence="kept since boot", detail=detail)
 
     def _pointer(self, pointer: int, cpu: int | None) -> Layer | None:
         """A per-CPU pointer.
