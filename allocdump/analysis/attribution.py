@@ -105,6 +105,8 @@ class Attribution(Result):
     """Addresses of no known tag that references point at: (references, bytes)."""
     unknown_slabs: int
     """Slabs whose cache is not known."""
+    kfence: int
+    """Bytes of tagged objects in KFENCE's pool, which is boot memory and no slab."""
     percpu_vectors: int
     """Bytes of the extension vectors of per-CPU chunks."""
     page_ext: int
@@ -151,7 +153,7 @@ class Attributor:
         self._kinds = np.zeros((len(PageKind), count + 3), np.int64)
         self._slab = CacheUse(*np.zeros((12, caches), np.int64))
         self._strays: dict[int, tuple[int, int]] = {}
-        self._unknown_slabs = self._unreadable_pages = 0
+        self._unknown_slabs = self._unreadable_pages = self._kfence = 0
 
     def part(self, part: Part) -> None:
         """Count one part."""
@@ -182,6 +184,7 @@ class Attributor:
             caches=pagemap.caches,
             strays=self._strays,
             unknown_slabs=self._unknown_slabs,
+            kfence=self._kfence,
             percpu_vectors=vectors,
             page_ext=pagemap.frames.page_ext_bytes,
             unreadable_pages=self._unreadable_pages,
@@ -223,8 +226,8 @@ class Attributor:
         self._unreadable_pages += int(np.count_nonzero(frames.kind == PageKind.UNREADABLE))
 
     def _add_slabs(self, slabs: Slabs) -> None:
-        use, known = self._slab, slabs.cache >= 0
-        self._unknown_slabs += int(np.count_nonzero(~known))
+        self._unknown_slabs += int(np.count_nonzero(slabs.cache < 0))
+        use, known = self._slab, (slabs.cache >= 0) & ~slabs.kfence
         caches = len(self.pagemap.caches)
 
         def add(column: Int, rows: npt.NDArray[np.bool_], values: Int) -> None:
@@ -258,11 +261,14 @@ class Attributor:
         self._objects.add(objects.site, size)
         self._add_strays(objects.site, objects.refs, size)
         use, caches = self._slab, len(self.pagemap.caches)
+        of_slabs = ~slabs.kfence[objects.slab]
+        tagged = (objects.site >= 0) & (objects.site < self.tags)
+        self._kfence += int(size[tagged & ~of_slabs].sum())
         for column, rows in (
-            (use.tagged, (objects.site >= 0) & (objects.site < self.tags)),
-            (use.empty, objects.site == EMPTY),
-            (use.stray, objects.site == STRAY),
-            (use.unreadable, ~objects.readable),
+            (use.tagged, of_slabs & tagged),
+            (use.empty, of_slabs & (objects.site == EMPTY)),
+            (use.stray, of_slabs & (objects.site == STRAY)),
+            (use.unreadable, of_slabs & ~objects.readable),
         ):
             column += np.bincount(cache[rows], minlength=caches)
 

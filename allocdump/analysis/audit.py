@@ -115,10 +115,15 @@ def audit(
     counted = sites.evidence != Provenance.NONE
     others = memory.pages.bytes + memory.inferred.bytes + memory.objects.bytes
     accounting, percpu = _percpu(sites, others, memory, cpus, cgroup_pointers)
+    # What follows an allocation may be a page on its way to or from a free list: the counter
+    # knows how many there are. Its own sum is not touched by what is inferred.
+    room = sites.bytes - memory.pages.bytes - memory.objects.bytes - percpu
+    known = (sites.evidence == Provenance.COUNTER) & ~sites.inaccurate
+    capped = np.minimum(memory.inferred.bytes, np.maximum(room, 0))
     out = Audit(
         counter=np.where(counted, sites.bytes, 0),
         pages=memory.pages.bytes,
-        inferred=memory.inferred.bytes,
+        inferred=np.where(known, capped, memory.inferred.bytes),
         objects=memory.objects.bytes,
         percpu=percpu,
         calls=memory.pages.calls + memory.objects.calls + memory.percpu.calls,

@@ -17,8 +17,9 @@ from scipy.sparse.linalg import spsolve_triangular
 
 from ..arrays import I32, Int, Values, sum_by
 from ..graph.edges import Graph
+from ..graph.roots import Tier
 from ..result import Result, column
-from .reach import NEVER, Reach, ends, rows
+from .reach import Reach, ends, rows
 
 TOP = -1
 """Dominator of roots, and of nodes reached from several roots."""
@@ -74,12 +75,13 @@ class Dominators(Result):
 def dominators(reach: Reach) -> Dominators:
     """Build the dominator tree of all nodes that roots reach.
 
-    What a root of one tier reaches, later tiers do not share (:class:`.roots.Tier`).
+    What a root of one tier reaches, later tiers do not share (:class:`.roots.Tier`); those that
+    are unproven hold nothing.
     """
     graph = reach.graph
     nodes, size = len(graph.nodes), len(graph.nodes) + len(graph.roots)
     tier = np.append(reach.tier, np.array([r.tier for r in graph.roots], np.uint8))
-    keep = (tier[graph.source] <= tier[graph.target]) & (tier[graph.source] != NEVER)
+    keep = (tier[graph.source] <= tier[graph.target]) & (tier[graph.source] < Tier.UNPROVEN)
     source, target = graph.source[keep], graph.target[keep]
     start = np.unique(source[source >= nodes])
     source = np.append(source, np.full(len(start), size, np.int32))

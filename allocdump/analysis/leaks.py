@@ -16,7 +16,7 @@ from ..graph.edges import Graph
 from ..graph.nodes import NodeKind, Nodes
 from ..kernel.tags.sites import Sites
 from ..result import Result, Values
-from .reach import NEVER, Reach, Verdict, ends, rows
+from .reach import Reach, Verdict, ends, rows
 
 _MANY = 16
 """A number of heads of one site that cannot all be hidden by chance: each would need a hidden
@@ -123,7 +123,7 @@ class Earlier:
     @classmethod
     def of(cls, reach: Reach, sites: Sites) -> Earlier:
         """The lost allocations of a reading, of which nothing else is kept."""
-        nodes = reach.graph.nodes.take(reach.tier == NEVER)
+        nodes = reach.graph.nodes.take(reach.verdict != Verdict.HELD)
         nodes = nodes.take(np.argsort(nodes.address, kind="stable"))
         return cls(nodes.address, sites.address[nodes.site])
 
@@ -149,7 +149,7 @@ def leaks(
     """
     graph = reach.graph
     nodes = graph.nodes
-    lost = reach.tier == NEVER
+    lost = reach.verdict != Verdict.HELD
     if earlier is not None:
         lost &= earlier.has(nodes, sites)
     node = np.flatnonzero(lost)
@@ -165,11 +165,9 @@ def leaks(
     sure = sure.take(np.argsort(expected, kind="stable"))
     unsure = _sums(nodes, lost, len(sites), node[~decided], head[~decided])
     unsure.confidence[:] = LeakConfidence.UNDECIDED
-    unsure.reason[:] = (
-        "memory that is not in the dump may point at it"
-        if reach.reasons
-        else "it may be a part of a page before it that is held, or held by such a part"
-    )
+    site, first = np.unique(nodes.site[node[~decided]], return_index=True)
+    doubts = dict(zip(site.tolist(), node[~decided][first].tolist(), strict=True))
+    unsure.reason[:] = [reach.doubt(doubts[row]) for row in unsure.site.tolist()]
     return Leaks(
         graph,
         Lost.concatenate([sure, unsure]),

@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import breadth_first_order
 from ..arrays import I32, Bool, Int, ranges
 from ..graph.edges import Graph
 from ..graph.nodes import PAGE, NodeKind
+from ..graph.physical import explained, table_links
 from ..graph.roots import Tier
 from ..result import Result, Values
 
@@ -36,7 +37,7 @@ class Verdict(IntEnum):
     LOST = 1
     """Nothing reaches it."""
     UNDECIDED = 2
-    """Nothing is seen to reach it, but memory that is not in the dump might, or a page before
+    """Nothing is seen to reach it, but something that is not shown there might, or a page before
     it holds it."""
 
 
@@ -77,7 +78,20 @@ class Reach(Result):
     def verdict(self) -> npt.NDArray[np.uint8]:
         """A :class:`Verdict` of each node."""
         bad = np.where(bool(self.reasons) | self.doubtful, Verdict.UNDECIDED, Verdict.LOST)
-        return np.where(self.tier == NEVER, bad, Verdict.HELD).astype(np.uint8)
+        held = np.where(self.tier == Tier.UNPROVEN, Verdict.UNDECIDED, Verdict.HELD)
+        return np.where(self.tier == NEVER, bad, held).astype(np.uint8)
+
+    def doubt(self, node: int) -> str:
+        """The reason why a node is undecided; empty if it is not."""
+        if self.tier[node] == Tier.UNPROVEN:
+            return f"{self.graph.root(self.way(node)[0]).name} may point at it"
+        if self.tier[node] < NEVER:
+            return ""
+        if self.reasons:
+            return "memory that is not in the dump may point at it"
+        if self.doubtful[node]:
+            return "it may be a part of a page before it that is held, or held by such a part"
+        return ""
 
     def to_dict(self) -> dict[str, Values]:
         """The nodes as columns, with the names of their sites."""
@@ -102,18 +116,20 @@ def reach(graph: Graph) -> Reach:
     """Search from all roots, those that say most first."""
     count = len(graph.nodes)
     tiers = np.array([root.tier for root in graph.roots], np.uint8)
-    found = _search(graph, graph.source, graph.target, tiers)
-    tails = exact_tails(graph, found[0] < NEVER)
+    found = _search(graph, tiers)
+    tails = exact_tails(graph, found[0] < Tier.UNPROVEN)
     if len(tails.perhaps):
         site = graph.nodes.site.copy()
         site[tails.perhaps] = graph.behind
         graph = replace(graph, nodes=replace(graph.nodes, site=site))
     if len(tails.target):
-        source = np.concatenate([graph.source, tails.source])
-        target = np.concatenate([graph.target, tails.target])
-        order = np.argsort(source, kind="stable")
-        graph = replace(graph, source=source[order], target=target[order])
-        found = _search(graph, graph.source, graph.target, tiers)
+        graph = _with(graph, tails.source, tails.target)
+        found = _search(graph, tiers)
+    for links in table_links, mentions:
+        source, target = links(graph, found[0] < Tier.UNPROVEN)
+        if len(source):
+            graph = _with(graph, source, target)
+            found = _search(graph, tiers)
     tier, before = found
     doubtful = _led_by(graph, tails.perhaps)
     alive = np.append(tier < NEVER, np.ones(len(graph.roots), np.bool_))
@@ -135,11 +151,29 @@ def _led_by(graph: Graph, nodes: I32) -> Bool:
     return marked[: len(graph.nodes)]
 
 
-def _search(
-    graph: Graph, source: I32, target: I32, tiers: npt.NDArray[np.uint8]
-) -> tuple[npt.NDArray[np.uint8], I32]:
+def _with(graph: Graph, source: I32, target: I32) -> Graph:
+    """The graph with some more links."""
+    source, target = np.append(graph.source, source), np.append(graph.target, target)
+    order = np.argsort(source, kind="stable")
+    return replace(graph, source=source[order], target=target[order])
+
+
+def mentions(graph: Graph, reached: Bool) -> tuple[I32, I32]:
+    """Links to pages that may be held by physical address: see :func:`.physical.explained`.
+
+    :param reached: shape (nodes,)
+    """
+    target = explained(graph, reached, graph.mentioned)
+    if not len(target):
+        return target, target
+    root = graph.scanner.links.number(np.array([graph.scanner.physical_root], np.int32))
+    return np.repeat(root, len(target)), target
+
+
+def _search(graph: Graph, tiers: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], I32]:
     """Tier and predecessor of each node: one search for each tier, from its roots and
     those before it."""
+    source, target = graph.source, graph.target
     nodes, size = len(graph.nodes), len(graph.nodes) + len(graph.roots)
     tier = np.full(nodes, NEVER, np.uint8)
     before = np.full(size, -1, np.int32)

@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import Int, Values
 from ..kernel.machine.memory_counters import MemoryCounters
 from ..kernel.mm.allocations import VmallocUse
-from ..kernel.mm.boot_memory import SYSTEM_RAM
+from ..kernel.mm.boot_memory import KFENCE, SYSTEM_RAM
 from ..kernel.mm.page_types import PageKind
 from ..kernel.tags.cost import ProfilerCost
 from ..kernel.tags.roles import PERCPU_VECTOR_SITE, Role
@@ -269,6 +269,7 @@ class _Usage:
             "free objects": (use.capacity - use.in_use) * size,
         }
         inside = int(use.inside.sum())
+        total += m.kfence
         objects = int(by_site.sum())
         overhead = total - objects - sum(int(p.sum()) for p in parts.values())
         # Extensions inside of slabs are in the room that objects leave over, or in the objects.
@@ -277,7 +278,7 @@ class _Usage:
         if self.counters.slab is not None:
             # The kernel counts large kmalloc()s with slabs.
             counted = self.counters.slab * PAGE - self._pages(PageKind.LARGE_KMALLOC)
-            slab.counter = counted - int(vectors.sum()) - inside
+            slab.counter = counted + m.kfence - int(vectors.sum()) - inside
         slab.add(
             Node("objects by site").add(*self._leaves(by_site - vectors)),
             *(
@@ -297,6 +298,9 @@ class _Usage:
             # Without the map, holes look like memory that boot kept: the zones know their number.
             holes = (int(self.memory.kinds.sum()) - self.counters.present) * PAGE
             reserved[SYSTEM_RAM] = max(0, reserved.get(SYSTEM_RAM, 0) - max(0, holes))
+        if KFENCE in reserved:
+            # Objects in it that have a site are among all others.
+            reserved[KFENCE] = max(0, reserved[KFENCE] - self.memory.kfence)
         tags = min(self.cost.tags, reserved.get("Kernel data", 0))
         if tags:
             reserved["Kernel data"] -= tags

@@ -16,6 +16,7 @@ from ..kernel.mm.vmalloc import VmArea
 from ..kernel.tags.references import NONE, Rows
 from ..kernel.tags.roles import Role
 from ..kernel.walk import ReadErrors
+from .nfs_directories import NfsDirectories
 from .nodes import (
     NOTHING,
     PAGE,
@@ -77,6 +78,7 @@ class HeapBuilder:
             kind: root_code(self.roots.add(name, Tier.OTHER)) for kind, name in _UNJUDGED.items()
         }
         self.problems = [str(problem) for problem in self.slabs.problems]
+        self.nfs = NfsDirectories(self.kernel)
         self.unreadable = 0
         self.node_count = 0
         self.nodes: list[Nodes] = []
@@ -145,6 +147,7 @@ class HeapBuilder:
             spans.append((first, first + pages))
         except ReadErrors:
             pass  # its data are then seen twice
+        spans.append(self.frames.kfence)  # its objects are looked at one by one
         for start, span, _ in self._unit_bounds():
             pfn = (start - int(self.direct_map)) >> PAGE_SHIFT
             if 0 <= pfn < 1 << 40:
@@ -193,6 +196,8 @@ class HeapBuilder:
         kind[(kind == PageKind.IN_USE) & self.frames.of_users(frames.raw["flags"][starts])] = (
             PageKind.CACHE
         )
+        cache = kind == PageKind.CACHE
+        self.nfs.collect(frames.raw["mapping"][starts[cache]], address[cache], size[cache])
         judged = (site >= 0) & (site < self.judged_sites)
         judged &= (kind == PageKind.IN_USE) | (kind == PageKind.LARGE_KMALLOC)
         code = np.full(count, self.untagged, np.int32)
@@ -237,10 +242,11 @@ class HeapBuilder:
         block = self.block_count + np.arange(count)
         owner[slabs.pfn - section.pfn] = block
         rows = np.arange(count)
-        start = np.where(split, self.slabs.object_address(slabs, rows, 0 * rows), slabs.address)
+        alone = split | (slabs.kfence & (slabs.cache >= 0))
+        start = np.where(alone, self.slabs.object_address(slabs, rows, 0 * rows), slabs.address)
         whole = np.uint64(PAGE) << slabs.order.astype(np.uint64)
-        stride = np.where(split, self.slabs.sizes[slabs.cache].astype(np.uint64), whole)
-        used = np.where(split, self.object_sizes[slabs.cache], stride)
+        stride = np.where(alone, self.slabs.sizes[slabs.cache].astype(np.uint64), whole)
+        used = np.where(alone, self.object_sizes[slabs.cache], stride)
         yes = np.ones(count, np.bool_)
         stride, room = np.maximum(stride, np.uint64(1)), room.astype(np.uint64)
         self._add_blocks(start, stride, used, room, code, yes, first, slabs.cache)

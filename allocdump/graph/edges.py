@@ -17,6 +17,8 @@ from ..progress import Phase, Progress
 from ..result import Result, Values
 from . import disguised
 from .build import HeapBuilder
+from .folio_batches import unused_slots
+from .kernel_code import kernel_code
 from .nodes import Nodes, Spans
 from .roots import Root
 from .scan import Scanner
@@ -51,6 +53,8 @@ class Graph(Result):
     """Row of the origin of those that may be tails of ones that are held."""
     sites: Sites = field(default_factory=Sites.none)
     """Those that nodes name by their rows."""
+    mentioned: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    """Nodes of pages whose physical address some word is, ascending."""
 
     def to_dict(self) -> dict[str, Values]:
         """The nodes as columns, with the names of their sites."""
@@ -92,7 +96,10 @@ def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None =
     problems += found.problems
     blind += map(str, problems)
     scanner.stale = Spans.join(
-        disguised.stale_ends(found), disguised.bookkeeping(kernel.prog, heap.areas), kcore
+        disguised.stale_ends(found),
+        disguised.bookkeeping(kernel.prog, heap.areas),
+        kcore,
+        unused_slots(kernel),
     )
     disguised.page_extensions(scanner)
     disguised.page_tables(scanner)
@@ -106,6 +113,9 @@ def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None =
     scanner.percpu()
     if scanner.percpu_holes:
         blind.append(f"{scanner.percpu_holes:,} pages of per-CPU memory are not in the dump")
+    kernel_code(scanner, sites)
+    builder.nfs.scan(scanner, sites)
+    blind += map(str, builder.nfs.problems)
     blind += scan_variables(scanner) + scan_tasks(scanner)
     disguised.pointers_in_code(scanner)
     own = sites.module == ""
@@ -124,4 +134,5 @@ def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None =
         unknown=builder.pagemap.origins.unknown,
         behind=builder.pagemap.origins.behind,
         sites=sites,
+        mentioned=scanner.mentioned(),
     )

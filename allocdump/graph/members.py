@@ -16,9 +16,10 @@ _TYPES = {
     "inode_cache": "inode",
     "proc_inode_cache": "proc_inode",
     "shmem_inode_cache": "shmem_inode_info",
-    "sock_inode_cache": "socket_alloc",
+    "sock_inode_cache": "socket_alloc sockfs_inode",
 }
-"""Caches that are not named after the structure in them (``kmem_cache_create()`` calls)."""
+"""Caches that are not named after the structure in them (``kmem_cache_create()`` calls). Of
+several, it depends on the kernel which it is."""
 
 _MAX_DEPTH = 16
 
@@ -28,11 +29,18 @@ def cache_type(prog: Program, cache: str, size: int) -> Type | None:
 
     :param size: ``object_size`` of the cache
     """
+    found = [_size_and_type(prog, tag) for tag in _TYPES.get(cache, cache).split()]
+    # A cache is as large as its structure; constructors and alignment may want more.
+    fitting = [(known, type_) for known, type_ in found if type_ and known <= size]
+    return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+
+
+def _size_and_type(prog: Program, tag: str) -> tuple[int, Type | None]:
     try:
-        type_ = prog.type(f"struct {_TYPES.get(cache, cache)}")
-        return type_ if type_.size is not None and sizeof(type_) <= size else None
+        type_ = prog.type(f"struct {tag}")
     except (LookupError, SyntaxError):
-        return None
+        return 0, None
+    return (0, None) if type_.size is None else (sizeof(type_), type_)
 
 
 def member_at(type_: Type, offset: int) -> str:

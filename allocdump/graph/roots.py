@@ -20,6 +20,9 @@ class Tier(IntEnum):
     """Stacks in use, and registers."""
     OTHER = 2
     """Memory that is in use but not judged."""
+    UNPROVEN = 3
+    """Something that may hold memory, but the dump does not show whether it does: memory that
+    only this reaches is neither held nor lost."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from ..kernel.mm.pages import PAGE_SHIFT
 from ..progress import Phase, Progress
 from ..source.memory import PAGE
 from .nodes import NOTHING, Codes, Heap, NodeKind, Spans, root_code
+from .physical import Mentions
 from .roots import Tier
 
 _RUN = 512
@@ -150,7 +151,12 @@ class Scanner:
         """Allocations whose very first byte some word points at."""
         self.stale = Spans.none()
         """Memory in the direct map whose words are not pointers any more."""
+        self.mentions: Mentions | None = Mentions(heap)
+        """Physical addresses that are met, until all memory was looked at."""
         self.slab_root = root_code(heap.roots.add("slabs", Tier.OTHER))
+        self.physical_root = root_code(
+            heap.roots.add("a device or table that has its physical address", Tier.UNPROVEN)
+        )
 
     def scan(self, address: int, size: int) -> tuple[U64, Codes, Bool]:
         """Pointers in a run of memory.
@@ -160,6 +166,8 @@ class Scanner:
         """
         data, ok = self.memory.read(address, size & ~7)
         words: U64 = data.view(np.uint64)
+        if self.mentions:
+            self.mentions.look(words, address)
         some = self.pointers.candidates(words)
         target = self.pointers.targets(words[some])
         at = np.uint64(address) + some.astype(np.uint64) * np.uint64(8)
@@ -186,6 +194,17 @@ class Scanner:
             done += section.pages
             if progress:
                 progress(Phase.POINTERS, done, heap.index.total)
+
+    def mentioned(self) -> npt.NDArray[np.int32]:
+        """Pages whose physical address some word is: the root "physical addresses" has these
+        words. Later scans look for no more.
+        """
+        if self.mentions is None:
+            return np.zeros(0, np.int32)
+        target, at = self.mentions.all()
+        self.mentions = None
+        self._note(np.full(len(target), self.physical_root, np.int32), target, at)
+        return target
 
     def _note(self, source: Codes, target: Codes, at: U64) -> None:
         """Remember where the pointers of roots are that are not in one place."""

@@ -20,6 +20,9 @@ from .nodes import root_code
 from .roots import Tier
 from .scan import Scanner
 
+_PF_WQ_WORKER = 0x20
+"""include/linux/sched.h"""
+
 
 def scan_tasks(scanner: Scanner) -> list[str]:
     """Note each task, what its stack points at, and registers; return what was unreadable."""
@@ -53,6 +56,9 @@ def _scan_task(scanner: Scanner, task: Object, size: int) -> int:
     if not base:
         # A zombie waits for its parent without one: release_task_stack() in kernel/fork.c.
         return 0
+    if _is_idle_worker(task):
+        links.add(np.array([root]), scanner.pointers.targets(np.array([base], np.uint64)))
+        return 0
     registers = _registers(scanner.memory.prog, task)
     if registers is not None:
         code = root_code(heap.roots.add(name, Tier.STACK, "registers"))
@@ -65,6 +71,23 @@ def _scan_task(scanner: Scanner, task: Object, size: int) -> int:
     at, target, ok = scanner.scan(start, used)
     links.add(np.full(len(at), stack, np.int32), target)
     return int(np.count_nonzero(~ok))
+
+
+def _is_idle_worker(task: Object) -> bool:
+    """A kworker that waits for work needs nothing of its stack: words there are of work done.
+
+    What it is itself, its pool's list of workers holds. Mirrors ``worker_enter_idle()`` in
+    ``kernel/workqueue.c``; ``worker_thread()`` takes the mark away before it does anything.
+    """
+    if not task.flags.value_() & _PF_WQ_WORKER:
+        return False
+    prog = task.prog_
+    try:
+        kthread = Object(prog, "struct kthread *", task.worker_private.value_())
+        worker = Object(prog, "struct worker *", kthread.data.value_())
+        return bool(worker.flags.value_() & prog.constant("WORKER_IDLE").value_())
+    except ReadErrors:
+        return False  # as before Linux 5.17, and where the dump lacks it
 
 
 def _stack_size(prog: Program) -> int:

@@ -11,7 +11,8 @@ def dtype_of(type_: Type, members: dict[str, str]) -> np.dtype[np.void]:
     """A structured dtype that views an array of *type_*.
 
     :param type_: a structure type
-    :param members: the integer, boolean and pointer members wanted: ``{field: "member.path"}``
+    :param members: the integer, boolean, enumerated and pointer members wanted:
+        ``{field: "member.path"}``
     :return: dtype with those fields at the kernel's offsets, as large as *type_*
     :raises LookupError: if the type has no such member
     """
@@ -38,6 +39,8 @@ def _member(type_: Type, path: str) -> Type:
 
 
 def _format(type_: Type) -> str:
+    if type_.kind == TypeKind.ENUM and type_.type is not None:
+        type_ = _plain(type_.type)
     signed = type_.kind == TypeKind.INT and type_.is_signed
     if type_.kind not in (TypeKind.INT, TypeKind.BOOL, TypeKind.POINTER):
         raise LookupError(f"{type_.type_name()} has no numpy format")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..analysis.report import Report
 from ..graph.pointer_search import Place
+from ..graph.roots import Tier
 from ..kernel.tags.sites import Sites
 from ..sentence import say
 from . import units
@@ -37,13 +38,10 @@ def document(report: Report, reach: Reach, answer: Paths) -> Document:
 
 def _state(reach: Reach, answer: Paths) -> str:
     assert answer.node is not None
-    if reach.way(answer.node):
+    if reach.tier[answer.node] < Tier.UNPROVEN:
         return "held" if answer.found else "held by itself alone"
-    state = "lost"
-    if reach.reasons:
-        state = "undecided: memory that is not in the dump may point at it"
-    elif reach.doubtful[answer.node]:
-        state = "undecided: a page before it that is held may hold it"
+    doubt = reach.doubt(answer.node)
+    state = f"undecided: {doubt}" if doubt else "lost"
     if not answer.found:
         return f"{state}; nothing points at it"
     return f"{state}; only other such memory points at it"

@@ -81,8 +81,8 @@ def _table(rows: ReportRows, whole: Total) -> Table:
     columns = [
         Column("bytes", "bytes", "Size", priority=0),
         Column("calls", "count"),
-        Column("average", "bytes", priority=2),
-        Column("share", "share", priority=3),
+        Column("average", "bytes", priority=3),
+        Column("share", "share"),
         *name_columns(rows.by),
     ]
     sizes, calls = rows.bytes.tolist(), rows.calls.tolist()

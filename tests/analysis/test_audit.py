@@ -31,6 +31,7 @@ def run(
     state: ProfilingState = "on",
     done: Completeness | None = None,
     percpu: list[int] | None = None,
+    tails: Sequence[int] = (),
     **how: Unpack[Marks],
 ) -> Audit:
     rows = sites(*[("a.c", i, "f", "", b, calls) for i, b in enumerate(counted)], **how)
@@ -38,6 +39,7 @@ def run(
     memory = attribution(**{name: Tally.zeros(len(counted)) for name in tallies})
     memory.pages.bytes[: len(found)] = found
     memory.pages.calls[: len(found)] = np.array(found) > 0
+    memory.inferred.bytes[: len(tails)] = tails
     memory.slab.unreadable[:] = 0
     if percpu is not None:
         memory.percpu.bytes[:] = percpu
@@ -64,6 +66,18 @@ def run(
 )
 def test_causes(result: Callable[[], Audit], cause: Cause) -> None:
     assert result().cause[0] == cause
+
+
+def test_no_more_is_inferred_than_the_counter_has() -> None:
+    """A page on its way to a free list looks like a tail of the allocation before it."""
+    found = run([4096, 16384, 4096, 4096], [4096] * 4, tails=[4096, 12288, 0, 8192])
+    assert found.inferred.tolist() == [0, 12288, 0, 0]
+    assert found.difference.tolist() == [0, 0, 0, 0]
+    # Where the counter does not know, what follows is all there is.
+    unsure = run([4096], [4096], tails=[4096], inaccurate=True)
+    assert unsure.inferred.tolist() == [4096]
+    gone = run([0], [4096], tails=[4096], evidence=Provenance.NONE)
+    assert gone.inferred.tolist() == [4096]
 
 
 def test_matched_share() -> None:

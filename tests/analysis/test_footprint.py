@@ -46,7 +46,8 @@ def attribution() -> Attribution:
             Cache(0, "kmalloc-1k", 1024, 1024, 0),
             Cache(1, "inode", 1000, 900, 0, reclaimable=True),
         ],
-        strays={}, unknown_slabs=0, percpu_vectors=0, page_ext=0, unreadable_pages=0, problems=[],
+        strays={}, unknown_slabs=0, kfence=0,
+        percpu_vectors=0, page_ext=0, unreadable_pages=0, problems=[],
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import pytest
 from allocdump.analysis.dominators import TOP, dominators, holders_of, holdings, nearest_root
 from allocdump.analysis.leaks import LeakConfidence, leaks
 from allocdump.analysis.reach import NEVER, Verdict, exact_tails, reach
+from allocdump.arrays import U64, Bool
 from allocdump.graph.edges import Graph
 from allocdump.graph.nodes import NodeKind, Nodes
 from allocdump.graph.roots import Root, Tier
@@ -60,8 +61,13 @@ def graph(
         np.zeros(count, np.bool_),
         np.array(torn, np.int32),
         list(blind),
-        cast(Scanner, SimpleNamespace()),
+        cast(Scanner, SimpleNamespace(memory=SimpleNamespace(words=zeros))),
     )
+
+
+def zeros(addresses: U64) -> tuple[U64, Bool]:
+    """Memory of zeros."""
+    return np.zeros(len(addresses), np.uint64), np.ones(len(addresses), np.bool_)
 
 
 def test_what_no_root_reaches_is_lost() -> None:

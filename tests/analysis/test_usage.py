@@ -50,7 +50,8 @@ def attribution(**changes: Any) -> Attribution:
         percpu=Tally.zeros(COUNT),
         reserved={"System RAM": 30, "Kernel data": 12, "struct pages": 8}, map_known=True,
         kinds=kinds, slab=use, caches=[Cache(0, "kmalloc-1k", 1024, 1024, 0)],
-        strays={}, unknown_slabs=0, percpu_vectors=3 * 4096, page_ext=8 * 4096,
+        strays={}, unknown_slabs=0, kfence=0,
+        percpu_vectors=3 * 4096, page_ext=8 * 4096,
         unreadable_pages=0, problems=[],
     )  # fmt: skip
     return replace(found, **changes)

@@ -52,7 +52,7 @@ def test_text_file(tmp_path: Path) -> None:
 
 
 def test_elf_that_is_no_core() -> None:
-    assert "no core dump" in fails(3, sys.executable)
+    assert "is an ELF file but not a core dump" in fails(3, sys.executable)
 
 
 def test_elf_core_of_no_kernel(tmp_path: Path) -> None:

@@ -131,8 +131,8 @@ def test_the_leak_that_killed_the_machine() -> None:
     assert sites.function[lost.site[0]] == "leaker_get_page"
     assert lost.confidence[0] == LeakConfidence.CERTAIN
     page = int(lost.site[0])
-    assert lost.bytes[0] >= 0.995 * sites.bytes[page]
-    assert lost.bytes[0] + lost.held_bytes[0] == sites.bytes[page]
+    assert lost.bytes[0] == sites.bytes[page]
+    assert lost.held_bytes[0] == 0
     assert "leaker_get_rec" not in set(sites.function[lost.site])
 
 
@@ -217,12 +217,13 @@ def test_paths_reach_a_record_from_its_list() -> None:
 
 
 def test_paths_show_what_keeps_a_dropped_page() -> None:
-    path = core("6.12-oom")
+    """A scatter list of 9p's that is not in use keeps the address of one."""
+    path = core("6.12-reach")
     dump = open_core(path)
     found, sites = dump.reach(), dump.origins
-    of_site = sites.function[found.graph.nodes.site] == "leaker_get_page"
+    of_site = sites.function[found.graph.nodes.site] == "leaked_pages"
     kept = np.flatnonzero(of_site & (found.verdict == Verdict.HELD)).tolist()
-    assert kept
+    assert len(kept) == 1
     for node in kept:
         (way,) = dump.paths(hex(found.graph.nodes.address[node])).found
         assert way.steps[0].pointer is not None
@@ -283,6 +284,7 @@ HOLDS_NOTHING = {
     "stale_ends": ("7.3-compressed", "leaked_objects"),
     "bookkeeping": ("7.2-reach", "lose_areas"),
     "unloaded_modules": ("6.12-oom", "leaked_objects"),
+    "unused_slots": ("6.12-oom", "leaker_get_page"),
 }
 """Rules for words that only look like pointers: where, and whose loss they would hide."""
 
@@ -296,7 +298,8 @@ def test_each_rule_sees_through_what_is_no_pointer(
     all_lost = lost_functions(dump)[function]
     assert all_lost > 0
     nothing = None if rule == "unloaded_modules" else hidden.stale_ends(Sheaves.none())
-    monkeypatch.setattr(hidden, rule, lambda *arguments: nothing)
+    home = hidden if hasattr(hidden, rule) else graph_module
+    monkeypatch.setattr(home, rule, lambda *arguments: nothing)
     assert lost_functions(dump)[function] < all_lost
 
 
@@ -320,8 +323,8 @@ def test_leaks_command() -> None:
 def test_leaks_command_says_why_it_is_undecided() -> None:
     done = run("leaks", core("7.2-quiet", "vmcore.d31"))
     assert done.returncode == 0
-    assert "UNDECIDED" in done.stdout
-    assert " LOST " not in done.stdout
+    assert re.search(r"^121 sites with undecided memory, .*--all lists", done.stdout, re.MULTILINE)
+    assert "LOST" not in done.stdout
     assert "that may hold pointers are not in the dump" in done.stderr
 
 

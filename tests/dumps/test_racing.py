@@ -131,5 +131,5 @@ def test_triage_of_a_running_kernel_blames_no_lost_memory(leaky: Session) -> Non
     leaky.kernel.state = "running"
     case = investigate(leaky)
     assert not case.lost
-    assert case.gaps == ["leaks cannot be told while the kernel runs"]
+    assert case.gaps == ["leaks cannot be told while the kernel runs: pause the guest"]
     assert any("reads twice" in sentence for sentence in case.missing)

@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from drgn import Object, TypeMember
+from drgn import Object, TypeMember, sizeof
 from drgn.helpers.linux.slab import slab_object_info
 
 from allocdump.graph.disguised import kcore_ranges
@@ -110,5 +110,13 @@ def test_types_of_caches() -> None:
         found = cache_type(prog, name, size)
         assert found is not None
         assert found.tag == tag
+    for folder in ("6.12-reach", "7.2-quiet", "7.3-tiny"):
+        kernel = open_core(core(folder))
+        (cache,) = (c for c in kernel.pagemap.caches if c.name == "sock_inode_cache")
+        found = cache_type(kernel.prog, cache.name, cache.object_size)
+        assert found is not None
+        assert sizeof(found) == cache.object_size
+        inode = found.member("vfs_inode").offset
+        assert member_at(found, inode) == ".vfs_inode.i_mode"
     assert cache_type(prog, "task_struct", 64) is None  # too small for it
     assert cache_type(prog, "kmalloc-64", 64) is None

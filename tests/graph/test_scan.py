@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drgn import cast
+from drgn.helpers.linux.pid import for_each_task
 
 from allocdump.graph.edges import Graph
 from allocdump.graph.nodes import NOTHING, NodeKind
@@ -81,3 +83,21 @@ def test_registers_of_tasks_that_were_running(folder: str) -> None:
     # Of their stacks, only the part above the stack pointer is looked at.
     stacks = {root.name: root.size for root in roots if root.where == "stack"}
     assert all(0 < stacks[name] < 8192 for name in registers & set(stacks))
+
+
+@pytest.mark.parametrize("folder", ["6.12-reach", "7.2-reach", "7.3-reach"])
+def test_stacks_of_idle_workers_hold_nothing(folder: str) -> None:
+    """The kernel says itself which workers are at work: their name has the work's, or none."""
+    dump = open_core(core(folder))
+    idle, busy = set[str](), set[str]()
+    for task in for_each_task(dump.prog):
+        name = f"{task.comm.string_().decode()} [{task.pid.value_()}]"
+        if name.startswith("kworker/") and "R-" not in name:
+            data = cast("struct kthread *", task.worker_private).data
+            worker = cast("struct worker *", data)
+            (busy if worker.current_work else idle).add(name)
+    stacks = {root.name for root in dump.graph().roots if root.where == "stack"}
+    assert len(idle) >= 5
+    assert busy  # hold_by_work() keeps one
+    assert not idle & stacks
+    assert busy <= stacks

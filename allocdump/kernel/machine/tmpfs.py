@@ -6,19 +6,22 @@ Mirrors ``struct shmem_inode_info`` in ``include/linux/shmem_fs.h`` and ``mm/shm
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import TypeVar
 
-from drgn import Object, container_of
+from drgn import Object, Program, container_of
 from drgn.helpers.linux.fs import super_block_for_each_mount
 
 from ...problems import Code, Problem
 from ...text import printable
 from ..kernel import Kernel
 from ..layouts import TmpfsInodes
-from ..walk import ReadErrors, list_entries, structure, walk
+from ..walk import ReadErrors, Walked, list_entries, structure, walk
+
+T = TypeVar("T")
 
 _SB_KERNMOUNT = 1 << 22
 _SUPER_BLOCKS = structure("the list of file systems", "file system", most=1 << 16)
@@ -55,6 +58,16 @@ class TmpfsMounts:
     problems: list[Problem] = field(default_factory=list)
 
 
+def super_blocks(prog: Program, read: Callable[[Object], T | None]) -> Walked[T]:
+    """Results of *read* of all file systems in use, but None, and what was unreadable."""
+    return walk(
+        prog,
+        _SUPER_BLOCKS,
+        lambda: list_entries("struct super_block", prog["super_blocks"].address_of_(), "s_list"),
+        read,
+    )
+
+
 def tmpfs_mounts(kernel: Kernel) -> TmpfsMounts:
     """Read all file systems whose operations are those of tmpfs."""
     prog, account = kernel.prog, kernel.layouts[TmpfsInodes]
@@ -63,12 +76,7 @@ def tmpfs_mounts(kernel: Kernel) -> TmpfsMounts:
         is_tmpfs = sb.s_op.value_() == prog.symbol("shmem_ops").address
         return _mount(sb, account) if is_tmpfs else None
 
-    walked = walk(
-        prog,
-        _SUPER_BLOCKS,
-        lambda: list_entries("struct super_block", prog["super_blocks"].address_of_(), "s_list"),
-        mount,
-    )
+    walked = super_blocks(prog, mount)
     mounts = sorted((m for m, _ in walked), key=lambda mount: -(mount.bytes + mount.swapped))
     problems = [problem for _, some in walked for problem in some]
     return TmpfsMounts(mounts, problems + walked.problems)

@@ -35,6 +35,8 @@ class Span:
 
 SYSTEM_RAM = "System RAM"
 NO_MEMORY = "no memory"
+KFENCE = "KFENCE pool"
+SWIOTLB = "SWIOTLB (bounce buffers)"
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,20 @@ def _resource(resource: Object) -> tuple[str, int, int]:
 def _whole(start: int, end: int) -> tuple[int, int]:
     """Page frames that a resource touches."""
     return start // _PAGE, -(-end // _PAGE)
+
+
+def bounce_buffers(prog: Program) -> list[Span]:
+    """Memory for devices that cannot address all: ``struct io_tlb_mem`` in
+    ``include/linux/swiotlb.h``; in later kernels, its ``defpool``. None without.
+    """
+    try:
+        place = prog.symbol("io_tlb_default_mem").address
+        found = Object(prog, "struct io_tlb_mem", address=place)
+        pool = found.defpool if found.type_.has_member("defpool") else found
+        start, end = pool.start.value_(), pool.end.value_()
+    except ReadErrors:
+        return []
+    return [Span(start // _PAGE, end // _PAGE, SWIOTLB)] if start < end else []
 
 
 def kernel_image(prog: Program) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from drgn import Architecture
+from drgn import Architecture, Program
 
 from ...arrays import U64
 from ...source.memory import Memory
@@ -44,6 +44,17 @@ class Level:
     """Page frames that an entry maps which points at memory."""
 
 
+def frame_mask(prog: Program) -> np.uint64:
+    """The bits of an entry that are a physical address: not the one that marks encrypted
+    memory (AMD SME).
+    """
+    try:
+        encrypted = prog.read_u64(prog.symbol("sme_me_mask").address)
+    except ReadErrors:
+        encrypted = 0
+    return _FRAME & ~np.uint64(encrypted)
+
+
 class PageTables:
     """Walks page tables of x86-64."""
 
@@ -53,15 +64,7 @@ class PageTables:
         self.levels = 5 if five_levels else 4
         platform = memory.prog.platform
         self.known = platform is not None and platform.arch == Architecture.X86_64
-        self._frame = _FRAME & ~self._encryption()
-
-    def _encryption(self) -> np.uint64:
-        """The bit that marks encrypted memory (AMD SME)."""
-        try:
-            symbol = self.memory.prog.symbol("sme_me_mask")
-            return np.uint64(self.memory.prog.read_u64(symbol.address))
-        except ReadErrors:
-            return np.uint64(0)
+        self._frame = frame_mask(memory.prog)
 
     def walk(self, tops: U64, low: int, high: int, leaves: bool) -> Iterator[Level]:
         """Entries for virtual addresses from *low* up to *high*, level by level.

@@ -17,7 +17,7 @@ from ...progress import Phase, Progress
 from ..damage import damage_cause
 from ..kernel import Kernel
 from ..tags.references import SiteIndex
-from .boot_memory import BootMemory, boot_memory
+from .boot_memory import KFENCE, BootMemory, Span, boot_memory, bounce_buffers
 from .origins import OriginRows
 from .pages import FrameReader, Frames, loose_tails
 from .percpu import PerCpuObjects, PerCpuReader
@@ -140,7 +140,12 @@ class PageMap:
     @cached_property
     def boot_memory(self) -> BootMemory:
         """Uses of memory since boot: see :func:`.boot_memory.boot_memory`."""
-        return boot_memory(self.kernel.prog, self.frames.sections, self.frames.page_size)
+        found = boot_memory(self.kernel.prog, self.frames.sections, self.frames.page_size)
+        start, end = self.frames.kfence
+        pool = [Span(start, end, KFENCE)] if start < end else []
+        pool += bounce_buffers(self.kernel.prog)
+        labels = list(dict.fromkeys([*found.labels, *(span.label for span in pool)]))
+        return BootMemory(labels, found.spans + pool, found.problems)
 
     @cached_property
     def free_in_use(self) -> npt.NDArray[np.int64]:

@@ -22,6 +22,7 @@ from ...source.memory import each_whole
 from ..kernel import Kernel
 from ..layouts import CompoundPages, FolioOrders, PageFlags, PageReferences
 from ..tags.references import NONE, PageFlagRefs, Rows, SiteIndex, page_flag_refs
+from .kfence import kfence_frames
 from .page_lists import pcp_blocks
 from .page_types import PageKind, PageTypeReader
 from .sections import MemorySection, page_ext_size, sections
@@ -90,6 +91,8 @@ class FrameReader:
         renamed = kernel.layouts[CompoundPages] is CompoundPages.INFO
         self._compound_offset = offsetof(page, "compound_info" if renamed else "compound_head")
         self.types = PageTypeReader(kernel)
+        self.kfence = kfence_frames(kernel)
+        """First page frame of KFENCE's pool, and that behind it; the same if there is none."""
         self.flag_refs: PageFlagRefs | None = page_flag_refs(kernel)
         self._flag = {
             name: np.uint64(1 << prog.constant("PG_" + name).value_())
@@ -239,6 +242,9 @@ class FrameReader:
         kind[cache & (flags & self._flag["swapbacked"] != 0)] = PageKind.SHMEM
         kind[plain & (flags & self._flag["reserved"] != 0)] = PageKind.RESERVED
         kind[tail] = kind[head[tail]]
+        # KFENCE marks pages of its pool as slabs, which its caches do not count.
+        low, high = (min(max(0, at - section.pfn), len(kind)) for at in self.kfence)
+        kind[low:high] = PageKind.RESERVED
         kind[~readable] = PageKind.UNREADABLE
         site = self.index.rows(refs)
         loose = (kind == PageKind.IN_USE) & (site == NONE) & ~tail

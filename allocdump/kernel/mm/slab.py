@@ -28,6 +28,7 @@ from ..kernel import Kernel
 from ..layouts import SlabExtensions, static_key
 from ..tags.references import Rows, SiteIndex
 from ..walk import list_entries, structure, walk
+from .kfence import kfence_objects
 from .page_types import PageKind
 from .pages import PAGE_SHIFT, Frames
 
@@ -74,7 +75,8 @@ class Slabs:
 
     pfn: npt.NDArray[np.int64]
     address: U64
-    """Of the slab's memory in the direct map."""
+    """Of the slab's memory in the direct map; of KFENCE's objects, where one that begins there
+    as in a slab begins."""
     order: npt.NDArray[np.uint8]
     cache: npt.NDArray[np.int32]
     """Index in :attr:`SlabReader.caches`; -1 if the cache is not known."""
@@ -90,6 +92,8 @@ class Slabs:
     """Its first free object; 0 if none is on its own list."""
     inuse: npt.NDArray[np.int64]
     """Objects that are not on that list: allocated, or on a CPU's list or in a sheaf."""
+    kfence: Bool
+    """Marks objects of KFENCE's: no slabs of their caches, but a page of its pool each."""
 
     def __len__(self) -> int:
         return len(self.pfn)
@@ -137,6 +141,10 @@ class SlabReader:
             self._mask = prog.constant("__NR_OBJEXTS_FLAGS").value_() - 1
         except LookupError:
             self._mask = _DEFAULT_FLAGS_MASK
+        found = kfence_objects(self.kernel)
+        self._kfence = found.take(found.allocated)
+        offset = self._kfence.page - np.uint64(self.direct_map)
+        self._kfence_pfn = (offset >> np.uint64(PAGE_SHIFT)).view(np.int64)
         self._ext_size = self._ref_offset = 0
         # Without profiling, extensions are there for memory cgroups alone, or not at all.
         self._variant = self.kernel.layouts[SlabExtensions]
@@ -152,6 +160,9 @@ class SlabReader:
     def slabs(self, frames: Frames) -> Slabs:
         """The slabs of a section."""
         heads = np.flatnonzero((frames.kind == PageKind.SLAB) & frames.is_head)
+        guarded = self._kfence_pfn - frames.section.pfn
+        chosen = (guarded >= 0) & (guarded < len(frames.raw))
+        heads = np.union1d(heads, guarded[chosen])
         pages = frames.raw.view(np.uint8).reshape(len(frames.raw), -1)[heads]
         pointer = _field(pages, self.type, "slab_cache")
         cache = np.full(len(heads), -1, np.int32)
@@ -168,9 +179,17 @@ class SlabReader:
         # More objects than there are words in the slab are damage.
         objects = np.minimum(objects, (1 << (PAGE_SHIFT - 3 + order.astype(np.int64))))
         pfn = frames.pfn[heads]
+        address = np.uint64(self.direct_map) + (pfn.astype(np.uint64) << np.uint64(PAGE_SHIFT))
+        kfence = np.isin(heads, guarded[chosen])
+        # Such an object begins somewhere in its page.
+        address[kfence] = self._kfence.address[chosen] - self._offsets[cache[kfence]].view(
+            np.uint64
+        )
+        freelist = _field(pages, self.type, "freelist")
+        inuse = np.minimum(_field(pages, self.type, "inuse").astype(np.int64), objects)
         return Slabs(
             pfn,
-            (np.uint64(self.direct_map) + (pfn.astype(np.uint64) << np.uint64(PAGE_SHIFT))),
+            address,
             order,
             cache,
             objects,
@@ -178,8 +197,9 @@ class SlabReader:
             stride,
             ref_offset,
             exts == _OBJEXTS_ALLOC_FAIL,
-            _field(pages, self.type, "freelist"),
-            np.minimum(_field(pages, self.type, "inuse").astype(np.int64), objects),
+            np.where(kfence, np.uint64(0), freelist),
+            np.where(kfence, objects, inuse),
+            kfence,
         )
 
     def _layout(

@@ -249,8 +249,23 @@ class Locator:
 
     def _copy(self, address: int) -> Layer | None:
         """An address in a CPU's copy of per-CPU memory."""
-        found = (self._pointer((address - at) % (1 << 64), cpu) for cpu, at in self._copies)
-        return next((layer for layer in found if layer), None)
+        for cpu, at in self._copies:
+            pointer = (address - at) % (1 << 64)
+            layer = self._pointer(pointer, cpu) or self._variable(pointer, address, cpu)
+            if layer:
+                return layer
+        return None
+
+    def _variable(self, pointer: int, address: int, cpu: int) -> Layer | None:
+        """A CPU's copy of a static per-CPU variable, in the order of their symbols."""
+        try:
+            low, high = (self.prog.symbol(f"__per_cpu_{n}").address for n in ("start", "end"))
+        except LookupError:
+            return None
+        if not low <= pointer < high:
+            return None
+        detail: dict[str, object] = {"symbol": symbol(self.prog, pointer), "cpu": cpu}
+        return Layer("per-CPU variable", evidence="kept since boot", detail=detail)
 
     def _pointer(self, pointer: int, cpu: int | None) -> Layer | None:
         """A per-CPU pointer.
@@ -299,7 +314,8 @@ class Locator:
         inferred = len(where) > 0
         head = int(first[where[0]]) if inferred else int(frames.head[i])
         kind = PageKind(int(frames.kind[i]))
-        if kind == PageKind.SLAB and address is not None:
+        guarded = self.frames.kfence[0] <= pfn < self.frames.kfence[1]
+        if (kind == PageKind.SLAB or guarded) and address is not None:
             yield from self._object(frames, address)
         pages = 1 << int(frames.order[head])
         if inferred or (kind == PageKind.IN_USE and pages == 1):
@@ -325,6 +341,8 @@ class Locator:
             if inferred:
                 evidence += " that its allocation starts with; the order is inferred"
             none = "kept since boot" if kind == PageKind.RESERVED else ""
+            if guarded:
+                layer.what, none = "page of KFENCE's pool", "kept since boot"
             self._site(layer, int(frames.site[head]), evidence, none)
         yield layer
 
@@ -334,17 +352,22 @@ class Locator:
             return
         slabs, row, index = found
         cache = self.slabs.caches[int(slabs.cache[row])]
-        if not 0 <= index < int(slabs.objects[row]):
-            yield Layer("end of a slab", detail={"cache": cache.name})
+        size = cache.object_size if slabs.kfence[row] else cache.size
+        offset = address - int(slabs.address[row]) - cache.offset
+        if not 0 <= index < int(slabs.objects[row]) or (slabs.kfence[row] and offset >= size):
+            what = "beside an object of KFENCE's" if slabs.kfence[row] else "end of a slab"
+            yield Layer(what, detail={"cache": cache.name})
             return
         start = int(slabs.address[row]) + cache.offset + index * cache.size
-        layer = Layer("slab object", start, cache.size, detail={"cache": cache.name})
+        layer = Layer("slab object", start, size, detail={"cache": cache.name})
         layer.detail |= {"object": index, "offset": address - start}
         objects = self.slabs.objects_of(slabs, row)
         self.origins.mark_objects(slabs, objects)
         site, reason = int(objects.site[index]), "free objects have no reference"
         layer.detail["state"] = "free" if site == NONE else "allocated"
-        if slabs.failed[row]:
+        if slabs.kfence[row] and not slabs.vector[row]:
+            reason = "KFENCE guards it, and gave it no reference"
+        elif slabs.failed[row]:
             reason = "its extension vector could not be allocated"
         elif not slabs.vector[row]:
             reason = "its slab has no extension vector"

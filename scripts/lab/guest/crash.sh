@@ -20,6 +20,9 @@ truth() {
         address=$(symbol $name)
         [ -n "$address" ] && parameters="$parameters $name=$address"
     done
+    # Room for the report, and for modules that are loaded later.
+    room=$(($(wc -c 2>/dev/null < /proc/allocinfo || echo 0) * 5 / 4))
+    [ $room -gt 327680 ] && parameters="$parameters text_size=$room"
     load labtruth $parameters
 }
 

@@ -42,6 +42,8 @@ struct buffer {
 };
 
 static struct buffer text = { .size = 320 << 10 };
+/* Room for the report: a kernel of a distribution has thousands of sites. */
+module_param_named(text_size, text.size, ulong, 0444);
 static struct buffer records = { .size = 256 << 10 };
 static DEFINE_SPINLOCK(records_lock);
 static bool filled;

@@ -5,7 +5,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import apt, work
+from . import apt, distribution, work
 
 MODULES = work.LAB / "modules"
 
@@ -20,6 +20,8 @@ class Kernel:
     configs: list[str]
     version: str | None = None
     cflags: str = ""
+    distribution: str | None = None
+    """A package with a distribution's configuration to start from, instead of nothing."""
 
     @property
     def source(self) -> Path:
@@ -71,12 +73,18 @@ def _unpack(kernel: Kernel) -> None:
 
 
 def _configure(kernel: Kernel) -> None:
-    """Starts from nothing and adds our fragments; later lines win."""
+    """Starts from nothing, or from a distribution's, and adds our fragments; later lines win."""
     work.folder("build", kernel.name)
-    fragment = kernel.build / "fragment"
+    fragment, log = kernel.build / "fragment", kernel.build / "config.log"
     lines = [line for name in kernel.configs for line in _config(name)]
-    fragment.write_text("".join(f"{line}\n" for line in lines))
-    _make(kernel, "allnoconfig", f"KCONFIG_ALLCONFIG={fragment}", log=kernel.build / "config.log")
+    if kernel.distribution:
+        shipped = distribution.lines(kernel.distribution, kernel.suite, kernel.version)
+        text = "".join(f"{line}\n" for line in shipped + lines)
+        (kernel.build / ".config").write_text(text)
+        _make(kernel, "olddefconfig", log=log)
+    else:
+        fragment.write_text("".join(f"{line}\n" for line in lines))
+        _make(kernel, "allnoconfig", f"KCONFIG_ALLCONFIG={fragment}", log=log)
 
     wanted = {line.split("=")[0]: line for line in lines if line.startswith("CONFIG_")}
     for line in lines:

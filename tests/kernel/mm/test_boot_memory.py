@@ -4,11 +4,19 @@
 from __future__ import annotations
 
 import pytest
+from drgn import Program, Symbol, SymbolBinding, SymbolKind
 
 import allocdump
-from allocdump.kernel.mm.boot_memory import SYSTEM_RAM, memory_map
+from allocdump.kernel.mm.boot_memory import (
+    SWIOTLB,
+    SYSTEM_RAM,
+    Span,
+    bounce_buffers,
+    memory_map,
+)
 
 from ...dumpdata import core, open_core, overwrite, place
+from ...fakekernel import FakeKernel
 
 SOMEWHERE = 0x10000
 
@@ -33,3 +41,24 @@ def test_memory_that_a_driver_added(driver: bytes) -> None:
         resource = resource.sibling.read_()
     assert renamed > 0
     assert memory_map(prog).found == before
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_bounce_buffers(nested: bool) -> None:
+    """No bundled dump has them: they are for machines with more than 4 GiB."""
+    kernel = FakeKernel()
+    pool = kernel.struct("io_tlb_pool", start=kernel.u64, end=kernel.u64)
+    members = {"defpool": pool} if nested else {"start": kernel.u64, "end": kernel.u64}
+    kernel.struct("io_tlb_mem", **members)
+
+    def find(prog: Program, name: str | None, address: int | None, one: bool) -> list[Symbol]:
+        if name != "io_tlb_default_mem":
+            return []
+        return [Symbol(name, 0x1000, 16, SymbolBinding.GLOBAL, SymbolKind.OBJECT)]
+
+    assert bounce_buffers(kernel.prog) == []
+    kernel.prog.register_symbol_finder("fake", find, enable_index=0)
+    kernel.write(0x1000, (0x400_0000).to_bytes(8, "little") + (0x800_0000).to_bytes(8, "little"))
+    assert bounce_buffers(kernel.prog) == [Span(0x4000, 0x8000, SWIOTLB)]
+    kernel.write(0x1000, bytes(16))
+    assert bounce_buffers(kernel.prog) == []

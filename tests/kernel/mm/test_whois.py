@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drgn import Object, sizeof
+from drgn.helpers.linux.percpu import per_cpu
 
 import allocdump
 from allocdump.errors import DamagedError, ProfilingError, TypesError
@@ -218,3 +219,13 @@ def test_listings_tell_what_is_missing(dump: Session, command: str) -> None:
     said = [str(problem) for _ in [list(found)] for problem in found.problems]
     assert ("1 per-CPU chunk is unreadable" in said) == (command == "objects")
     assert any("per-CPU lists of free pages are unreadable" in text for text in said)
+
+
+@pytest.mark.parametrize("cpu", [0, 1])
+def test_a_cpus_copy_of_a_variable(dump: Session, cpu: int) -> None:
+    queue = per_cpu(dump.prog["runqueues"], cpu)
+    assert queue.address_ is not None
+    layer = dump.whois(f"{queue.address_ + 8:#x}").layers[0]
+    assert layer.what == "per-CPU variable"
+    assert layer.detail == {"symbol": "runqueues+0x8", "cpu": cpu}
+    assert layer.site is None

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Pointers that boot wrote into instructions: runtime constants.
+
+Mirrors ``arch/x86/include/asm/runtime-const.h``: ``runtime_const_init()`` puts a pointer in
+the place of the immediate operand of ``movabs``, and the compiler drops a variable that
+nothing reads any more. x86-64 only: other architectures spread such a value over several
+instructions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+from drgn import Architecture, Symbol
+
+from ..arrays import U64, Bool
+from ..kernel.tags.sites import Sites
+from ..kernel.walk import ReadErrors
+from ..source.memory import PAGE
+from .nodes import NOTHING, root_code
+from .roots import Tier
+from .scan import Scanner
+from .variable_roots import Variables
+
+_REX_W, _REX_W_MASK = 0x48, 0xFE
+_MOV_IMMEDIATE, _MOV_MASK = 0xB8, 0xF8
+"""``REX.W B8+r imm64``, with or without REX.B: Intel's manual, volume 2, MOV."""
+_IMMEDIATE = 8
+_CONSTANT = "__start_runtime_ptr_"
+"""Prefix of a symbol for each such constant that is a pointer: RUNTIME_CONST() in
+include/asm-generic/vmlinux.lds.h."""
+_PIECE = 1 << 22
+"""Bytes of code that are looked at together."""
+
+
+def kernel_code(scanner: Scanner, sites: Sites) -> None:
+    """Note what instructions of the kernel point at.
+
+    If code is not in the dump, and a constant has no variable, memory that boot code allocated
+    may be held by it: nobody can tell. Boot code has run once, and cannot leak more and more.
+    """
+    prog = scanner.memory.prog
+    if scanner.kernel.architecture != Architecture.X86_64:
+        return
+    try:
+        start, end = (prog.symbol(name).address for name in ("_text", "_etext"))
+    except LookupError:
+        return
+    symbols = prog.symbols()
+    names = Variables(symbols, scanner.heap.roots, "kernel code")
+    missing = 0
+    for at in range(start, end, _PIECE):
+        # An instruction may go on in the next piece.
+        data, ok = scanner.memory.read(at, min(_PIECE + _IMMEDIATE + 2, end - at))
+        place, words = immediates(data)
+        target = scanner.pointers.targets(words)
+        held = np.flatnonzero(target != NOTHING)
+        scanner.links.add(names.codes(np.uint64(at) + place[held]), target[held])
+        missing += int(np.count_nonzero(~ok[:_PIECE:PAGE]))
+    if missing and _without_variable(symbols):
+        root = scanner.heap.roots.add("kernel code that is not in the dump", Tier.UNPROVEN)
+        node = np.flatnonzero(boot_sites(scanner, sites)[scanner.heap.nodes.site])
+        scanner.links.add(np.full(len(node), root_code(root), np.int32), node.astype(np.int32))
+
+
+def immediates(code: npt.NDArray[np.uint8]) -> tuple[U64, U64]:
+    """Operands of 64 bits in code, wherever an instruction may begin.
+
+    :param code: bytes, shape (n,)
+    :return: offset of each instruction, and the operand
+    """
+    if len(code) < 2 + _IMMEDIATE:
+        none = np.zeros(0, np.uint64)
+        return none, none
+    last = len(code) - _IMMEDIATE - 1
+    prefix = code[: last - 1] & _REX_W_MASK == _REX_W
+    found = np.flatnonzero(prefix & (code[1:last] & _MOV_MASK == _MOV_IMMEDIATE))
+    operands = code[found[:, None] + 2 + np.arange(_IMMEDIATE)]
+    words: U64 = np.ascontiguousarray(operands).view(np.uint64).ravel()
+    return found.astype(np.uint64), words
+
+
+def _without_variable(symbols: Iterable[Symbol]) -> bool:
+    """Tell whether a runtime constant is in code alone."""
+    names = {symbol.name for symbol in symbols}
+    constants = {name for name in names if name.startswith(_CONSTANT)}
+    return any(name.removeprefix(_CONSTANT) not in names for name in constants)
+
+
+def boot_sites(scanner: Scanner, sites: Sites) -> Bool:
+    """Sites of functions that boot ran and then freed (``__init``): shape (number of sites,)."""
+    prog = scanner.memory.prog
+    try:
+        low, high = (prog.symbol(name).address for name in ("_sinittext", "_einittext"))
+    except ReadErrors:
+        return np.zeros(len(sites), np.bool_)
+    names = set[str](), set[str]()
+    for symbol in prog.symbols():
+        names[low <= symbol.address < high].add(symbol.name)
+    # A name that other code has, too, may be that one's.
+    boot = np.array(sorted(names[True] - names[False]), np.object_)
+    return np.asarray((sites.module == "") & np.isin(sites.function, boot))
