@@ -59,6 +59,14 @@ def test_no_possible_cpu() -> None:
     assert b"the mask of possible CPUs is damaged" in done.err
 
 
+def test_names_of_the_kernel_are_missing() -> None:
+    at = open_core(DUMP).prog.symbol("init_uts_ns").address
+    done = damaged(lambda prog: Overlay(prog).exclude(at), "report", "--format", "json")
+    assert done.code == 0
+    assert json.loads(done.out)["kernel"]["version"] == ""
+    assert b"(init_uts_ns) are unreadable" in done.err
+
+
 def test_no_zone() -> None:
     done = damaged(word("node_data", 0), "pages", "--list")
     assert done.code == 6

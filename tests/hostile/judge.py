@@ -63,8 +63,9 @@ def failure(words: tuple[str, ...], kind: str, whole: Outcome, got: Outcome) -> 
 
 
 def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "no word"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    start = max((i for i, line in enumerate(lines) if line.startswith("allocdump: ")), default=-1)
+    return " ".join(lines[start:])[:300] if lines else "no word"
 
 
 def _bad_text(words: tuple[str, ...], text: str, complaints: str) -> str:
