@@ -12,13 +12,14 @@ from .hostile.runs import execute, plan
 
 FOLDERS = ("7.3-after", "tiny-never", "6.12-oom-user", "7.3-hardened")
 """The smallest dumps, of which commands make short work."""
-GROUPS, EACH = 4, 5
+GROUPS, EACH, FIRST = 2, 4, 4
+"""3007 (an absurd area of module tags) and 2011 (no node in the graph) have failed once."""
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_commands_on_damaged_dumps(folder: str, group: int) -> None:
-    first = FOLDERS.index(folder) * 1000 + group * EACH
+    first = FOLDERS.index(folder) * 1000 + FIRST + group * EACH
     runs = [plan(seed, [folder]) for seed in range(first, first + EACH)]
     wrong = {str(run): sentence for run in runs if (sentence := execute(run)[1])}
     assert not wrong

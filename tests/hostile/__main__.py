@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 
 import click
 
@@ -37,18 +37,23 @@ def main(seeds: int, first: int, jobs: int, folders: tuple[str, ...], show: bool
     runs = [plan(seed, folders or WITH_TYPES) for seed in range(first, first + seeds)]
     # A worker that keeps to one dump looks for its places once.
     runs.sort(key=lambda run: (run.folder, run.words, run.seed))
-    start, failed, kinds = time.monotonic(), 0, Counter[str]()
+    start = time.monotonic()
+    kinds, failed = Counter[str](), Counter[str]()
+    seconds: dict[str, float] = defaultdict(float)
     with multiprocessing.get_context("fork").Pool(jobs) as pool:
         for run, outcome, sentence in pool.imap_unordered(_do, runs, chunksize=8):
             kinds[run.kind] += 1
+            seconds[run.kind] += outcome.seconds
             if show:
                 sys.stdout.buffer.write(outcome.out + outcome.err)
             if sentence:
-                failed += 1
+                failed[run.kind] += 1
                 click.echo(f"{run}: {sentence}")
-    took = time.monotonic() - start
-    table = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
-    click.echo(f"{seeds:,} runs ({table}), {failed:,} failed, {took:.0f} s")
+    rows = [(kind, kinds[kind], failed[kind], seconds[kind]) for kind in sorted(kinds)]
+    rows.append(("all", seeds, failed.total(), time.monotonic() - start))
+    click.echo(f"{'KIND':<12}{'RUNS':>8}{'FAILED':>8}{'SECONDS':>9}")
+    for kind, count, bad, took in rows:
+        click.echo(f"{kind:<12}{count:>8,}{bad:>8,}{took:>9,.0f}")
     sys.exit(1 if failed else 0)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import signal
@@ -23,6 +24,8 @@ from allocdump.source import program
 _MEMORY = 6 << 30
 """Address space that a run may take, in bytes: an absurd size must not take the machine's."""
 
+_PATIENCE = 10
+"""Times as long as allowed, by the clock: for runs that wait for something."""
 _NO_DAMAGE = 96
 """Exit code if the damage itself failed."""
 
@@ -36,6 +39,7 @@ class Outcome:
     code: int
     """Exit code; less than 0: ended by that signal."""
     seconds: float
+    """Of a processor, so that a busy machine does not matter."""
     memory: int
     """Peak of resident memory, in bytes."""
     out: bytes
@@ -48,26 +52,25 @@ def run(arguments: list[str], damage: Damage | None, seconds: float) -> Outcome:
     """Run ``allocdump`` with some arguments.
 
     :param damage: lays damage over the program, before anything is read of it
-    :param seconds: after which it is killed
+    :param seconds: of a processor, after which it is killed
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         sys.stdout.flush()
         sys.stderr.flush()
-        start = time.monotonic()
         pid = os.fork()
         if not pid:
-            _child(arguments, damage, out, err)
-        status, usage, late = _wait(pid, start + seconds)
-        took = time.monotonic() - start
+            _child(arguments, damage, seconds, out, err)
+        status, usage, late = _wait(pid, time.monotonic() + _PATIENCE * seconds)
+        code = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
         return Outcome(
-            os.waitstatus_to_exitcode(status),
-            took,
+            code,
+            usage.ru_utime + usage.ru_stime,
             usage.ru_maxrss << 10,
             out.read(),
             err.read(),
-            late,
+            late or code == -signal.SIGXCPU,
         )
 
 
@@ -83,7 +86,9 @@ def _wait(pid: int, end: float) -> tuple[int, resource.struct_rusage, bool]:
         time.sleep(0.005)
 
 
-def _child(arguments: list[str], damage: Damage | None, out: BinaryIO, err: BinaryIO) -> None:
+def _child(
+    arguments: list[str], damage: Damage | None, seconds: float, out: BinaryIO, err: BinaryIO
+) -> None:
     """Never returns."""
     code = 97
     try:
@@ -91,6 +96,8 @@ def _child(arguments: list[str], damage: Damage | None, out: BinaryIO, err: Bina
         os.dup2(err.fileno(), 2)
         # What pytest put in their place would keep the output.
         sys.stdout, sys.stderr = os.fdopen(1, "w", encoding="utf-8"), os.fdopen(2, "w")
+        limit = math.ceil(seconds)
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
         _main(arguments, damage)
     except SystemExit as end:
