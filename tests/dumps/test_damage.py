@@ -131,3 +131,9 @@ def test_a_module_list_in_circles_ends(dump: Session) -> None:
     )  # fmt: skip
     report = dump.report()
     assert any("in circles" in w for w in report.warnings)
+
+
+def test_the_answer_does_not_depend_on_what_is_read_with_it() -> None:
+    alone, together = (allocdump.open(core("7.2-quiet", "vmcore.d31")) for _ in range(2))
+    together.survey(graph=True)
+    assert together.attribution().problems == alone.attribution().problems
