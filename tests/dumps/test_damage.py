@@ -10,6 +10,7 @@ from drgn.helpers.linux.idr import idr_for_each
 import allocdump
 from allocdump.analysis.report import Report
 from allocdump.kernel.tags.sites import UNKNOWN
+from allocdump.session.evidence import investigate
 from allocdump.session.session import Session
 
 from ..dumpdata import core, exclude, open_core
@@ -135,5 +136,5 @@ def test_a_module_list_in_circles_ends(dump: Session) -> None:
 
 def test_the_answer_does_not_depend_on_what_is_read_with_it() -> None:
     alone, together = (allocdump.open(core("7.2-quiet", "vmcore.d31")) for _ in range(2))
-    together.survey(graph=True)
+    investigate(together)
     assert together.attribution().problems == alone.attribution().problems
