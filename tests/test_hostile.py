@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import pytest
 
+from .dumpdata import core
+from .hostile import child
 from .hostile.child import Outcome
 from .hostile.damage import MARK
 from .hostile.judge import failure
@@ -60,3 +62,13 @@ def test_missing_memory_needs_a_word() -> None:
     assert "without a word" in failure(words, "missing", whole, outcome(out=b"2\n"))
     said = outcome(out=b"2\n", err=b"allocdump: warning: 1 task is unreadable.\n")
     assert failure(words, "missing", whole, said) == ""
+
+
+def test_a_run_that_does_not_end() -> None:
+    def damage(_: object) -> None:
+        while True:
+            pass
+
+    got = child.run(["report", str(core("tiny-never"))], damage, 1.0)
+    assert got.late
+    assert "took more than" in failure(("report",), "absurd", outcome(), got)

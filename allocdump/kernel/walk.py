@@ -149,6 +149,17 @@ class Cut:
     error: Exception
 
 
+def bounded_count(count: int, most: int, subject: str) -> int:
+    """A number of a dump's that a loop runs to.
+
+    :param most: larger than it is in any kernel
+    :raises ValueError: if it is more, or negative
+    """
+    if not 0 <= count <= most:
+        raise ValueError(f"{subject} is damaged: {count:,}")
+    return count
+
+
 def as_found(entry: Object) -> Object:
     """Convert nothing: entries are read later, or told by their addresses."""
     return entry

@@ -22,6 +22,14 @@ DUMP = core("6.12-oom-user")
 """With page extensions."""
 
 
+OF = {
+    "objects": ("pcpu_nr_slots",),
+    "usage": ("pcpu_nr_slots", "nr_vmap_nodes"),
+    "triage": ("nr_swapfiles",),
+}
+"""Numbers that a command needs."""
+
+
 def damaged(damage: Callable[[Program], None], *words: str) -> Outcome:
     done = run_damaged([words[0], str(DUMP), *words[1:]], damage, 60.0)
     assert done.code in (0, 6), done.err
@@ -57,6 +65,19 @@ def test_no_possible_cpu() -> None:
     done = damaged(word("__cpu_possible_mask", 0), "report")
     assert done.code == 6
     assert b"the mask of possible CPUs is damaged" in done.err
+
+
+@pytest.mark.parametrize("name", ["pcpu_nr_slots", "nr_vmap_nodes", "nr_swapfiles"])
+def test_numbers_that_loops_run_to(name: str) -> None:
+    """Each is an ``int``; a loop to 2^31 would not end in an hour."""
+    at = open_core(DUMP).prog.symbol(name).address
+    number = ((1 << 31) - 1).to_bytes(4, "little")
+    for command in ("objects", "usage", "triage"):
+        done = damaged(lambda prog: Overlay(prog).write(at, number), command)
+        assert done.code == 0
+        assert not done.late
+        if name in OF[command]:
+            assert f"{name} is damaged: 2,147,483,647".encode() in done.err + done.out
 
 
 def test_names_of_the_kernel_are_missing() -> None:
