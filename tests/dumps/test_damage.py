@@ -131,3 +131,10 @@ def test_a_module_list_in_circles_ends(dump: Session) -> None:
     )  # fmt: skip
     report = dump.report()
     assert any("in circles" in w for w in report.warnings)
+
+
+def test_a_second_pass_finds_as_much_missing() -> None:
+    dump = allocdump.open(core("7.2-quiet", "vmcore.d31"))
+    first = dump.attribution().problems
+    dump.survey(graph=False)
+    assert dump.attribution().problems == first

@@ -83,6 +83,8 @@ class PageMap:
     def __init__(self, kernel: Kernel, addresses: U64) -> None:
         self.kernel = kernel.counting_holes()
         """Its memory counts the holes that were met here."""
+        self._aside = kernel.counting_holes()
+        """For what is read once, whenever it is first asked for; it tells its own problems."""
         self.sites = len(addresses)
         """Number of call sites; rows of other origins follow theirs."""
         self.index = SiteIndex(addresses)
@@ -151,18 +153,18 @@ class PageMap:
     def free_in_use(self) -> npt.NDArray[np.int64]:
         """Free objects that slabs count as in use: shape (number of caches,)."""
         self._unreadable += self.sheaves.problems
-        return free_but_in_slabs_use(self.kernel, self.caches, self.sheaves, self._unreadable)
+        return free_but_in_slabs_use(self._aside, self.caches, self.sheaves, self._unreadable)
 
     @cached_property
     def cpu_slabs(self) -> npt.NDArray[np.int64]:
         """Page frames at which the slabs begin that CPUs keep for themselves, ascending."""
-        slabs = cpu_slabs(self.kernel, self.caches, self._unreadable)
+        slabs = cpu_slabs(self._aside, self.caches, self._unreadable)
         return np.sort(self.frames.pfn_of(slabs))
 
     @cached_property
     def sheaves(self) -> Sheaves:
         """All sheaves of slab caches."""
-        return sheaves(self.kernel, self.caches)
+        return sheaves(self._aside, self.caches)
 
     def problems(self) -> list[Problem]:
         """Unreadable memory of the last pass, and before it."""
