@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import os
 
-from drgn import FaultError
-
 from ..errors import AllocdumpError, DamagedError
+from ..kernel.walk import is_damage
 from ..source.btf import BtfError
 from ..text import printable
 
 EXIT_INTERNAL = 70
+_OURS_TOO = (ValueError, OverflowError, RecursionError, NotImplementedError)
+"""Raised by damage where it is expected, and by bugs."""
 
 
 def explain(error: Exception) -> tuple[str, int]:
@@ -21,10 +22,10 @@ def explain(error: Exception) -> tuple[str, int]:
     """
     if isinstance(error, AllocdumpError):
         return str(error), error.exit_code
-    if isinstance(error, (FaultError, BtfError)):
+    if isinstance(error, BtfError) or (is_damage(error) and not isinstance(error, _OURS_TOO)):
         # Of memory or types that everything else depends on.
         return (
-            "The dump lacks memory that this cannot do without"
+            "The dump lacks memory or types that this cannot do without"
             f" ({printable(str(error).encode())}); copy it again, or capture with"
             " makedumpfile -d 23 or lower.",
             DamagedError.exit_code,

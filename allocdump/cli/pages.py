@@ -76,6 +76,8 @@ def command(
     zones = [z for z in dump.zones if node in (None, z.node) and zone in (None, z.name)]
     if not zones and dump.zones.problems:
         raise DamagedError(f"{dump.path}: {dump.zones.problems[0]}.")
+    if not dump.zones.found:
+        raise DamagedError(f"{dump.path}: no zone has pages, so the list of zones is damaged.")
     if not zones:
         known = ", ".join(f"node {z.node} {z.name}" for z in dump.zones)
         raise click.UsageError(f"There is no such node and zone; there are: {known}.")

@@ -94,11 +94,16 @@ class HeapBuilder:
         self._elsewhere = self._spans_seen_elsewhere()
 
     def result(self) -> Heap:
-        """All allocations, after the last part."""
+        """All allocations, after the last part.
+
+        :raises ValueError: if there is none
+        """
         self.all_blocks = Blocks.concatenate(self.blocks)
         self.all_slots = np.concatenate(self.slots)
         percpu = self._percpu_nodes()
         nodes = Nodes.concatenate(self.nodes)
+        if not len(nodes):
+            raise ValueError("no allocation can be found")
         areas = self._areas()
         nodes = self._merge(nodes, areas)
         percpu.code = self._renumber(percpu.code)

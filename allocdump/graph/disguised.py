@@ -18,6 +18,7 @@ from ..kernel.layouts import ModuleTags, ThreadStacks
 from ..kernel.machine.modules import loaded_modules
 from ..kernel.mm.page_tables import Level, PageTables
 from ..kernel.mm.pages import PAGE_SHIFT
+from ..kernel.mm.sections import page_ext_size
 from ..kernel.mm.slab_free import Sheaves
 from ..kernel.walk import ReadErrors, list_entries, structure, walk
 from ..problems import Problem
@@ -51,7 +52,7 @@ def page_extensions(scanner: Scanner) -> None:
     sections = [s for s in scanner.heap.index.sections if s.page_ext]
     if not sections:
         return
-    size = scanner.memory.prog["page_ext_size"].value_()
+    size = page_ext_size(scanner.memory.prog)
     starts = [np.arange(s.page_ext & -PAGE, s.page_ext + s.pages * size, PAGE) for s in sections]
     addresses = np.concatenate(starts).astype(np.uint64)
     root = root_code(scanner.heap.roots.add("mem_section", Tier.NAMED, "kernel"))

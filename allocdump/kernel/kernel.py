@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from drgn import Architecture, Program, ProgramFlags
+from drgn import Architecture, FaultError, Program, ProgramFlags
 from drgn.helpers.linux.cpumask import for_each_possible_cpu
 from drgn.helpers.linux.mm import pfn_to_virt
 
@@ -112,11 +112,14 @@ class Kernel:
     def cpus(self) -> Cpus:
         """The possible CPUs.
 
-        :raises drgn.FaultError: if their offsets are unreadable
+        :raises drgn.FaultError: if their offsets are unreadable, or the mask is damaged
         """
         try:
             offsets = self.prog["__per_cpu_offset"]
         except LookupError:
             return Cpus((0,), np.zeros(1, np.uint64))
         numbers = tuple(for_each_possible_cpu(self.prog))
+        if not numbers:
+            mask = self.prog["__cpu_possible_mask"].address_
+            raise FaultError("the mask of possible CPUs is damaged: it is empty", mask or 0)
         return Cpus(numbers, np.array([offsets[cpu].value_() for cpu in numbers], np.uint64))

@@ -44,8 +44,8 @@ _BROKEN: tuple[type[Exception], ...] = (
 # there is not, TypeError for another kind of type.
 ReadErrors: tuple[type[Exception], ...] = (*_BROKEN, AttributeError, TypeError)
 
-_OTHER_KIND = re.compile(r"'[^']+' is not an? ")
-"""Message of drgn for a type of another kind; Python says ``'...' object is not``."""
+_OTHER_KIND = re.compile(r"'[^']+' is not an? |cannot read object with ")
+"""Messages of drgn for a type of another kind; Python says ``'...' object is not``."""
 
 _ATTEMPTS = 100
 _MOST = 1 << 22
@@ -59,7 +59,8 @@ def is_damage(error: Exception) -> bool:
         return isinstance(error.obj, (Object, Type, Program))
     if isinstance(error, TypeError):
         return bool(_OTHER_KIND.match(str(error)))
-    return isinstance(error, _BROKEN)
+    # drgn has no class of its own for the errors that are rare.
+    return type(error) is Exception or isinstance(error, _BROKEN)
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,17 @@ class Cut:
     """Stands among entries for those that cannot be got to from there."""
 
     error: Exception
+
+
+def bounded_count(count: int, most: int, subject: str) -> int:
+    """A number of a dump's that a loop runs to.
+
+    :param most: larger than it is in any kernel
+    :raises ValueError: if it is more, or negative
+    """
+    if not 0 <= count <= most:
+        raise ValueError(f"{subject} is damaged: {count:,}")
+    return count
 
 
 def as_found(entry: Object) -> Object:

@@ -207,6 +207,8 @@ class Session:
                 f"Profiling {was}: memory allocated meanwhile has no"
                 " call site, and memory freed meanwhile is still counted."
             )
+        if not origin.system.version:
+            warnings.append("The kernel's version and host name (init_uts_ns) are unreadable.")
         if self.log.error:
             warnings.append(f"The kernel log is unreadable: {self.log.error}.")
         warnings += [f"Damaged kernel log: {problem}." for problem in self.log.problems]

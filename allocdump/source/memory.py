@@ -16,6 +16,8 @@ PAGE = 4096
 _FEW = 32
 _MAX_RUN = 2 << 20
 """Longer reads are not faster, and take more memory."""
+_MOST = 1 << 31
+"""No structure of a kernel is larger (the log's text can be as large): such a size is damaged."""
 
 U8 = npt.NDArray[np.uint8]
 
@@ -50,7 +52,10 @@ class Memory:
         """Read *size* bytes at *address*.
 
         :return: the bytes, shape ``(size,)``, read-only, and for each byte whether it was read
+        :raises ValueError: if the size is more than any structure has
         """
+        if not 0 <= size <= _MOST:
+            raise ValueError(f"a size of {size:,} bytes is damaged")
         return self._read(address, size, self.holes)
 
     def _read(self, address: int, size: int, holes: Holes) -> tuple[U8, Bool]:

@@ -13,7 +13,7 @@ from drgn import Object, Program
 from drgn.helpers.linux.swap import swap_usage_in_pages
 
 from ...problems import Problem
-from ..walk import ReadErrors, structure, walk
+from ..walk import ReadErrors, bounded_count, structure, walk
 
 _DEVICES = structure("the table of swap devices", "swap device")
 
@@ -44,7 +44,8 @@ def swap_space(prog: Program) -> Swap | None:
 def _devices(prog: Program) -> Iterator[Object]:
     """Steps through all that were ever in use, as ``struct swap_info_struct *``."""
     devices = prog["swap_info"]
-    for number in range(prog["nr_swapfiles"].value_()):
+    most = devices.type_.length or 0
+    for number in range(bounded_count(prog["nr_swapfiles"].value_(), most, "nr_swapfiles")):
         yield devices[number].read_()
 
 

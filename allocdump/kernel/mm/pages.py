@@ -25,7 +25,7 @@ from ..tags.references import NONE, PageFlagRefs, Rows, SiteIndex, page_flag_ref
 from .kfence import kfence_frames
 from .page_lists import pcp_blocks
 from .page_types import PageKind, PageTypeReader
-from .sections import MemorySection, sections
+from .sections import MemorySection, page_ext_size, sections
 
 PAGE_SHIFT = 12
 _WINDOW = 1024
@@ -102,8 +102,10 @@ class FrameReader:
         if kernel.layouts[PageReferences] is PageReferences.PAGE_EXT and any(
             s.page_ext for s in self.sections
         ):
-            self._ext_size = prog["page_ext_size"].value_()
+            self._ext_size = page_ext_size(prog)
             self._ext_offset = prog["page_alloc_tagging_ops"].offset.value_()
+            if not 0 <= self._ext_offset <= self._ext_size - 8:
+                raise ValueError(f"page_alloc_tagging_ops.offset is damaged: {self._ext_offset:,}")
 
     def __iter__(self) -> Iterator[Frames]:
         """All page frames but those of free blocks of :data:`_WINDOW` pages, ascending.

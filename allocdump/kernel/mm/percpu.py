@@ -17,11 +17,12 @@ from ...arrays import U64
 from ...problems import Problem
 from ..kernel import Kernel
 from ..tags.references import NONE, Rows, SiteIndex
-from ..walk import Cut, is_damage, list_entries, structure, walk
+from ..walk import Cut, bounded_count, is_damage, list_entries, structure, walk
 
 MIN_ALLOC = 4
 """PCPU_MIN_ALLOC_SIZE: one bit of the maps."""
 _MAX_PAGES = 1 << 20
+_MOST_SLOTS = 64
 _CHUNKS = structure("per-CPU chunks", "per-CPU chunk", many=True)
 
 
@@ -138,7 +139,9 @@ def pointer_base(prog: Program) -> int:
 def chunks(prog: Program) -> Iterator[Object | Cut]:
     """Steps through all chunks, as ``struct pcpu_chunk *``."""
     lists = prog["pcpu_chunk_lists"].read_()
-    for slot in range(prog["pcpu_nr_slots"].value_()):
+    # Slots are for powers of two up to a unit's size, and three more.
+    slots = bounded_count(prog["pcpu_nr_slots"].value_(), _MOST_SLOTS, "pcpu_nr_slots")
+    for slot in range(slots):
         yield from list_entries("struct pcpu_chunk", lists + slot, "list")
     reserved = prog["pcpu_reserved_chunk"].read_()
     if reserved:

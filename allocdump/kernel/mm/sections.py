@@ -24,6 +24,8 @@ struct pages (``pfn_to_online_page()`` in ``mm/memory_hotplug.c``)."""
 _PAGE_EXT_INVALID = 1
 
 _MAX_ROOTS = 1 << 22
+_WORD, _MOST_EXT = 8, 4096
+"""Bytes: of the flags in a page extension, and more than all its clients take."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def sections(kernel: Kernel) -> list[MemorySection]:
     dtype = dtype_of(type_, members)
     size = sizeof(type_)
     page_size = sizeof(prog.type("struct page"))
-    ext_size = _page_ext_size(prog)
+    ext_size = page_ext_size(prog)
     per_section = 1 << kernel.vmcoreinfo.number("SECTION_SIZE_BITS") - kernel.page_shift
     wanted = np.uint64(_HAS_MEM_MAP | _IS_ONLINE)
     mask = ~((1 << prog.constant("SECTION_MAP_LAST_BIT").value_()) - 1)
@@ -67,8 +69,10 @@ def sections(kernel: Kernel) -> list[MemorySection]:
         for i in np.flatnonzero(readable & used).tolist():
             pfn = (first + i) * per_section
             ext = int(table["page_ext"][i]) if "page_ext" in members else 0
-            if ext & _PAGE_EXT_INVALID or not ext_size:
+            if ext & _PAGE_EXT_INVALID:
                 ext = 0
+            if ext and not ext_size:
+                raise ValueError("page_ext_size is damaged: 0 bytes")
             out.append(
                 MemorySection(
                     pfn,
@@ -99,8 +103,15 @@ def _tables(kernel: Kernel, size: int) -> list[tuple[int, int, int]]:
     return [(i * per_root, int(pointers[i]), per_root) for i in np.flatnonzero(pointers).tolist()]
 
 
-def _page_ext_size(prog: Program) -> int:
+def page_ext_size(prog: Program) -> int:
+    """Bytes of a page extension; 0 without ``CONFIG_PAGE_EXTENSION``.
+
+    :raises ValueError: if it cannot be that
+    """
     try:
-        return int(prog["page_ext_size"].value_())
+        size = int(prog["page_ext_size"].value_())
     except LookupError:
         return 0
+    if size % _WORD or size > _MOST_EXT:
+        raise ValueError(f"page_ext_size is damaged: {size:,} bytes")
+    return size

@@ -14,10 +14,24 @@ from drgn.helpers.linux.mm import find_vmap_area
 
 from ...text import printable
 from ..layouts import VmapAreas
-from ..walk import Cut, ReadErrors, Walked, list_entries, structure, tree_entries, walk
+from ..walk import (
+    Cut,
+    ReadErrors,
+    Walked,
+    bounded_count,
+    list_entries,
+    structure,
+    tree_entries,
+    walk,
+)
 
 _KINDS = {0x1: "ioremap", 0x2: "vmalloc", 0x4: "vmap", 0x8: "user mapping"}
 """VM_IOREMAP, VM_ALLOC, VM_MAP, VM_USERMAP"""
+
+_MOST_NODES = 128
+"""``vmap_init_nodes()`` makes no more."""
+_LARGEST = 1 << 54
+"""Bytes of vmalloc space: 12,800 TiB on x86-64 with five levels, and less elsewhere."""
 
 _AREAS = structure("the tree of vmalloc areas", "vmalloc area")
 
@@ -53,7 +67,8 @@ def _vmap_areas(prog: Program) -> Iterator[Object | Cut]:
         yield from _of_node(head, root)
         return
     try:
-        nodes, count = prog["vmap_nodes"].read_(), prog["nr_vmap_nodes"].value_()
+        nodes = prog["vmap_nodes"].read_()
+        count = bounded_count(prog["nr_vmap_nodes"].value_(), _MOST_NODES, "nr_vmap_nodes")
     except ObjectAbsentError:
         # Kernels for one CPU have a single node, of which compilers leave no more than that.
         nodes, count = prog.variable("single", "mm/vmalloc.c").address_of_(), 1
@@ -88,12 +103,14 @@ def _area(area: Object) -> VmArea | None:
     if not pointer:
         return None
     vm = pointer[0].read_()
-    flags = vm.flags.value_()
+    flags, size = vm.flags.value_(), vm.size.value_()
+    if size > _LARGEST:
+        raise ValueError("its size is damaged")
     return VmArea(
         vm.addr.value_(),
-        vm.size.value_(),
+        size,
         next((name for bit, name in _KINDS.items() if flags & bit), "area"),
-        min(vm.nr_pages.value_(), vm.size.value_() // 4096),
+        min(vm.nr_pages.value_(), size // 4096),
         vm.pages.value_(),
         vm.caller.value_(),
         pointer.value_(),

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from drgn import FaultError, Program
+from drgn import FaultError, Object, Program
 from drgn.helpers.linux.mapletree import mt_for_each
 
 from ...arrays import U64
 from ...problems import Code, Problem
-from ...source.memory import Memory
+from ...source.memory import PAGE, Memory
 from ..kernel import Kernel
 from ..layouts import ModuleTags
 from ..machine.log import UnloadMessage
@@ -67,15 +67,22 @@ def unloaded_ranges(
     start, size = area.start_addr.value_(), area.size.value_()
     if not size:
         return [], []
+    end = area.end_addr.value_()
+    # Its start is moved up to a multiple of a tag's size: alloc_mod_tags_mem().
+    if not (start <= end and size <= end - start + PAGE):
+        return [], [Problem(Code.DAMAGED, "the area of module tags")]
+
+    def in_area(entry: tuple[int, int, Object]) -> tuple[int, int, bool]:
+        first, last, owner = entry
+        if not first <= last < size:
+            raise ValueError("it lies outside of the area")
+        return first, last, owner.value_() == prog.symbol("unloaded_mod").address
+
     entries = walk(
         prog,
         _TREE,
         lambda: mt_for_each(prog["mod_area_mt"].address_of_()),
-        lambda entry: (
-            entry[0],
-            entry[1],
-            entry[2].value_() == prog.symbol("unloaded_mod").address,
-        ),
+        in_area,
         key=lambda entry: entry[0],
     )
     if not entries.problems:
@@ -84,7 +91,7 @@ def unloaded_ranges(
             for first, last, is_gone in entries
             if is_gone
         ], []
-    length = min(size, area.end_addr.value_() - start, _MAX_ORPHANED)
+    length = min(size, end - start, _MAX_ORPHANED)
     rest = _without([(start, start + length)], [(r.start, r.stop) for r in known])
     found = [span for piece in rest for span in find_records(memory, *piece)]
     return [_from_records(memory, *span) for span in found], entries.problems
