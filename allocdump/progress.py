@@ -13,6 +13,7 @@ class Phase(Enum):
     OPENING = "Opening the dump"
     PAGES = "Reading page structures"
     POINTERS = "Searching memory for pointers"
+    VARIABLES = "Reading variables, tasks and code"
     FOLLOWING = "Following pointers"
     ADDING = "Adding up"
 

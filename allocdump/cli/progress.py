@@ -24,7 +24,8 @@ _COSTS = {
     Phase.OPENING: (1.0, 0.0),
     Phase.PAGES: (1.1, 0.1),
     Phase.POINTERS: (2.0, 0.13),
-    Phase.FOLLOWING: (1.7, 0.05),
+    Phase.VARIABLES: (2.0, 0.15),
+    Phase.FOLLOWING: (0.6, 0.03),
     Phase.ADDING: (0.6, 0.02),
 }
 """Time of each phase, whatever the unit: how much any machine takes, and how much more each
@@ -35,7 +36,7 @@ _SECTION = 1 << 15
 
 MEMORY = (Phase.PAGES, Phase.ADDING)
 """Phases of commands that read all memory once."""
-GRAPH = (Phase.PAGES, Phase.POINTERS, Phase.FOLLOWING)
+GRAPH = (Phase.PAGES, Phase.POINTERS, Phase.VARIABLES, Phase.FOLLOWING)
 """Phases of commands that follow pointers."""
 
 

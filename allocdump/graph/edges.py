@@ -113,6 +113,8 @@ def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None =
     scanner.percpu()
     if scanner.percpu_holes:
         blind.append(f"{scanner.percpu_holes:,} pages of per-CPU memory are not in the dump")
+    if progress:
+        progress(Phase.VARIABLES, 0, 1)
     kernel_code(scanner, sites)
     builder.nfs.scan(scanner, sites)
     blind += map(str, builder.nfs.problems)
