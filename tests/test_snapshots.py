@@ -62,5 +62,7 @@ def test_no_line_is_longer_than_the_terminal(
     assert bool(documents) == (done.returncode == 0)
     for document, how in documents:
         for width in WIDTHS:
-            lines = list(text.lines(document, How(how.exact, width, hint=how.hint)))
-            assert max(map(len, lines), default=0) <= width
+            lines = text.lines(document, How(how.exact, width, hint=how.hint))
+            # The path in a command stays whole; where the tests stand must not matter.
+            shown = [line.replace(str(core.parents[2]) + "/", "") for line in lines]
+            assert max(map(len, shown), default=0) <= width

@@ -8,14 +8,14 @@ from importlib.resources import files
 import click
 
 from .output import write
-from .parameters import Command
+from .parameters import Choice, Command
 
 SCRIPTS = {"bash": "allocdump", "zsh": "_allocdump", "fish": "allocdump.fish"}
 """The names that each shell looks for."""
 
 
 @click.command("completion", cls=Command)
-@click.argument("shell", type=click.Choice(list(SCRIPTS)), metavar="SHELL")
+@click.argument("shell", type=Choice(list(SCRIPTS)), metavar="SHELL")
 def command(shell: str) -> None:
     """A script that completes command lines in a shell.
 

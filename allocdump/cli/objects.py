@@ -39,7 +39,7 @@ from .options import (
     top_option,
 )
 from .output import output_option, output_width, rendered, warn, write_all
-from .parameters import Command
+from .parameters import Command, Number
 from .progress import MEMORY, progress
 
 
@@ -65,7 +65,7 @@ from .progress import MEMORY, progress
 @format_option("table", "markdown", "json", "csv", "html", json=LINES)
 @exact_option
 @output_option
-@click.option("--hexdump", "dump_bytes", type=click.IntRange(1, 1 << 20), metavar="N",
+@click.option("--hexdump", "dump_bytes", type=Number(1, 1 << 20), metavar="N",
               help="With --list: show the first N bytes of each.")  # fmt: skip
 @click.option("--type", "type_name", metavar="TYPE", help="With --list: decode each as this type.")
 def command(

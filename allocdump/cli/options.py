@@ -13,7 +13,7 @@ import click
 from ..progress import Phase
 from .live import held_output, hung_up_is_an_error, reading
 from .output import warn, wide_option
-from .parameters import Argument, Choice, Option, Size
+from .parameters import Argument, Choice, Number, Option, Size
 from .progress import progress
 from .source import choose_source
 
@@ -170,7 +170,7 @@ def top_option(help: str = "Show the first N rows.", default: int | None = None)
         "--top",
         cls=Option,
         old=["--limit"],
-        type=click.IntRange(1),
+        type=Number(1),
         default=default,
         show_default=default is not None,
         metavar="N",

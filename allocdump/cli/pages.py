@@ -26,7 +26,7 @@ from .options import (
     top_option,
 )
 from .output import output_option, warn
-from .parameters import Command
+from .parameters import Command, Number
 from .progress import MEMORY, progress
 
 
@@ -35,9 +35,7 @@ from .progress import MEMORY, progress
 @site_filter
 @click.option("--node", type=int, metavar="N", help="Only pages of this NUMA node.")
 @click.option("--zone", metavar="NAME", help="Only pages of this zone: DMA32, Normal ...")
-@click.option(
-    "--order", type=click.IntRange(0, 40), metavar="N", help="Only allocations of this order."
-)
+@click.option("--order", type=Number(0, 40), metavar="N", help="Only allocations of this order.")
 @top_option()
 @sort_option("size", "calls", "name", "address", default="size; address with --list")
 @group_option()

@@ -34,6 +34,21 @@ class Size(_TypeOfInt):
         return int(float(found[1]) * 1024**power)
 
 
+class Number(click.IntRange):
+    """A whole number between two limits."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number.", param, ctx)
+        if self.min is not None and number < self.min:
+            self.fail(f"{number:,} is too small; the least is {self.min:,}.", param, ctx)
+        if self.max is not None and number > self.max:
+            self.fail(f"{number:,} is too large; the most is {self.max:,}.", param, ctx)
+        return number
+
+
 class Choice(_ChoiceOfStrings):
     """A choice that still takes words of old, each for a word of today."""
 
@@ -43,6 +58,9 @@ class Choice(_ChoiceOfStrings):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return super().convert(self._old.get(value, value), param, ctx)
+
+    def get_missing_message(self, *args: Any, **kwargs: Any) -> str:
+        return f"Choose one of {', '.join(map(str, self.choices))}."
 
 
 class Option(click.Option):

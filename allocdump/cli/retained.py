@@ -26,7 +26,7 @@ from .options import (
     top_option,
 )
 from .output import output_option, warn
-from .parameters import Command
+from .parameters import Command, Number
 from .progress import GRAPH, progress
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @site_filter
 @min_size_option("Only holders of at least SIZE: 64K, 1M.")
 @click.option(
-    "-d", "--depth", type=click.IntRange(0), default=1, show_default=True, metavar="N",
+    "-d", "--depth", type=Number(0), default=1, show_default=True, metavar="N",
     help="Levels of sites below each holder.",
 )  # fmt: skip
 @top_option("Show the first N holders, and N sites below each.", default=20)

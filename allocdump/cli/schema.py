@@ -7,11 +7,11 @@ import click
 
 from ..formats.schemas import NAMES, as_text
 from .output import output_option, write
-from .parameters import Command
+from .parameters import Choice, Command
 
 
 @click.command("schema", cls=Command)
-@click.argument("command_name", metavar="COMMAND", type=click.Choice(NAMES))
+@click.argument("command_name", metavar="COMMAND", type=Choice(NAMES))
 @output_option
 def command(command_name: str, output: str | None) -> None:
     """The JSON Schema of a command's --format json.

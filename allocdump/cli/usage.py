@@ -10,7 +10,7 @@ from ..session import Session
 from ..view import usage as projection
 from .options import exact_option, format_option, opens_dump
 from .output import output_option, show, warn, write, write_all
-from .parameters import Command
+from .parameters import Command, Number
 from .progress import MEMORY, progress
 
 _DEPTH = 2
@@ -21,7 +21,7 @@ _DEPTH = 2
 @click.option(
     "-d",
     "--depth",
-    type=click.IntRange(0),
+    type=Number(0),
     metavar="N",
     help="Levels of the tree.  [default: 2; all for json, csv and html]",
 )

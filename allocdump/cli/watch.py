@@ -32,7 +32,7 @@ from .options import (
     top_option,
 )
 from .output import output_option, output_width, rendered, warn, write_all
-from .parameters import Command
+from .parameters import Command, Number
 
 _HEAD = 6
 """Lines of the screen that are not rows, with one to spare."""
@@ -45,9 +45,7 @@ _HEAD = 6
     "-i", "--interval", type=click.FloatRange(0.1), default=1.0, show_default=True,
     metavar="SECONDS", help="Time between rounds.",
 )  # fmt: skip
-@click.option(
-    "-c", "--count", "rounds", type=click.IntRange(1), metavar="N", help="End after N rounds."
-)
+@click.option("-c", "--count", "rounds", type=Number(1), metavar="N", help="End after N rounds.")
 @top_option("Show the first N of the sites that grew.", default=20)
 @sort_option("growth", "last", "calls", "after", "name", calls="allocations more than before")
 @format_option("table", "json", default=None, json="one line per round; the default in a pipe")

@@ -71,14 +71,23 @@ class _Investigation:
         except ProfilingError:
             self.without = True
             self._miss(self.session.without_profile)
-            self.gaps.append("without a profile, nothing tells who allocated memory")
+            self.gaps.append(
+                "without a profile, the call sites that allocated memory are not known"
+            )
             return None
 
     def run(self) -> Evidence:
         if self.log.error:
-            self._miss(f"the kernel log is unreadable: {self.log.error}")
+            self.gaps.append("the kernel log is unreadable")
+            said = f"the kernel log is unreadable: {self.log.error}"
+            # The report says so, too.
+            if not any(self.log.error in one for one in self.missing):
+                self._miss(said)
         elif not self.log.text:
+            self.gaps.append("the kernel log is empty")
             self._miss("the kernel log is empty")
+        elif self.log.problems:
+            self.gaps.append("parts of the kernel log are unreadable")
         if self.report is None:
             self._miss(*self.log.problems)
         case = Evidence(
@@ -89,6 +98,7 @@ class _Investigation:
             swap=swap_space(self.prog),
             reclaimable=reclaimable(VmStat(self.kernel), self.kernel.page_shift),
             missing=self.missing,
+            log_is_whole=bool(self.log.text) and not self.log.error and not self.log.problems,
         )
         case.zones, problems = zone_states(self.kernel)
         self._miss(*problems)

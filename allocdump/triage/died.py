@@ -10,6 +10,8 @@ from .cgroups import cgroup_table
 from .evidence import Evidence
 from .verdict import Chapter, Field, RecordCell, Records
 
+NOT_KNOWN = "not known: the kernel log is not readable in full"
+
 
 def died(case: Evidence, top: int | None) -> Chapter:
     """Kernel, machine, reason, and every shortage of memory."""
@@ -41,7 +43,8 @@ def died(case: Evidence, top: int | None) -> Chapter:
     if m.alive:
         section.say("state", "state", "the kernel is {state}", state=m.state)
     if m.reason or not m.alive:
-        section.say("reason", "reason", "{reason}", reason=m.reason or "not in the kernel log")
+        unsaid = "not in the kernel log" if case.log_is_whole else NOT_KNOWN
+        section.say("reason", "reason", "{reason}", reason=m.reason or unsaid)
     if m.death:
         section.say("task", "task", "{task} (pid {pid:number})", task=m.death.task, pid=m.death.pid)
         if m.death.frames:
@@ -87,7 +90,8 @@ def _out_of_memory(section: Chapter, case: Evidence) -> None:
             n=len(case.events),
         )
     else:
-        section.say("events", "out of memory", "no event in the kernel log")
+        known = "no event in the kernel log" if case.log_is_whole else NOT_KNOWN
+        section.say("events", "out of memory", known)
     if case.failures:
         section.say(
             "failures",

@@ -120,6 +120,9 @@ class Evidence:
     lost: list[LostSite] | None = None
     holders: list[LargeHolder] | None = None
     missing: list[str] = field(default_factory=list)
+    log_is_whole: bool = True
+    """False if parts of the kernel log, or all of it, are unreadable: it may not tell of the
+    death, or of a shortage."""
     gaps: list[str] = field(default_factory=list)
     """Those of *missing* that may hide the cause itself, in few words."""
 

@@ -26,7 +26,10 @@ def judge(case: Evidence, found: list[Suspect]) -> Sentence:
     if not case.zones:
         return say("nothing tells whether memory was short")
     free = {"free": case.free, "share": case.share(case.free)}
-    template = f"memory {be} not short: {{free:bytes}} free, {{share:share}} of memory; "
+    # A shortage that the log alone tells of: a cgroup's limit, or one that has passed meanwhile.
+    sure = case.log_is_whole or case.machine.alive
+    not_short = f"memory {be} not short" if sure else "memory does not look short"
+    template = f"{not_short}: {{free:bytes}} free, {{share:share}} of memory; "
     if not found:
         return say(template + "nothing stands out", **free)
     first = found[0]
@@ -65,13 +68,20 @@ def summary(case: Evidence, found: list[Suspect]) -> list[ChapterFact]:
 def _death(case: Evidence) -> Sentence:
     event = case.fatal_event
     if event is None:
-        return say("{reason}", reason=case.machine.reason or "the kernel log does not say why")
+        return say("{reason}", reason=case.machine.reason or _unsaid(case))
     return say(
         "{where}: {task} asked for {size:bytes}, and the kernel panicked",
         where=f"at the limit of memory cgroup {event.cgroup}" if event.cgroup else "out of memory",
         task=event.task,
         size=PAGE << max(event.order, 0),
     )
+
+
+def _unsaid(case: Evidence) -> str:
+    """The reason why no reason is known."""
+    if case.log_is_whole:
+        return "the kernel log does not say why"
+    return "the reason is not known: the kernel log is not readable in full"
 
 
 def where_to_look(case: Evidence, found: list[Suspect]) -> list[str]:

@@ -23,7 +23,7 @@ def document(report: Report, reach: Reach, answer: Paths) -> Document:
     """One section for each way."""
     out = Document("Paths", answer.query, head=[f"{answer.query} = {answer.address:#x}"])
     if answer.node is None:
-        nowhere = "is in no allocation that is judged; allocdump whois tells what is there"
+        nowhere = "is not in an allocation that leaks judges; allocdump whois tells where it is"
         out.head = [*out.head, f"  {nowhere}"]
         return out
     out.head = [*out.head, f"  {_state(reach, answer)}"]

@@ -31,7 +31,7 @@ def shown(page: str) -> str:
 
 def test_pages_are_fresh() -> None:
     """``scripts/man`` writes them."""
-    kept = {path.name: path.read_text() for path in (ROOT / "man").glob("*.1")}
+    kept = {path.name: path.read_text() for path in (ROOT / "docs" / "man").glob("*.1")}
     assert kept == PAGES
 
 

@@ -207,3 +207,19 @@ def test_every_format_to_a_file(args: tuple[object, ...], tmp_path: Path) -> Non
             assert text.decode() == run(*args, "--format", format_, "--output", "-").stdout
         if format_ == "json":
             assert all(map(json.loads, text.decode().splitlines() if b"\n{" in text else [text]))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["report", "--top", "x"], "'x' is not a whole number."),
+        (["report", "--top", "0"], "0 is too small; the least is 1."),
+        (["objects", "--hexdump", "99999999"], "99,999,999 is too large; the most is 1,048,576."),
+        (["completion"], "Missing argument 'SHELL'. Choose one of bash, zsh, fish.\n"),
+        (["schema"], "Missing argument 'COMMAND'. Choose one of triage, report,"),
+    ],
+)
+def test_wrong_values_are_told_in_plain_words(words: list[str], said: str) -> None:
+    done = run(*words)
+    assert done.returncode == 2
+    assert said in done.stderr

@@ -354,7 +354,7 @@ def test_paths_command() -> None:
     assert first["what"] == "held_area (reach .data)"
     lost = next(r[1] for r in truth(path) if r[3] == "lost" and r[0] == "page")
     assert "lost; nothing points at it" in run("paths", path, hex(lost)).stdout
-    assert "no allocation that is judged" in run("paths", path, "jiffies").stdout
+    assert "not in an allocation that leaks judges" in run("paths", path, "jiffies").stdout
     wrong = run("paths", path, "nonsense")
     assert wrong.returncode == 2
     assert "nonsense is not an address" in wrong.stderr

@@ -275,7 +275,7 @@ def test_without_a_profile() -> None:
     assert kinds["shared memory and tmpfs"] == shmem * 4096
     assert kinds["memory"] == sum(zone["present"] for zone in page["memory"]["zones"])
     done = run("triage", never)
-    assert "without a profile, nothing tells who allocated memory" in done.stdout
+    assert "without a profile, the call sites that allocated memory are not known" in done.stdout
 
 
 def test_without_types_there_is_one_sentence() -> None:
@@ -293,6 +293,23 @@ def test_without_the_kernel_log() -> None:
     assert page.suspects[0].cause
     assert "The kernel log is unreadable: no such memory." in page.missing
     assert not any(table.key == "events" for table in page.sections[0].tables)
+
+
+@pytest.mark.parametrize("path", [MEMCG, core("stock-7.3-inodes")], ids=name)
+def test_an_unreadable_log_may_have_told_of_a_shortage(path: Path) -> None:
+    """By the zones alone, neither machine was short; both died out of memory."""
+    dump = allocdump.open(path)
+    dump.log = KernelLog(b"", "219 records of the kernel log are unreadable")
+    page = dump.triage()
+    assert "was not short" not in str(page.verdict)
+    assert "does not look short" in str(page.verdict)
+    below = {fact.key: str(fact.value) for fact in page.summary}
+    assert below["died"] == "the reason is not known: the kernel log is not readable in full"
+    assert "the kernel log is unreadable" in below["gaps"]
+    told = {fact.key: str(fact.value) for fact in page.sections[0].facts}
+    unread = "not known: the kernel log is not readable in full"
+    assert (told["reason"], told["events"]) == (unread, unread)
+    assert sum("219 records" in sentence for sentence in page.missing) == 1
 
 
 def test_without_what_describes_memory() -> None:

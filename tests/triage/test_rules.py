@@ -357,6 +357,16 @@ class TestUnloadedModules:
         assert evidence(found) == ["a.c:1 first [m]: 300 MiB", "a.c:2 second [m]: 5 B"]
         assert "allocdump report vmcore --filter module=m" in found.commands
 
+    def test_its_name_may_be_unreadable(self) -> None:
+        sites = self.sites()
+        sites.module[:2] = "?"
+        (found,) = unloaded_modules(case(sites=sites))
+        assert titles([found]) == [
+            "LEAK of a module of unreadable name, which was unloaded: 300 MiB left behind,"
+            " 30.0% of memory"
+        ]
+        assert "allocdump report vmcore --filter 'module=[?]'" in found.commands
+
     def test_little_is_no_cause(self) -> None:
         sites = self.sites()
         sites.bytes[0] = 2 * MIB

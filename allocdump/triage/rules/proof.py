@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...confidence import Confidence
-from ...kernel.tags.sites import OriginKind
+from ...kernel.tags.sites import UNKNOWN, OriginKind
 from ...sentence import Sentence, say
 from ..commands import command, leaks_of, leaks_of_module, of_module, of_site, retained_of
 from ..evidence import Evidence, LargeHolder, LostSite
@@ -43,12 +43,13 @@ def unloaded_modules(case: Evidence) -> list[Suspect]:
         if size <= 0:
             continue
         confidence, cause = _sure(case, size)
+        called = "a module of unreadable name" if module == UNKNOWN else "module {module}"
         out.append(
             Suspect(
                 rule="unloaded_modules",
                 subject=f"module {module}",
                 title=say(
-                    "LEAK of module {module}, which was unloaded: {size:bytes} left behind,"
+                    f"LEAK of {called}, which was unloaded: {{size:bytes}} left behind,"
                     " {share:share} of memory",
                     module=module,
                     size=size,
@@ -63,7 +64,7 @@ def unloaded_modules(case: Evidence) -> list[Suspect]:
                 ],
                 commands=of_module(case, module),
                 advice=say(
-                    "let the exit function of module {module} free what it allocated",
+                    f"let the exit function of {called} free what it allocated",
                     module=module,
                 ),
             )
