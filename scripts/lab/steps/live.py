@@ -17,7 +17,7 @@ from . import share, work
 from .kernel import Kernel
 
 MEMORY, CPUS = "2G", 2
-CMDLINE = "console=ttyS0 lab_script=live init_on_alloc=1"
+CMDLINE = "console=ttyS0 lab_script=live init_on_alloc=1 sysctl.vm.mem_profiling=1"
 BOOT, COMMAND = 180, 300
 """Seconds."""
 
