@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Strings from a dump, as they are shown."""
+"""Strings from a dump, and numbers of things, as they are shown."""
 
 
 def printable(raw: bytes) -> str:
@@ -15,6 +15,11 @@ def printable(raw: bytes) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )
+
+
+def some(count: int, one: str, several: str) -> str:
+    """A number of things: ``1 page is``, ``2,000 pages are``."""
+    return f"{count:,} {one if count == 1 else several}"
 
 
 def host_name(name: str) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from allocdump.text import printable
+from allocdump.text import printable, some
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,9 @@ from allocdump.text import printable
 )
 def test_printable(raw: bytes, text: str) -> None:
     assert printable(raw) == text
+
+
+def test_numbers_of_things() -> None:
+    assert some(1, "page is", "pages are") == "1 page is"
+    assert some(0, "page is", "pages are") == "0 pages are"
+    assert some(2000, "page is", "pages are") == "2,000 pages are"

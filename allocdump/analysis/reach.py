@@ -22,6 +22,7 @@ from ..graph.nodes import PAGE, NodeKind
 from ..graph.physical import explained, table_links
 from ..graph.roots import Tier
 from ..result import Result, Values
+from ..text import some
 
 NEVER = len(Tier)
 """Value of :attr:`Reach.tier` for nodes that no root reaches."""
@@ -136,7 +137,15 @@ def reach(graph: Graph) -> Reach:
     torn = int(np.count_nonzero(alive[graph.torn]))
     reasons = list(graph.blind)
     if torn:
-        reasons.append(f"parts of {torn:,} allocations that may hold pointers are not in the dump")
+        reasons.append(
+            "parts of "
+            + some(
+                torn,
+                "allocation that may hold pointers is",
+                "allocations that may hold pointers are",
+            )
+            + " not in the dump"
+        )
     return Reach(graph, tier[:count], before, reasons, doubtful)
 
 

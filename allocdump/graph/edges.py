@@ -15,6 +15,7 @@ from ..kernel.tags.roles import Role
 from ..kernel.tags.sites import Sites
 from ..progress import Phase, Progress
 from ..result import Result, Values
+from ..text import some
 from . import disguised
 from .build import HeapBuilder
 from .folio_batches import unused_slots
@@ -90,7 +91,9 @@ def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None =
     scanner = Scanner(kernel, heap, sites.address)
     blind = heap.problems.copy()
     if heap.unreadable_frames:
-        blind.append(f"{heap.unreadable_frames:,} struct pages are not in the dump")
+        blind.append(
+            some(heap.unreadable_frames, "struct page is", "struct pages are") + " not in the dump"
+        )
     found = builder.pagemap.sheaves
     kcore, problems = disguised.kcore_ranges(kernel.prog)
     problems += found.problems
@@ -112,7 +115,10 @@ def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None =
     scanner.contents(progress)
     scanner.percpu()
     if scanner.percpu_holes:
-        blind.append(f"{scanner.percpu_holes:,} pages of per-CPU memory are not in the dump")
+        blind.append(
+            some(scanner.percpu_holes, "page of per-CPU memory is", "pages of per-CPU memory are")
+            + " not in the dump"
+        )
     if progress:
         progress(Phase.VARIABLES, 0, 1)
     kernel_code(scanner, sites)

@@ -15,7 +15,7 @@ from ..kernel.machine.modules import LoadedModule, loaded_modules
 from ..kernel.mm.boot_memory import kernel_image
 from ..kernel.walk import ReadErrors, is_damage
 from ..source.memory import PAGE
-from ..text import printable
+from ..text import printable, some
 from .nodes import Codes, root_code
 from .roots import Roots, Tier
 from .scan import Scanner, runs_of
@@ -100,7 +100,10 @@ def scan_variables(scanner: Scanner) -> list[str]:
                 raise
             problems.append(f"the memory of the module {module.name} is unreadable: {e}")
     if missing:
-        problems.append(f"{missing:,} pages of global variables are not in the dump")
+        problems.append(
+            some(missing, "page of global variables is", "pages of global variables are")
+            + " not in the dump"
+        )
     return problems
 
 

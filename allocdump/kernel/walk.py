@@ -25,6 +25,7 @@ from drgn import (
 
 from ..problems import Code, Problem
 from ..result import Result, Values, column
+from ..text import some
 
 T = TypeVar("T")
 Entry = TypeVar("Entry")
@@ -87,7 +88,7 @@ class Structure:
 
     def unreadable(self, count: int) -> Problem:
         """The problem of a number of entries that cannot be read."""
-        subject = f"1 {self.entry}" if count == 1 else f"{count:,} {self.entries}"
+        subject = some(count, self.entry, self.entries)
         return Problem(Code.UNREADABLE, subject, "", self.affects, count != 1)
 
 
