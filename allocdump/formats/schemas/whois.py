@@ -49,6 +49,7 @@ _LAYER: Schema = {
                 "offline page",
                 "page whose struct page is not in the dump",
                 "large kmalloc",
+                "page of KFENCE's pool",
             ),
             {"pfn": COUNT, "order": COUNT},
             {
@@ -64,8 +65,9 @@ _LAYER: Schema = {
             {"cache": TEXT, "object": COUNT, "offset": COUNT},
             {"state": one_of("allocated", "free", "unknown"), "memory_cgroup": TEXT},
         ),
-        _layer(("end of a slab",), {"cache": TEXT}),
+        _layer(("end of a slab", "beside an object of KFENCE's"), {"cache": TEXT}),
         _layer(("struct page",), {"pfn": COUNT}),
+        _layer(("per-CPU variable",), {"symbol": TEXT, "cpu": COUNT}),
         _layer(("per-CPU object",), {}, {"cpu": COUNT}),
         _layer(("free per-CPU memory",), {}),
         _layer(("vmalloc area",), {"kind": TEXT, "pages": COUNT}, {"caller": TEXT}),
