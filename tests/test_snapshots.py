@@ -44,7 +44,7 @@ def test_there_are_no_other_snapshots() -> None:
 @pytest.mark.parametrize(
     ("core", "command"),
     [(core, command) for core in CORES for command in COMMANDS]
-    + [(core, command) for core in STOCK_CORES for command in ANY_KERNEL],
+    + [(core, command) for core in STOCK_CORES[:1] for command in ANY_KERNEL],
     ids=lambda value: name(value) if isinstance(value, Path) else value,
 )
 def test_no_line_is_longer_than_the_terminal(
