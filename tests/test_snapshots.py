@@ -11,7 +11,7 @@ from allocdump.view import text
 from allocdump.view.model import Document
 from allocdump.view.renderer import How
 
-from .dumpdata import CORES, STOCK_CORES, name, run
+from .dumpdata import CORES, STOCK_CORES, core, name, run
 from .snapshots import FOLDER, SNAPSHOTS, WIDTHS, Snapshot
 
 ANY_KERNEL = ("triage",)
@@ -22,6 +22,12 @@ COMMANDS = (
     "objects --list --top 50",
     "pages", "pages --list --top 50",
 )  # fmt: skip
+
+
+ODD = [
+    core("7.2-quiet", "vmcore.d31"), core("6.12-oom"), core("7.2-oom-memcg"), core("tiny-never"),
+]  # fmt: skip
+"""A damaged dump, long names and large numbers, paths of cgroups, no profile."""
 
 
 def ids(snapshot: Snapshot) -> str:
@@ -43,7 +49,8 @@ def test_there_are_no_other_snapshots() -> None:
 
 @pytest.mark.parametrize(
     ("core", "command"),
-    [(core, command) for core in CORES for command in COMMANDS]
+    [(core, command) for core in ODD for command in COMMANDS]
+    + [(core, "triage") for core in CORES if core not in ODD]
     + [(core, command) for core in STOCK_CORES[:1] for command in ANY_KERNEL],
     ids=lambda value: name(value) if isinstance(value, Path) else value,
 )
