@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
-from drgn import Architecture, Program, offsetof, sizeof
+from drgn import Program, offsetof, sizeof
 
 from ..arrays import U64
 from ..kernel.layouts import ModuleTags, ThreadStacks
@@ -23,7 +23,6 @@ from ..kernel.mm.slab_free import Sheaves
 from ..kernel.walk import ReadErrors, list_entries, structure, walk
 from ..problems import Problem
 from ..source.memory import PAGE
-from ..text import printable
 from .nodes import NOTHING, Area, Codes, NodeKind, Spans, root_code
 from .roots import Tier
 from .scan import Scanner
@@ -38,8 +37,6 @@ _LARGEST = 512
 
 _VMCOREINFO_HEAD = 64
 """Bytes that tell it from anything else: its release and the build ID."""
-_CODE, _MOST_CODE = 1 << 20, 1 << 28
-"""Bytes of code that are looked at together, and in all."""
 
 _KCORE = structure("the list of kcore ranges", "kcore range", most=1 << 16)
 
@@ -200,38 +197,6 @@ def _vmcoreinfo(prog: Program) -> U64 | None:
     except ReadErrors:
         return None
     return np.frombuffer(text.ljust(_VMCOREINFO_HEAD, b"\0")[:_VMCOREINFO_HEAD], np.uint64)
-
-
-def pointers_in_code(scanner: Scanner) -> None:
-    """Some pointers lie in instructions, and the variables that they come from may be gone.
-
-    Mirrors ``runtime_const_ptr()`` in ``arch/x86/include/asm/runtime-const.h``: ``mov`` of a
-    64-bit value to a register. Which these are is told by tables that boot frees.
-    """
-    prog, roots = scanner.memory.prog, scanner.heap.roots
-    if scanner.kernel.architecture != Architecture.X86_64:
-        return
-    try:
-        start, end = (prog.symbol(name).address for name in ("_stext", "_etext"))
-    except LookupError:
-        return
-    for at in range(start, min(end, start + _MOST_CODE), _CODE):
-        data, _ = scanner.memory.read(at, min(_CODE + 9, end - at))
-        rex, opcode = data[:-9], data[1:-8]
-        found = np.flatnonzero((rex & 0xFE == 0x48) & (opcode & 0xF8 == 0xB8))
-        words = data[found[:, None] + np.arange(2, 10)].view(np.uint64).ravel()
-        target = scanner.pointers.targets(words)
-        for row in np.flatnonzero(target >= 0).tolist():
-            place = at + int(found[row])
-            root = roots.add(_function(prog, place), Tier.NAMED, "code", place + 2, 8)
-            scanner.links.add(np.array([root_code(root)], np.int32), target[row : row + 1])
-
-
-def _function(prog: Program, address: int) -> str:
-    try:
-        return printable(prog.symbol(address).name.encode())
-    except LookupError:
-        return f"{address:#x}"
 
 
 def unloaded_modules(scanner: Scanner, tags: U64, loaded: Codes) -> None:

@@ -125,7 +125,6 @@ def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None =
     builder.nfs.scan(scanner, sites)
     blind += map(str, builder.nfs.problems)
     blind += scan_variables(scanner) + scan_tasks(scanner)
-    disguised.pointers_in_code(scanner)
     own = sites.module == ""
     vmcoreinfo_sites = np.flatnonzero(own & (sites.function == "crash_save_vmcoreinfo_init"))
     disguised.replaced_vmcoreinfo(scanner, vmcoreinfo_sites, builder.pagemap.origins.unknown)

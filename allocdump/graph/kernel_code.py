@@ -31,8 +31,8 @@ _IMMEDIATE = 8
 _CONSTANT = "__start_runtime_ptr_"
 """Prefix of a symbol for each such constant that is a pointer: RUNTIME_CONST() in
 include/asm-generic/vmlinux.lds.h."""
-_PIECE = 1 << 22
-"""Bytes of code that are looked at together."""
+_PIECE, _MOST = 1 << 22, 1 << 28
+"""Bytes of code that are looked at together, and in all."""
 
 
 def kernel_code(scanner: Scanner, sites: Sites) -> None:
@@ -48,6 +48,7 @@ def kernel_code(scanner: Scanner, sites: Sites) -> None:
         start, end = (prog.symbol(name).address for name in ("_text", "_etext"))
     except LookupError:
         return
+    end = min(end, start + _MOST)
     symbols = prog.symbols()
     names = Variables(symbols, scanner.heap.roots, "kernel code")
     missing = 0
