@@ -23,7 +23,11 @@ COMMANDS = (
 )
 """In the order of the help; each is a module of :mod:`allocdump.cli`."""
 
-_NOT_IN_DRGN = frozenset({"watch", "diff", "tags", "schema", "shell", "completion"})
+_WITHOUT_JSON = frozenset({"schema", "shell", "completion"})
+WITH_JSON = tuple(name for name in COMMANDS if name not in _WITHOUT_JSON)
+"""The commands with ``--format json``."""
+
+_NOT_IN_DRGN = frozenset({"watch", "diff", "tags"}) | _WITHOUT_JSON
 """They read no program, or two, or never end, or are a session themselves."""
 
 IN_DRGN = tuple(name for name in COMMANDS if name not in _NOT_IN_DRGN)

@@ -9,23 +9,10 @@ from __future__ import annotations
 import json
 from importlib import import_module
 
+from ...commands import WITH_JSON
 from .words import Schema
 
-NAMES = (
-    "triage",
-    "report",
-    "watch",
-    "pages",
-    "objects",
-    "whois",
-    "usage",
-    "leaks",
-    "retained",
-    "paths",
-    "audit",
-    "diff",
-    "tags",
-)
+NAMES = WITH_JSON
 """The commands that have a schema: each is a module here."""
 
 
