@@ -32,8 +32,16 @@ MADE: dict[Path, dict[str, Any]] = {
 FOLDERS = sorted(MADE)
 STOCK = sorted(folder for folder in FOLDERS if MADE[folder].get("profiling") == "none")
 """Of kernels that distributions ship, which know nothing of profiling."""
-CORES = sorted(path for folder in FOLDERS if folder not in STOCK for path in folder.glob("vmcore*"))
-STOCK_CORES = sorted(path for folder in STOCK for path in folder.glob("vmcore*"))
+
+
+def dumps_in(folder: Path) -> set[Path]:
+    """Returns a folder's dumps, those too that still have to be unpacked (``tests.unpack``)."""
+    paths = folder.glob("vmcore*")
+    return {path.with_suffix("") if path.suffix == ".zst" else path for path in paths}
+
+
+CORES = sorted(path for folder in FOLDERS if folder not in STOCK for path in dumps_in(folder))
+STOCK_CORES = sorted(path for folder in STOCK for path in dumps_in(folder))
 CORES_WITH_TRUTH = [core for core in CORES if (core.parent / "truth.allocinfo").exists()]
 
 

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from steps import crash, kernels, testdata, work
+from steps import crash, kernels, pack, testdata, work
 
 
 def main() -> None:
@@ -48,6 +48,10 @@ def parser() -> argparse.ArgumentParser:
     accelerator(data)
     data.set_defaults(command=make_testdata)
 
+    packs = commands.add_parser("pack", help="make a dump a third smaller, to be committed")
+    packs.add_argument("dump", metavar="VMCORE", nargs="+", type=Path, help="becomes VMCORE.zst")
+    packs.set_defaults(command=pack_dumps)
+
     show = commands.add_parser("list", help="kernels, scenarios, and the dumps of testdata")
     show.set_defaults(command=show_list)
     return top
@@ -76,6 +80,12 @@ def make_dump(arguments: argparse.Namespace) -> None:
 
 def make_testdata(arguments: argparse.Namespace) -> None:
     testdata.make(arguments.folder, arguments.accel)
+
+
+def pack_dumps(arguments: argparse.Namespace) -> None:
+    for dump in arguments.dump:
+        pack.pack(dump)
+        crash.sums(dump.parent)
 
 
 def show_list(arguments: argparse.Namespace) -> None:

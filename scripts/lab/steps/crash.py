@@ -148,6 +148,8 @@ def _build_id(kernel: Kernel) -> str:
 
 
 def sums(folder: Path) -> None:
-    paths = sorted(path for path in folder.iterdir() if path.name != "SHA256SUMS")
+    """Writes the checksums of all files but those that are unpacked from others."""
+    unpacked = {path.stem for path in folder.glob("*.zst")} | {"SHA256SUMS"}
+    paths = sorted(path for path in folder.iterdir() if path.name not in unpacked)
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in paths]
     (folder / "SHA256SUMS").write_text("".join(lines))

@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import crash, debuginfo, kernels, slabs, thin, work
+from . import crash, debuginfo, kernels, pack, slabs, thin, work
 from .kernel import Kernel
 
 TESTDATA = work.REPO / "testdata"
@@ -22,6 +22,7 @@ class Entry:
     thin: list[str] = field(default_factory=list)
     debuginfo: list[str] = field(default_factory=list)
     modules: list[str] = field(default_factory=list)
+    pack: list[str] = field(default_factory=list)
     without: list[str] = field(default_factory=list)
     without_files: bool = False
 
@@ -49,6 +50,8 @@ def make(folders: list[str], accelerator: str) -> None:
             _note(folder / "made.json", "code_left_out", entry.thin)
         if entry.without_files:
             _note(folder / "made.json", "inodes_left_out", entry.thin)
+        for name in entry.pack:
+            pack.pack(folder / name)
         for name in entry.without:
             (folder / name).unlink()
         if isinstance(built, Kernel):

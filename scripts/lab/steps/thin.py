@@ -124,11 +124,6 @@ def _code(
 
 def _zstd() -> Callable[[bytes], bytes]:
     """Returns a function that compresses a page again."""
-    try:
-        import zstandard
-    except ImportError:
-        raise work.LabError(
-            "zstandard is missing: run the lab with the project's own Python"
-        ) from None
+    zstandard = work.zstandard()
     read, write = zstandard.ZstdDecompressor(), zstandard.ZstdCompressor(level=22)
-    return lambda page: write.compress(read.decompress(page, max_output_size=PAGE))
+    return lambda page: bytes(write.compress(read.decompress(page, max_output_size=PAGE)))

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import tomllib
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,14 @@ def describe(kind: str, name: str) -> dict[str, Any]:
             f"there is no {path.name} in scripts/lab/{kind}: one of {', '.join(names(kind))}"
         )
     return tomllib.loads(path.read_text())
+
+
+def zstandard() -> Any:
+    """Returns the library that packs and unpacks; only the project's own Python has it."""
+    try:
+        return import_module("zstandard")
+    except ImportError:
+        raise LabError("zstandard is missing: run the lab with the project's own Python") from None
 
 
 def names(kind: str) -> list[str]:
