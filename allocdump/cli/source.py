@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ..commands import COMMANDS
 from ..source.core import is_kernel_image, looks_like_core
 from ..text import printable
 
@@ -46,6 +47,8 @@ def choose_source(how: dict[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
 
 def _too_many(core: str, word: str) -> str:
     names = [printable(os.fsencode(path)) for path in (core, word)]
+    if core in COMMANDS and not os.path.exists(core):
+        return f"Options follow their command: allocdump {core} OPTIONS {shlex.quote(names[1])}"
     if not os.path.exists(word):
         return f"{names[1]!r} is neither an option nor a file that could stand beside the core."
     if all(map(_is_core, (core, word))):

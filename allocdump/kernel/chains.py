@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -66,10 +67,21 @@ class Chains:
         self._broken.append(rows)
 
     def problems(self, prog: Program, what: Structure) -> list[Problem]:
-        """Problems of broken chains; in a running kernel they change under the walk."""
-        if not self.broken or prog.flags & ProgramFlags.IS_LIVE:
+        """Problems of broken chains: see :class:`Broken`."""
+        return Broken(self.broken).problems(prog, what)
+
+
+@dataclass
+class Broken:
+    """A number of broken chains, over several followings."""
+
+    chains: int = 0
+
+    def problems(self, prog: Program, what: Structure) -> list[Problem]:
+        """One problem for all, or none; in a running kernel chains change under the walk."""
+        if not self.chains or prog.flags & ProgramFlags.IS_LIVE:
             return []
-        return [what.unreadable(self.broken)]
+        return [what.unreadable(self.chains)]
 
 
 _LIST_PREV = np.uint64(8)

@@ -91,6 +91,7 @@ def test_files_that_do_not_go_together(tmp_path: Path) -> None:
         ((OOM, TINY), "Name one core; to compare two: allocdump diff "),
         ((OOM, note), "is a kernel image (vmlinux); name one CORE."),
         ((OOM, tmp_path / "none"), "is neither an option nor a file that could stand beside"),
+        (("--vmlinux", "none", "triage", OOM), "Options follow their command: allocdump triage"),
         ((), "Name one CORE (a vmcore), or --live"),
     ):
         done = run("report", *words)

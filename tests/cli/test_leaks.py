@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
 from ..dumpdata import core, run
 
@@ -29,6 +30,14 @@ def test_all_of_them() -> None:
     for record in map(json.loads, records):
         assert any((record["function"] or record["name"]) in line for line in lines)
     assert not any("--all lists" in line for line in lines)
+
+
+def test_no_warning_comes_again_with_another_number() -> None:
+    warnings = [
+        re.sub(r"[\d,]+", "N", line) for line in run("leaks", WITHOUT_PAGES).stderr.split("\n")
+    ]
+    assert any("N free lists" in line for line in warnings)
+    assert len(set(warnings)) == len(warnings)
 
 
 def test_whole_dumps_have_no_such_line() -> None:

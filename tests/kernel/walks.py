@@ -13,6 +13,7 @@ from drgn.helpers.linux.fs import super_block_for_each_mount
 from drgn.helpers.linux.list import list_for_each_entry
 from drgn.helpers.linux.percpu import per_cpu
 
+from allocdump.kernel.chains import Broken
 from allocdump.kernel.kernel import Kernel
 from allocdump.kernel.machine.cgroups import memory_cgroups
 from allocdump.kernel.machine.modules import loaded_modules
@@ -27,7 +28,7 @@ from allocdump.kernel.mm.page_lists import pcp_blocks
 from allocdump.kernel.mm.pages import FrameReader
 from allocdump.kernel.mm.percpu import PerCpuReader, chunks, pointer_base
 from allocdump.kernel.mm.slab import Cache, slab_caches
-from allocdump.kernel.mm.slab_free import cpu_lists, cpu_slabs, free_objects, sheaves
+from allocdump.kernel.mm.slab_free import FREE_LISTS, cpu_lists, cpu_slabs, free_objects, sheaves
 from allocdump.kernel.mm.vmalloc import vm_areas
 from allocdump.kernel.tags.codetag import codetag_types, tag_ranges
 from allocdump.kernel.tags.references import SiteIndex
@@ -160,10 +161,11 @@ def _pcp(prog: Program) -> tuple[Found, Problems]:
 
 def _free(prog: Program) -> tuple[Found, Problems]:
     memory, (caches, _) = Memory(prog), slab_caches(prog)
-    problems: list[Problem] = []
+    broken = Broken()
     lists = cpu_lists(Kernel(prog), caches)
-    batches = free_objects(memory, caches, *lists, problems)
-    return [a for _, batch in batches for a in batch.tolist()], problems
+    batches = free_objects(memory, caches, *lists, broken)
+    found = [a for _, batch in batches for a in batch.tolist()]
+    return found, broken.problems(prog, FREE_LISTS)
 
 
 def _cpu_slabs(prog: Program) -> tuple[Found, Problems]:

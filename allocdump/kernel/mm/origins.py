@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ...arrays import U64, Bool, Int, ranges
 from ...problems import Problem
+from ..chains import Broken
 from ..kernel import Kernel
 from ..machine.modules import LoadedModules, loaded_modules, module_symbol
 from ..machine.tasks import every_task
@@ -28,7 +29,7 @@ from .page_types import PageKind
 from .pages import FrameReader, Frames
 from .percpu import PerCpuObjects
 from .slab import Cache, Objects, Slabs
-from .slab_free import Sheaves, cpu_lists, free_objects
+from .slab_free import FREE_LISTS, Sheaves, cpu_lists, free_objects
 from .vmalloc import VmArea, symbol, vm_areas
 
 _PAGES = {
@@ -115,7 +116,7 @@ class OriginRows:
         self.behind = self._pages + _KINDS.index(_BEHIND)
         """Row of those among them that may be tails of a page before them."""
         self._names: dict[int, tuple[str, str]] = {}
-        self.problems: list[Problem] = []
+        self._broken = Broken()
         """Free lists that could not be followed: what is on them looks as if it were in use."""
         for chunk in chunks:
             chunk.site[(chunk.site == NONE) & ~chunk.hidden] = self._percpu
@@ -214,6 +215,15 @@ class OriginRows:
         found.append(self._sheaves().free_objects(self.memory))
         return np.unique(np.concatenate(found))
 
+    def begin(self) -> None:
+        """Forget what was unreadable in an earlier pass over memory."""
+        self._broken = Broken()
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Unreadable parts of the last pass."""
+        return self._broken.problems(self.kernel.prog, FREE_LISTS)
+
     def mark_objects(self, slabs: Slabs, objects: Objects) -> None:
         """Give objects in use that have no tag their origin.
 
@@ -228,7 +238,7 @@ class OriginRows:
             return
         of = np.unique(objects.slab[rows])
         cache = slabs.cache[of].astype(np.int64)
-        batches = free_objects(self.memory, self._caches, cache, slabs.freelist[of], self.problems)
+        batches = free_objects(self.memory, self._caches, cache, slabs.freelist[of], self._broken)
         free = np.concatenate([self._free_elsewhere, *(found for _, found in batches)])
         used = rows[~np.isin(objects.address[rows], free)]
         objects.site[used] = self.first + slabs.cache[objects.slab[used]]

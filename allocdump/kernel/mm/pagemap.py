@@ -117,7 +117,7 @@ class PageMap:
     def __iter__(self) -> Iterator[Part]:
         """All parts, ascending; largest free blocks are left out: see :class:`.FrameReader`."""
         self.kernel.memory.holes = copy(self._before)
-        self.origins.problems.clear()
+        self.origins.begin()
         for frames in self.frames:
             self.origins.mark_frames(frames)
             yield Part(frames, self.slabs, self.origins)
@@ -169,7 +169,7 @@ class PageMap:
     def problems(self) -> list[Problem]:
         """Unreadable memory of the last pass, and before it."""
         found = [*self.slabs.problems, *self.boot_memory.problems, *self._unreadable]
-        found += dict.fromkeys(p for p in self.origins.problems if p not in found)
+        found += [problem for problem in self.origins.problems if problem not in found]
         found += [*self.percpu.problems, *self.frames.problems]
         holes = self.kernel.memory.holes
         pages = f"{holes.pages:,} pages that describe memory"

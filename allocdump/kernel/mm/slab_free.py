@@ -19,7 +19,7 @@ from drgn.helpers.linux.nodemask import for_each_online_node
 from ...arrays import U64, Bool, Columns, Int, ranges, sum_by
 from ...problems import Problem
 from ...source.memory import Memory
-from ..chains import Chains, Index, list_links
+from ..chains import Broken, Chains, Index, list_links
 from ..kernel import Kernel
 from ..layouts import Barns, CpuSlabs
 from ..walk import structure, walk
@@ -30,7 +30,7 @@ _MAX_CHAIN = 1 << 16
 _MAX_SHEAVES = 1 << 12
 """A barn keeps some ten of them."""
 
-_FREE_LISTS = structure(
+FREE_LISTS = structure(
     "free lists of slab caches",
     "free list of slabs",
     "free lists of slabs",
@@ -64,7 +64,7 @@ def free_objects(
     caches: list[Cache],
     cache: Int,
     freelist: U64,
-    problems: list[Problem] | None = None,
+    broken: Broken | None = None,
 ) -> Iterator[tuple[Int, U64]]:
     """Objects on free lists, in batches: indexes of their caches, and addresses.
 
@@ -72,7 +72,7 @@ def free_objects(
 
     :param cache: index in *caches* of each list's cache, shape (n,)
     :param freelist: the first object of each list, shape (n,)
-    :param problems: takes what was unreadable
+    :param broken: takes the number of lists that were not readable to their end
     """
     offset = np.array([c.free_pointer for c in caches], np.uint64)
     random = np.array([c.random or 0 for c in caches], np.uint64)
@@ -89,8 +89,8 @@ def free_objects(
     chains = Chains(step, _MAX_CHAIN)
     for rows, objects in chains.follow(freelist, np.zeros(len(freelist), np.uint64)):
         yield cache[rows], objects
-    if problems is not None:
-        problems += chains.problems(memory.prog, _FREE_LISTS)
+    if broken is not None:
+        broken.chains += chains.broken
 
 
 def free_but_in_slabs_use(
@@ -102,8 +102,11 @@ def free_but_in_slabs_use(
     :return: shape (number of caches,)
     """
     none = np.zeros(0, np.int64), np.zeros(0, np.uint64)
-    batches = free_objects(kernel.memory, caches, *cpu_lists(kernel, caches), problems)
+    broken = Broken()
+    batches = free_objects(kernel.memory, caches, *cpu_lists(kernel, caches), broken)
     cache, objects = map(np.concatenate, zip(none, *batches, strict=True))
+    if problems is not None:
+        problems += broken.problems(kernel.prog, FREE_LISTS)
     _, once = np.unique(objects, return_index=True)
     free = np.bincount(cache[once], minlength=len(caches))
     ready = (found.cache >= 0) & ~found.rcu
