@@ -58,6 +58,7 @@ TYPES = {
     "node_data": "struct pglist_data *[]",
     "contig_page_data": "struct pglist_data",
     "node_states": "nodemask_t []",
+    "nr_node_ids": "unsigned int",
     "vm_node_stat": "atomic_long_t []",
     "vm_zone_stat": "atomic_long_t []",
     "_totalram_pages": "atomic_long_t",
