@@ -287,6 +287,84 @@ class SlabExtensions(Layout):
     )
 
 
+class PageCharges(Layout):
+    """Memory cgroups of pages, in page->memcg_data (include/linux/memcontrol.h)."""
+
+    NONE = Variant(
+        "",
+        "",
+        "without CONFIG_MEMCG",
+        lambda prog: not has_member(prog, "struct page", "memcg_data"),
+    )
+    OBJCG = Variant(
+        "7.1",
+        "",
+        "a struct obj_cgroup, of which each memory cgroup has one a node",
+        _member("struct mem_cgroup_per_node", "objcg"),
+        "7.2-oom-memcg",
+    )
+    MEMCG = Variant(
+        "5.11",
+        "",
+        "a struct obj_cgroup for memory of the kernel, marked MEMCG_DATA_KMEM; else a struct"
+        " mem_cgroup",
+        _always,
+        "6.12-oom-user",
+    )
+
+
+class SlabCharges(Layout):
+    """Memory cgroups of slab objects (mm/slab.h)."""
+
+    NONE = Variant(
+        "",
+        "",
+        "without CONFIG_MEMCG",
+        lambda prog: not has_member(prog, "struct page", "memcg_data"),
+    )
+    WORD = Variant(
+        "7.3",
+        'f901ed647994 ("mm/slab: change struct slabobj_ext to a union")',
+        "the first word of an object's extension, if slab->obj_exts_needs_objcg",
+        _member("struct slabobj_ext", "_objcg"),
+        "stock-7.3-pipes",
+    )
+    EXTENSION = Variant(
+        "6.10",
+        '21c690a349ba ("mm: introduce slabobj_ext to support slab object extensions")',
+        "slabobj_ext.objcg",
+        _member("struct slabobj_ext", "objcg"),
+        "stock-6.12-sockets",
+    )
+    POINTERS = Variant(
+        "5.11",
+        "",
+        "a vector of pointers, slab->memcg_data",
+        _member("struct slab", "memcg_data"),
+        "stock-6.1-tmpfs",
+    )
+
+
+class PercpuCharges(Layout):
+    """Memory cgroups of per-CPU objects (mm/percpu-internal.h)."""
+
+    EXTENSION = Variant(
+        "6.10",
+        "",
+        "pcpuobj_ext.cgroup, in the vector pcpu_chunk.obj_exts",
+        _member("struct pcpuobj_ext", "cgroup"),
+        "stock-6.12-quiet",
+    )
+    POINTERS = Variant(
+        "5.9",
+        "",
+        "a vector of pointers, pcpu_chunk.obj_cgroups",
+        _member("struct pcpu_chunk", "obj_cgroups"),
+        "stock-6.1-tmpfs",
+    )
+    NONE = Variant("", "", "without CONFIG_MEMCG", _always)
+
+
 class CpuSlabs(Layout):
     """Free objects that CPUs keep for themselves (mm/slub.c)."""
 
@@ -451,6 +529,9 @@ LAYOUTS: tuple[type[Layout], ...] = (
     FolioOrders,
     CompoundPages,
     SlabExtensions,
+    PageCharges,
+    SlabCharges,
+    PercpuCharges,
     CpuSlabs,
     Barns,
     VmapAreas,

@@ -68,7 +68,7 @@ _LAYER: Schema = {
         _layer(("end of a slab", "beside an object of KFENCE's"), {"cache": TEXT}),
         _layer(("struct page",), {"pfn": COUNT}),
         _layer(("per-CPU variable",), {"symbol": TEXT, "cpu": COUNT}),
-        _layer(("per-CPU object",), {}, {"cpu": COUNT}),
+        _layer(("per-CPU object",), {}, {"cpu": COUNT, "memory_cgroup": TEXT}),
         _layer(("free per-CPU memory",), {}),
         _layer(("vmalloc area",), {"kind": TEXT, "pages": COUNT}, {"caller": TEXT}),
         _layer(("kernel image",), {"symbol": TEXT}),

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from drgn import Program
 
-from ...arrays import U64, Batches, Columns, Int
+from ...arrays import I32, U64, Batches, Columns, Int
 from ...progress import Progress
 from ...text import printable
 from ..tags.references import NONE, Rows
@@ -57,16 +57,18 @@ class PageBatch(Columns):
     """The order was inferred: the allocation is not compound."""
     site: Rows
     kind: npt.NDArray[np.uint8]
-    """A :class:`kernel.frames.Kind`."""
+    """A :class:`.page_types.PageKind`."""
+    cgroup: I32
+    """Row of the memory cgroup that it is charged to, in :attr:`.charges.Charges.cgroups`."""
 
 
 def page_batches(pagemap: PageMap, progress: Progress | None = None) -> Iterator[PageBatch]:
     """All tagged allocations of pages, a section at a time, ascending."""
     for part in pagemap.parts(progress):
-        yield _pages(part, pagemap.kernel.direct_map)
+        yield _pages(part, pagemap)
 
 
-def _pages(part: Part, direct_map: int) -> PageBatch:
+def _pages(part: Part, pagemap: PageMap) -> PageBatch:
     frames = part.frames
     starts = np.flatnonzero(frames.is_head & ~frames.is_free & (frames.site != NONE))
     _, first = part.loose_tails
@@ -74,11 +76,12 @@ def _pages(part: Part, direct_map: int) -> PageBatch:
     pfn = frames.section.pfn + starts.astype(np.int64)
     return PageBatch(
         pfn,
-        np.uint64(direct_map) + (pfn.astype(np.uint64) << np.uint64(PAGE_SHIFT)),
+        np.uint64(pagemap.kernel.direct_map) + (pfn.astype(np.uint64) << np.uint64(PAGE_SHIFT)),
         (np.int64(1) << frames.order[starts].astype(np.int64)) + tails,
         tails > 0,
         frames.site[starts],
         frames.kind[starts],
+        pagemap.charges.of_pages(frames, starts),
     )
 
 
@@ -95,6 +98,8 @@ class ObjectBatch(Columns):
     cache: npt.NDArray[np.int32]
     """Index of the slab cache; -1 for per-CPU objects."""
     site: Rows
+    cgroup: I32
+    """Row of the memory cgroup that it is charged to, in :attr:`.charges.Charges.cgroups`."""
 
 
 class ObjectReader(Batches[ObjectBatch]):
@@ -123,13 +128,16 @@ class ObjectReader(Batches[ObjectBatch]):
                 self._object_sizes[cache],
                 cache,
                 objects.site,
+                self.pagemap.charges.of_objects(part.slabs, objects),
             ).take(objects.site != NONE)
 
     def of_percpu(self) -> Iterator[ObjectBatch]:
         """The per-CPU objects."""
         for chunk in self.pagemap.percpu_chunks:
             none = np.full(len(chunk.size), -1, np.int32)
-            batch = ObjectBatch(chunk.pointer, chunk.size, chunk.size, none, chunk.site)
+            cgroup = self.pagemap.charges.of_percpu(chunk)
+            size = chunk.size
+            batch = ObjectBatch(chunk.pointer, size, size, none, chunk.site, cgroup)
             yield batch.take(chunk.site != NONE)
         for problem in self.pagemap.percpu.problems + self.pagemap.frames.problems:
             if problem not in self.problems:

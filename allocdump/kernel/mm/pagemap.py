@@ -18,6 +18,7 @@ from ..damage import damage_cause
 from ..kernel import Kernel
 from ..tags.references import SiteIndex
 from .boot_memory import KFENCE, BootMemory, Span, boot_memory, bounce_buffers
+from .charges import Charges
 from .origins import OriginRows
 from .pages import FrameReader, Frames, loose_tails
 from .percpu import PerCpuObjects, PerCpuReader
@@ -160,6 +161,11 @@ class PageMap:
         """Page frames at which the slabs begin that CPUs keep for themselves, ascending."""
         slabs = cpu_slabs(self._aside, self.caches, self._unreadable)
         return np.sort(self.frames.pfn_of(slabs))
+
+    @cached_property
+    def charges(self) -> Charges:
+        """The memory cgroups that memory is charged to."""
+        return Charges(self.kernel)
 
     @cached_property
     def sheaves(self) -> Sheaves:

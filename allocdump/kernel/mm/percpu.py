@@ -16,6 +16,7 @@ from drgn import FaultError, Object, Program, offsetof, sizeof
 from ...arrays import U64
 from ...problems import Problem
 from ..kernel import Kernel
+from ..layouts import PercpuCharges
 from ..tags.references import NONE, Rows, SiteIndex
 from ..walk import Cut, bounded_count, is_damage, list_entries, structure, walk
 
@@ -47,6 +48,8 @@ class PerCpuObjects:
     has_vector: bool
     """The first chunks have no references: their objects are not counted."""
     vector_bytes: int
+    charges: int
+    """Address of the vector with their memory cgroups; 0 without."""
     populated: npt.NDArray[np.bool_]
     """Marks the pages of a copy that exist."""
 
@@ -59,6 +62,7 @@ class PerCpuReader:
         self.index = index
         self.problems: list[Problem] = []
         self._has_refs = kernel.layouts.profiling
+        self._charges = kernel.layouts[PercpuCharges]
 
     def __iter__(self) -> Iterator[PerCpuObjects]:
         prog = self.memory.prog
@@ -92,6 +96,10 @@ class PerCpuReader:
         if self._has_refs:
             ext = prog.type("struct pcpuobj_ext")
             ext_size, vector = sizeof(ext), chunk.obj_exts.value_()
+        charges = 0
+        if self._charges is not PercpuCharges.NONE:
+            extended = self._charges is PercpuCharges.EXTENSION
+            charges = (chunk.obj_exts if extended else chunk.obj_cgroups).value_()
         if vector:
             refs, _ = memory.words(_addresses(vector + offsetof(ext, "tag"), starts * ext_size))
         first = (chunk.base_addr.value_() - base) % (1 << 64)
@@ -108,6 +116,7 @@ class PerCpuReader:
             hidden,
             bool(vector),
             bits * ext_size if vector else 0,
+            charges,
             self._bitmap(chunk.populated.address_of_().value_(), pages),
         )
 

@@ -25,7 +25,7 @@ from ...arrays import U64, Bool, ranges
 from ...problems import Problem
 from ...text import printable
 from ..kernel import Kernel
-from ..layouts import SlabExtensions, static_key
+from ..layouts import SlabCharges, SlabExtensions, static_key
 from ..tags.references import Rows, SiteIndex
 from ..walk import list_entries, structure, walk
 from .kfence import kfence_objects
@@ -84,7 +84,10 @@ class Slabs:
     """Number of objects that the slab has room for."""
     vector: U64
     """Address of the first object's extension; 0 without one."""
+    objcgs: U64
+    """Address of the first object's pointer to its memory cgroup; 0 without one."""
     stride: npt.NDArray[np.int64]
+    """Bytes from one object's extension to the next one's."""
     ref_offset: npt.NDArray[np.int64]
     failed: Bool
     """The vector could not be allocated: objects are allocated, but carry no tag."""
@@ -149,9 +152,16 @@ class SlabReader:
         # Without profiling, extensions are there for memory cgroups alone, or not at all.
         self._variant = self.kernel.layouts[SlabExtensions]
         self._has_refs = self._variant is not SlabExtensions.NONE
+        self._charges = self.kernel.layouts[SlabCharges]
+        self._objcg_offset = 0
+        if self._charges is SlabCharges.POINTERS:
+            self._ext_size = 8
+        elif self._has_refs or self._charges is not SlabCharges.NONE:
+            self._ext_size = sizeof(prog.type("struct slabobj_ext"))
+        if self._charges is SlabCharges.EXTENSION:
+            self._objcg_offset = offsetof(prog.type("struct slabobj_ext"), "objcg")
         if self._has_refs:
             ext = prog.type("struct slabobj_ext")
-            self._ext_size = sizeof(ext)
             if self._variant is SlabExtensions.WORDS:
                 self._has_refs = static_key(prog, "slab_obj_ext_has_codetag_key") is not False
             else:
@@ -171,9 +181,12 @@ class SlabReader:
             known = self._addresses[where] == pointer
             cache[known] = self._order[where[known]]
         exts = stride = ref_offset = np.zeros(len(heads), np.int64)
-        if self._has_refs:
-            exts = _field(pages, self.type, "obj_exts").view(np.int64)
-            stride, ref_offset = self._layout(pages, cache)
+        charged = np.zeros(len(heads), np.bool_)
+        if self._ext_size:
+            pointers = self._charges is SlabCharges.POINTERS
+            exts = _field(pages, self.type, "memcg_data" if pointers else "obj_exts").view(np.int64)
+            stride, ref_offset, charged = self._layout(pages, cache)
+        vector = exts.view(np.uint64) & ~np.uint64(self._mask)
         order = frames.order[heads]
         objects = _field(pages, self.type, "objects").astype(np.int64)
         # More objects than there are words in the slab are damage.
@@ -193,10 +206,11 @@ class SlabReader:
             order,
             cache,
             objects,
-            exts.view(np.uint64) & ~np.uint64(self._mask),
+            vector if self._has_refs else np.zeros_like(vector),
+            np.where(charged & (vector != 0), vector + np.uint64(self._objcg_offset), 0),
             stride,
             ref_offset,
-            exts == _OBJEXTS_ALLOC_FAIL,
+            (exts == _OBJEXTS_ALLOC_FAIL) & self._has_refs,
             np.where(kfence, np.uint64(0), freelist),
             np.where(kfence, objects, inuse),
             kfence,
@@ -204,25 +218,26 @@ class SlabReader:
 
     def _layout(
         self, pages: npt.NDArray[np.uint8], cache: npt.NDArray[np.int32]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Step from one object's extension to the next, and offset of the reference in it."""
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Bool]:
+        """Step from one object's extension to the next, offset of the reference in it, and marks
+        of slabs whose extensions have a memory cgroup."""
         count = len(pages)
-        if self._variant is SlabExtensions.STRIDE:
-            stride = _field(pages, self.type, "stride").astype(np.int64)
-        elif self._variant is SlabExtensions.WORDS:
-            objcg = np.zeros(count, np.int64)
+        ref_offset = np.full(count, self._ref_offset, np.int64)
+        charged = np.full(count, self._charges is not SlabCharges.NONE)
+        if SlabExtensions.WORDS is self._variant or self._charges is SlabCharges.WORD:
+            charged = np.zeros(count, np.bool_)
             if self.type.has_member("obj_exts_needs_objcg"):
-                objcg = _field(pages, self.type, "obj_exts_needs_objcg").astype(np.int64)
+                charged = _field(pages, self.type, "obj_exts_needs_objcg") != 0
             in_object = np.zeros(count, np.bool_)
             if self.type.has_member("obj_exts_in_object"):
                 in_object = _field(pages, self.type, "obj_exts_in_object") != 0
-            stride = np.where(
-                in_object & (cache >= 0), self.sizes[cache], (objcg + 1) * self._ext_size
-            )
-            return stride, objcg * self._ext_size
-        else:
-            stride = np.full(count, self._ext_size, np.int64)
-        return stride, np.full(count, self._ref_offset, np.int64)
+            objcg = charged.astype(np.int64)
+            step = (objcg + self._has_refs) * self._ext_size
+            stride = np.where(in_object & (cache >= 0), self.sizes[cache], step)
+            return stride, objcg * self._ext_size, charged
+        if self.type.has_member("stride"):
+            return _field(pages, self.type, "stride").astype(np.int64), ref_offset, charged
+        return np.full(count, self._ext_size, np.int64), ref_offset, charged
 
     def objects(self, slabs: Slabs) -> Iterator[Objects]:
         """All objects, allocated or free, of slabs of known caches."""

@@ -14,12 +14,11 @@ from typing import SupportsIndex, TypeAlias
 
 import numpy as np
 from drgn import Object, TypeKind
-from drgn.helpers.linux.cgroup import cgroup_path
 from drgn.helpers.linux.mm import follow_pfn
 
 from ...problems import Problem
 from ...result import Result, Values, column
-from ...text import printable
+from ..machine.charged import NOT_CHARGED
 from ..machine.modules import loaded_modules
 from ..tags.references import EMPTY, NONE, STRAY
 from ..tags.sites import Sites
@@ -31,8 +30,6 @@ from .pages import PAGE_SHIFT, Frames, loose_tails
 from .vmalloc import symbol, vm_area
 
 _PAGE = 1 << PAGE_SHIFT
-_OBJEXTS, _KMEM = 1, 2
-"""MEMCG_DATA_OBJEXTS, MEMCG_DATA_KMEM"""
 
 
 Query: TypeAlias = str | SupportsIndex | Object
@@ -127,7 +124,7 @@ class Locator:
         kernel = pagemap.kernel
         self.memory, self.prog = kernel.memory, kernel.prog
         self.index, self.frames, self.slabs = pagemap.index, pagemap.frames, pagemap.slabs
-        self.origins, self.tags = pagemap.origins, pagemap.sites
+        self.origins, self.tags, self._charges = pagemap.origins, pagemap.sites, pagemap.charges
         self.direct_map = kernel.direct_map
         found = zones(self.prog)
         self._zones = found.found
@@ -282,6 +279,7 @@ class Locator:
             layer = Layer("per-CPU object", start, int(chunk.size[at]))
             if cpu is not None:
                 layer.detail["cpu"] = cpu
+            self._charge(layer, int(self._charges.of_percpu(chunk)[at]))
             reason = "the first chunks have no references" if not chunk.has_vector else ""
             self._site(layer, int(chunk.site[at]), "reference of the per-CPU object", reason)
             return layer
@@ -330,10 +328,8 @@ class Locator:
             if zone.pfn <= pfn < zone.pfn + zone.spanned:
                 detail |= {"node": zone.node, "zone": zone.name}
                 break
-        memcg = self._memcg(frames, head) if kind != PageKind.SLAB else ""
-        if memcg:
-            detail["memory cgroup"] = memcg
         layer = Layer(_NAMES[kind], self.direct_map + start * _PAGE, pages * _PAGE, detail=detail)
+        self._charge(layer, int(self._charges.of_pages(frames, np.array([head]))[0]))
         if kind in (PageKind.FREE, PageKind.FREE_PCP):
             layer.evidence = "free memory has no site"
         else:
@@ -376,37 +372,14 @@ class Locator:
         elif site != NONE:
             reason = "no reference"
         self._site(layer, site, "reference of the object", reason)
-        if site != NONE and slabs.vector[row] and slabs.ref_offset[row]:
-            place = int(slabs.vector[row]) + index * int(slabs.stride[row])
-            memcg = self._cgroup(self._word(place), objcg=True)
-            if memcg:
-                layer.detail["memory cgroup"] = memcg
+        if site != NONE:
+            self._charge(layer, int(self._charges.of_objects(slabs, objects)[index]))
         yield layer
 
-    def _word(self, address: int) -> int:
-        words, _ = self.memory.words(np.array([address], np.uint64))
-        return int(words[0])
-
-    def _memcg(self, frames: Frames, head: int) -> str:
-        if "memcg_data" not in (frames.raw.dtype.names or ()):
-            return ""
-        data = int(frames.raw["memcg_data"][head])
-        if not data or data & _OBJEXTS or frames.kind[head] == PageKind.FREE:
-            return ""
-        return self._cgroup(data & ~3, objcg=bool(data & _KMEM))
-
-    def _cgroup(self, pointer: int, objcg: bool) -> str:
-        """Path of the memory cgroup that is charged; empty if none is."""
-        if not pointer:
-            return ""
-        try:
-            if objcg:
-                memcg = Object(self.prog, "struct obj_cgroup *", pointer).memcg
-            else:
-                memcg = Object(self.prog, "struct mem_cgroup *", pointer)
-            return printable(cgroup_path(memcg.css.cgroup))
-        except ReadErrors:
-            return "unreadable"
+    def _charge(self, layer: Layer, row: int) -> None:
+        """Name the memory cgroup that a layer is charged to, if it is charged to one."""
+        if row != NOT_CHARGED:
+            layer.detail["memory cgroup"] = self._charges.cgroups.name(row)
 
 
 _NAMES = {
