@@ -69,6 +69,7 @@ def footprint(
     user: Sequence[int] = (),
     slab: Sequence[int] = (),
     reclaimable: Sequence[int] = (),
+    pinned: Sequence[int] = (),
 ) -> Footprint:
     """MiB by site, in the order of SITES."""
 
@@ -79,7 +80,14 @@ def footprint(
 
     zeros = column(())
     return Footprint(
-        column(kernel), column(user), column(slab), zeros, zeros, column(reclaimable), {"free": 0}
+        column(kernel),
+        column(user),
+        column(slab),
+        zeros,
+        zeros,
+        column(reclaimable),
+        column(pinned),
+        {"free": 0},
     )
 
 

@@ -8,6 +8,7 @@ page is counted twice, and all of them together are all memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,6 +56,8 @@ class Footprint(Columns):
     """The part of *pages* that lies in vmalloc areas."""
     reclaimable: Int
     """The part of *slab* in caches that shrink when memory is short."""
+    pinned: Int
+    """The part of *slab* that would be reclaimable if it were not in use, as far as is known."""
     without: dict[str, int] = field(default_factory=dict)
     """Memory without a site, by its class."""
 
@@ -73,13 +76,19 @@ class Footprint(Columns):
 
 
 def footprint(
-    sites: Sites, memory: Attribution, objects: ObjectTotals, vmalloc_pages: Int, cpus: int
+    sites: Sites,
+    memory: Attribution,
+    objects: ObjectTotals,
+    vmalloc_pages: Int,
+    cpus: int,
+    in_use: Callable[[str], float] = lambda cache: 0.0,
 ) -> Footprint:
     """Divide all memory up among sites.
 
     :param objects: all slab objects that have a site
     :param vmalloc_pages: pages in vmalloc areas by site, shape (number of sites,)
     :param cpus: number of possible CPUs
+    :param in_use: the part of a slab cache, by its name, that cannot shrink, since it is in use
     """
     count = len(sites)
     by_kind = memory.kinds * PAGE
@@ -95,7 +104,7 @@ def footprint(
         if kind != PageKind.SLAB:
             add(_NO_SITE.get(kind, _OTHER), int(by_kind[kind, count:].sum()))
     percpu = _percpu(sites, memory, pages, cpus)
-    slab, reclaimable = _slabs(memory, objects, count)
+    slab, reclaimable, pinned = _slabs(memory, objects, count, in_use)
     add("slab memory without a site", int(by_kind[PageKind.SLAB].sum() - slab.sum()))
     return Footprint(
         pages=pages,
@@ -104,6 +113,7 @@ def footprint(
         percpu=percpu,
         vmalloc=np.minimum(pages, vmalloc_pages * PAGE),
         reclaimable=reclaimable,
+        pinned=pinned,
         without=without,
     )
 
@@ -123,7 +133,9 @@ def _percpu(sites: Sites, memory: Attribution, pages: Int, cpus: int) -> Int:
     return copies
 
 
-def _slabs(memory: Attribution, objects: ObjectTotals, count: int) -> tuple[Int, Int]:
+def _slabs(
+    memory: Attribution, objects: ObjectTotals, count: int, in_use: Callable[[str], float]
+) -> tuple[Int, Int, Int]:
     """Divide each cache's slabs evenly among the objects in them, by site.
 
     Objects in use that no site holds get their part, too: it stays with nobody.
@@ -142,5 +154,8 @@ def _slabs(memory: Attribution, objects: ObjectTotals, count: int) -> tuple[Int,
     first = np.unique(cache, return_index=True)[1]
     first = first[others[cache[first]] == 0]
     share[first] += lost[cache[first]]
-    can_shrink = np.array([c.reclaimable for c in memory.caches], np.bool_)[cache]
-    return sum_by(site, share, count), sum_by(site, np.where(can_shrink, share, 0), count)
+    shrinking = np.array([c.reclaimable for c in memory.caches], np.bool_)[cache]
+    used = np.array([in_use(c.name) for c in memory.caches])[cache]
+    pinned = np.where(shrinking, share * used, 0).astype(np.int64)
+    could = np.where(shrinking, share - pinned, 0)
+    return sum_by(site, share, count), sum_by(site, could, count), sum_by(site, pinned, count)

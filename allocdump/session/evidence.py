@@ -21,7 +21,7 @@ from ..kernel.machine.clock import uptime
 from ..kernel.machine.death import death, memory_parameters, taint
 from ..kernel.machine.memory_counters import reclaimable
 from ..kernel.machine.oom import allocation_failures, oom_events
-from ..kernel.machine.open_files import open_files
+from ..kernel.machine.open_files import Parts, open_files
 from ..kernel.machine.swap import swap_space
 from ..kernel.machine.system import crash_kernel
 from ..kernel.machine.tasks import tasks
@@ -33,6 +33,7 @@ from ..kernel.tags.profiling import profiling
 from ..kernel.walk import is_damage
 from ..progress import Progress
 from ..triage.evidence import Evidence, LargeHolder, LostSite, Machine
+from .kept import note_kept, note_pins
 
 T = TypeVar("T")
 
@@ -57,6 +58,8 @@ class _Investigation:
         self.prog, self.log = session.prog, session.log
         self.missing: list[str] = []
         self.gaps: list[str] = []
+        self.parts: Parts | None = None
+        """Of all open files."""
         self.without = False
         """There never was a profile."""
         self.report = self._attempt("the report", self._read_report)
@@ -108,15 +111,15 @@ class _Investigation:
         case.tmpfs = mounts.mounts
         files = self._attempt("what files are open", lambda: open_files(self.kernel))
         if files is not None:
-            case.files = files.files
+            case.files, self.parts = files.files, files.parts
             self._miss(*(p for p in files.problems if p not in processes.problems))
         self._miss(*processes.problems, *cgroups.problems, *mounts.problems)
         self._miss(*(case.swap.problems if case.swap else []))
         surveyed = self._attempt("what memory is used for", self._survey)
         if surveyed:
-            self._memory(case, surveyed)
             case.origins = self.session.origins
             self._leaks(case)
+            self._memory(case, surveyed)
         else:
             self.gaps.append("what memory is used for is unreadable")
         case.gaps = self.gaps
@@ -150,6 +153,8 @@ class _Investigation:
             self._miss(e)
             self.gaps.append("not searched for leaks")
             return
+        if self.parts is not None:
+            note_pins(case, self.kernel, reach, self.parts)
         if reach.reasons:
             self._miss(f"lost memory cannot be told from held: {reach.reasons[0]}")
             self.gaps.append("leaks cannot be told, since parts of memory are not in the dump")
@@ -179,6 +184,8 @@ class _Investigation:
             for i in range(len(rows))
         ]
         graph = reach.graph
+        if self.parts is not None:
+            note_kept(case, self.kernel, reach, self.parts)
         if len(graph.nodes) > _MOST_NODES:
             self._miss("there are too many allocations to tell here who holds them")
             return
@@ -239,7 +246,7 @@ class _Investigation:
         objects = self.session.object_totals()
         pages = vmalloc_pages(case.areas, len(self.sites))
         tagged = found.of_tags(len(self.sites))
-        case.footprint = footprint(self.sites, tagged, objects, pages, self.cpus)
+        case.footprint = footprint(self.sites, tagged, objects, pages, self.cpus, case.in_use)
         case.audit = self.session.audit()
 
 

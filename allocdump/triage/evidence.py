@@ -16,6 +16,7 @@ from ..arrays import Int
 from ..confidence import Confidence
 from ..kernel.machine.cgroups import MemoryCgroup
 from ..kernel.machine.death import Death
+from ..kernel.machine.inodes import Pins
 from ..kernel.machine.memory_counters import Reclaimable
 from ..kernel.machine.oom import AllocationFailure, LoggedSite, OomEvent
 from ..kernel.machine.open_files import OpenFiles
@@ -93,6 +94,32 @@ class LargeHolder:
     """Row of the site of most of its memory."""
 
 
+@dataclass(frozen=True)
+class Keeper:
+    """A process that keeps memory which nothing else does: it would be freed with its open files,
+    or with the keys on its keyrings."""
+
+    pid: int
+    comm: str
+    kinds: dict[str, int]
+    """Bytes by kind of file, most first: ``eventpoll``; ``key`` of keyrings."""
+    counts: dict[str, int]
+    """Number of files, or keys, of each kind."""
+    sites: dict[int, int]
+    """Bytes by row of the site, most first."""
+    things: dict[str, int] = field(default_factory=dict)
+    """Bytes by name, of those of its files that have one: BPF maps; most first."""
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """A process whose watches keep inodes in memory."""
+
+    pid: int
+    comm: str
+    inodes: int
+
+
 @dataclass
 class Evidence:
     """The case of one dead machine. None, or an empty list, is unknown; ``missing`` says why."""
@@ -117,6 +144,14 @@ class Evidence:
     tmpfs: list[Tmpfs] = field(default_factory=list)
     files: list[OpenFiles] = field(default_factory=list)
     """Of each process, most memory first."""
+    kept: list[Keeper] = field(default_factory=list)
+    """By open files, most memory first."""
+    keys: list[Keeper] = field(default_factory=list)
+    """By keys on keyrings, most memory first."""
+    pins: Pins | None = None
+    """Inodes and dentries that cannot be given back."""
+    watchers: list[Watcher] = field(default_factory=list)
+    """Most inodes first."""
     lost: list[LostSite] | None = None
     holders: list[LargeHolder] | None = None
     missing: list[str] = field(default_factory=list)
@@ -157,6 +192,16 @@ class Evidence:
         if self.usage is None:
             return 0
         return sum(node.bytes for node in self.usage.children if node.name in names)
+
+    def in_use(self, cache: str) -> float:
+        """Part of a slab cache's objects that cannot be given back, 0 to 1, as far as is known."""
+        pinned, of = (self.pins.pinned if self.pins else {}).get(cache, (0, 0))
+        return pinned / of if of else 0.0
+
+    def cgroup_of(self, pid: int) -> str:
+        """Path of a process's memory cgroup; empty if it has none but the root."""
+        path = next((task.cgroup for task in self.tasks if task.pid == pid), "")
+        return "" if path == "/" else path
 
     def site_name(self, row: int) -> str:
         """``leaker.c:44 leaker_get_page [leaker]``"""

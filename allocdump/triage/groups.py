@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..kernel.tags.sites import OriginKind
 from ..sentence import Value
 from .evidence import Evidence
 from .thresholds import NOTABLE, WHOLE
@@ -45,8 +46,10 @@ class Group:
 
 def group_key(case: Evidence, row: int) -> str:
     """The group of a site: its module; its directory, if that is of one part of the kernel, as
-    ``fs/ext4`` and ``kernel/bpf`` are; else its file."""
+    ``fs/ext4`` and ``kernel/bpf`` are; else its file. A slab cache is one of its own."""
     module, file = case.names.module[row], str(case.names.file[row])
+    if case.names.name(row).origin == OriginKind.CACHE:
+        return f"cache:{file}"
     if module:
         return f"module {module}"
     directory, _, _ = file.rpartition("/")

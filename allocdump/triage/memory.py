@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ..analysis.footprint import PAGE
 from .evidence import Evidence
+from .pins import pinned_bytes
 from .shortage import reserve, standing, takes_cma
 from .verdict import Chapter, Field, Records
 
@@ -52,17 +53,21 @@ def _reclaimable(section: Chapter, case: Evidence) -> None:
     could = case.reclaimable
     if could is None:
         return
-    size = could.file + could.slab + could.other
+    pinned = min(pinned_bytes(case), could.slab)
+    size = could.file + could.slab - pinned + could.other
     section.say(
         "reclaimable",
         "reclaimable",
         "{size:bytes}, {share:share} of managed memory: page cache {file:bytes},"
-        " slab {slab:bytes}, other {other:bytes}",
+        " slab {slab:bytes}"
+        + (" ({pinned:bytes} more in use)" if pinned else "")
+        + ", other {other:bytes}",
         size=size,
         share=case.share(size),
         file=could.file,
-        slab=could.slab,
+        slab=could.slab - pinned,
         other=could.other,
+        pinned=pinned,
     )
     rest = max(case.managed - case.free - size, 0)
     section.say(

@@ -55,6 +55,7 @@ def summary(case: Evidence, found: list[Suspect]) -> list[ChapterFact]:
     if not case.machine.alive:
         below.facts.append(ChapterFact("died", "died", _death(case)))
     first = found[0] if found else None
+    below.facts += first.below if first else []
     if first and first.advice:
         below.facts.append(ChapterFact("advice", "to do", first.advice))
     commands = (first.commands if first else []) or where_to_look(case, found) or more(case)

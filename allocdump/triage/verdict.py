@@ -106,6 +106,8 @@ class Suspect:
     """Commands of allocdump, complete."""
     advice: Sentence | None = None
     """The thing to do about it."""
+    below: list[ChapterFact] = field(default_factory=list)
+    """Facts for the few lines below the verdict, where it is the first suspect."""
 
 
 @dataclass

@@ -59,6 +59,7 @@ def test_inodes() -> None:
         "as many objects are in dentry: 51,017 objects, 9.51 MiB",
         "as many objects are in lsm_inode_cache: 51,049 objects, 4.34 MiB",
         "together 48.1 MiB, 60.6% of memory",
+        "51,017 of 51,017 objects of dentry cannot be given back: somebody uses them",
         "most files in memory: tmpfs /scratch, 49,932 files",
         "memory cgroup with most: /lab, 43.2 MiB",
     ]
@@ -156,3 +157,34 @@ def test_memory_of_tasks_is_what_the_kernel_said(path: Path) -> None:
                 assert abs(told[task.pid, key] - size) <= 64 * 4096
                 compared += 1
     assert compared >= 6
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"), [("stock-7.3-pipes", "pipeanon"), ("stock-6.12-sockets", "socket")]
+)
+def test_what_files_keep_alone(folder: str, kind: str) -> None:
+    """All that was written, and the pipes and sockets themselves, but hardly more."""
+    case = investigate(open_core(core(folder)))
+    first, *others = case.kept
+    assert (first.comm, next(iter(first.kinds))) == ("culprit", kind)
+    (files,) = (one for one in case.files if one.pid == first.pid)
+    assert files.bytes <= first.kinds[kind] <= 1.1 * files.bytes
+    assert sum(first.kinds.values()) == sum(first.sites.values())
+    assert all(sum(one.kinds.values()) < 1 << 20 for one in others)
+
+
+def test_files_of_a_tmpfs_are_in_use() -> None:
+    """Each has its name for as long as it exists, and nothing else has a use for it."""
+    case = investigate(open_core(core("stock-7.3-inodes")))
+    (tmpfs,) = (mount for mount in case.tmpfs if mount.mount == "/scratch")
+    assert case.pins is not None
+    pinned, of = case.pins.pinned["shmem_inode_cache"]
+    assert tmpfs.files <= pinned <= of
+    assert case.in_use("dentry") == 1.0
+    assert case.watchers == []
+
+
+def test_names_that_nobody_uses_can_be_given_back() -> None:
+    case = investigate(open_core(core("stock-6.12-quiet")))
+    assert 0.5 < case.in_use("dentry") < 0.9
+    assert case.in_use("proc_inode_cache") < 0.1

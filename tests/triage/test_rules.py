@@ -12,6 +12,7 @@ import pytest
 from allocdump.analysis.audit import Cause
 from allocdump.analysis.usage import Node
 from allocdump.confidence import Confidence
+from allocdump.kernel.machine.inodes import Pins
 from allocdump.kernel.machine.oom import AllocationFailure, Constraint
 from allocdump.kernel.machine.open_files import OpenFiles
 from allocdump.kernel.machine.swap import Swap
@@ -20,11 +21,12 @@ from allocdump.kernel.machine.zones import ZoneState
 from allocdump.kernel.tags.sites import Sites
 from allocdump.sentence import say
 from allocdump.triage.died import died
-from allocdump.triage.evidence import Evidence, LargeHolder, LostSite
+from allocdump.triage.evidence import Evidence, Keeper, LargeHolder, LostSite, Watcher
 from allocdump.triage.holders import holders
 from allocdump.triage.rules import RULES, suspects
 from allocdump.triage.rules.caches import large_caches
 from allocdump.triage.rules.files import open_files, unexplained_pages
+from allocdump.triage.rules.kept import kept_files, kept_keys
 from allocdump.triage.rules.limits import (
     cgroup_kills,
     cgroup_limit,
@@ -59,7 +61,7 @@ def test_nothing_is_invented() -> None:
     assert suspects(case()) == []
     assert suspects(case(**QUIET)) == []
     assert suspects(case(footprint=None, usage=None, zones=[], events=[])) == []
-    assert len(RULES) == len(set(RULES)) == 15
+    assert len(RULES) == len(set(RULES)) == 17
 
 
 class TestLargeSites:
@@ -175,6 +177,19 @@ class TestLargeSites:
         ) in evidence(found)
         assert found.commands[1].startswith("allocdump objects vmcore --filter a.c:1 --list")
 
+    def test_in_use(self) -> None:
+        """It could be given back if nobody used it."""
+        held = footprint((0,), slab=(600,), pinned=(500,))
+        pins = Pins(1000, {"inode": (990, 1000)}, {})
+        (found,) = large_sites(
+            case(footprint=held, pins=pins, watchers=[Watcher(42, "culprit", 980)])
+        )
+        assert found.confidence == Confidence.VERY_LIKELY
+        assert "500 MiB of it is inodes and dentries that somebody uses" in evidence(found)
+        watch = "task culprit (pid 42) watches 980 of all 1,000 inodes"
+        assert watch in evidence(found)
+        assert [text(fact.value) for fact in found.below] == [watch]
+
     def test_not_the_cause_when_memory_was_not_short(self) -> None:
         (found,) = large_sites(case(**QUIET, footprint=footprint((600,))))
         assert (found.confidence, found.cause) == (Confidence.POSSIBLE, False)
@@ -249,6 +264,83 @@ class TestLargeCaches:
     def test_empty_slabs_are_another_rules(self) -> None:
         emptied = unprofiled(caches=[cases.cache("dentry", 400, used=0.25)])
         assert [suspect.rule for suspect in suspects(emptied)] == ["empty_slabs"]
+
+    def test_in_use(self) -> None:
+        """Caches that shrink on demand, but for objects that somebody uses."""
+        found = self.of(600, 300, reclaimable=True)
+        found.pins = Pins(100_100, {"c0": (100_000, 100_100), "c1": (100, 100_000)}, {})
+        found.watchers = [Watcher(42, "culprit", 99_000)]
+        found.tmpfs = [Tmpfs("/scratch", 99_000, 0, 0)]
+        (suspect,) = large_caches(found)
+        assert (suspect.confidence, suspect.cause) == (Confidence.VERY_LIKELY, True)
+        watch = "task culprit (pid 42) watches 99,000 of all 100,100 inodes"
+        told = evidence(suspect)
+        assert told[2:5] == [
+            "100,000 of 100,100 objects of c0 cannot be given back: somebody uses them",
+            watch,
+            "most files in memory: tmpfs /scratch, 99,000 files",
+        ]
+        assert [(fact.label, text(fact.value)) for fact in suspect.below] == [
+            ("in use", watch),
+            ("files", "most files in memory: tmpfs /scratch, 99,000 files"),
+        ]
+        found.watchers = [Watcher(42, "culprit", 9000)]
+        assert watch not in evidence(large_caches(found)[0])
+
+
+def keeper(**kinds: int) -> Keeper:
+    """MiB by kind of file; what is kept comes from b.c:3 (other)."""
+    sizes = {kind: size * MIB for kind, size in kinds.items()}
+    counts = {kind: 1000 * size for kind, size in kinds.items()}
+    things = {"BPF map sessions (hash, at most 9 of 408 B)": sizes.get("bpf_map", 0)}
+    return Keeper(42, "culprit", sizes, counts, {2: sum(sizes.values())}, things)
+
+
+class TestKept:
+    def test_files(self) -> None:
+        tasks = [task("culprit", cgroup="/lab")]
+        (found,) = kept_files(case(kept=[keeper(eventpoll=400, eventfd=200, null=1)], tasks=tasks))
+        assert titles([found]) == [
+            "OPEN FILES of task culprit (pid 42): 601 MiB kept by 400,000 eventpoll and 200,000"
+            " eventfd files alone, 60.1% of memory"
+        ]
+        assert (found.confidence, found.cause) == (Confidence.VERY_LIKELY, True)
+        assert found.subject == "b.c"
+        assert [(fact.label, text(fact.value)) for fact in found.below] == [
+            ("of it", "601 MiB b.c:3 other"),
+            ("cgroup", "/lab"),
+        ]
+
+    def test_the_task_is_named_before_its_sites(self) -> None:
+        held = footprint((0, 0, 700))
+        found = suspects(case(kept=[keeper(eventpoll=600)], footprint=held))
+        (first,) = (suspect for suspect in found if suspect.cause)
+        assert first.rule == "kept_files"
+        assert any(line.startswith("KERNEL MEMORY at b.c:3 (other)") for line in evidence(first))
+
+    def test_maps(self) -> None:
+        (found,) = kept_files(case(kept=[keeper(bpf_map=300)]))
+        assert found.confidence == Confidence.LIKELY
+        assert evidence(found)[0] == "BPF map sessions (hash, at most 9 of 408 B): 300 MiB"
+        assert [fact.label for fact in found.below] == ["of it", "most in"]
+
+    def test_pipes_and_sockets_have_a_rule(self) -> None:
+        assert kept_files(case(kept=[keeper(pipeanon=500, socket=400, null=100)])) == []
+
+    def test_little(self) -> None:
+        assert kept_files(case(kept=[keeper(eventpoll=199)])) == []
+        assert kept_keys(case(keys=[keeper(key=199)])) == []
+
+    def test_not_the_cause_when_memory_was_not_short(self) -> None:
+        (found,) = kept_files(case(**QUIET, kept=[keeper(eventpoll=600)]))
+        assert (found.confidence, found.cause) == (Confidence.POSSIBLE, False)
+
+    def test_keys(self) -> None:
+        (found,) = kept_keys(case(keys=[keeper(key=300)]))
+        assert titles([found]) == [
+            "KEYS of task culprit (pid 42): 300 MiB in 300,000 keys on its keyrings, 30.0% of"
+            " memory"
+        ]
 
 
 def files(pid: int = 42, *, pipes: int = 0, sockets: int = 0) -> OpenFiles:

@@ -168,6 +168,10 @@ _HOLDERS = _chapter(
     tmpfs=record({"bytes": COUNT, "swapped": COUNT, "files": COUNT, "mount": TEXT}),
 )
 
+_SUMMARY = (
+    "died", "origin", "thing", "pinned", "files", "cgroup", "advice", "next", "gaps",
+)  # fmt: skip
+
 _SUSPECT = record(
     {
         "rule": TEXT,
@@ -187,7 +191,7 @@ SCHEMA = document(
     {
         "core": TEXT,
         "verdict": _SENTENCE,
-        "summary": record({}, dict.fromkeys(("died", "advice", "next", "gaps"), _SENTENCE)),
+        "summary": record({}, dict.fromkeys(_SUMMARY, _SENTENCE)),
         "died": _DIED,
         "memory": _MEMORY,
         "holders": _HOLDERS,

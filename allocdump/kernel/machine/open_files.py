@@ -14,16 +14,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 from drgn import Object, Program, offsetof
 
-from ...arrays import U64, Bool, Int, sum_by
+from ...arrays import U64, Bool, Columns, Int, sum_by
 from ...problems import Problem
 from ...source.memory import Memory
 from ...text import printable
 from ..kernel import Kernel
 from ..walk import Structure, structure, walk
 from .pipes import PIPE_OPERATIONS, pipe_bytes
-from .sockets import SOCKET_OPERATIONS, socket_bytes, socket_protocols
+from .sockets import SOCKET_OPERATIONS, socket_bytes, socket_protocols, socks
 from .tasks import thread_leaders, threads_of
 
 _TABLES = structure(
@@ -65,10 +66,26 @@ class OpenFiles:
 
 
 @dataclass
+class Parts(Columns):
+    """Objects that make up open files: each ``struct file``, what it is a file of, and of sockets
+    what they are for their protocol, too. Columns of shape (n,)."""
+
+    pid: Int
+    """Of the thread group that has it open."""
+    kind: npt.NDArray[np.object_]
+    address: U64
+
+    @classmethod
+    def none(cls) -> Parts:
+        return cls(np.zeros(0, np.int64), np.zeros(0, np.object_), np.zeros(0, np.uint64))
+
+
+@dataclass
 class AllOpenFiles:
     """Of all processes that have any, most memory first, as far as could be read."""
 
     files: list[OpenFiles] = field(default_factory=list)
+    parts: Parts = field(default_factory=Parts.none)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -96,7 +113,9 @@ def open_files(kernel: Kernel) -> AllOpenFiles:
     ok &= private_ok
     _report(prog, _FILES, len(files) - int(np.count_nonzero(ok)), problems)
     owner, operations, private = owner[ok], operations[ok], private[ok]
-    kinds = _kinds(prog, owner, operations)
+    distinct, kind = np.unique(operations, return_inverse=True)
+    names = np.array([_kind(prog, address) for address in distinct.tolist()], np.object_)
+    kinds = _kinds(owner, kind.ravel(), names)
 
     def held(
         names: tuple[str, ...], what: Structure, read: Callable[[Kernel, U64], tuple[Int, Bool]]
@@ -125,7 +144,14 @@ def open_files(kernel: Kernel) -> AllOpenFiles:
         if kinds.get(i)
     ]  # fmt: skip
     out.sort(key=lambda one: (-one.bytes, -one.files))
-    return AllOpenFiles(out, problems)
+    pid = np.array([table.pid for table in tables], np.int64)
+    parts = [(owner, kind.ravel(), files[ok]), (owner, kind.ravel(), private)]
+    is_socket = np.isin(operations, _addresses(prog, SOCKET_OPERATIONS))
+    parts.append((owner[is_socket], kind.ravel()[is_socket], socks(kernel, private[is_socket])))
+    row, which, address = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    real = address != 0
+    found_parts = Parts(pid[row[real]], names[which[real]], address[real])
+    return AllOpenFiles(out, found_parts, problems)
 
 
 def _table(leader: Object) -> _Table | None:
@@ -163,14 +189,14 @@ def _member(memory: Memory, files: U64, name: str) -> tuple[U64, Bool]:
     return memory.words(files + np.uint64(offset))
 
 
-def _kinds(prog: Program, owner: Int, operations: U64) -> dict[int, dict[str, int]]:
+def _kinds(
+    owner: Int, kind: npt.NDArray[np.intp], names: npt.NDArray[np.object_]
+) -> dict[int, dict[str, int]]:
     """Number of files of each kind, most first, of each owner."""
-    distinct, kind = np.unique(operations, return_inverse=True)
-    pairs, counts = np.unique(owner * len(distinct) + kind.ravel(), return_counts=True)
-    names = [_kind(prog, address) for address in distinct.tolist()]
+    pairs, counts = np.unique(owner * len(names) + kind, return_counts=True)
     out: dict[int, dict[str, int]] = {}
     for i in np.argsort(-counts, kind="stable").tolist():
-        row, which = divmod(int(pairs[i]), len(distinct))
+        row, which = divmod(int(pairs[i]), len(names))
         name = names[which]
         of_row = out.setdefault(row, {})
         of_row[name] = of_row.get(name, 0) + int(counts[i])
@@ -178,11 +204,14 @@ def _kinds(prog: Program, owner: Int, operations: U64) -> dict[int, dict[str, in
 
 
 def _kind(prog: Program, operations: int) -> str:
-    """``eventpoll`` for eventpoll_fops."""
     try:
-        name = str(prog.symbol(operations).name)
+        return file_kind(str(prog.symbol(operations).name))
     except LookupError:
         return "?"
+
+
+def file_kind(name: str) -> str:
+    """Kind of a file, by the name of its operations: ``eventpoll`` for ``eventpoll_fops``."""
     ending = next((ending for ending in _ENDINGS if name.endswith(ending)), "")
     return name.removesuffix(ending) or name
 

@@ -23,6 +23,16 @@ _BIAS = 1
 """SK_WMEM_ALLOC_BIAS: what ``sk_wmem_alloc`` of a socket without packets is."""
 
 
+def socks(kernel: Kernel, sockets: U64) -> U64:
+    """The ``struct sock`` of each socket; 0 for none, and where it is unreadable.
+
+    :param sockets: addresses of ``struct socket``, shape (n,)
+    """
+    offset = np.uint64(offsetof(kernel.prog.type("struct socket"), "sk"))
+    at, ok = kernel.memory.words(sockets + offset)
+    return np.where(ok, at, 0).astype(np.uint64)
+
+
 def socket_protocols(kernel: Kernel, sockets: U64) -> list[str]:
     """Name of each socket's protocol, as in /proc/net/protocols: ``UNIX-STREAM``, ``TCP``; ``?``
     where it is unreadable.
@@ -30,10 +40,10 @@ def socket_protocols(kernel: Kernel, sockets: U64) -> list[str]:
     :param sockets: addresses of ``struct socket``, shape (n,)
     """
     prog, memory = kernel.prog, kernel.memory
-    at, ok = memory.words(sockets + np.uint64(offsetof(prog.type("struct socket"), "sk")))
+    at = socks(kernel, sockets)
     offset = offsetof(prog.type("struct sock"), "__sk_common.skc_prot")
-    found, read = memory.words(np.where(ok & (at != 0), at, 0) + np.uint64(offset))
-    protocols = np.where(ok & read & (at != 0), found, 0)
+    found, read = memory.words(at + np.uint64(offset))
+    protocols = np.where(read & (at != 0), found, 0)
     start = offsetof(prog.type("struct proto"), "name")
     names = {int(p): "?" for p in np.unique(protocols)}
     for address in names:

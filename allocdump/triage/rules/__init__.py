@@ -15,6 +15,7 @@ from ..evidence import Evidence
 from ..verdict import Suspect
 from .caches import large_caches
 from .files import open_files, unexplained_pages
+from .kept import kept_files, kept_keys
 from .limits import cgroup_kills, cgroup_limit, cgroup_throttled, elsewhere, fragmentation
 from .proof import held_memory, lost_memory, unloaded_modules
 from .sites import large_sites
@@ -30,8 +31,10 @@ RULES: list[Rule] = [
     elsewhere,
     fragmentation,
     user_memory,
-    held_memory,
     open_files,
+    kept_files,
+    kept_keys,
+    held_memory,
     large_sites,
     large_caches,
     empty_slabs,
@@ -67,5 +70,6 @@ def _merge(one: Suspect, other: Suspect) -> Suspect:
     for sentence in [second.title, *second.evidence]:
         if sentence not in first.evidence:
             first.evidence.append(sentence)
+    first.below = first.below or second.below
     first.commands += [c for c in second.commands if c not in first.commands]
     return first

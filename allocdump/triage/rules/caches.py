@@ -9,9 +9,10 @@ from ...sentence import Sentence, say
 from ..cgroups import largest_cgroup
 from ..commands import more
 from ..evidence import Evidence
+from ..pins import in_use, watched
 from ..shortage import machine_short
 from ..thresholds import ALIKE, LARGE, MOST, NOTABLE
-from ..verdict import Suspect
+from ..verdict import ChapterFact, Suspect
 
 
 def large_caches(case: Evidence) -> list[Suspect]:
@@ -30,7 +31,7 @@ def large_caches(case: Evidence) -> list[Suspect]:
         first, others = left[0], left[1:]
         group = [first, *(c for c in others if _as_many(c, first))]
         left = [c for c in others if c not in group]
-        well = _shrinks(group) and not machine_short(case)
+        well = _shrinks(case, group) and not machine_short(case)
         if case.share(sum(map(_used, group))) >= LARGE and not well:
             out.append(_large(case, group))
     return out
@@ -40,13 +41,15 @@ def _used(cache: CacheRow) -> int:
     return cache.allocated * cache.size
 
 
-def _reclaimable(group: list[CacheRow]) -> int:
-    return sum(cache.bytes for cache in group if cache.reclaimable)
+def _reclaimable(case: Evidence, group: list[CacheRow]) -> int:
+    return sum(
+        int(cache.bytes * (1 - case.in_use(cache.name))) for cache in group if cache.reclaimable
+    )
 
 
-def _shrinks(group: list[CacheRow]) -> bool:
+def _shrinks(case: Evidence, group: list[CacheRow]) -> bool:
     """Most of it is given back on demand: machines that are well have as much of it as fits."""
-    return 2 * _reclaimable(group) >= sum(cache.bytes for cache in group)
+    return 2 * _reclaimable(case, group) >= sum(cache.bytes for cache in group)
 
 
 def _as_many(one: CacheRow, other: CacheRow) -> bool:
@@ -57,18 +60,22 @@ def _large(case: Evidence, group: list[CacheRow]) -> Suspect:
     first, whole = group[0], sum(cache.bytes for cache in group)
     short = machine_short(case)
     confidence = Confidence.POSSIBLE
-    if short and not _shrinks(group):
+    if short and not _shrinks(case, group):
         used = sum(map(_used, group))
         confidence = Confidence.VERY_LIKELY if case.share(used) >= MOST else Confidence.LIKELY
     evidence = _belonging(case, group)
-    if _shrinks(group):
+    if _shrinks(case, group):
         evidence.append(
             say(
                 "{size:bytes} of it may be reclaimed when memory is short, unless something pins"
                 " it",
-                size=_reclaimable(group),
+                size=_reclaimable(case, group),
             )
         )
+    users = in_use(case, [cache.name for cache in group if cache.reclaimable])
+    files = _files(case, first)
+    below = [ChapterFact("pinned", "in use", sentence) for sentence in watched(case) if users]
+    below += [ChapterFact("files", "files", sentence) for sentence in files]
     return Suspect(
         rule="large_caches",
         subject=f"cache:{first.name}",
@@ -86,9 +93,10 @@ def _large(case: Evidence, group: list[CacheRow]) -> Suspect:
         confidence=confidence,
         bytes=whole,
         cause=short,
-        evidence=evidence + _files(case, first) + largest_cgroup(case),
+        evidence=evidence + users + files + largest_cgroup(case),
         commands=more(case),
         advice=say("find out who makes so many objects of {name}", name=first.name),
+        below=below,
     )
 
 

@@ -10,9 +10,10 @@ from ..commands import of_module, of_site
 from ..evidence import Evidence
 from ..groups import Group, suspicious_groups, where
 from ..open_files import most_open_files
+from ..pins import watched
 from ..shortage import machine_short
 from ..thresholds import FAR_ABOVE, LARGE, MOST
-from ..verdict import Suspect
+from ..verdict import ChapterFact, Suspect
 
 
 def large_sites(case: Evidence) -> list[Suspect]:
@@ -38,6 +39,7 @@ def _large(case: Evidence, group: Group, following: Group | None) -> Suspect:
     far_above = following is None or size >= FAR_ABOVE * _size(following)
     if far_above and reclaimable < size // 2:
         confidence = Confidence.VERY_LIKELY if case.share(size) >= MOST else Confidence.LIKELY
+    pins = _pinned(case, int(found.pinned[rows].sum()), size)
     short = machine_short(case)
     place, values = where(case, group)
     return Suspect(
@@ -57,11 +59,13 @@ def _large(case: Evidence, group: Group, following: Group | None) -> Suspect:
             *_following(case, following),
             *_together(case, group),
             *_reclaimable(reclaimable, size),
+            *pins,
             *_in_the_log(case, row),
             *most_open_files(case, sum(int(case.sites.calls[r]) for r in rows)),
             *largest_cgroup(case),
         ],
         commands=_commands(case, group),
+        below=[ChapterFact("pinned", "in use", one) for one in watched(case) if pins],
         advice=say(
             "find out who should free what {function}() allocates",
             function=case.sites.function[row],
@@ -129,6 +133,13 @@ def _reclaimable(reclaimable: int, size: int) -> list[Sentence]:
             size=reclaimable,
         )
     ]
+
+
+def _pinned(case: Evidence, pinned: int, size: int) -> list[Sentence]:
+    if pinned < size // 2:
+        return []
+    told = say("{size:bytes} of it is inodes and dentries that somebody uses", size=pinned)
+    return [told, *watched(case)]
 
 
 def _in_the_log(case: Evidence, row: int) -> list[Sentence]:

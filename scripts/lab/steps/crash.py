@@ -30,6 +30,8 @@ class Scenario:
     dumps: list[dict[str, Any]]
     script: str = ""
     qemu: list[str] = field(default_factory=list)
+    verdict: list[str] = field(default_factory=list)
+    """Words that triage's first suspect must have."""
 
     @property
     def path(self) -> Path:
@@ -67,7 +69,7 @@ def dump(kernel: Kernel | Stock, scenario: Scenario, folder: Path, accelerator: 
     run = work.folder("runs", f"{kernel.name}-{scenario.name}")
     shared = run / "share"
     if isinstance(kernel, Stock):
-        scenario.dumps = [{"level": kernel.level, **dump} for dump in scenario.dumps]
+        scenario.dumps = [{**dump, "level": kernel.level} for dump in scenario.dumps]
         share.make(shared, kernel.crash_kernel(), scenario.path, scenario.makedumpfile())
         stock.add_first(run / "first", kernel, shared)
         command = scenario.command("first", accelerator, stock.QEMU)

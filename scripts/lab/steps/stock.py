@@ -22,7 +22,7 @@ USED = "bzImage", "initrd", "kexec", "save.cmdline", "crash.sh", "scenario.sh", 
 class Stock:
     """One of kernels/ that is not built.
 
-    Its dumps are saved at its own level, where their scenario tells none.
+    Its dumps are saved at its own level.
     """
 
     name: str

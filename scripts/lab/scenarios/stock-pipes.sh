@@ -1,5 +1,0 @@
-culprit pipes 8
-reports
-user_reports
-deliver
-out_of_memory
