@@ -95,7 +95,7 @@ def show_list(arguments: argparse.Namespace) -> None:
             print(f"  {name:<18} {work.summary(kind, name)}")
     print("testdata:")
     for entry in testdata.entries():
-        print(f"  {entry.folder:<18} lab dump {entry.kernel} {entry.scenario}")
+        print(f"  {entry.folder:<20} lab dump {entry.kernel} {entry.scenario}")
 
 
 if __name__ == "__main__":

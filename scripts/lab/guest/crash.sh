@@ -119,8 +119,9 @@ culprit() {
 # Without a shared folder, reports go to the second serial port.
 deliver() {
     [ -e /lab/stock ] || return
-    stty -F /dev/ttyS1 raw
-    tar -C /lab -cz -f /dev/ttyS1 out
+    second=/dev/$(cat /lab/second)
+    stty -F $second raw
+    tar -C /lab -cz -f $second out
     rm -r $out
 }
 
@@ -136,11 +137,11 @@ out_of_memory() {
     wait
 }
 
-/lab/kexec/ld.so --library-path /lab/kexec /lab/kexec/kexec -p /lab/bzImage --initrd=/lab/initrd \
+/lab/kexec/ld.so --library-path /lab/kexec /lab/kexec/kexec -p /lab/kernel --initrd=/lab/initrd \
     --command-line="$(cat /lab/save.cmdline)" || { echo "lab: kexec failed"; reboot -f; }
 
 if [ -e /lab/stock ]; then
-    rm -r /lab/kexec /lab/bzImage /lab/initrd
+    rm -r /lab/kexec /lab/kernel /lab/initrd
     for module in $(cat /lab/stock); do
         load $module
     done

@@ -7,6 +7,7 @@ done
 mkdir /dev/shm
 mount --bind /lab /host/mnt
 hostname live
+second=/dev/$(cat /lab/second)
 # No echo and no prompt: what comes back is what commands print.
 {
     stty raw -echo
@@ -14,4 +15,4 @@ hostname live
     while IFS= read -r line; do
         eval "$line"
     done
-} < /dev/ttyS1 > /dev/ttyS1
+} < $second > $second

@@ -18,7 +18,7 @@
 
 #define PAGES 512
 #define OBJECTS 1000
-#define COUNTERS 128
+#define COUNTERS (PAGE_SIZE > 4096 ? 512 : 128)	/* Larger pages make a larger first chunk. */
 
 struct labmod_object {
 	char bytes[328];

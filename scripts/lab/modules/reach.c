@@ -95,13 +95,13 @@ static noinline void hold_in_page(void)
 		words[i * 8 + 3] = OBJECT(56, "held");
 }
 
-/* The earlier blocks fill the first chunk, where nothing has a tag. */
+/* The earlier blocks fill the first chunk, where nothing has a tag; with larger pages it is larger. */
 struct held_block {
 	void *objects[2];
 	char bytes[2032];
 };
 
-static struct held_block __percpu *held_percpu[24];
+static struct held_block __percpu *held_percpu[PAGE_SIZE > 4096 ? 64 : 24];
 
 static noinline void hold_in_percpu(void)
 {

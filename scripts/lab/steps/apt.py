@@ -1,30 +1,34 @@
-"""Debian packages of other suites, without touching the system's apt.
+"""Debian packages of other suites and architectures, without touching the system's apt.
 
-A private apt root is kept in the work folder. It uses the mirror that this
-machine's own apt uses, whichever that is, with the suites that we need.
+A private apt root for each architecture is kept in the work folder. It uses the mirror that
+this machine's own apt uses, whichever that is, with the suites that we need.
 """
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import work
+from . import arch, work
+from .arch import Architecture
 
 SUITES = "sid", "trixie-backports", "bookworm-security"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 SYSTEM = Path("/etc/apt")
+HOST = arch.load(arch.HOST)
 
 
-def deb(package: str, suite: str, version: str | None = None) -> Path:
+def deb(
+    package: str, suite: str, version: str | None = None, architecture: Architecture = HOST
+) -> Path:
     """Returns a package file, downloaded if it is not there yet.
 
     Mirrors keep only the newest versions: when the wanted one is gone, the
     newest of the suite takes its place, and the dumps' made.json tells.
     """
-    debs = work.folder("debs")
+    debs = work.folder("debs", *_own(architecture))
     if found := sorted(debs.glob(f"{package}_*.deb")):
         return found[-1]
-    options = _root()
+    options = _root(architecture)
     work.say(f"downloading {package}")
     try:
         if not version:
@@ -41,17 +45,26 @@ def version(deb: Path) -> str:
     return work.run("dpkg-deb", "--field", deb, "Version").strip()
 
 
-def _root() -> list[str]:
+def _own(architecture: Architecture) -> list[str]:
+    """Returns the name of a folder that other architectures have of their own."""
+    return [] if architecture == HOST else [architecture.debian]
+
+
+def _root(architecture: Architecture) -> list[str]:
     """Returns the options that make apt-get use the private root."""
-    root = work.folder("apt")
-    sources = root / "sources.list"
+    own = _own(architecture)
+    root = work.folder("apt", *own)
+    sources, status = root / "sources.list", root / "status"
+    status.touch()
     options = []
     for option in (
         f"Dir::Etc::sourcelist={sources}",
         "Dir::Etc::sourceparts=/dev/null",
-        f"Dir::State={work.folder('apt', 'state')}",
-        f"Dir::Cache={work.folder('apt', 'cache')}",
-        "Dir::State::status=/var/lib/dpkg/status",
+        f"Dir::State={work.folder('apt', *own, 'state')}",
+        f"Dir::Cache={work.folder('apt', *own, 'cache')}",
+        f"Dir::State::status={status}",
+        f"APT::Architecture={architecture.debian}",
+        f"APT::Architectures={architecture.debian}",
         *(["APT::Sandbox::User=root"] if os.getuid() == 0 else []),
     ):
         options += ["-o", option]

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from . import apt, share, stock, truth, work
+from .arch import Architecture
 from .kernel import Kernel
 from .stock import Stock
 
 COMPRESSION = {"none": "", "zlib": "-c", "lzo": "-l", "snappy": "-p", "zstd": "-z", "elf": "-E"}
-TIMEOUT = 300
-CMDLINE = "console=ttyS0 crashkernel=80M panic=1 init_on_alloc=1 init_on_free=1"
+TIMEOUT = 600
+CMDLINE = "panic=1 init_on_alloc=1 init_on_free=1"
+MIB = {"M": 1, "G": 1024}
 
 
 @dataclass
@@ -44,19 +46,23 @@ class Scenario:
             for dump in self.dumps
         ]
 
-    def command(self, first: str, accelerator: str, qemu: list[str]) -> list[str]:
+    def command(self, kernel: Kernel | Stock, first: str, accelerator: str) -> list[str]:
         """Returns the QEMU command that runs in the shared folder's parent.
 
         The kernel and its first file system are in the folder first.
         """
+        arch, pages = kernel.arch, kernel.arch.pages[kernel.page_size]
+        memory = int(self.memory[:-1]) * MIB[self.memory[-1]] + pages.extra
+        kernel_words = f"console={arch.console} crashkernel={pages.crashkernel}M {CMDLINE}"
         return [
-            "qemu-system-x86_64", "-accel", accelerator, "-m", self.memory, "-smp", str(self.cpus),
+            arch.qemu, *arch.machine, "-accel", accelerator, "-m", f"{memory}M",
+            "-smp", str(self.cpus),
             "-display", "none", "-nic", "none", "-no-reboot", "-serial", "file:console.txt",
             "-fsdev", "local,id=lab,path=share,security_model=none",
             "-device", "virtio-9p-pci,fsdev=lab,mount_tag=lab",
-            *qemu, *self.qemu,
-            "-kernel", f"{first}/bzImage", "-initrd", f"{first}/initrd",
-            "-append", f"{CMDLINE} {self.cmdline}".strip(),
+            *(stock.qemu(kernel) if isinstance(kernel, Stock) else []), *self.qemu,
+            "-kernel", f"{first}/kernel", "-initrd", f"{first}/initrd",
+            "-append", f"{kernel_words} {self.cmdline}".strip(),
         ]  # fmt: skip
 
 
@@ -72,11 +78,11 @@ def dump(kernel: Kernel | Stock, scenario: Scenario, folder: Path, accelerator: 
         scenario.dumps = [{**dump, "level": kernel.level} for dump in scenario.dumps]
         share.make(shared, kernel.crash_kernel(), scenario.path, scenario.makedumpfile())
         stock.add_first(run / "first", kernel, shared)
-        command = scenario.command("first", accelerator, stock.QEMU)
+        command = scenario.command(kernel, "first", accelerator)
     else:
         share.make(shared, kernel, scenario.path, scenario.makedumpfile())
-        command = scenario.command("share", accelerator, [])
-    _boot(command, run)
+        command = scenario.command(kernel, "share", accelerator)
+    _boot(kernel.arch, command, run)
 
     out = shared / "out"
     console = run / "console.txt"
@@ -95,13 +101,13 @@ def dump(kernel: Kernel | Stock, scenario: Scenario, folder: Path, accelerator: 
         work.say(f"{path.stat().st_size:>10,} {path.name}")
 
 
-def _boot(command: list[str], run: Path) -> None:
+def _boot(arch: Architecture, command: list[str], run: Path) -> None:
     work.say(f"booting {run.name}")
     started = time.monotonic()
     try:
         subprocess.run(command, cwd=run, check=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL)
     except FileNotFoundError:
-        raise work.LabError("qemu-system-x86_64 is missing: install qemu-system-x86") from None
+        raise work.LabError(arch.qemu_missing) from None
     except subprocess.TimeoutExpired:
         raise work.LabError(
             f"the machine still runs after {TIMEOUT} s, see {run / 'console.txt'}"
@@ -123,6 +129,8 @@ def _made(kernel: Kernel | Stock, scenario: Scenario, command: list[str]) -> dic
     """Returns how the dump came to be, without a path of this machine."""
     return {
         "kernel": stock.made(kernel) if isinstance(kernel, Stock) else _built(kernel),
+        "architecture": kernel.arch.name,
+        "page_size": kernel.page_size,
         **({"profiling": "none"} if isinstance(kernel, Stock) else {}),
         "scenario": scenario.name,
         "cmdline": command[-1],

@@ -23,7 +23,7 @@ UNITS = (
     "fs/proc/",
     "kernel/[^/]*$",
     "kernel/(module|sched|cgroup|printk|time)/",
-    "arch/x86/(mm|kernel/setup)",
+    "arch/[^/]*/(mm|kernel/setup)",
 )
 SECTIONS = (
     ".notes", ".debug_info", ".debug_abbrev", ".debug_str", ".debug_line_str", ".debug_rnglists",
@@ -65,23 +65,25 @@ def add(kernel: Kernel, target: Path) -> None:
     """Makes a small vmlinux, or one of our modules with its debug sections."""
     if target.suffix == ".ko":
         module = kernel.modules / target.name
-        work.run("objcopy", "--only-keep-debug", "--remove-section=.BTF*", module, target)
+        objcopy = kernel.arch.tool("objcopy")
+        work.run(objcopy, "--only-keep-debug", "--remove-section=.BTF*", module, target)
         return
     with tempfile.TemporaryDirectory(dir=work.folder("runs")) as scratch:
-        vmlinux = _merged(_selected(kernel.vmlinux, Path(scratch)))
+        vmlinux = _merged(_selected(kernel, Path(scratch)))
         target.write_bytes(_compact(vmlinux.read_bytes()))
 
 
-def _selected(vmlinux: Path, scratch: Path) -> Path:
-    """Returns a copy with only the compilation units of UNITS.
+def _selected(kernel: Kernel, scratch: Path) -> Path:
+    """Returns a copy of vmlinux with only the compilation units of UNITS.
 
     Units of C do not refer to each other, so that one after another they are
     as good with some missing.
     """
+    vmlinux, objcopy = kernel.vmlinux, kernel.arch.tool("objcopy")
     wanted = re.compile(rf"(\./)?({'|'.join(UNITS)})")
-    listing = work.run("objdump", "--dwarf=info", "--dwarf-depth=1", vmlinux)
+    listing = work.run(kernel.arch.tool("objdump"), "--dwarf=info", "--dwarf-depth=1", vmlinux)
     info, kept, small = scratch / "info", scratch / "kept", scratch / "small"
-    work.run("objcopy", f"--dump-section=.debug_info={info}", vmlinux, "/dev/null")
+    work.run(objcopy, f"--dump-section=.debug_info={info}", vmlinux, "/dev/null")
     units = info.read_bytes()
     with kept.open("wb") as out:
         for found in UNIT.finditer(listing):
@@ -91,7 +93,7 @@ def _selected(vmlinux: Path, scratch: Path) -> Path:
     dropped = [f"--strip-symbol={pattern}" for pattern in SYMBOLS_OF_NO_USE]
     # .debug_aranges is an index of units, which are elsewhere now.
     work.run(
-        "objcopy", "--wildcard", *dropped, "--remove-section=.debug_aranges",
+        objcopy, "--wildcard", *dropped, "--remove-section=.debug_aranges",
         f"--update-section=.debug_info={kept}", vmlinux, small,
     )  # fmt: skip
     return small

@@ -13,15 +13,14 @@ from pathlib import Path
 from . import apt, work
 
 CUT = work.LAB / "configs" / "cut.toml"
-INSIDE = re.compile(r"\./usr/src/linux-config-[^/]*/config\.amd64_none_amd64\.xz")
 
 
-def lines(package: str, suite: str, version: str | None) -> list[str]:
-    """The lines of the configuration in a package of Debian's, cut."""
+def lines(package: str, suite: str, version: str | None, debian: str) -> list[str]:
+    """The lines of the configuration for one of Debian's architectures in a package, cut."""
     rules = tomllib.loads(CUT.read_text())
     off, modules = set(rules["off"]), set(rules["modules"])
     out = []
-    for line in _shipped(apt.deb(package, suite, version)):
+    for line in _shipped(apt.deb(package, suite, version), debian):
         found = re.fullmatch(r"CONFIG_(\w+)=([ym])", line)
         if found and (found[1] in off or (found[2] == "m" and found[1] not in modules)):
             line = f"# CONFIG_{found[1]} is not set"
@@ -29,11 +28,12 @@ def lines(package: str, suite: str, version: str | None) -> list[str]:
     return out
 
 
-def _shipped(package: Path) -> list[str]:
+def _shipped(package: Path, debian: str) -> list[str]:
+    inside = rf"\./usr/src/linux-config-[^/]*/config\.{debian}_none_{debian}\.xz"
     archive = work.folder("distribution") / f"{package.stem}.tar"
     work.run("sh", "-ec", 'dpkg-deb --fsys-tarfile "$1" > "$2"', "sh", package, archive)
     with tarfile.open(archive) as files:
         for member in files:
-            if INSIDE.fullmatch(member.name) and (data := files.extractfile(member)):
+            if re.fullmatch(inside, member.name) and (data := files.extractfile(member)):
                 return lzma.decompress(data.read()).decode().splitlines()
-    raise work.LabError(f"{package.name} has no configuration for amd64")
+    raise work.LabError(f"{package.name} has no configuration for {debian}")

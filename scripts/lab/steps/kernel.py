@@ -1,11 +1,13 @@
-"""Kernels: from a Debian source package to bzImage, vmlinux and our modules."""
+"""Kernels: from a Debian source package to an image, vmlinux and our modules."""
 
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import apt, distribution, work
+from . import apt, arch, distribution, work
+from .arch import Architecture
 
 MODULES = work.LAB / "modules"
 
@@ -19,9 +21,21 @@ class Kernel:
     suite: str
     configs: list[str]
     version: str | None = None
+    architecture: str = arch.HOST
     cflags: str = ""
     distribution: str | None = None
     """A package with a distribution's configuration to start from, instead of nothing."""
+
+    @property
+    def arch(self) -> Architecture:
+        return arch.load(self.architecture)
+
+    @property
+    def page_size(self) -> int:
+        """In bytes; known when it is configured."""
+        config = (self.build / ".config").read_text()
+        (shift,) = re.findall(r"^CONFIG_PAGE_SHIFT=(\d+)$", config, re.M)
+        return 1 << int(shift)
 
     @property
     def source(self) -> Path:
@@ -33,7 +47,7 @@ class Kernel:
 
     @property
     def image(self) -> Path:
-        return self.build / "arch/x86/boot/bzImage"
+        return self.build / self.arch.image
 
     @property
     def vmlinux(self) -> Path:
@@ -78,11 +92,14 @@ def _configure(kernel: Kernel) -> None:
     fragment, log = kernel.build / "fragment", kernel.build / "config.log"
     lines = [line for name in kernel.configs for line in _config(name)]
     if kernel.distribution:
-        shipped = distribution.lines(kernel.distribution, kernel.suite, kernel.version)
+        shipped = distribution.lines(
+            kernel.distribution, kernel.suite, kernel.version, kernel.arch.debian
+        )
         text = "".join(f"{line}\n" for line in shipped + lines)
         (kernel.build / ".config").write_text(text)
         _make(kernel, "olddefconfig", log=log)
     else:
+        lines = _config(kernel.arch.name) + lines
         fragment.write_text("".join(f"{line}\n" for line in lines))
         _make(kernel, "allnoconfig", f"KCONFIG_ALLCONFIG={fragment}", log=log)
 
@@ -106,7 +123,7 @@ def _build(kernel: Kernel) -> None:
         f"{kernel.cflags} -fdebug-prefix-map={kernel.build}=. -fdebug-prefix-map={kernel.source}=."
     )
     _make(
-        kernel, "bzImage", "modules", f"KCFLAGS={flags}", f"KAFLAGS={flags}",
+        kernel, Path(kernel.arch.image).name, "modules", f"KCFLAGS={flags}", f"KAFLAGS={flags}",
         log=kernel.build / "build.log",
     )  # fmt: skip
 
@@ -125,7 +142,9 @@ def _build_modules(kernel: Kernel) -> None:
     for path in folder.glob("*.ko"):
         small = work.folder("modules", kernel.name, "stripped") / path.name
         # Without debug sections, but with BTF, as distributions ship modules.
-        work.run("strip", "--strip-debug", "--keep-section=.BTF", "-o", small, path)
+        work.run(
+            kernel.arch.tool("strip"), "--strip-debug", "--keep-section=.BTF", "-o", small, path
+        )  # fmt: skip
 
 
 def _make(kernel: Kernel, *words: str, log: Path) -> None:
@@ -134,6 +153,7 @@ def _make(kernel: Kernel, *words: str, log: Path) -> None:
     flags = " ".join([kernel.cflags, *(f"-fdebug-prefix-map={folder}=." for folder in folders)])
     work.run(
         "make", "-C", kernel.source, f"O={kernel.build}", f"-j{(os.cpu_count() or 1) + 1}",
+        f"ARCH={kernel.arch.kbuild}", f"CROSS_COMPILE={kernel.arch.cross}",
         f"KCFLAGS={flags}", f"KAFLAGS={flags}", "KBUILD_BUILD_USER=lab", "KBUILD_BUILD_HOST=lab",
         *words, log=log,
     )  # fmt: skip

@@ -17,7 +17,7 @@ from . import share, work
 from .kernel import Kernel
 
 MEMORY, CPUS = "2G", 2
-CMDLINE = "console=ttyS0 lab_script=live init_on_alloc=1 sysctl.vm.mem_profiling=1"
+CMDLINE = "lab_script=live init_on_alloc=1 sysctl.vm.mem_profiling=1"
 BOOT, COMMAND = 180, 300
 """Seconds."""
 
@@ -36,7 +36,7 @@ class Guest:
         # The paths of sockets may not be long.
         self._sockets = tempfile.TemporaryDirectory(prefix="lab")
         self.qmp = Path(self._sockets.name) / "qmp"
-        self._process = self._start(accelerator)
+        self._process = self._start(kernel, accelerator)
         self._number = 0
         self._heard = b""
 
@@ -45,19 +45,22 @@ class Guest:
         (self.share / "out").mkdir(parents=True)
         for name in "live.sh", "around.py", "unprivileged.py":
             shutil.copy(share.GUEST / name, self.share)
+        (self.share / "second").write_text(kernel.arch.second)
         share.add_kernel(self.share, kernel)
 
-    def _start(self, accelerator: str) -> subprocess.Popen[bytes]:
+    def _start(self, kernel: Kernel, accelerator: str) -> subprocess.Popen[bytes]:
+        arch = kernel.arch
         command = [
-            "qemu-system-x86_64", "-accel", accelerator, "-cpu", "max", "-m", MEMORY,
+            arch.qemu, *arch.machine, *arch.programs, "-accel", accelerator, "-m", MEMORY,
             "-smp", str(CPUS),
             "-display", "none", "-nic", "none", "-no-reboot",
             "-serial", "file:console.txt",
-            "-serial", f"unix:{self._sockets.name}/shell,server=on,wait=off",
+            *arch.second_serial(f"socket,path={self._sockets.name}/shell,server=on,wait=off"),
             "-qmp", f"unix:{self.qmp},server=on,wait=off",
             "-device", "vmcoreinfo",
             *_folder("lab", "share"), *_folder("host", "/", ",readonly=on,multidevs=remap"),
-            "-kernel", "share/bzImage", "-initrd", "share/initrd", "-append", CMDLINE,
+            "-kernel", "share/kernel", "-initrd", "share/initrd",
+            "-append", f"console={arch.console} {CMDLINE}",
         ]  # fmt: skip
         work.say(f"booting {self.run_folder.name}")
         log = (self.run_folder / "qemu.log").open("w")
@@ -66,7 +69,7 @@ class Guest:
                 command, cwd=self.run_folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         except FileNotFoundError:
-            raise work.LabError("qemu-system-x86_64 is missing: install qemu-system-x86") from None
+            raise work.LabError(arch.qemu_missing) from None
 
     def __enter__(self) -> Self:
         try:
@@ -127,7 +130,7 @@ class Guest:
         return release
 
     def python(self, *words: str) -> str:
-        """A command that runs this Python in the guest."""
+        """A command that runs this Python in the guest, whose processor has to be of this kind."""
         environment = f"PYTHONPATH={work.REPO} PYTHONDONTWRITEBYTECODE=1 TMPDIR=/dev/shm"
         # What a program frees it keeps, so that its own memory does not come and go.
         malloc = "MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_THRESHOLD_=1000000000"

@@ -1,23 +1,21 @@
 """The folder that guest and host share, and the guest's first file system."""
 
+import re
 import shutil
 import stat
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 from . import apt, work
+from .arch import Architecture
 from .kernel import Kernel
 
 GUEST = work.LAB / "guest"
 TOOLS = tomllib.loads((GUEST / "tools.toml").read_text())
-BUSYBOX = Path("/bin/busybox")
 FOLDERS = "bin", "proc", "sys", "dev", "lab", "host"
 # The crash kernel has little memory and one task; its own profile is of no use.
-SAVE_CMDLINE = (
-    "console=ttyS0 quiet nr_cpus=1 reset_devices "
-    "cgroup_disable=memory sysctl.vm.mem_profiling=never"
-)
+SAVE_CMDLINE = "quiet nr_cpus=1 reset_devices cgroup_disable=memory sysctl.vm.mem_profiling=never"
+NEEDED = re.compile(r"\(NEEDED\)\s+Shared library: \[(.*)\]")
 
 
 def make(share: Path, kernel: Kernel, script: Path, dumps: list[str]) -> None:
@@ -28,17 +26,17 @@ def make(share: Path, kernel: Kernel, script: Path, dumps: list[str]) -> None:
     for name in "crash.sh", "save.sh":
         shutil.copy(GUEST / name, share)
     (share / "dumps").write_text("".join(f"{line}\n" for line in dumps))
-    (share / "save.cmdline").write_text(SAVE_CMDLINE)
+    (share / "save.cmdline").write_text(f"console={kernel.arch.console} {SAVE_CMDLINE}")
     add_kernel(share, kernel)
-    shutil.copy(_culprit(), share / "culprit")
-    shutil.copytree(_kexec(), share / "kexec")
-    shutil.copytree(_makedumpfile(), share / "makedumpfile")
+    shutil.copy(_culprit(kernel.arch), share / "culprit")
+    for path in "usr/sbin/kexec", "usr/bin/makedumpfile":
+        _add_program(share / Path(path).name, _root(kernel.arch), path)
 
 
 def add_kernel(share: Path, kernel: Kernel) -> None:
     """Adds what every guest needs: kernel, first file system, modules."""
-    shutil.copy(kernel.image, share / "bzImage")
-    (share / "initrd").write_bytes(initrd())
+    shutil.copy(kernel.image, share / "kernel")
+    (share / "initrd").write_bytes(initrd(kernel.arch))
     modules = share / "modules"
     modules.mkdir()
     for path in kernel.stripped():
@@ -46,66 +44,61 @@ def add_kernel(share: Path, kernel: Kernel) -> None:
 
 
 def makedumpfile_version() -> str:
-    return apt.version(apt.deb("makedumpfile", TOOLS["suite"], TOOLS["makedumpfile"]))
+    return apt.version(_package("makedumpfile", apt.HOST))
 
 
-def _culprit() -> Path:
+def _culprit(architecture: Architecture) -> Path:
     """Returns the program that eats memory, compiled again when its source is newer."""
-    source, program = GUEST / "culprit.c", work.folder("tools") / "culprit"
+    source = GUEST / "culprit.c"
+    program = work.folder("tools", architecture.name) / "culprit"
     if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-        work.run("gcc", "-O2", "-static", "-Wall", "-s", "-o", program, source)
+        work.run(architecture.tool("gcc"), "-O2", "-static", "-Wall", "-s", "-o", program, source)
     return program
 
 
-def _kexec() -> Path:
-    """Returns a folder with this machine's kexec and the libraries it needs."""
-    folder = work.folder("tools", "kexec")
-    if not (folder / "kexec").exists():
-        kexec = shutil.which("kexec", path="/sbin:/usr/sbin:/bin:/usr/bin")
-        if not kexec:
-            raise work.LabError("kexec is missing: install kexec-tools")
-        for line in work.run("ldd", kexec).splitlines():
-            path = next((word for word in line.split() if word.startswith("/")), None)
-            if path:
-                shutil.copy(path, folder / _library_name(path))
-        shutil.copy(kexec, folder / "kexec")
-    return folder
-
-
-def _makedumpfile() -> Path:
-    """Returns a folder with makedumpfile and all its libraries."""
-    folder = work.folder("tools", "makedumpfile")
-    if not (folder / "makedumpfile").exists():
-        root = work.folder("tools", "root")
+def _root(architecture: Architecture) -> Path:
+    """Returns a folder with all packages that guests need, unpacked."""
+    root = work.folder("tools", architecture.name, "root")
+    if not (root / "usr/bin/makedumpfile").exists():
         for package in TOOLS["packages"]:
-            version = TOOLS.get(package)
-            work.run("dpkg-deb", "-x", apt.deb(package, TOOLS["suite"], version), root)
-        for path in _files(root):
-            if ".so" in path.name and "gconv" not in str(path):
-                shutil.copy(path, folder / _library_name(path.name))
-        shutil.copy(root / "usr/bin/makedumpfile", folder)
-    return folder
+            work.run("dpkg-deb", "-x", _package(package, architecture), root)
+    return root
 
 
-def _files(root: Path) -> Iterator[Path]:
-    return (path for path in root.rglob("*") if path.exists() and path.is_file())
+def _package(name: str, architecture: Architecture) -> Path:
+    return apt.deb(name, TOOLS["suite"], TOOLS.get(name), architecture)
 
 
-def _library_name(path: str) -> str:
-    name = Path(path).name
+def _add_program(folder: Path, root: Path, program: str) -> None:
+    """Fills a folder with a program, every library that it needs, and what loads them, `ld.so`."""
+    libraries = {path.name: path for path in root.rglob("*.so*") if "gconv" not in str(path)}
+    folder.mkdir()
+    names, path = [], root / program
+    shutil.copy(path, folder)
+    while True:
+        names += NEEDED.findall(work.run("readelf", "--dynamic", path))
+        names = [name for name in names if not (folder / _library_name(name)).exists()]
+        if not names:
+            return
+        if names[0] not in libraries:
+            raise work.LabError(f"{program} needs {names[0]}: name its package in guest/tools.toml")
+        path = libraries[names[0]]
+        shutil.copy(path, folder / _library_name(names[0]))
+
+
+def _library_name(name: str) -> str:
     return "ld.so" if name.startswith("ld-linux") else name
 
 
-def initrd(lab: Path | None = None) -> bytes:
+def initrd(architecture: Architecture, lab: Path | None = None) -> bytes:
     """Returns a cpio archive with busybox and init; the dump holds its files too.
 
     With lab, that folder is in it, in the place of the shared one.
     """
-    if not BUSYBOX.exists():
-        raise work.LabError("busybox is missing: install busybox-static")
+    busybox = _root(architecture) / "usr/bin/busybox"
     folder, executable = stat.S_IFDIR | 0o755, stat.S_IFREG | 0o755
     archive = b"".join(_cpio(name, folder) for name in FOLDERS)
-    archive += _cpio("bin/busybox", executable, BUSYBOX.read_bytes())
+    archive += _cpio("bin/busybox", executable, busybox.read_bytes())
     archive += _cpio("bin/sh", stat.S_IFLNK | 0o777, b"busybox")
     archive += _cpio("init", executable, (GUEST / "init").read_bytes())
     if lab:

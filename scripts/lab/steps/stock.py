@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import apt, kernel, share, work
+from .arch import Architecture
 
 REPORTS = "reports.tar.gz"
-QEMU = ["-serial", f"file:{REPORTS}"]
-USED = "bzImage", "initrd", "kexec", "save.cmdline", "crash.sh", "scenario.sh", "culprit"
+USED = "kernel", "initrd", "kexec", "save.cmdline", "crash.sh", "scenario.sh", "culprit"
 """What of the shared folder the kernel itself uses."""
 
 
@@ -34,6 +34,16 @@ class Stock:
     level: int = 31
 
     @property
+    def arch(self) -> Architecture:
+        """That of its crash kernel."""
+        return self.crash_kernel().arch
+
+    @property
+    def page_size(self) -> int:
+        """That of its crash kernel, in bytes."""
+        return self.crash_kernel().page_size
+
+    @property
     def root(self) -> Path:
         return work.WORK / "stock" / self.name
 
@@ -49,7 +59,7 @@ def make(stock: Stock) -> None:
     """Does whatever of fetching and unpacking is not done yet."""
     if not stock.root.exists():
         for package in stock.packages:
-            deb = apt.deb(package, stock.suite, stock.version)
+            deb = _package(stock, package)
             work.say(f"unpacking {deb.name}")
             work.run("dpkg-deb", "-x", deb, work.folder("stock", stock.name))
     kernel.make(stock.crash_kernel())
@@ -67,11 +77,17 @@ def add_first(folder: Path, stock: Stock, shared: Path) -> None:
     for name in stock.modules:
         _add_module(lab / "modules", stock, name)
     (lab / "stock").write_text("".join(f"{name}\n" for name in stock.modules))
-    shutil.copy(stock.image, folder / "bzImage")
+    (lab / "second").write_text(stock.arch.second)
+    shutil.copy(stock.image, folder / "kernel")
     initrd = folder / "initrd.cpio"
-    initrd.write_bytes(share.initrd(lab))
+    initrd.write_bytes(share.initrd(stock.arch, lab))
     # Small, since guests are: it and what is unpacked are in memory at the same time.
     work.run("zstd", "-12", "--quiet", "--rm", initrd, "-o", folder / "initrd")
+
+
+def qemu(stock: Stock) -> list[str]:
+    """Returns QEMU's arguments for the port that the reports come from."""
+    return stock.arch.second_serial(f"file,path={REPORTS}")
 
 
 def take_reports(run: Path) -> None:
@@ -87,10 +103,14 @@ def made(stock: Stock) -> dict[str, object]:
     return {
         "name": stock.name,
         "package": stock.packages[0],
-        "version": apt.version(apt.deb(stock.packages[0], stock.suite, stock.version)),
+        "version": apt.version(_package(stock, stock.packages[0])),
         "configs": [],
         "crash_kernel": stock.saver,
     }
+
+
+def _package(stock: Stock, name: str) -> Path:
+    return apt.deb(name, stock.suite, stock.version, stock.arch)
 
 
 def _add_module(folder: Path, stock: Stock, name: str) -> None:

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from . import work
+from . import arch, work
 
 HEADER_FIELDS = struct.Struct(
     "<IiiII"
@@ -21,8 +21,6 @@ HEADER_FIELDS_AT = 424
 VMCOREINFO_AT = 32  # in the sub header: offset and size
 DESCRIPTOR = struct.Struct("<QIIQ")  # offset, size, flags, page flags
 ZSTD = 0x20  # DUMP_DH_COMPRESSED_ZSTD, in the flags
-KERNEL_MAP = 0xFFFFFFFF80000000
-PAGE = 4096
 RANGES = (
     ("_stext", "_etext"),
     ("__start_orc_unwind_ip", "__stop_orc_unwind_ip"),
@@ -56,11 +54,11 @@ def thin(vmcore: Path, system_map: Path | None, others: set[int]) -> None:
     saved = [8 * at + bit for at, byte in enumerate(bitmap) for bit in range(8) if byte >> bit & 1]
     vmcoreinfo = _vmcoreinfo(dump, block)
     if system_map:
-        code = _code(vmcoreinfo, _of_map(system_map), RANGES)
+        code = _code(vmcoreinfo, _of_map(system_map), RANGES, block)
     else:
-        code = _code(vmcoreinfo, _inside(vmcore), RANGES + AMONG_DATA)
+        code = _code(vmcoreinfo, _inside(vmcore), RANGES + AMONG_DATA, block)
     left_out = code | others
-    compress = _zstd()
+    compress = _zstd(block)
     kept = [(number, pfn) for number, pfn in enumerate(saved) if pfn not in left_out]
     for pfn in left_out.intersection(saved):
         bitmap[pfn // 8] &= ~(1 << pfn % 8)
@@ -106,11 +104,11 @@ def _inside(vmcore: Path) -> dict[str, int]:
 
 
 def _code(
-    vmcoreinfo: dict[str, str], at: dict[str, int], tables: tuple[tuple[str, str], ...]
+    vmcoreinfo: dict[str, str], at: dict[str, int], tables: tuple[tuple[str, str], ...], page: int
 ) -> set[int]:
     """Returns the page frames that hold nothing but code and its tables."""
     shift = int(vmcoreinfo["SYMBOL(_stext)"], 16) - at["_stext"]
-    shift += int(vmcoreinfo["NUMBER(phys_base)"], 0) - KERNEL_MAP
+    shift += arch.image_shift(vmcoreinfo)
     ranges = [(at[start], at[end]) for start, end in tables if start in at and end in at]
     # Three bytes for each symbol, which has four in kallsyms_offsets.
     if names := at.get("kallsyms_seqs_of_names"):
@@ -118,12 +116,12 @@ def _code(
     return {
         pfn
         for start, end in ranges
-        for pfn in range(-(-(start + shift) // PAGE), (end + shift) // PAGE)
+        for pfn in range(-(-(start + shift) // page), (end + shift) // page)
     }
 
 
-def _zstd() -> Callable[[bytes], bytes]:
+def _zstd(page_size: int) -> Callable[[bytes], bytes]:
     """Returns a function that compresses a page again."""
     zstandard = work.zstandard()
     read, write = zstandard.ZstdDecompressor(), zstandard.ZstdCompressor(level=22)
-    return lambda page: bytes(write.compress(read.decompress(page, max_output_size=PAGE)))
+    return lambda page: bytes(write.compress(read.decompress(page, max_output_size=page_size)))
