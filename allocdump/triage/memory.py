@@ -51,6 +51,7 @@ def _boot(section: Chapter, case: Evidence) -> None:
 def _reclaimable(section: Chapter, case: Evidence) -> None:
     could = case.reclaimable
     if could is None:
+        section.say("reclaimable", "reclaimable", "unreadable")
         return
     size = could.file + could.slab + could.other
     section.say(

@@ -131,7 +131,9 @@ class ObjectReader(Batches[ObjectBatch]):
             none = np.full(len(chunk.size), -1, np.int32)
             batch = ObjectBatch(chunk.pointer, chunk.size, chunk.size, none, chunk.site)
             yield batch.take(chunk.site != NONE)
-        for problem in self.pagemap.percpu.problems + self.pagemap.frames.problems:
+        pagemap = self.pagemap
+        lists = pagemap.origins.problems + pagemap.origins.lasting
+        for problem in lists + pagemap.percpu.problems + pagemap.frames.problems:
             if problem not in self.problems:
                 self.problems.append(problem)
 

@@ -116,7 +116,10 @@ class OriginRows:
         """Row of those among them that may be tails of a page before them."""
         self._names: dict[int, tuple[str, str]] = {}
         self.problems: list[Problem] = []
-        """Free lists that could not be followed: what is on them looks as if it were in use."""
+        """Of the last pass: free lists that could not be followed. What is on them looks as if it
+        were in use."""
+        self.lasting: list[Problem] = []
+        """The same, of CPUs' lists and sheaves, which are read once."""
         for chunk in chunks:
             chunk.site[(chunk.site == NONE) & ~chunk.hidden] = self._percpu
 
@@ -209,9 +212,11 @@ class OriginRows:
     def _free_elsewhere(self) -> U64:
         """Free objects that slabs count as in use, ascending: CPUs' lists and sheaves."""
         lists = cpu_lists(self.kernel, self._caches)
-        on_lists = free_objects(self.memory, self._caches, *lists)
+        on_lists = free_objects(self.memory, self._caches, *lists, self.lasting)
         found = [objects for _, objects in on_lists]
-        found.append(self._sheaves().free_objects(self.memory))
+        kept = self._sheaves()
+        found.append(kept.free_objects(self.memory))
+        self.lasting += kept.problems
         return np.unique(np.concatenate(found))
 
     def mark_objects(self, slabs: Slabs, objects: Objects) -> None:

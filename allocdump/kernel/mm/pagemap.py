@@ -169,7 +169,8 @@ class PageMap:
     def problems(self) -> list[Problem]:
         """Unreadable memory of the last pass, and before it."""
         found = [*self.slabs.problems, *self.boot_memory.problems, *self._unreadable]
-        found += dict.fromkeys(p for p in self.origins.problems if p not in found)
+        lists = [*self.origins.problems, *self.origins.lasting]
+        found += dict.fromkeys(p for p in lists if p not in found)
         found += [*self.percpu.problems, *self.frames.problems]
         holes = self.kernel.memory.holes
         pages = f"{holes.pages:,} pages that describe memory"
