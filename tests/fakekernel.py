@@ -14,6 +14,7 @@ from drgn import (
     Program,
     Type,
     TypeMember,
+    TypeParameter,
     sizeof,
 )
 
@@ -51,6 +52,7 @@ class FakeKernel:
             filename=self.string,
         )
         self.struct("alloc_tag", ct=codetag, counters=prog.pointer_type(counters))
+        self.module_load(3)
 
     def struct(self, tag: str, **members: Type) -> Type:
         fields, offset = [], 0
@@ -59,6 +61,13 @@ class FakeKernel:
             offset += sizeof(type_)
         self.types[tag] = self.prog.struct_type(tag, offset, fields)
         return self.types[tag]
+
+    def module_load(self, parameters: int) -> None:
+        """Code tags of modules are announced with so many parameters: 3 since Linux 6.15."""
+        prog = self.prog
+        word = TypeParameter(self.u64)
+        load = prog.function_type(prog.void_type(), [word] * parameters, False)
+        self.struct("codetag_type_desc", module_load=prog.pointer_type(load))
 
     def cpus(self, offsets: list[int], possible: int) -> None:
         """Per-CPU areas at *offsets*; *possible* is the mask of possible CPUs."""

@@ -132,6 +132,18 @@ def _code_tags(prog: Program) -> bool:
     return bool(start < stop)
 
 
+def _module_load_parameters(prog: Program) -> int:
+    """Number of parameters of ``codetag_type_desc.module_load``; 0 if there is no such member.
+
+    What allocates counters needs the module and its tags; before, it was told the range's record.
+    """
+    try:
+        load = prog.type("struct codetag_type_desc").member("module_load").type
+        return len(load.type.parameters)
+    except (LookupError, AttributeError, TypeError):
+        return 0
+
+
 def _page_type_bit(prog: Program) -> int:
     """PG_buddy of enum pagetype: 0 where it is a macro, before 6.10."""
     try:
@@ -168,6 +180,25 @@ class ModuleTags(Layout):
         'a4735739016f ("lib: code tagging module support")',
         "in each module's own data",
         _always,
+        "6.12-oom",
+    )
+
+
+class ModuleCounters(Layout):
+    """Counters of modules' code tags (lib/alloc_tag.c; mm/alloc_tag.c since 7.3)."""
+
+    ALLOCATED = Variant(
+        "6.15",
+        '12ca42c23775 ("alloc_tag: allocate percpu counters for module tags dynamically")',
+        "per-CPU memory of their own, which stays when the module is unloaded",
+        lambda prog: _module_load_parameters(prog) == 3,
+        "7.2-quiet",
+    )
+    STATIC = Variant(
+        "6.10",
+        '22d407b164ff ("lib: add allocation tagging support for memory allocation profiling")',
+        "the module's per-CPU memory, which is freed with it",
+        lambda prog: not _code_tags(prog) or _module_load_parameters(prog) == 2,
         "6.12-oom",
     )
 
@@ -523,6 +554,7 @@ class PipePages(Layout):
 LAYOUTS: tuple[type[Layout], ...] = (
     CodeTags,
     ModuleTags,
+    ModuleCounters,
     PageReferences,
     PageFlags,
     PageTypes,

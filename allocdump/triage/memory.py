@@ -52,6 +52,7 @@ def _boot(section: Chapter, case: Evidence) -> None:
 def _reclaimable(section: Chapter, case: Evidence) -> None:
     could = case.reclaimable
     if could is None:
+        section.say("reclaimable", "reclaimable", "unreadable")
         return
     pinned = min(pinned_bytes(case), could.slab)
     size = could.file + could.slab - pinned + could.other

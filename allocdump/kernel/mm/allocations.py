@@ -139,7 +139,9 @@ class ObjectReader(Batches[ObjectBatch]):
             size = chunk.size
             batch = ObjectBatch(chunk.pointer, size, size, none, chunk.site, cgroup)
             yield batch.take(chunk.site != NONE)
-        for problem in self.pagemap.percpu.problems + self.pagemap.frames.problems:
+        pagemap = self.pagemap
+        lists = pagemap.origins.problems + pagemap.origins.lasting
+        for problem in lists + pagemap.percpu.problems + pagemap.frames.problems:
             if problem not in self.problems:
                 self.problems.append(problem)
 

@@ -118,6 +118,8 @@ class OriginRows:
         self._names: dict[int, tuple[str, str]] = {}
         self._broken = Broken()
         """Free lists that could not be followed: what is on them looks as if it were in use."""
+        self._lasting: list[Problem] = []
+        """The same, of CPUs' lists and sheaves, which are read once."""
         for chunk in chunks:
             chunk.site[(chunk.site == NONE) & ~chunk.hidden] = self._percpu
 
@@ -210,9 +212,13 @@ class OriginRows:
     def _free_elsewhere(self) -> U64:
         """Free objects that slabs count as in use, ascending: CPUs' lists and sheaves."""
         lists = cpu_lists(self.kernel, self._caches)
-        on_lists = free_objects(self.memory, self._caches, *lists)
+        broken = Broken()
+        on_lists = free_objects(self.memory, self._caches, *lists, broken)
         found = [objects for _, objects in on_lists]
-        found.append(self._sheaves().free_objects(self.memory))
+        kept = self._sheaves()
+        found.append(kept.free_objects(self.memory))
+        self._lasting += broken.problems(self.kernel.prog, FREE_LISTS)
+        self._lasting += kept.problems
         return np.unique(np.concatenate(found))
 
     def begin(self) -> None:
@@ -221,8 +227,8 @@ class OriginRows:
 
     @property
     def problems(self) -> list[Problem]:
-        """Unreadable parts of the last pass."""
-        return self._broken.problems(self.kernel.prog, FREE_LISTS)
+        """Unreadable parts of the last pass, and of what is read once."""
+        return [*self._broken.problems(self.kernel.prog, FREE_LISTS), *self._lasting]
 
     def mark_objects(self, slabs: Slabs, objects: Objects) -> None:
         """Give objects in use that have no tag their origin.

@@ -175,7 +175,7 @@ class PageMap:
     def problems(self) -> list[Problem]:
         """Unreadable memory of the last pass, and before it."""
         found = [*self.slabs.problems, *self.boot_memory.problems, *self._unreadable]
-        found += [problem for problem in self.origins.problems if problem not in found]
+        found += dict.fromkeys(p for p in self.origins.problems if p not in found)
         found += [*self.percpu.problems, *self.frames.problems]
         holes = self.kernel.memory.holes
         pages = f"{holes.pages:,} pages that describe memory"

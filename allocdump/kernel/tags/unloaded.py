@@ -5,8 +5,10 @@
 the IDR. What stays depends on the kernel:
 
 - Since Linux kernel commit 0db6f8d7820a ("alloc_tag: load module tags into separate
-  contiguous memory") (in v6.13): tags and counters stay in the ``module_tags`` area, which the
-  maple tree ``mod_area_mt`` assigns to ``unloaded_mod``. The strings they point at are gone.
+  contiguous memory") (in v6.13): tags stay in the ``module_tags`` area, which the maple tree
+  ``mod_area_mt`` assigns to ``unloaded_mod``. The strings they point at are gone.
+- The counters stay since 12ca42c23775 ("alloc_tag: allocate percpu counters for module tags
+  dynamically") (in v6.15 and v6.14.9); in 6.13 and 6.14 before it, others use their memory.
 - 6.10 to 6.12: ``free_mod_mem()`` keeps the module's data, so tags and strings stay, in
   memory that no module owns. The counters were freed.
 """
@@ -22,7 +24,7 @@ from ...arrays import U64
 from ...problems import Code, Problem
 from ...source.memory import PAGE, Memory
 from ..kernel import Kernel
-from ..layouts import ModuleTags
+from ..layouts import ModuleCounters, ModuleTags, UnknownLayoutError
 from ..machine.log import UnloadMessage
 from ..machine.modules import LoadedModules
 from ..walk import is_damage, structure, walk
@@ -195,12 +197,22 @@ def unloaded_sites(kernel: Kernel, span: TagRange, messages: list[UnloadMessage]
     sites.unloaded[:] = True
     if span.source == _ORPHANED:
         return _numbers_from_log(sites, messages)
+    if not _counters_stay(kernel):
+        return _all_from_log(sites.take(tags.readable), messages)
     total, calls, counted = sum_counters(kernel, tags.raw["counters"])
     sites.bytes, sites.calls = total.view(np.int64), calls
     sites.evidence[counted] = Provenance.COUNTER
     # clean_unused_counters() frees the counters of tags that count nothing.
     alive = tags.readable & (tags.raw["counters"] != 0) & ((total != 0) | ~counted)
     return _names_from_log(sites.take(alive), messages)
+
+
+def _counters_stay(kernel: Kernel) -> bool:
+    """Tell if unloading a module leaves its counters alone; not where nothing tells."""
+    try:
+        return kernel.layouts[ModuleCounters] is ModuleCounters.ALLOCATED
+    except UnknownLayoutError:
+        return False
 
 
 def _numbers_from_log(sites: Sites, messages: list[UnloadMessage]) -> Sites:
@@ -218,8 +230,31 @@ def _numbers_from_log(sites: Sites, messages: list[UnloadMessage]) -> Sites:
     return sites.take(np.array(rows, np.intp))
 
 
+def _all_from_log(sites: Sites, messages: list[UnloadMessage]) -> Sites:
+    """6.13 and 6.14: names and counters are gone; the kernel log has both, by line number."""
+    sites.inferred[:] = True
+    for column in (sites.file, sites.function, sites.module):
+        column[:] = UNKNOWN
+    by_module: dict[str, dict[int, UnloadMessage]] = {}
+    for message in messages:
+        by_module.setdefault(message.module, {})[message.line] = message
+    lines = set(sites.line.tolist())
+    # It logs what tags of the module count: all those lines are there.
+    named = [module for module, logged in by_module.items() if logged.keys() <= lines]
+    best = max(named, key=lambda module: len(by_module[module]), default=None)
+    if best is None:
+        return sites
+    left = by_module[best]
+    sites = sites.take(np.flatnonzero(np.isin(sites.line, list(left))))
+    for i, line in enumerate(sites.line.tolist()):
+        message = left[line]
+        sites.file[i], sites.function[i], sites.module[i] = message.file, message.function, best
+        sites.bytes[i], sites.evidence[i] = message.bytes, Provenance.KERNEL_LOG
+    return sites
+
+
 def _names_from_log(sites: Sites, messages: list[UnloadMessage]) -> Sites:
-    """6.13 and later: the names are gone; match on line number and bytes."""
+    """6.15 and later: the names are gone; match on line number and bytes."""
     sites.inferred[:] = True
     for column in (sites.file, sites.function, sites.module):
         column[:] = UNKNOWN

@@ -69,6 +69,24 @@ def test_without_a_message_names_are_lost(fake: FakeKernel, messages: list[Unloa
     assert sites.line.tolist() == [10, 30]
 
 
+@pytest.mark.parametrize("parameters", [2, 0])
+def test_counters_that_unloading_freed_are_not_read(fake: FakeKernel, parameters: int) -> None:
+    """6.13 and 6.14, and kernels that tell nothing: what lies there now is of others."""
+    fake.module_load(parameters)
+    messages = [UnloadMessage("gone.c", 30, "gone", "b", 777)]
+    sites = sites_of(fake, messages)
+    assert sites.line.tolist() == [30]
+    assert sites.file.tolist() == ["gone.c"]
+    assert sites.bytes.tolist() == [777]
+    assert sites.evidence.tolist() == [Provenance.KERNEL_LOG]
+    assert sites.inferred.all()
+    unknown = sites_of(fake, [UnloadMessage("gone.c", 99, "gone", "b", 777)])
+    assert unknown.line.tolist() == [10, 20, 30]
+    assert not unknown.bytes.any()
+    assert set(unknown.evidence) == {Provenance.NONE}
+    assert set(unknown.module) == {UNKNOWN}
+
+
 def named(fake: FakeKernel, line: int, at: int = TAGS, module: bytes = b"leaked\0") -> None:
     fake.write(STRINGS, module.ljust(32, b"\0") + b"func\0".ljust(32, b"\0") + b"dir/file.c\0")
     fake.tag(at, line, (STRINGS, STRINGS + 32, STRINGS + 64), 0x2000)
