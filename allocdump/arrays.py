@@ -16,6 +16,7 @@ from .result import Values as Values
 Bool = npt.NDArray[np.bool_]
 I32 = npt.NDArray[np.int32]
 Int = npt.NDArray[np.int64]
+U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
 
 

@@ -58,7 +58,7 @@ class FakeKernel:
         fields, offset = [], 0
         for name, type_ in members.items():
             fields.append(TypeMember(type_, name, offset * 8))
-            offset += sizeof(type_)
+            offset += sizeof(type_) if type_.is_complete() else 0
         self.types[tag] = self.prog.struct_type(tag, offset, fields)
         return self.types[tag]
 

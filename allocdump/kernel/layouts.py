@@ -551,6 +551,41 @@ class PipePages(Layout):
     )
 
 
+class StackPools(Layout):
+    """Pools of the stack depot (lib/stackdepot.c)."""
+
+    NONE = Variant(
+        "", "", "without CONFIG_STACKDEPOT", lambda prog: not has_type(prog, "union handle_parts")
+    )
+    TABLE = Variant(
+        "6.18",
+        "",
+        "stack_pools points at an array; handles count pools from 1",
+        lambda prog: has_symbol(prog, "stack_max_pools"),
+        "7.3-tiny",
+    )
+    ARRAY = Variant(
+        "6.9",
+        'a6c1d9cb9a68 ("stackdepot: rename pool_index to pool_index_plus_1")',
+        "stack_pools is an array; handles count pools from 1",
+        _member("union handle_parts", "pool_index_plus_1"),
+        "6.12-oom",
+    )
+    ZERO = Variant(
+        "6.3",
+        '961c949b012f ("lib/stackdepot: rename slab to pool")',
+        "stack_pools is an array; handles count pools from 0",
+        _member("union handle_parts", "pool_index"),
+    )
+    SLABS = Variant(
+        "4.6",
+        'cd11016e5f52 ("mm, kasan: stackdepot implementation. Enable stackdepot for SLAB")',
+        "the array is stack_slabs",
+        _member("union handle_parts", "slabindex"),
+        "stock-6.1-tmpfs",
+    )
+
+
 LAYOUTS: tuple[type[Layout], ...] = (
     CodeTags,
     ModuleTags,
@@ -571,6 +606,7 @@ LAYOUTS: tuple[type[Layout], ...] = (
     RssCounters,
     TmpfsInodes,
     PipePages,
+    StackPools,
 )
 """All of them, in the order of the table in docs/architecture.md."""
 

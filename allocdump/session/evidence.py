@@ -29,10 +29,11 @@ from ..kernel.machine.tmpfs import tmpfs_mounts
 from ..kernel.machine.vmstat import VmStat
 from ..kernel.machine.zones import zone_states
 from ..kernel.mm.allocations import vmalloc_uses
+from ..kernel.stacks.call_site import from_call_site
 from ..kernel.tags.profiling import profiling
 from ..kernel.walk import is_damage
 from ..progress import Progress
-from ..triage.evidence import Evidence, LargeHolder, LostSite, Machine
+from ..triage.evidence import Evidence, LargeHolder, LostSite, Machine, StackEvidence
 from .kept import note_kept, note_pins
 
 T = TypeVar("T")
@@ -232,6 +233,20 @@ class _Investigation:
         told = uptime(self.prog)
         return self.log.uptime() if told is None else told
 
+    def _stacks(self) -> StackEvidence | None:
+        kept = self.session.pagemap.stacks
+        self._miss(*kept.problems)
+        if not kept:
+            return None
+        use, code = self.session.stack_use(), self.session.pagemap.origins.code
+        names = np.array([*(cache.name for cache in self.session.pagemap.caches), ""], np.object_)
+
+        def frames(handle: int) -> list[str]:
+            (stack,) = kept.stacks(np.array([handle], np.uint32))
+            return [place.label for place in from_call_site([code[a] for a in stack])]
+
+        return StackEvidence(use, names[use.cache], frames)
+
     def _memory(self, case: Evidence, found: Attribution) -> None:
         """Results of the pass over all memory."""
         self._miss(*found.problems)
@@ -241,6 +256,7 @@ class _Investigation:
             self._miss(*areas.problems)
         case.usage = self._attempt("the kernel's own account of memory", self.session.usage)
         case.caches = cache_rows(found)
+        case.stacks = self._stacks()
         if self.report is None:
             return
         objects = self.session.object_totals()

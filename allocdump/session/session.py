@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ..analysis.leaks import Earlier, Leaks
     from ..analysis.paths import Paths
     from ..analysis.reach import Reach
+    from ..analysis.stacks import StackUse
     from ..analysis.totals import ObjectTotals
     from ..analysis.usage import Node
     from ..graph.build import HeapBuilder
@@ -68,6 +69,7 @@ class Session:
         self._report: Report | None = None
         self._attribution: Attribution | None = None
         self._totals: ObjectTotals | None = None
+        self._stack_use: StackUse | None = None
         self._heap: HeapBuilder | None = None
         self._graph: Graph | None = None
         self._reach: Reach | None = None
@@ -300,14 +302,16 @@ class Session:
     @property
     def without_profile(self) -> str:
         """A sentence that says what commands tell of a kernel without a profile."""
+        from ..kernel.stacks.kept import keeps_stacks
+
         if self.origin.profiling.state == "not built in":
             why = "is not built into this kernel"
         else:
             why = "was never enabled on this machine"
-        return (
-            f"Profiling {why}: memory is told by slab cache, vmalloc caller and kind of page"
-            " instead of call sites."
-        )
+        by = "slab cache, vmalloc caller and kind of page instead of call sites"
+        if keeps_stacks(self.prog):
+            by = "the stacks that the kernel kept; else by slab cache, vmalloc caller, kind of page"
+        return f"Profiling {why}: memory is told by {by}."
 
     @cached_property
     def pagemap(self) -> PageMap:
@@ -351,16 +355,21 @@ class Session:
         :raises DamagedError: if the dump lacks what describes its memory
         """
         from ..analysis.attribution import Attributor
+        from ..analysis.stacks import StackAdder
         from ..analysis.totals import ObjectAdder
 
         pagemap = self.pagemap
         attributor, adder = Attributor(pagemap), ObjectAdder(self.objects())
         visitors: list[Visitor] = [attributor, adder]
+        stacks = StackAdder(pagemap, self.objects())
+        if pagemap.stacks:
+            visitors.append(stacks)
         if graph:
             self._heap = self._heap_builder()
             visitors.append(self._heap)
         self._described(lambda: pagemap.show(*visitors, progress=progress))
         self._attribution, self._totals = attributor.result(), adder.result()
+        self._stack_use = stacks.result()
 
     def attribution(self, progress: Progress | None = None) -> Attribution:
         """The memory of each of :attr:`origins`: one pass over all memory.
@@ -387,6 +396,21 @@ class Session:
             self._described(lambda: self.pagemap.show(adder, progress=progress))
             self._totals = adder.result()
         return self._totals
+
+    def stack_use(self, progress: Progress | None = None) -> StackUse:
+        """Memory by the stacks that allocated it; nothing where the kernel kept none.
+
+        :raises DamagedError: if the dump lacks what describes its memory
+        """
+        if self._stack_use is None:
+            from ..analysis.stacks import StackAdder
+
+            pagemap = self.pagemap
+            adder = StackAdder(pagemap, self.objects())
+            if pagemap.stacks:
+                self._described(lambda: pagemap.show(adder, progress=progress))
+            self._stack_use = adder.result()
+        return self._stack_use
 
     def audit(self, progress: Progress | None = None) -> Audit:
         """Counters against memory."""

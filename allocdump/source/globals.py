@@ -26,6 +26,10 @@ TYPES = {
     "alloc_tag_ref_offs": "int",
     "page_alloc_tagging_ops": "struct page_ext_operations",
     "page_ext_size": "unsigned long",
+    # mm/page_owner.c, mm/slub.c
+    "page_owner_ops": "struct page_ext_operations",
+    "page_owner_inited": "struct static_key",
+    "slub_debug_enabled": "struct static_key",
     "__highest_present_section_nr": "unsigned long",
     # kernel/module/main.c
     "modules": "struct list_head",

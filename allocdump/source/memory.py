@@ -123,6 +123,19 @@ class Memory:
                 self._missed(ascending[run][~readable[::8][where]], holes)
         return out, ok
 
+    def records(
+        self, addresses: U64, dtype: np.dtype[np.void]
+    ) -> tuple[npt.NDArray[np.void], Bool]:
+        """Read a structure at each of *addresses*, as :meth:`words` reads words.
+
+        :param dtype: of whole words
+        :return: the structures, zeros where unreadable, and whether each was read whole
+        """
+        count = dtype.itemsize // 8
+        places = addresses[:, None] + np.arange(count, dtype=np.uint64) * np.uint64(8)
+        words, ok = self.words(places.ravel())
+        return words.view(dtype), np.asarray(ok.reshape(-1, count).all(axis=1))
+
     def u32(self, addresses: U64) -> tuple[npt.NDArray[np.uint32], Bool]:
         """Read the 32-bit word at each of *addresses*, as :meth:`words` reads those of 64 bits."""
         words, ok = self.words(addresses & ~np.uint64(7))

@@ -8,6 +8,7 @@ from .evidence import Evidence
 from .holders import holders
 from .memory import memory
 from .rules import suspects
+from .stacks import dominant_stack
 from .summary import judge, summary, where_to_look
 from .verdict import Triage
 
@@ -18,6 +19,8 @@ def triage(case: Evidence, top: int | None = None) -> Triage:
     :param top: rows of each table; None is all
     """
     found = suspects(case)
+    if found:
+        found[0].evidence += dominant_stack(case, found[0])
     return Triage(
         core=case.machine.core,
         verdict=judge(case, found),

@@ -28,8 +28,12 @@ def of_site(case: Evidence, row: int) -> list[str]:
     """Commands about one site."""
     place = glob.escape(case.place(row))
     if row >= len(case.sites):
-        objects = case.names.name(row).origin in (OriginKind.CACHE, OriginKind.PERCPU)
-        return [command(case, "objects" if objects else "pages", "--filter", place, *_FEW)]
+        origin, lists = case.names.name(row).origin, ["pages"]
+        if origin in (OriginKind.CACHE, OriginKind.PERCPU):
+            lists = ["objects"]
+        elif origin == OriginKind.STACK:
+            lists = ["objects", "pages"]
+        return [command(case, name, "--filter", place, *_FEW) for name in lists]
     found = case.footprint
     out = [command(case, "audit", "--all", "--filter", place)]
     if found is None:

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from ..analysis.audit import Audit
 from ..analysis.caches import CacheRow
 from ..analysis.footprint import PAGE, Footprint
+from ..analysis.stacks import StackUse
 from ..analysis.usage import Node
 from ..arrays import Int
 from ..confidence import Confidence
@@ -120,6 +123,17 @@ class Watcher:
     inodes: int
 
 
+@dataclass(frozen=True)
+class StackEvidence:
+    """Memory by the stacks that allocated it."""
+
+    use: StackUse
+    cache: npt.NDArray[np.object_]
+    """Name of the slab cache of each row of *use*; empty for pages."""
+    frames: Callable[[int], list[str]]
+    """Frames of a stack by its handle, from the call site outwards; none if it is unreadable."""
+
+
 @dataclass
 class Evidence:
     """The case of one dead machine. None, or an empty list, is unknown; ``missing`` says why."""
@@ -154,6 +168,8 @@ class Evidence:
     """Most inodes first."""
     lost: list[LostSite] | None = None
     holders: list[LargeHolder] | None = None
+    stacks: StackEvidence | None = None
+    """None where the kernel kept no stacks."""
     missing: list[str] = field(default_factory=list)
     log_is_whole: bool = True
     """False if parts of the kernel log, or all of it, are unreadable: it may not tell of the

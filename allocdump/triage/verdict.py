@@ -108,6 +108,10 @@ class Suspect:
     """The thing to do about it."""
     below: list[ChapterFact] = field(default_factory=list)
     """Facts for the few lines below the verdict, where it is the first suspect."""
+    rows: tuple[int, ...] = ()
+    """Rows of the origins of its memory, as far as those tell it."""
+    caches: tuple[str, ...] = ()
+    """Slab caches that all objects of are its memory."""
 
 
 @dataclass

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..kernel.mm.whois import Layer, Location
+from ..kernel.stacks.history import Event
 from ..kernel.tags.sites import Sites
 from ..sentence import Value, say
 from ..text import printable
@@ -39,6 +40,29 @@ def _layer(sites: Sites, layer: Layer) -> Iterator[Line]:
     site = _site(sites, layer)
     if site:
         yield f"      {site}"
+    for event in layer.history:
+        yield from _event(event)
+
+
+def _event(event: Event) -> Iterator[Line]:
+    """One line, and one for each frame of the stack."""
+    template = "      {what}"
+    values: dict[str, Value] = {"what": event.what, "source": event.source}
+    if event.comm:
+        template += " by {task}"
+        values["task"] = event.comm
+    for name, value in ("pid", event.pid), ("CPU", event.cpu):
+        if value is not None:
+            template += f", {name} {{{name}:number}}"
+            values[name] = value
+    if event.age is not None:
+        template += ", age {age:seconds}"
+        values["age"] = event.age
+    yield say(template + "   (by {source})", **values)
+    for place in event.stack:
+        yield f"          {place.label}"
+    if not event.stack:
+        yield "          no stack was kept"
 
 
 def _place(layer: Layer) -> tuple[str, dict[str, Value]]:

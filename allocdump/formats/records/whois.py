@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ...kernel.mm.whois import Layer, Location
+from ...kernel.stacks.history import Event
 from ...kernel.tags.sites import Sites
 from ...text import printable
 from .json_text import Record, line
@@ -33,4 +34,19 @@ def _layer(sites: Sites, one: Layer) -> Record:
         "site": site,
         "evidence": one.evidence or None,
         **{key.replace(" ", "_"): value for key, value in one.detail.items()},
+        **({"history": [_event(event) for event in one.history]} if one.history else {}),
+    }
+
+
+def _event(event: Event) -> Record:
+    return {
+        "what": event.what,
+        "source": event.source,
+        "pid": event.pid,
+        "tgid": event.tgid,
+        "comm": event.comm,
+        "cpu": event.cpu,
+        "seconds": event.seconds,
+        "age": event.age,
+        "stack": [place.label for place in event.stack],
     }

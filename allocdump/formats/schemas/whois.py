@@ -7,6 +7,7 @@ from .words import (
     ADDRESS,
     COUNT,
     FLAG,
+    NUMBER,
     ORIGIN,
     TEXT,
     Schema,
@@ -16,6 +17,20 @@ from .words import (
     record,
 )
 
+_EVENT = record(
+    {
+        "what": one_of("allocated", "freed"),
+        "source": one_of("page_owner", "slub_debug"),
+        "pid": or_null(COUNT),
+        "tgid": or_null(COUNT),
+        "comm": or_null(TEXT),
+        "cpu": or_null(COUNT),
+        "seconds": or_null(NUMBER),
+        "age": or_null(NUMBER),
+        "stack": many(TEXT),
+    },
+    title="an allocation or a free; frames of the stack are the innermost first",
+)
 _SITE = record({**ORIGIN, "unloaded": FLAG})
 
 
@@ -58,12 +73,17 @@ _LAYER: Schema = {
                 "node": COUNT,
                 "zone": TEXT,
                 "memory_cgroup": TEXT,
+                "history": many(_EVENT),
             },
         ),
         _layer(
             ("slab object",),
             {"cache": TEXT, "object": COUNT, "offset": COUNT},
-            {"state": one_of("allocated", "free", "unknown"), "memory_cgroup": TEXT},
+            {
+                "state": one_of("allocated", "free", "unknown"),
+                "memory_cgroup": TEXT,
+                "history": many(_EVENT),
+            },
         ),
         _layer(("end of a slab", "beside an object of KFENCE's"), {"cache": TEXT}),
         _layer(("struct page",), {"pfn": COUNT}),

@@ -11,7 +11,7 @@ from drgn.helpers.linux.module import module_address_regions
 
 from ...problems import Problem
 from ...text import printable
-from ..walk import ReadErrors, list_entries, structure, walk
+from ..walk import list_entries, structure, walk
 
 _MODULES = structure("the module list", "module")
 
@@ -64,20 +64,3 @@ def loaded_modules(prog: Program) -> LoadedModules:
         lambda module: LoadedModule(printable(module.name.string_()), module),
     )
     return LoadedModules(walked.found, walked.problems)
-
-
-def module_symbol(modules: LoadedModules, address: int) -> tuple[str, str]:
-    """``function+0x12`` and the module that an address lies in; empty if it is in none."""
-    for module in modules.modules:
-        try:
-            if not any(start <= address < start + size for start, size in module.regions()):
-                continue
-            symbols = module_kallsyms(module.object)
-        except ReadErrors:
-            continue
-        before = [s for s in symbols if s.address <= address]
-        if not before:
-            return f"{address:#x}", module.name
-        found = max(before, key=lambda s: s.address)
-        return f"{printable(found.name.encode())}+{address - found.address:#x}", module.name
-    return "", ""

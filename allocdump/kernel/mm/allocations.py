@@ -65,10 +65,11 @@ class PageBatch(Columns):
 def page_batches(pagemap: PageMap, progress: Progress | None = None) -> Iterator[PageBatch]:
     """All tagged allocations of pages, a section at a time, ascending."""
     for part in pagemap.parts(progress):
-        yield _pages(part, pagemap)
+        yield page_batch(part, pagemap)
 
 
-def _pages(part: Part, pagemap: PageMap) -> PageBatch:
+def page_batch(part: Part, pagemap: PageMap) -> PageBatch:
+    """The tagged allocations of pages of one part."""
     frames = part.frames
     starts = np.flatnonzero(frames.is_head & ~frames.is_free & (frames.site != NONE))
     _, first = part.loose_tails

@@ -3,6 +3,8 @@
 
 A slab object without a tag has its cache's row, a page of a vmalloc area that of the caller
 in ``struct vm_struct``, any other page that of its kind, a per-CPU object one for all of them.
+Where the kernel kept the stack of an object, or of a page of unknown use, it has the row of the
+call site in that.
 What is free, kept since boot, or not in the dump has no origin.
 """
 
@@ -15,12 +17,14 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from ...arrays import U64, Bool, Int, ranges
+from ...arrays import U32, U64, Bool, Int, ranges
 from ...problems import Problem
 from ..chains import Broken
 from ..kernel import Kernel
-from ..machine.modules import LoadedModules, loaded_modules, module_symbol
+from ..machine.code_names import CodeNames
 from ..machine.tasks import every_task
+from ..stacks.kept import KeptStacks
+from ..stacks.sites import StackSites
 from ..tags.references import NONE
 from ..tags.roles import Role
 from ..tags.sites import OriginKind, Provenance, Site, SiteName, Sites
@@ -30,7 +34,7 @@ from .pages import FrameReader, Frames
 from .percpu import PerCpuObjects
 from .slab import Cache, Objects, Slabs
 from .slab_free import FREE_LISTS, Sheaves, cpu_lists, free_objects
-from .vmalloc import VmArea, symbol, vm_areas
+from .vmalloc import VmArea, vm_areas
 
 _PAGES = {
     PageKind.IN_USE: "pages of unknown use",
@@ -89,6 +93,7 @@ class OriginRows:
 
     :param first: number of call sites, whose rows come first
     :param found: the sheaves of all caches, when they are asked for
+    :param kept: the stacks that the kernel kept, likewise
     """
 
     def __init__(
@@ -99,11 +104,13 @@ class OriginRows:
         chunks: list[PerCpuObjects],
         frames: FrameReader,
         found: Callable[[], Sheaves],
+        kept: Callable[[], KeptStacks],
     ) -> None:
         self.kernel, self.first = kernel, first
         # What is missing here is told as problems, not as holes in what describes memory.
         self.memory = kernel.counting_holes().memory
         self._caches, self._frames, self._sheaves = caches, frames, found
+        self._kept = kept
         self._chunks = np.array([c.address for c in chunks], np.uint64)
         self._pages = first + len(caches)
         self._percpu = self._pages + len(_KINDS)
@@ -115,7 +122,7 @@ class OriginRows:
         """Row of pages of unknown use."""
         self.behind = self._pages + _KINDS.index(_BEHIND)
         """Row of those among them that may be tails of a page before them."""
-        self._names: dict[int, tuple[str, str]] = {}
+        self.code = CodeNames(kernel.prog)
         self._broken = Broken()
         """Free lists that could not be followed: what is on them looks as if it were in use."""
         self._lasting: list[Problem] = []
@@ -126,7 +133,21 @@ class OriginRows:
     @property
     def count(self) -> int:
         """Number of rows, call sites included."""
+        return self._first_stack + len(self._stack_sites.places)
+
+    @property
+    def _first_stack(self) -> int:
+        """Row of the first call site in a stack."""
         return self._callers + len(self._area_callers)
+
+    @cached_property
+    def _stack_sites(self) -> StackSites:
+        return StackSites(self._kept(), self.code)
+
+    def _of_stacks(self, handles: U32, others: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """Rows of the call sites of stacks; *others* where there is no stack."""
+        rows = self._stack_sites.rows(handles)
+        return np.where(rows >= 0, self._first_stack + rows, others).astype(np.int32)
 
     @cached_property
     def areas(self) -> Walked[VmArea]:
@@ -206,6 +227,9 @@ class OriginRows:
             hit = known[where] == pfn
             rows[hit] = area_rows[where[hit]]
         rows[np.isin(pfn, self._stacks[1])] = self._pages + _KINDS.index(_STACKS)
+        unknown = np.flatnonzero(rows == self.unknown)
+        if self._kept() and len(unknown):
+            rows[unknown] = self._of_stacks(self._kept().of_pages(pfn[unknown]), rows[unknown])
         return rows
 
     @cached_property
@@ -247,7 +271,13 @@ class OriginRows:
         batches = free_objects(self.memory, self._caches, cache, slabs.freelist[of], self._broken)
         free = np.concatenate([self._free_elsewhere, *(found for _, found in batches)])
         used = rows[~np.isin(objects.address[rows], free)]
-        objects.site[used] = self.first + slabs.cache[objects.slab[used]]
+        of_cache = slabs.cache[objects.slab[used]]
+        objects.site[used] = self.first + of_cache
+        if self._kept():
+            guarded = slabs.kfence[objects.slab[used]]
+            tracked = np.where(guarded, np.int32(-1), of_cache)
+            handles = self._kept().of_objects(objects.address[used], tracked)
+            objects.site[used] = self._of_stacks(handles, objects.site[used])
 
     def names(self, sites: Sites) -> Origins:
         """The table of all rows.
@@ -269,6 +299,8 @@ class OriginRows:
             name, module = self.caller(address)
             use = Role.STACK if address in of_stacks else Role.NONE
             rows.append(_Row(OriginKind.CALLER, name, use, shared=not address, module=module))
+        for place in self._stack_sites.places:
+            rows.append(_Row(OriginKind.STACK, place.text, shared=False, module=place.module))
         return _table(sites, rows)
 
     def caller(self, address: int) -> tuple[str, str]:
@@ -276,11 +308,8 @@ class OriginRows:
         itself."""
         if not address:
             return _NO_CALLER, ""
-        if address not in self._names:
-            name = symbol(self.kernel.prog, address)
-            found = (name, "") if name else module_symbol(self._modules, address)
-            self._names[address] = found if found[0] else (f"{address:#x}", "")
-        return self._names[address]
+        place = self.code[address]
+        return place.text, place.module
 
     def caller_text(self, address: int) -> str:
         """:meth:`caller` as one text; empty if there is none."""
@@ -288,10 +317,6 @@ class OriginRows:
         if not address:
             return ""
         return f"{name} [{module}]" if module else name
-
-    @cached_property
-    def _modules(self) -> LoadedModules:
-        return loaded_modules(self.kernel.prog)
 
 
 @dataclass(frozen=True)

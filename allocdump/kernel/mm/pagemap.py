@@ -16,6 +16,7 @@ from ...problems import Code, Problem
 from ...progress import Phase, Progress
 from ..damage import damage_cause
 from ..kernel import Kernel
+from ..stacks.kept import KeptStacks
 from ..tags.references import SiteIndex
 from .boot_memory import KFENCE, BootMemory, Span, boot_memory, bounce_buffers
 from .charges import Charges
@@ -100,6 +101,7 @@ class PageMap:
             self.percpu_chunks,
             self.frames,
             lambda: self.sheaves,
+            lambda: self.stacks,
         )
         self._unreadable: list[Problem] = []
         _ = self.frames.pcp  # read before holes are counted for a pass
@@ -139,6 +141,11 @@ class PageMap:
             done += part.frames.section.pages
             if progress:
                 progress(Phase.PAGES, done + self.frames.free_pages, self.pages)
+
+    @cached_property
+    def stacks(self) -> KeptStacks:
+        """The stacks that the kernel kept of allocations, if it did."""
+        return KeptStacks(self.kernel, self.frames.sections, self.caches)
 
     @cached_property
     def boot_memory(self) -> BootMemory:

@@ -67,6 +67,8 @@ class Cache:
     """The kernel can ask for its objects back: SLAB_RECLAIM_ACCOUNT."""
     shared: bool = False
     """Its objects are of several kinds: it serves kmalloc(), or caches were merged in it."""
+    track: int = 0
+    """Offset in an object of who allocated it, and who freed it (``slub_debug=U``); or 0."""
 
 
 @dataclass
@@ -308,11 +310,12 @@ def slab_caches(prog: Program) -> tuple[list[Cache], list[Problem]]:
     """All caches on the list ``slab_caches``, and what was unreadable."""
     reclaimable = _flag(prog, "_SLAB_RECLAIM_ACCOUNT", 0x20000)
     general = _flag(prog, "_SLAB_KMALLOC", 0x1000)
+    tracking = _flag(prog, "_SLAB_STORE_USER", 0x10000)
     walked = walk(
         prog,
         _CACHES,
         lambda: list_entries("struct kmem_cache", prog["slab_caches"].address_of_(), "list"),
-        lambda cache: _cache(cache, reclaimable, general),
+        lambda cache: _cache(cache, reclaimable, general, tracking),
     )
     return walked.found, walked.problems
 
@@ -328,7 +331,7 @@ def _flag(prog: Program, name: str, macro: int) -> int:
         return macro
 
 
-def _cache(cache: Object, reclaimable: int, general: int) -> Cache:
+def _cache(cache: Object, reclaimable: int, general: int, tracking: int) -> Cache:
     cache = cache.read_()
     return Cache(
         cache.value_(),
@@ -343,7 +346,14 @@ def _cache(cache: Object, reclaimable: int, general: int) -> Cache:
         _member(cache, "sheaf_capacity") or 0,
         bool(cache.flags.value_() & reclaimable),
         bool(cache.flags.value_() & general) or cache.refcount.value_() > 1,
+        _info_end(cache) if cache.flags.value_() & tracking else 0,
     )
+
+
+def _info_end(cache: Object) -> int:
+    """``get_info_end()``: what is behind an object, and a free pointer that is outside of it."""
+    inuse, offset = cache.inuse.value_(), cache.offset.value_()
+    return int(inuse + sizeof(cache.prog_.type("void *")) if offset >= inuse else inuse)
 
 
 def _member(cache: Object, name: str) -> int | None:

@@ -20,6 +20,7 @@ from ...problems import Problem
 from ...result import Result, Values, column
 from ..machine.charged import NOT_CHARGED
 from ..machine.modules import loaded_modules
+from ..stacks.history import Event, Histories
 from ..tags.references import EMPTY, NONE, STRAY
 from ..tags.sites import Sites
 from ..walk import ReadErrors
@@ -82,6 +83,8 @@ class Layer:
     evidence: str = ""
     """Source of the site, or the reason why there is none."""
     detail: dict[str, object] = field(default_factory=dict)
+    history: list[Event] = field(default_factory=list)
+    """Its allocation, and that it was freed, where the kernel kept that."""
 
 
 @dataclass
@@ -125,6 +128,7 @@ class Locator:
         self.memory, self.prog = kernel.memory, kernel.prog
         self.index, self.frames, self.slabs = pagemap.index, pagemap.frames, pagemap.slabs
         self.origins, self.tags, self._charges = pagemap.origins, pagemap.sites, pagemap.charges
+        self.histories = Histories(pagemap.stacks, self.origins.code)
         self.direct_map = kernel.direct_map
         found = zones(self.prog)
         self._zones = found.found
@@ -151,7 +155,7 @@ class Locator:
         inner = self._copy(address) if per_cpu is None or in_image else per_cpu
         layers = list(self._layers(address, inner))
         alternative = per_cpu if in_image else None
-        problems = self.problems + self.frames.problems
+        problems = self.problems + self.frames.problems + self.histories.problems
         return Location(query, address, layers, alternative, problems)
 
     def parse(self, query: str) -> int:
@@ -340,6 +344,7 @@ class Locator:
             if guarded:
                 layer.what, none = "page of KFENCE's pool", "kept since boot"
             self._site(layer, int(frames.site[head]), evidence, none)
+        layer.history = self.histories.of_page(pfn)
         yield layer
 
     def _object(self, frames: Frames, address: int) -> Iterator[Layer]:
@@ -374,6 +379,9 @@ class Locator:
         self._site(layer, site, "reference of the object", reason)
         if site != NONE:
             self._charge(layer, int(self._charges.of_objects(slabs, objects)[index]))
+        if not slabs.kfence[row]:
+            cache_row = int(slabs.cache[row])
+            layer.history = self.histories.of_object(start, cache_row, free=site == NONE)
         yield layer
 
     def _charge(self, layer: Layer, row: int) -> None:

@@ -47,6 +47,8 @@ class OriginKind(IntEnum):
     """The use of a page, as far as its struct page and its pointers tell."""
     PERCPU = 4
     """The per-CPU allocator: nothing tells its objects apart."""
+    STACK = 5
+    """The call site in the stack that the kernel kept of an allocation."""
 
 
 _WORDS = {
@@ -54,6 +56,7 @@ _WORDS = {
     OriginKind.CALLER: "vmalloc caller",
     OriginKind.PAGES: "kind of page",
     OriginKind.PERCPU: "allocator",
+    OriginKind.STACK: "stack",
 }
 
 
@@ -108,9 +111,12 @@ class SiteName(NamedTuple):
 
     @property
     def label(self) -> str:
-        """``leaker.c:44 leaker_get_page [leaker]``, ``slab cache dentry``, ``page cache``"""
+        """``leaker.c:44 leaker_get_page [leaker]``, ``slab cache dentry``, ``page cache``,
+        ``lose_pages+0x40 [reach]``"""
         if self.origin in (OriginKind.CACHE, OriginKind.CALLER):
             return f"{self.kind} {self.file}{self._in_module}"
+        if self.origin == OriginKind.STACK:
+            return f"{self.file}{self._in_module}"
         return f"{self.place} {self.function}" + self._in_module if self.is_site else self.file
 
     @property

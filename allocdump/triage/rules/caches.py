@@ -94,6 +94,7 @@ def _large(case: Evidence, group: list[CacheRow]) -> Suspect:
         bytes=whole,
         cause=short,
         evidence=evidence + users + files + largest_cgroup(case),
+        caches=tuple(cache.name for cache in group),
         commands=more(case),
         advice=say("find out who makes so many objects of {name}", name=first.name),
         below=below,

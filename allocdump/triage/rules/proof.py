@@ -62,6 +62,7 @@ def unloaded_modules(case: Evidence) -> list[Suspect]:
                     say("{site}: {size:bytes}", site=case.site_name(i), size=int(sites.bytes[i]))
                     for i in rows[np.argsort(-sites.bytes[rows], kind="stable")].tolist()
                 ],
+                rows=tuple(rows.tolist()),
                 commands=of_module(case, module),
                 advice=say(
                     f"let the exit function of {called} free what it allocated",
@@ -127,6 +128,7 @@ def _lost(case: Evidence, group: Group, lost: dict[int, LostSite]) -> Suspect:
         bytes=size,
         cause=cause,
         evidence=list(_of_leak(case, sites)),
+        rows=group.rows,
         commands=_commands(case, group),
         advice=_advice(case, group.chief),
     )
@@ -134,7 +136,7 @@ def _lost(case: Evidence, group: Group, lost: dict[int, LostSite]) -> Suspect:
 
 def _advice(case: Evidence, row: int) -> Sentence:
     name = case.names.name(row)
-    if not (name.is_site or name.origin == OriginKind.CALLER):
+    if not (name.is_site or name.origin in (OriginKind.CALLER, OriginKind.STACK)):
         return say("look at what is lost: without a call site, its contents tell whose it is")
     return say(
         "find the path on which what {function}() allocates is dropped without being freed",
@@ -220,6 +222,7 @@ def _held(case: Evidence, holder: LargeHolder) -> Suspect:
         bytes=holder.bytes,
         cause=short,
         evidence=evidence,
+        rows=() if holder.site is None else (holder.site,),
         commands=[] if holder.site is None else [retained_of(case, holder.site)],
         advice=say("find out who should take entries off {name}", name=holder.name),
     )

@@ -64,6 +64,7 @@ def _large(case: Evidence, group: Group, following: Group | None) -> Suspect:
             *most_open_files(case, sum(int(case.sites.calls[r]) for r in rows)),
             *largest_cgroup(case),
         ],
+        rows=tuple(rows),
         commands=_commands(case, group),
         below=[ChapterFact("pinned", "in use", one) for one in watched(case) if pins],
         advice=say(

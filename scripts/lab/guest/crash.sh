@@ -103,6 +103,27 @@ user_reports() {
     sync
 }
 
+# The stacks that the kernel kept, in its own words: page_owner tells each page's by a number, and
+# one file which stack that is; the owners of slab objects are summed up by stack.
+stack_reports() {
+    mount -t debugfs debugfs /sys/kernel/debug
+    cd /sys/kernel/debug
+    gzip < page_owner_stacks/show_stacks_handles > $out/stacks.gz
+    exec 4<> page_owner
+    echo mode=handle >&4
+    # A read returns one page's entry, which must fit.
+    cat <&4 | gzip > $out/page_owner.gz
+    exec 4<&-
+    for kind in alloc free; do
+        for cache in slab/*; do
+            echo "cache ${cache#slab/}"
+            cat $cache/${kind}_traces
+        done | gzip > $out/slab_${kind}_traces.gz
+    done
+    cd /
+    sync
+}
+
 # Starts the program that eats memory in one way, in a memory control group, and waits
 # until only so many MiB are free.
 culprit() {

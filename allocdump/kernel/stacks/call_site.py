@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The call site in a stack: the innermost frame that is not of an allocator.
+
+Since Linux 6.10 functions that allocate for their callers, whose call sites are tagged, have names
+that end in ``_noprof`` (``alloc_hooks()`` in ``include/linux/alloc_tag.h``), on kernels without
+profiling, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..machine.code_names import Place
+
+_SUFFIX = "_noprof"
+
+
+def from_call_site(stack: Sequence[Place]) -> Sequence[Place]:
+    """The frames of a stack without those of allocators."""
+    return stack[call_site(stack) :]
+
+
+def call_site(stack: Sequence[Place]) -> int:
+    """Index of the frame that asked for the memory; 0 where nothing tells.
+
+    Between two functions of an allocator there may be one without the suffix.
+    """
+    allocating = [place.function.partition(".")[0].endswith(_SUFFIX) for place in stack]
+    if True not in allocating[:-1]:
+        return 0
+    at = allocating.index(True) + 1
+    while any(allocating[at : at + 2]) and at + 1 < len(stack):
+        at += 1
+    return at
