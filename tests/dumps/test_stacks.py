@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +23,8 @@ pytestmark = pytest.mark.skipif(not KEPT.is_dir(), reason="the dump is not there
 _FRAME = re.compile(r"(?P<place>[^/\s]+)(?:/0x[0-9a-f]+)?(?: (?P<module>\[\w+\]))?")
 _PAGE = re.compile(
     r"Page allocated via order (?P<order>\d+), .*, pid (?P<pid>-?\d+), tgid (?P<tgid>-?\d+)"
-    r" \((?P<comm>.*)\), ts (?P<time>\d+) ns\nPFN (?P<pfn>0x[0-9a-f]+) .*\nhandle: (?P<handle>\d+)\n"
+    r" \((?P<comm>.*)\), ts (?P<time>\d+) ns\nPFN (?P<pfn>0x[0-9a-f]+) .*\n"
+    r"handle: (?P<handle>\d+)\n"
 )
 _OBJECTS = re.compile(
     r" *(?P<count>\d+) (?P<place>\S+(?: \[\w+\])?)(?: waste=\S+)? age=(?P<age>\S+) pid=(?P<pid>\S+)"
