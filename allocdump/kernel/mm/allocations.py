@@ -140,7 +140,7 @@ class ObjectReader(Batches[ObjectBatch]):
             batch = ObjectBatch(chunk.pointer, size, size, none, chunk.site, cgroup)
             yield batch.take(chunk.site != NONE)
         pagemap = self.pagemap
-        lists = pagemap.origins.problems + pagemap.origins.lasting
+        lists = pagemap.origins.problems
         for problem in lists + pagemap.percpu.problems + pagemap.frames.problems:
             if problem not in self.problems:
                 self.problems.append(problem)
