@@ -39,6 +39,7 @@ COMMAND_LINES = {
     "retained-site": f"retained {_CORE} --filter fs/kernfs/dir.c:665",
     "paths": f"paths {_CORE} pfn:1000",
     "whois": f"whois {_CORE} pfn:1000 init_task",
+    "whois-referrers": f"whois {_CORE} init_task --referrers --top 12",
     "objects": f"objects {_CORE} --top 20",
     "objects-list": f"objects {_CORE} --list --top 5 --hexdump 32",
     "objects-cache": f"objects {_CORE} --group-by cache --top 20",

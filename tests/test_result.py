@@ -26,8 +26,10 @@ from allocdump.session.snapshot import open_snapshot
 from .dumpdata import core, open_core
 
 DUMPS = ("6.12-oom", "7.2-quiet")
-ARGUMENTS: dict[str, tuple[str, ...]] = {"whois": ("init_task",), "paths": ("pfn:2000",)}
-NO_ANSWERS = {"close", "survey", "sampler"}
+ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "whois": ("init_task",), "referrers": ("init_task",), "paths": ("pfn:2000",),
+}  # fmt: skip
+NO_ANSWERS = {"close", "survey", "sampler", "all_referrers"}
 LONGEST = 200
 """Characters of an answer; records of a few words may be longer."""
 
@@ -58,7 +60,8 @@ def answers() -> Iterator[tuple[str, Any]]:
 
 EXPECTED = {
     "report", "audit", "usage", "attribution", "object_totals", "pages", "objects",
-    "vmalloc_areas", "zones", "whois", "graph", "reach", "leaks", "dominators", "paths", "triage",
+    "vmalloc_areas", "zones", "whois", "referrers", "graph", "reach", "leaks", "dominators",
+    "paths", "triage",
     "log",
 }  # fmt: skip
 

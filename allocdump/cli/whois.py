@@ -5,17 +5,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from ..formats.records import whois as records
-from ..kernel.mm.whois import AddressError
+from ..kernel.mm.whois import AddressError, Location
 from ..session import Session
 from ..text import printable
 from ..view import whois as projection
-from .options import LINES, exact_option, format_option, opens_dump
+from .options import LINES, exact_option, format_option, opens_dump, top_option
 from .output import complain, output_option, rendered, warn, write_all
 from .parameters import Command
+from .progress import MEMORY, progress
+
+if TYPE_CHECKING:
+    from ..analysis.referrers import Referrers
 
 _EXIT_NO_ADDRESS = 2
 
@@ -23,11 +28,25 @@ _EXIT_NO_ADDRESS = 2
 @click.command("whois", cls=Command)
 @opens_dump
 @click.argument("addresses", nargs=-1, metavar="ADDRESS...")
+@click.option(
+    "-r",
+    "--referrers",
+    "with_referrers",
+    is_flag=True,
+    help="Search all memory for pointers to what is there, and tell what holds each.",
+)
+@top_option("With --referrers: list N pointers to each address.", default=50)
 @format_option("table", "markdown", "json", json=LINES)
 @exact_option
 @output_option
 def command(
-    dump: Session, addresses: tuple[str, ...], format_: str, exact: bool, output: str | None
+    dump: Session,
+    addresses: tuple[str, ...],
+    with_referrers: bool,
+    top: int,
+    format_: str,
+    exact: bool,
+    output: str | None,
 ) -> int:
     """The memory at an address, and the site that allocated it.
 
@@ -39,6 +58,7 @@ def command(
     Examples:
       allocdump whois vmcore 0xffff8881042a3c00
       allocdump whois vmcore pfn:53737 phys:0xd1e9000 init_task
+      allocdump whois vmcore 0xffff8881042a3c00 --referrers
       grep -o 'ff[0-9a-f]\\{14\\}' registers.txt | allocdump whois vmcore -f json
     """
     report = dump.memory_report()
@@ -46,22 +66,37 @@ def command(
     exit_code = 0
 
     def texts() -> Iterator[str]:
-        nonlocal exit_code
         told = False
+        for found, referrers in answers():
+            if not told:
+                warn(f"{problem}." for problem in found.problems)
+                if referrers:
+                    warn(f"Not searched: {what}." for what in referrers.not_searched)
+                told = True
+            if format_ == "json":
+                yield records.as_json(report.sites, found, referrers)
+            else:
+                document = projection.document(report.sites, found, referrers)
+                yield rendered(document, format_, output, exact)
+
+    def locations() -> Iterator[Location]:
+        nonlocal exit_code
         for query in addresses or _from_stdin():
             try:
-                found = dump.whois(query)
+                yield dump.whois(query)
             except AddressError as e:
                 complain(printable(str(e).encode()))
                 exit_code = _EXIT_NO_ADDRESS
-                continue
-            if not told:
-                warn(f"{problem}." for problem in found.problems)
-                told = True
-            if format_ == "json":
-                yield records.as_json(report.sites, found)
-            else:
-                yield rendered(projection.document(report.sites, found), format_, output, exact)
+
+    def answers() -> Iterator[tuple[Location, Referrers | None]]:
+        if not with_referrers:
+            yield from ((found, None) for found in locations())
+            return
+        all_found = list(locations())
+        with progress(*MEMORY) as show_progress:
+            queries = [found.query for found in all_found]
+            referrers = dump.all_referrers(queries, top, show_progress)
+        yield from zip(all_found, referrers, strict=True)
 
     write_all(texts(), output)
     return exit_code

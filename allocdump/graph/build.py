@@ -47,7 +47,7 @@ _SMALL = 1 << 32
 _LIST_POISON2 = 0xDEAD_0000_0000_0122
 """include/linux/poison.h, with the CONFIG_ILLEGAL_POINTER_VALUE of x86-64 and arm64."""
 
-_NOT_SCANNED = ("struct pages", "Crash kernel", "Kernel code")
+NOT_SCANNED = ("struct pages", "Crash kernel", "Kernel code")
 """Boot memory that holds no pointers, or is looked at in another way."""
 
 
@@ -144,7 +144,7 @@ class HeapBuilder:
         self.problems += map(str, found.problems)
         ram = [(s.start, s.end) for s in found if s.label == SYSTEM_RAM]
         labelled = found.found + memmap_spans(prog, self.index.sections, self.frames.page_size)
-        spans += [(s.start, s.end) for s in labelled if s.label in _NOT_SCANNED]
+        spans += [(s.start, s.end) for s in labelled if s.label in NOT_SCANNED]
         if not found.problems:
             spans += _gaps(ram)
         try:

@@ -9,13 +9,14 @@ instructions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 from drgn import Architecture, Symbol
 
 from ..arrays import U64, Bool
+from ..kernel.kernel import Kernel
 from ..kernel.tags.sites import Sites
 from ..kernel.walk import ReadErrors
 from ..source.memory import PAGE
@@ -42,28 +43,36 @@ def kernel_code(scanner: Scanner, sites: Sites) -> None:
     may be held by it: nobody can tell. Boot code has run once, and cannot leak more and more.
     """
     prog = scanner.memory.prog
-    if scanner.kernel.architecture != Architecture.X86_64:
-        return
-    try:
-        start, end = (prog.symbol(name).address for name in ("_text", "_etext"))
-    except LookupError:
-        return
-    end = min(end, start + _MOST)
     symbols = prog.symbols()
     names = Variables(symbols, scanner.heap.roots, "kernel code")
     missing = 0
-    for at in range(start, end, _PIECE):
-        # An instruction may go on in the next piece.
-        data, ok = scanner.memory.read(at, min(_PIECE + _IMMEDIATE + 2, end - at))
-        place, words = immediates(data)
+    for place, words, holes in instructions(scanner.kernel):
         target = scanner.pointers.targets(words)
         held = np.flatnonzero(target != NOTHING)
-        scanner.links.add(names.codes(np.uint64(at) + place[held]), target[held])
-        missing += int(np.count_nonzero(~ok[:_PIECE:PAGE]))
+        scanner.links.add(names.codes(place[held]), target[held])
+        missing += holes
     if missing and _without_variable(symbols):
         root = scanner.heap.roots.add("kernel code that is not in the dump", Tier.UNPROVEN)
         node = np.flatnonzero(boot_sites(scanner, sites)[scanner.heap.nodes.site])
         scanner.links.add(np.full(len(node), root_code(root), np.int32), node.astype(np.int32))
+
+
+def instructions(kernel: Kernel) -> Iterator[tuple[U64, U64, int]]:
+    """(address of each instruction with an operand of 64 bits, the operand, pages that are not in
+    the dump) of the kernel's code, piece by piece.
+    """
+    if kernel.architecture != Architecture.X86_64:
+        return
+    try:
+        start, end = (kernel.prog.symbol(name).address for name in ("_text", "_etext"))
+    except LookupError:
+        return
+    end = min(end, start + _MOST)
+    for at in range(start, end, _PIECE):
+        # An instruction may go on in the next piece.
+        data, ok = kernel.memory.read(at, min(_PIECE + _IMMEDIATE + 2, end - at))
+        place, words = immediates(data)
+        yield np.uint64(at) + place, words, int(np.count_nonzero(~ok[:_PIECE:PAGE]))
 
 
 def immediates(code: npt.NDArray[np.uint8]) -> tuple[U64, U64]:

@@ -29,7 +29,7 @@ def scan_tasks(scanner: Scanner) -> list[str]:
     prog = scanner.memory.prog
     tasks = every_task(prog)
     problems = [str(problem) for problem in tasks.problems]
-    size = _stack_size(prog)
+    size = stack_size(prog)
     missing = unreadable = 0
     for task in tasks:
         try:
@@ -59,12 +59,13 @@ def _scan_task(scanner: Scanner, task: Object, size: int) -> int:
     if _is_idle_worker(task):
         links.add(np.array([root]), scanner.pointers.targets(np.array([base], np.uint64)))
         return 0
-    registers = _registers(scanner.memory.prog, task)
+    named = registers_of(task)
+    registers = None if named is None else np.array(list(named.values()), np.uint64)
     if registers is not None:
         code = root_code(heap.roots.add(name, Tier.STACK, "registers"))
         target = scanner.pointers.targets(registers)
         links.add(np.full(len(registers), code, np.int32), target)
-    start = _stack_pointer(task, base, size, registers)
+    start = stack_pointer(task, base, size, registers)
     used = base + size - start
     stack = root_code(heap.roots.add(name, Tier.STACK, "stack", start, used))
     links.add(np.array([stack]), scanner.pointers.targets(np.array([base], np.uint64)))
@@ -90,7 +91,7 @@ def _is_idle_worker(task: Object) -> bool:
         return False  # as before Linux 5.17, and where the dump lacks it
 
 
-def _stack_size(prog: Program) -> int:
+def stack_size(prog: Program) -> int:
     """THREAD_SIZE."""
     try:
         size = prog.symbol("init_stack").size or prog["init_stack"].type_.size or 0
@@ -99,7 +100,7 @@ def _stack_size(prog: Program) -> int:
     return size or 1 << PAGE_SHIFT + 2
 
 
-def _stack_pointer(task: Object, base: int, size: int, registers: U64 | None) -> int:
+def stack_pointer(task: Object, base: int, size: int, registers: U64 | None) -> int:
     """Start of the part of a stack that is in use; all of it, where nothing tells."""
     if registers is not None:
         inside = registers[(registers >= base) & (registers < base + size)]
@@ -109,12 +110,13 @@ def _stack_pointer(task: Object, base: int, size: int, registers: U64 | None) ->
     return pointer & -8 if base <= pointer < base + size else base
 
 
-def _registers(prog: Program, task: Object) -> U64 | None:
-    """Registers of a task that was on a CPU; None for others, or if they were not saved."""
+def registers_of(task: Object) -> dict[str, int] | None:
+    """Registers of a task that was on a CPU; None for others, none if they were not saved."""
+    prog = task.prog_
     try:
         if cpu_curr(prog, task_cpu(task)).value_() != task.value_():
             return None
-        values = prog.stack_trace(task)[0].registers().values()
+        found = prog.stack_trace(task)[0].registers()
     except ReadErrors:
-        return np.zeros(0, np.uint64)
-    return np.array([v for v in values if v < 1 << 64], np.uint64)
+        return {}
+    return {name: value for name, value in found.items() if value < 1 << 64}

@@ -6,7 +6,7 @@ Nothing else knows all layers. Stages are read when they are asked for, once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -35,11 +35,13 @@ if TYPE_CHECKING:
     from ..analysis.leaks import Earlier, Leaks
     from ..analysis.paths import Paths
     from ..analysis.reach import Reach
+    from ..analysis.referrers import Referrers
     from ..analysis.stacks import StackUse
     from ..analysis.totals import ObjectTotals
     from ..analysis.usage import Node
     from ..graph.build import HeapBuilder
     from ..graph.edges import Graph
+    from ..graph.symbols import Symbols
     from ..kernel.mm.allocations import ObjectReader, PageBatch, VmallocUse, Zone
     from ..kernel.mm.origins import Origins
     from ..kernel.mm.pagemap import PageMap, Visitor
@@ -497,6 +499,52 @@ class Session:
         found = self._locator.locate(query)
         found.sites = self.origins
         return found
+
+    def referrers(
+        self, query: Query, limit: int = 50, progress: Progress | None = None
+    ) -> Referrers:
+        """Everything that points at the memory around an address: one pass over all memory.
+
+        :param query: as for :meth:`whois`
+        :param limit: words to list; the others are summed up
+        :raises AddressError: if it is none of these
+        """
+        return self.all_referrers([query], limit, progress)[0]
+
+    def all_referrers(
+        self, queries: Sequence[Query], limit: int = 50, progress: Progress | None = None
+    ) -> list[Referrers]:
+        """:meth:`referrers` of several addresses, in one pass for all of them.
+
+        :raises AddressError: if one of them is no address
+        """
+        from ..analysis.referrers import find_referrers
+        from ..graph.holders import Holders
+        from ..graph.page_table_entries import PageTableEntries
+        from ..graph.pointer_grep import PointerGrep
+        from ..graph.targets import Targets
+
+        locator, symbols = self._locator, self._symbols
+        targets = Targets(locator, symbols)
+        grep = PointerGrep(self.pagemap, [targets.of(locator.locate(query)) for query in queries])
+
+        def search() -> list[Referrers]:
+            self.pagemap.show(grep, progress=progress)
+            if progress:
+                progress(Phase.VARIABLES, 0, 1)
+            grep.code()
+            grep.tasks()
+            holders = Holders(self.pagemap, locator, symbols)
+            entries = PageTableEntries(self.pagemap.kernel)
+            return find_referrers(grep, holders, entries, limit, self.origins)
+
+        return self._described(search)
+
+    @cached_property
+    def _symbols(self) -> Symbols:
+        from ..graph.symbols import Symbols
+
+        return Symbols(self.prog)
 
     @cached_property
     def _locator(self) -> Locator:

@@ -4,24 +4,110 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ..kernel.mm.whois import Layer, Location
 from ..kernel.stacks.history import Event
 from ..kernel.tags.sites import Sites
 from ..sentence import Value, say
 from ..text import printable
-from .model import CodeBlock, Document, Line, Section
+from .model import (
+    NOT_APPLICABLE,
+    Block,
+    Cell,
+    CodeBlock,
+    Column,
+    Document,
+    Line,
+    Section,
+    Table,
+    Text,
+)
+
+if TYPE_CHECKING:
+    from ..analysis.referrers import Referrer, Referrers
+
+_MIN = 12
+_REFERRERS = (
+    Column("at", "code", priority=0),
+    Column("what", names=True, priority=0, min_width=_MIN),
+    Column("holder", keep="if said", priority=0, min_width=_MIN),
+    Column("place", "code", keep="if said", priority=0, min_width=_MIN),
+    Column("points to", "code", keep="if said", priority=2, min_width=_MIN),
+    Column("as", keep="if said", priority=2),
+    Column("site", "path", keep="if said", priority=3, min_width=_MIN),
+)
 
 
-def document(sites: Sites, found: Location) -> Document:
-    """The layers that an address is in, from the innermost outwards."""
+def document(sites: Sites, found: Location, referrers: Referrers | None = None) -> Document:
+    """The layers that an address is in, from the innermost outwards, and what points there."""
     query = printable(found.query.encode())
     layers = [line for layer in found.layers for line in _layer(sites, layer)]
     if found.alternative:
         layers.append(_alternative(sites, found.alternative))
-    return Document("Whois", query, sections=[
-        Section(query, [CodeBlock([f"{query} = {found.address:#x}", *layers], shell=False)])
+    blocks: list[Block] = [CodeBlock([f"{query} = {found.address:#x}", *layers], shell=False)]
+    if referrers:
+        blocks += _referrers(sites, referrers)
+    return Document("Whois", query, sections=[Section(query, blocks)])
+
+
+def _referrers(sites: Sites, answer: Referrers) -> Iterator[Block]:
+    target = answer.target
+    own = ", {own:count} of them in itself" if answer.itself else ""
+    yield Text([
+        say(
+            "{count:count pointer} to {what} {name}, {size:bytes}" + own,
+            count=answer.count,
+            own=answer.itself,
+            what=target.what,
+            name=answer.symbol or f"{target.start:#x}",
+            size=target.size,
+        )
     ])  # fmt: skip
+    if answer.found:
+        left_out = answer.count - len(answer.found)
+        rows = [_row(sites, one) for one in answer.found]
+        yield Table(_REFERRERS, rows, left_out=left_out, noun="pointer")
+    lines: list[Line] = [
+        say("  {count:count} in {what}", count=one.count, what=one.what) for one in answer.others
+    ]
+    if lines:
+        yield CodeBlock(["and, not listed:", *lines], shell=False)
+
+
+def _row(sites: Sites, one: Referrer) -> list[Cell]:
+    """Cells of the columns :data:`_REFERRERS`."""
+    site = NOT_APPLICABLE if one.holder.site is None else sites.label(one.holder.site)
+    offset = "" if one.offset is None else f"+{one.offset:#x}"
+    into = f"+{one.into:#x}" if one.into else ""
+    return [
+        NOT_APPLICABLE if one.address is None else f"{one.address:#x}",
+        one.holder.what,
+        _holder(one.holder),
+        f"{offset} {one.member}".strip(),
+        f"{into} {one.into_member}".strip(),
+        "" if one.way == "address" else one.way.value,
+        site,
+    ]
+
+
+def _holder(layer: Layer) -> str:
+    """Name of a holder in a few words."""
+    detail = layer.detail
+    words = [str(detail[key]) for key in ("cache", "symbol", "task", "caller") if key in detail]
+    if "module" in detail:
+        words.append(f"[{detail['module']}]")
+    if "register" in detail:
+        words.append(str(detail["register"]))
+    if (layer.start is not None and not words[:1]) or "cache" in detail:
+        words.append(f"pfn {detail['pfn']}" if "pfn" in detail else f"{layer.start or 0:#x}")
+    if "cpu" in detail:
+        words.append(f"on CPU {detail['cpu']}")
+    if "maps" in detail:
+        words.append(f"maps {detail['maps']}")
+    if detail.get("state") in ("free", "below the stack pointer"):
+        words.append(f"({detail['state']})")
+    return " ".join(words)
 
 
 def _alternative(sites: Sites, layer: Layer) -> Line:

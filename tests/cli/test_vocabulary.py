@@ -22,7 +22,7 @@ from ..dumpdata import core, run
 QUIET, OOM = core("7.2-quiet"), core("6.12-oom")
 READING = set(COMMANDS) - {"schema", "shell", "completion"}
 WITH = {
-    "top": READING - {"whois", "usage"},
+    "top": READING - {"usage"},
     "sort": READING - {"triage", "whois", "usage", "paths"},
     "group_by": {"report", "diff", "pages", "objects", "leaks"},
     "filters": READING - {"triage", "whois", "usage", "paths"},

@@ -57,7 +57,7 @@ OPTIONAL = {
     "triage": {"events", "limits", "usage", "zones", "blocks", "sites", "kernel_top_ten", "tasks",
                "open_files", "cgroups", "caches", "vmalloc", "tmpfs"},
     "whois": {"order_inferred", "first_pfn", "node", "zone", "memory_cgroup", "state", "caller",
-              "cpu"},
+              "cpu", "referrers", "maps", "task", "symbol", "module"},
 }  # fmt: skip
 """Fields that are left out where there is nothing to say: by docs/json.md and triage-json.md."""
 
@@ -101,6 +101,7 @@ def samples() -> dict[str, list[Any]]:
         forms[command] += answers(command, dump, *options)[:1]
     forms["retained"] += answers("retained", dump)[1:2]
     forms["whois"] = answers("whois", dump, "pfn:2000", "init_task", "0")
+    forms["whois"] += answers("whois", dump, "init_task", "pfn:2000", "--referrers", "--top", "4")
     forms["paths"] = answers("paths", dump, "pfn:2000")
     forms["tags"] = answers("tags", TESTDATA / "7.2-quiet" / "labmod.ko")
     forms["diff"] = diffs(core("7.3-before"), core("7.3-after"))
@@ -141,6 +142,7 @@ def test_addresses(path: Path) -> None:
     done = run("whois", path, *ADDRESSES, "--format", "json")
     assert done.stdout or done.returncode in REFUSED
     check("whois", list(map(parse, done.stdout.splitlines())))
+    check("whois", answers("whois", path, *ADDRESSES[:40], "--referrers", "--top", "9"))
     for address in ("init_task", "pfn:5000", "pfn:20000"):
         check("paths", answers("paths", path, address))
 

@@ -36,6 +36,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("triage", "--format", "html"),
     ("triage", "--format", "markdown"),
     *(("whois", address) for address in _ADDRESSES),
+    *(("whois", address, "--referrers") for address in _ADDRESSES[:3]),
     *(("paths", address) for address in _ADDRESSES[:3]),
 )
 """Each without the core, which follows the command's name."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ...graph.targets import Way
 from .words import (
     ADDRESS,
     COUNT,
@@ -31,6 +32,7 @@ _EVENT = record(
     },
     title="an allocation or a free; frames of the stack are the innermost first",
 )
+_STACK = one_of("in use", "below the stack pointer", "unknown")
 _SITE = record({**ORIGIN, "unloaded": FLAG})
 
 
@@ -74,6 +76,8 @@ _LAYER: Schema = {
                 "zone": TEXT,
                 "memory_cgroup": TEXT,
                 "history": many(_EVENT),
+                "maps": ADDRESS,
+                "task": TEXT,
             },
         ),
         _layer(
@@ -93,10 +97,40 @@ _LAYER: Schema = {
         _layer(("vmalloc area",), {"kind": TEXT, "pages": COUNT}, {"caller": TEXT}),
         _layer(("kernel image",), {"symbol": TEXT}),
         _layer(("module memory",), {"module": TEXT, "section": TEXT}),
+        _layer(("variable",), {"symbol": TEXT}, {"module": TEXT}),
+        _layer(("stack",), {"task": TEXT, "state": _STACK}),
+        _layer(("register",), {"task": TEXT, "register": TEXT}),
+        _layer(("instruction",), {}, {"symbol": TEXT}),
         _layer(("nothing",), {}),
     ]
 }
 """One kind of layer for each set of details."""
+
+_REFERRER = record(
+    {
+        "address": or_null(ADDRESS),
+        "word": ADDRESS,
+        "way": one_of(*Way),
+        "into": COUNT,
+        "into_member": or_null(TEXT),
+        "holder": {"$ref": "#/$defs/layer"},
+        "offset": or_null(COUNT),
+        "member": or_null(TEXT),
+    }
+)
+_REFERRERS = record(
+    {
+        "to": TEXT,
+        "start": ADDRESS,
+        "size": COUNT,
+        "symbol": or_null(TEXT),
+        "count": COUNT,
+        "itself": COUNT,
+        "found": many(_REFERRER),
+        "others": many(record({"what": TEXT, "count": COUNT})),
+        "not_searched": many(TEXT),
+    }
+)
 
 SCHEMA = record(
     {
@@ -105,5 +139,6 @@ SCHEMA = record(
         "layers": many({"$ref": "#/$defs/layer"}),
         "alternative": or_null({"$ref": "#/$defs/layer"}),
     },
+    {"referrers": _REFERRERS},
     title="allocdump whois --format json: a line",
 ) | {"$defs": {"layer": _LAYER}}

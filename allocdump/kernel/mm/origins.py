@@ -30,7 +30,7 @@ from ..tags.roles import Role
 from ..tags.sites import OriginKind, Provenance, Site, SiteName, Sites
 from ..walk import ReadErrors, Walked
 from .page_types import PageKind
-from .pages import FrameReader, Frames
+from .pages import PAGE_SHIFT, FrameReader, Frames
 from .percpu import PerCpuObjects
 from .slab import Cache, Objects, Slabs
 from .slab_free import FREE_LISTS, Sheaves, cpu_lists, free_objects
@@ -86,6 +86,30 @@ class Origins(Sites):
     def name(self, row: int) -> SiteName:
         """The names of one row."""
         return super().name(row)._replace(origin=OriginKind(int(self.origin[row])))
+
+
+@dataclass
+class AreaPages:
+    """Page frames of vmalloc areas, ascending; columns of shape (number of page frames,).
+
+    Of a page frame that several areas have, the first counts; -1 stands for damaged pointers.
+    """
+
+    pfn: Int
+    area: Int
+    """Index in :attr:`areas`."""
+    virtual: U64
+    """Address in vmalloc space."""
+    areas: list[VmArea]
+
+    def rows_of(self, first: int, last: int) -> range:
+        """Rows of the page frames from *first* up to *last*."""
+        low, high = np.searchsorted(self.pfn, (first, last)).tolist()
+        return range(low, high)
+
+
+def _times(index: Int, size: int) -> U64:
+    return index.astype(np.uint64) * np.uint64(size)
 
 
 class OriginRows:
@@ -164,17 +188,24 @@ class OriginRows:
         return self._callers + self._area_callers.index(area.caller)
 
     @cached_property
-    def _area_pages(self) -> tuple[Int, npt.NDArray[np.int32]]:
-        """Page frames that lie in vmalloc areas, ascending, and the row of each."""
+    def pages_of_areas(self) -> AreaPages:
+        """Page frames that lie in vmalloc areas."""
         areas = [a for a in self.areas if a.page_array and 0 < a.pages <= 1 << 32]
         count = np.array([a.pages for a in areas], np.int64)
         arrays = np.array([a.page_array for a in areas], np.uint64)
-        rows = np.array([self.of_area(a) for a in areas], np.int32)
-        places = np.repeat(arrays, count) + ranges(count).astype(np.uint64) * np.uint64(8)
-        pages, _ = self.memory.words(places)
-        pfn = self._frames.pfn_of(pages)
-        pfn, which = np.unique(pfn, return_index=True)
-        return pfn, np.repeat(rows, count)[which]
+        starts = np.array([a.start for a in areas], np.uint64)
+        index = ranges(count)
+        pages, _ = self.memory.words(np.repeat(arrays, count) + _times(index, 8))
+        pfn, which = np.unique(self._frames.pfn_of(pages), return_index=True)
+        area = np.repeat(np.arange(len(areas)), count)[which]
+        return AreaPages(pfn, area, starts[area] + _times(index[which], 1 << PAGE_SHIFT), areas)
+
+    @cached_property
+    def _area_pages(self) -> tuple[Int, npt.NDArray[np.int32]]:
+        """Page frames that lie in vmalloc areas, ascending, and the row of each."""
+        found = self.pages_of_areas
+        rows = np.array([self.of_area(a) for a in found.areas], np.int32)
+        return found.pfn, rows[found.area]
 
     @cached_property
     def _stacks(self) -> tuple[set[int], Int]:

@@ -62,6 +62,12 @@ class Part:
             self._objects = list(batches)
         yield from self._objects
 
+    def objects_of(self, rows: npt.NDArray[np.intp]) -> Objects:
+        """The objects of some of the slabs, of known caches, by their rows."""
+        objects = self._reader.objects_of(self.slabs, rows)
+        self._origins.mark_objects(self.slabs, objects)
+        return objects
+
     def _with_origins(self) -> Iterator[Objects]:
         for objects in self._reader.objects(self.slabs):
             self._origins.mark_objects(self.slabs, objects)

@@ -251,14 +251,11 @@ class SlabReader:
         while at < len(rows):
             done = ends[at - 1] if at else 0
             to = max(at + 1, int(np.searchsorted(ends, done + _BATCH, side="right")))
-            yield self._objects(slabs, rows[at:to])
+            yield self.objects_of(slabs, rows[at:to])
             at = to
 
-    def objects_of(self, slabs: Slabs, row: int) -> Objects:
-        """All objects of one slab, of a known cache."""
-        return self._objects(slabs, np.array([row], np.intp))
-
-    def _objects(self, slabs: Slabs, rows: npt.NDArray[np.intp]) -> Objects:
+    def objects_of(self, slabs: Slabs, rows: npt.NDArray[np.intp]) -> Objects:
+        """All objects of some slabs, of known caches: those of one after the other."""
         counts = slabs.objects[rows]
         slab = np.repeat(rows, counts)
         index = ranges(counts)

@@ -133,7 +133,10 @@ class Locator:
         found = zones(self.prog)
         self._zones = found.found
         cpus = kernel.cpus
-        self._copies = list(zip(cpus.numbers, cpus.offsets.tolist(), strict=True))
+        self.cpus: list[tuple[int, int]] = list(
+            zip(cpus.numbers, cpus.offsets.tolist(), strict=True)
+        )
+        """Number of each possible CPU, and the offset of its copies of per-CPU memory."""
         self._percpu, self._chunks = pagemap.percpu, pagemap.percpu_chunks
         self.problems: list[Problem] = [
             *self.slabs.problems,
@@ -248,16 +251,20 @@ class Locator:
                     detail = {"module": module.name, "section": section}
                     yield Layer("module memory", base, size, detail=detail)
 
+    def memory_at(self, address: int) -> list[Layer]:
+        """The layers at an address that is no per-CPU pointer."""
+        return list(self._layers(address, None))
+
+    def percpu_at(self, pointer: int, cpu: int) -> Layer | None:
+        """The per-CPU object or variable around a per-CPU pointer, in a CPU's copy."""
+        return self._pointer(pointer, cpu) or self._variable(pointer, cpu)
+
     def _copy(self, address: int) -> Layer | None:
         """An address in a CPU's copy of per-CPU memory."""
-        for cpu, at in self._copies:
-            pointer = (address - at) % (1 << 64)
-            layer = self._pointer(pointer, cpu) or self._variable(pointer, address, cpu)
-            if layer:
-                return layer
-        return None
+        found = (self.percpu_at((address - at) % (1 << 64), cpu) for cpu, at in self.cpus)
+        return next((layer for layer in found if layer), None)
 
-    def _variable(self, pointer: int, address: int, cpu: int) -> Layer | None:
+    def _variable(self, pointer: int, cpu: int) -> Layer | None:
         """A CPU's copy of a static per-CPU variable, in the order of their symbols."""
         try:
             low, high = (self.prog.symbol(f"__per_cpu_{n}").address for n in ("start", "end"))
@@ -362,7 +369,7 @@ class Locator:
         start = int(slabs.address[row]) + cache.offset + index * cache.size
         layer = Layer("slab object", start, size, detail={"cache": cache.name})
         layer.detail |= {"object": index, "offset": address - start}
-        objects = self.slabs.objects_of(slabs, row)
+        objects = self.slabs.objects_of(slabs, np.array([row]))
         self.origins.mark_objects(slabs, objects)
         site, reason = int(objects.site[index]), "free objects have no reference"
         layer.detail["state"] = "free" if site == NONE else "allocated"
