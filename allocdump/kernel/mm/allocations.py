@@ -104,7 +104,6 @@ class ObjectReader(Batches[ObjectBatch]):
         super().__init__(lambda: self.batches(None))
         self.pagemap = pagemap
         self.caches = pagemap.caches
-        self.problems += pagemap.slabs.problems
         self._object_sizes = np.array([c.object_size for c in self.caches], np.int64)
 
     def batches(self, progress: Progress | None) -> Iterator[ObjectBatch]:
@@ -131,9 +130,7 @@ class ObjectReader(Batches[ObjectBatch]):
             none = np.full(len(chunk.size), -1, np.int32)
             batch = ObjectBatch(chunk.pointer, chunk.size, chunk.size, none, chunk.site)
             yield batch.take(chunk.site != NONE)
-        for problem in self.pagemap.percpu.problems + self.pagemap.frames.problems:
-            if problem not in self.problems:
-                self.problems.append(problem)
+        self.problems[:] = self.pagemap.problems_of_objects()
 
 
 @dataclass(frozen=True)
