@@ -170,7 +170,11 @@ class _Investigation:
                 " the guest, or ask allocdump leaks, which reads twice"
             )
             self.gaps.append("leaks cannot be told while the kernel runs: pause the guest")
-        lost = leaks(reach, self.session.origins, moving=running).lost
+        torn = self.session.may_be_torn
+        if torn:
+            self._miss("lost memory cannot be told from memory on its way in a torn image")
+            self.gaps.append("leaks cannot be told, since the image may be torn")
+        lost = leaks(reach, self.session.origins, moving=running or torn).lost
         words = {degree.words: degree for degree in Confidence if degree > Confidence.POSSIBLE}
         rows = lost.take(np.isin(lost.confidence, list(words)))
         case.lost = [

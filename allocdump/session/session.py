@@ -56,6 +56,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_TORN = (
+    "Unless the machine was stopped, the image is of many moments: what changed meanwhile may look"
+    " torn or damaged, and no memory is surely lost."
+)
+
 
 class Session:
     """A vmcore, the running kernel or a QEMU guest's, opened with :func:`allocdump.open`.
@@ -123,7 +128,13 @@ class Session:
     @property
     def warnings(self) -> list[str]:
         """Sentences about the dump as a whole; those of the report begin with them."""
-        return list(self.source.warnings)
+        return [*self.source.warnings, *([_TORN] if self.may_be_torn else [])]
+
+    @cached_property
+    def may_be_torn(self) -> bool:
+        """It is a copy of memory that may have changed meanwhile: no kernel that panicked."""
+        core = self.source.core
+        return core.is_image and not core.at_once and not self.log.panic_message(alive=True)
 
     @cached_property
     def log(self) -> KernelLog:
@@ -600,11 +611,12 @@ class Session:
 
         :raises ExtraError: if the libraries for it are not installed
         """
-        moving = self.state == "running"
-        earlier = self._earlier(progress) if moving else None
+        running = self.state == "running"
+        earlier = self._earlier(progress) if running else None
         reached = self.reach(progress)
         from ..analysis.leaks import leaks
 
+        moving = running or self.may_be_torn
         return leaks(reached, self.origins, moving=moving, earlier=earlier)
 
     def _earlier(self, progress: Progress | None) -> Earlier:

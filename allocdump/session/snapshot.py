@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -19,6 +20,7 @@ from ..kernel.tags.header import KNOWN_VERSIONS, is_listing, parse_listing
 from ..kernel.tags.sites import Provenance
 from ..source.compressed import CompressedError, expanded
 from ..source.core import looks_like_core
+from ..source.image import may_be_raw
 from ..text import printable
 
 # A hundred thousand sites, as many as the kernel has room for in modules, are 10 MiB of
@@ -42,9 +44,9 @@ def open_snapshot(path: str | os.PathLike[str]) -> Snapshot:
         with _opened(name) as file:
             parts = expanded(file)
             head = _read(parts, _HEAD)
-            if looks_like_core(name, head):
-                return _known_sizes(_from_dump(name, shown))
             read = _reader(head)
+            if looks_like_core(name, head) or (read is None and _may_be_raw(file)):
+                return _known_sizes(_from_dump(name, shown))
             if read is None:
                 raise DumpError(
                     f"{shown} is {'not' if head else 'empty, and not'} a dump, a saved"
@@ -62,6 +64,12 @@ def open_snapshot(path: str | os.PathLike[str]) -> Snapshot:
         raise DumpError(f"{shown} is a directory; name a file in it.") from None
     except OSError as e:
         raise DumpError(f"{shown} cannot be read: {e.strerror}.") from None
+
+
+def _may_be_raw(file: BinaryIO) -> bool:
+    """Tell if a file could be an image of memory that begins like nothing known."""
+    mode = os.fstat(file.fileno())
+    return stat.S_ISREG(mode.st_mode) and may_be_raw(mode.st_size)
 
 
 def _opened(name: str) -> AbstractContextManager[BinaryIO]:

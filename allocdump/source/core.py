@@ -14,6 +14,7 @@ import os
 import shlex
 import stat
 import struct
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +24,7 @@ import numpy as np
 from ..errors import DumpError
 from .flattened import MAGIC as _FLATTENED
 from .flattened import Flattened
+from .image import AVML, LIME, VMWARE_STATE, Extent, Reader, may_be_raw
 
 _COMPRESSED = {
     b"\x1f\x8b": ("gzip", "gunzip -k"),
@@ -54,7 +56,7 @@ class Core:
 
     path: str
     format: str
-    """``kdump``, ``elf`` or ``live``."""
+    """``kdump``, ``elf``, ``live``, or of an image of memory: ``LiME``, ``AVML`` or ``raw``."""
     compression: str | None = None
     dump_level: int | None = None
     """makedumpfile's ``-d``; None if the format does not record it."""
@@ -64,6 +66,15 @@ class Core:
     """makedumpfile itself marked the dump as incomplete (it ran out of space)."""
     flattened: bool = False
     """It is in makedumpfile's format for pipes."""
+    frames: int = 0
+    """Number of page frames that a kdump-compressed dump has room for."""
+    at_once: bool = False
+    """Of an image: it was saved by a hypervisor that stopped its guest."""
+
+    @property
+    def is_image(self) -> bool:
+        """It holds memory, and nothing that tells of the kernel."""
+        return self.format in ("LiME", "AVML", "raw")
 
     @property
     def excludes_user_pages(self) -> bool:
@@ -81,7 +92,7 @@ class Core:
 
 def looks_like_core(path: str | os.PathLike[str], head: bytes) -> bool:
     """Tell if a file that starts like this is meant to be a core, if perhaps an unusable one."""
-    magics = (_KDUMP, _ELF, _FLATTENED, _DISKDUMP, *_COMPRESSED)
+    magics = (_KDUMP, _ELF, _FLATTENED, _DISKDUMP, LIME, AVML, *VMWARE_STATE, *_COMPRESSED)
     return head.startswith(magics) or Path(path).resolve() == Path("/proc/kcore")
 
 
@@ -148,7 +159,32 @@ def _identify(name: str, file: BinaryIO, size: int) -> Core:
         return _elf(name, file, size)
     if magic.startswith(_DISKDUMP):
         raise DumpError(f"{name} is a diskdump of an old kernel, which kept no allocation profile.")
+    if magic.startswith((LIME, AVML)):
+        return Core(name, "LiME" if magic.startswith(LIME) else "AVML")
+    if magic.startswith(VMWARE_STATE):
+        raise DumpError(_of_vmware(name))
+    if may_be_raw(size):
+        return Core(name, "raw", at_once=_has_state(name))
     raise DumpError(f"{name} is not a core dump (neither kdump-compressed nor ELF); name a vmcore.")
+
+
+def _has_state(name: str) -> bool:
+    """Tell if VMware's state of a guest lies beside its memory."""
+    for suffix in (".vmsn", ".vmss"):
+        with suppress(OSError), Path(name).with_suffix(suffix).open("rb") as file:
+            if file.read(4) in VMWARE_STATE:
+                return True
+    return False
+
+
+def _of_vmware(name: str) -> str:
+    memory = Path(name).with_suffix(".vmem")
+    if memory.exists():
+        return f"{name} is the state of a VMware guest, without its memory; name {memory}."
+    return (
+        f"{name} is the state of a VMware guest; name the .vmem file that belongs to it, or"
+        " convert both with vmss2core."
+    )
 
 
 def _flattened(name: str, file: BinaryIO) -> Core:
@@ -201,6 +237,7 @@ def _kdump(name: str, file: BinaryIO, size: int) -> Core:
         dump_level,
         missing,
         bool(status & _INCOMPLETE),
+        frames=bitmap_blocks * block * 4,
     )
 
 
@@ -231,6 +268,29 @@ def _missing(file: BinaryIO, size: int, order: str, bitmaps: int, length: int) -
     if len(raw):
         end = int((raw["offset"] + raw["size"]).max())
     return max(0, end - size)
+
+
+def elf_segments(core: Core) -> tuple[Extent, ...]:
+    """The memory in an ELF core, by physical address if it has such.
+
+    :raises OSError: if it cannot be read
+    """
+    from elftools.elf.elffile import ELFFile
+
+    file = Path(core.path).open("rb")  # noqa: SIM115  open as long as it is read from
+    inner = io.BufferedReader(Flattened(file)) if core.flattened else file
+
+    def reader(start: int) -> Reader:
+        def read(offset: int, count: int) -> bytes:
+            inner.seek(start + offset)
+            return inner.read(count)
+
+        return read
+
+    return tuple(
+        Extent(s["p_paddr"] or s["p_vaddr"], s["p_filesz"], reader(s["p_offset"]))
+        for s in ELFFile(inner).iter_segments("PT_LOAD")
+    )
 
 
 def _elf(name: str, file: BinaryIO, size: int) -> Core:

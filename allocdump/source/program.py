@@ -18,6 +18,7 @@ from .btf_types import BtfTypes
 from .core import Core, identify, reassemble
 from .globals import Globals
 from .guest import Guest
+from .opening import open_program
 from .vmcoreinfo import VmcoreInfo
 
 DebugInfo = Literal["auto", "btf", "dwarf"]
@@ -85,14 +86,8 @@ def open_dump(
     if qemu is not None:
         return _open_guest(Guest(qemu), pause, vmlinux, debug_info)
     info = identify(core if core is not None else "/proc/kcore")
-    prog = Program()
-    _set_program(prog, info)
-    if not prog.flags & ProgramFlags.IS_LINUX_KERNEL:
-        raise DumpError(
-            f"{info.path} is not a dump of a Linux kernel: it has no VMCOREINFO note. For QEMU,"
-            " start the guest with -device vmcoreinfo; for others, use kdump."
-        )
-    opened = Source(prog, info, "btf", _vmcoreinfo(prog), _completeness(info))
+    prog, info, warnings = open_program(info)
+    opened = Source(prog, info, "btf", _vmcoreinfo(prog), _completeness(info) + warnings)
     opened.state = "running" if info.format == "live" else "dead"
     if info.flattened:
         opened.notices.append(
@@ -198,31 +193,6 @@ def _completeness(info: Core) -> list[str]:
     if info.incomplete:
         return ["makedumpfile marked the dump as incomplete: it ran out of space."]
     return []
-
-
-def _set_program(prog: Program, info: Core) -> None:
-    try:
-        if info.format == "live":
-            prog.set_kernel()
-        else:
-            prog.set_core_dump(info.path)
-    except PermissionError:
-        raise DumpError(f"{info.path} {_refused(info)}.") from None
-    except FileNotFoundError:
-        raise DumpError(
-            f"{info.path} does not exist; the running kernel needs CONFIG_PROC_KCORE."
-        ) from None
-    except Exception as e:  # drgn and libkdumpfile raise bare Exception
-        raise DumpError(f"{info.path} cannot be opened as a core dump ({e}).") from None
-
-
-def _refused(info: Core) -> str:
-    if info.format == "live" and os.geteuid() == 0:
-        return (
-            "may not be read here even by root: it takes CAP_SYS_RAWIO, which containers do"
-            " not give, and a kernel that is not locked down"
-        )
-    return "may only be read by root; run allocdump as root"
 
 
 def _load_types(dump: Source, vmlinux: Sequence[str], debug_info: DebugInfo) -> None:

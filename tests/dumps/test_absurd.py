@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -13,7 +14,7 @@ from allocdump.kernel.mm.vmalloc import vm_areas
 from allocdump.kernel.walk import is_damage
 from allocdump.source.memory import Memory
 
-from ..dumpdata import core, open_core
+from ..dumpdata import core, exclude, open_core
 from ..hostile.child import Outcome
 from ..hostile.child import run as run_damaged
 from ..hostile.damage import Overlay
@@ -126,3 +127,13 @@ def test_vmalloc_areas_of_absurd_sizes() -> None:
     shown = {json.loads(line)["address"] for line in done.out.splitlines()}
     assert shown == {f"{area.start:#x}" for area in areas[2:]}
     assert damaged(damage, "usage").code == 0
+
+
+def test_missing_sheaves_are_told() -> None:
+    """Else free objects in them would look like objects without a site (seed 20161)."""
+    dump = core("7.3-after")
+    pages = open_core(dump).pagemap
+    page = int(pages.sheaves.address[len(pages.sheaves) // 2]) & -4096
+    done = run_damaged(["objects", str(dump)], lambda prog: exclude(prog, page), 60.0)
+    assert done.code == 0
+    assert re.search(rb"shea(f of a slab cache|ves of slab caches)", done.err)

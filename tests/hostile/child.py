@@ -19,7 +19,8 @@ from typing import BinaryIO
 from drgn import Program
 
 import allocdump.cli
-from allocdump.source import program
+from allocdump.source import opening, program
+from allocdump.source.core import Core
 
 _MEMORY = 6 << 30
 """Address space that a run may take, in bytes: an absurd size must not take the machine's."""
@@ -115,17 +116,18 @@ def _main(arguments: list[str], damage: Damage | None) -> None:
     sys.argv = ["allocdump", *arguments]
     os.environ["COLUMNS"] = "120"
     if damage:
-        open_program = program._set_program
+        open_program = opening.open_program
 
-        def set_program(prog: Program, info: object) -> None:
-            open_program(prog, info)  # type: ignore[arg-type]
+        def damaged(core: Core) -> tuple[Program, Core, list[str]]:
+            opened = open_program(core)
             try:
-                damage(prog)
+                damage(opened[0])
             except Exception:
                 # Not to be taken for what the command says of damage.
                 traceback.print_exc()
                 sys.stderr.flush()
                 os._exit(_NO_DAMAGE)
+            return opened
 
-        program._set_program = set_program
+        setattr(program, "open_program", damaged)  # noqa: B010  imported there, not exported
     allocdump.cli.main()

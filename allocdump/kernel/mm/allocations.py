@@ -110,7 +110,6 @@ class ObjectReader(Batches[ObjectBatch]):
         super().__init__(lambda: self.batches(None))
         self.pagemap = pagemap
         self.caches = pagemap.caches
-        self.problems += pagemap.slabs.problems
         self._object_sizes = np.array([c.object_size for c in self.caches], np.int64)
 
     def batches(self, progress: Progress | None) -> Iterator[ObjectBatch]:
@@ -140,11 +139,7 @@ class ObjectReader(Batches[ObjectBatch]):
             size = chunk.size
             batch = ObjectBatch(chunk.pointer, size, size, none, chunk.site, cgroup)
             yield batch.take(chunk.site != NONE)
-        pagemap = self.pagemap
-        lists = pagemap.origins.problems + pagemap.percpu.problems
-        for problem in lists + pagemap.frames.problems:
-            if problem not in self.problems:
-                self.problems.append(problem)
+        self.problems[:] = self.pagemap.problems_of_objects()
 
 
 @dataclass(frozen=True)

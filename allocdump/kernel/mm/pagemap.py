@@ -166,7 +166,6 @@ class PageMap:
     @cached_property
     def free_in_use(self) -> npt.NDArray[np.int64]:
         """Free objects that slabs count as in use: shape (number of caches,)."""
-        self._unreadable += self.sheaves.problems
         return free_but_in_slabs_use(self._aside, self.caches, self.sheaves, self._unreadable)
 
     @cached_property
@@ -183,13 +182,19 @@ class PageMap:
     @cached_property
     def sheaves(self) -> Sheaves:
         """All sheaves of slab caches."""
-        return sheaves(self._aside, self.caches)
+        found = sheaves(self._aside, self.caches)
+        self._unreadable += found.problems
+        return found
+
+    def problems_of_objects(self) -> list[Problem]:
+        """Memory that was unreadable in the last pass, and before it, in finding objects."""
+        found = [*self.slabs.problems, *self._unreadable]
+        found += dict.fromkeys(p for p in self.origins.problems if p not in found)
+        return [*found, *self.percpu.problems, *self.frames.problems]
 
     def problems(self) -> list[Problem]:
         """Unreadable memory of the last pass, and before it."""
-        found = [*self.slabs.problems, *self.boot_memory.problems, *self._unreadable]
-        found += dict.fromkeys(p for p in self.origins.problems if p not in found)
-        found += [*self.percpu.problems, *self.frames.problems]
+        found = [*self.boot_memory.problems, *self.problems_of_objects()]
         holes = self.kernel.memory.holes
         pages = f"{holes.pages:,} pages that describe memory"
         if holes.pages and self.kernel.state != "dead":

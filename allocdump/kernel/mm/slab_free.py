@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from drgn import Object, Program, offsetof
+from drgn import Object, Program, ProgramFlags, offsetof
 from drgn.helpers.linux.nodemask import for_each_online_node
 
 from ...arrays import U64, Bool, Columns, Int, ranges, sum_by
-from ...problems import Problem
+from ...problems import Code, Problem
 from ...source.memory import Memory
+from ...text import some
 from ..chains import Broken, Chains, Index, list_links
 from ..kernel import Kernel
 from ..layouts import Barns, CpuSlabs
@@ -29,6 +30,8 @@ _MAX_CHAIN = 1 << 16
 """A slab has room for no more objects (``slab->objects`` has 15 bits)."""
 _MAX_SHEAVES = 1 << 12
 """A barn keeps some ten of them."""
+
+_IN_USE = "objects in sheaves count as in use"
 
 FREE_LISTS = structure(
     "free lists of slab caches",
@@ -42,7 +45,7 @@ _BARNS = structure(
     "barn of a slab cache",
     "barns of slab caches",
     many=True,
-    affects="objects in sheaves count as in use",
+    affects=_IN_USE,
 )
 _CPU_SLABS = structure(
     "CPUs' lists of slabs",
@@ -55,7 +58,7 @@ _SHEAVES = structure(
     "list of sheaves",
     "lists of sheaves",
     many=True,
-    affects="objects in sheaves count as in use",
+    affects=_IN_USE,
 )
 
 
@@ -197,8 +200,10 @@ def sheaves(kernel: Kernel, caches: list[Cache]) -> Sheaves:
     copies = (bases[:, None] + kernel.cpus.offsets).ravel()
     found: list[U64] = []
     rcu: list[bool] = []
+    unreadable = 0
     for member in ("main", "spare", "rcu_free"):
-        words, _ = memory.words(copies + np.uint64(offsetof(percpu, member)))
+        words, ok = memory.words(copies + np.uint64(offsetof(percpu, member)))
+        unreadable += int(np.count_nonzero(~ok))
         found.append(words[words != 0])
         rcu += [member == "rcu_free"] * len(found[-1])
     barns = walk(
@@ -210,7 +215,11 @@ def sheaves(kernel: Kernel, caches: list[Cache]) -> Sheaves:
         rcu += [False] * len(batch)
     address, first = np.unique(np.concatenate(found), return_index=True)
     size, ok = memory.u32(address + np.uint64(offsetof(type_, "size")))
-    owner, _ = memory.words(address + np.uint64(offsetof(type_, "cache")))
+    owner, known = memory.words(address + np.uint64(offsetof(type_, "cache")))
+    unreadable += int(np.count_nonzero(~(ok & known)))
+    if unreadable and not prog.flags & ProgramFlags.IS_LIVE:
+        what = some(unreadable, "sheaf of a slab cache", "sheaves of slab caches")
+        problems.append(Problem(Code.UNREADABLE, what, "", _IN_USE, unreadable != 1))
     numbers = {c.address: i for i, c in enumerate(caches)}
     cache = np.array([numbers.get(o, -1) for o in owner.tolist()], np.int64)
     capacities = np.array([*(c.sheaf_capacity for c in caches), 0], np.int64)
