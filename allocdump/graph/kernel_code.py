@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Pointers that boot wrote into instructions: runtime constants.
 
-Mirrors ``arch/x86/include/asm/runtime-const.h``: ``runtime_const_init()`` puts a pointer in
-the place of the immediate operand of ``movabs``, and the compiler drops a variable that
-nothing reads any more. x86-64 only: other architectures spread such a value over several
-instructions.
+Mirrors ``runtime_const_init()`` in ``include/asm-generic/runtime-const.h``: a pointer takes the
+place of a constant in code, and the compiler drops a variable that nothing reads any more.
 """
 
 from __future__ import annotations
@@ -12,22 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
-from drgn import Architecture, Symbol
+from drgn import Symbol
 
-from ..arrays import U64, Bool
+from ..arrays import Bool
 from ..kernel.tags.sites import Sites
 from ..kernel.walk import ReadErrors
-from ..source.memory import PAGE
 from .nodes import NOTHING, root_code
 from .roots import Tier
 from .scan import Scanner
 from .variable_roots import Variables
 
-_REX_W, _REX_W_MASK = 0x48, 0xFE
-_MOV_IMMEDIATE, _MOV_MASK = 0xB8, 0xF8
-"""``REX.W B8+r imm64``, with or without REX.B: Intel's manual, volume 2, MOV."""
-_IMMEDIATE = 8
 _CONSTANT = "__start_runtime_ptr_"
 """Prefix of a symbol for each such constant that is a pointer: RUNTIME_CONST() in
 include/asm-generic/vmlinux.lds.h."""
@@ -42,8 +34,7 @@ def kernel_code(scanner: Scanner, sites: Sites) -> None:
     may be held by it: nobody can tell. Boot code has run once, and cannot leak more and more.
     """
     prog = scanner.memory.prog
-    if scanner.kernel.architecture != Architecture.X86_64:
-        return
+    arch = scanner.kernel.arch
     try:
         start, end = (prog.symbol(name).address for name in ("_text", "_etext"))
     except LookupError:
@@ -54,33 +45,16 @@ def kernel_code(scanner: Scanner, sites: Sites) -> None:
     missing = 0
     for at in range(start, end, _PIECE):
         # An instruction may go on in the next piece.
-        data, ok = scanner.memory.read(at, min(_PIECE + _IMMEDIATE + 2, end - at))
-        place, words = immediates(data)
-        target = scanner.pointers.targets(words)
+        data, ok = scanner.memory.read(at, min(_PIECE + arch.instruction_bytes, end - at))
+        found = arch.constants(data)
+        target = scanner.pointers.targets(found.value)
         held = np.flatnonzero(target != NOTHING)
-        scanner.links.add(names.codes(np.uint64(at) + place[held]), target[held])
-        missing += int(np.count_nonzero(~ok[:_PIECE:PAGE]))
+        scanner.links.add(names.codes(np.uint64(at) + found.offset[held]), target[held])
+        missing += int(np.count_nonzero(~ok[: _PIECE : scanner.memory.page]))
     if missing and _without_variable(symbols):
         root = scanner.heap.roots.add("kernel code that is not in the dump", Tier.UNPROVEN)
         node = np.flatnonzero(boot_sites(scanner, sites)[scanner.heap.nodes.site])
         scanner.links.add(np.full(len(node), root_code(root), np.int32), node.astype(np.int32))
-
-
-def immediates(code: npt.NDArray[np.uint8]) -> tuple[U64, U64]:
-    """Operands of 64 bits in code, wherever an instruction may begin.
-
-    :param code: bytes, shape (n,)
-    :return: offset of each instruction, and the operand
-    """
-    if len(code) < 2 + _IMMEDIATE:
-        none = np.zeros(0, np.uint64)
-        return none, none
-    last = len(code) - _IMMEDIATE - 1
-    prefix = code[: last - 1] & _REX_W_MASK == _REX_W
-    found = np.flatnonzero(prefix & (code[1:last] & _MOV_MASK == _MOV_IMMEDIATE))
-    operands = code[found[:, None] + 2 + np.arange(_IMMEDIATE)]
-    words: U64 = np.ascontiguousarray(operands).view(np.uint64).ravel()
-    return found.astype(np.uint64), words
 
 
 def _without_variable(symbols: Iterable[Symbol]) -> bool:

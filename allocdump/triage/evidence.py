@@ -10,8 +10,9 @@ import numpy as np
 
 from ..analysis.audit import Audit
 from ..analysis.caches import CacheRow
-from ..analysis.footprint import PAGE, Footprint
+from ..analysis.footprint import Footprint
 from ..analysis.usage import Node
+from ..arch.base import PageSize
 from ..arrays import Int
 from ..confidence import Confidence
 from ..kernel.machine.cgroups import MemoryCgroup
@@ -127,6 +128,8 @@ class Evidence:
     machine: Machine
     sites: Sites
     """Empty without a profile."""
+    page: PageSize
+    """Of which zones count."""
     origins: Sites | None = None
     """The same, and other origins behind them; None where memory is not told apart."""
     events: list[OomEvent] = field(default_factory=list)
@@ -166,13 +169,13 @@ class Evidence:
         """Bytes that the kernel could hand out, without those that boot kept."""
         pages = sum(zone.managed for zone in self.zones)
         if pages or self.usage is None:
-            return pages * PAGE
+            return pages * self.page.bytes
         return self.usage.bytes - self.class_bytes("boot")
 
     @cached_property
     def free(self) -> int:
         """Bytes free in all zones, by the kernel's counters."""
-        return sum(zone.free for zone in self.zones) * PAGE
+        return sum(zone.free for zone in self.zones) * self.page.bytes
 
     @property
     def last_event(self) -> OomEvent | None:

@@ -17,7 +17,6 @@ from ..tags.references import NONE, Rows
 from ..walk import Walked
 from .page_lists import populated_zones
 from .pagemap import PageMap, Part
-from .pages import PAGE_SHIFT
 from .vmalloc import VmArea
 
 
@@ -76,7 +75,7 @@ def _pages(part: Part, pagemap: PageMap) -> PageBatch:
     pfn = frames.section.pfn + starts.astype(np.int64)
     return PageBatch(
         pfn,
-        np.uint64(pagemap.kernel.direct_map) + (pfn.astype(np.uint64) << np.uint64(PAGE_SHIFT)),
+        pagemap.kernel.frame_address(pfn),
         (np.int64(1) << frames.order[starts].astype(np.int64)) + tails,
         tails > 0,
         frames.site[starts],
@@ -140,8 +139,7 @@ class ObjectReader(Batches[ObjectBatch]):
             batch = ObjectBatch(chunk.pointer, size, size, none, chunk.site, cgroup)
             yield batch.take(chunk.site != NONE)
         pagemap = self.pagemap
-        lists = pagemap.origins.problems + pagemap.origins.lasting
-        for problem in lists + pagemap.percpu.problems + pagemap.frames.problems:
+        for problem in pagemap.origins.problems + pagemap.percpu.problems + pagemap.frames.problems:
             if problem not in self.problems:
                 self.problems.append(problem)
 

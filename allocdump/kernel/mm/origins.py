@@ -173,7 +173,7 @@ class OriginRows:
             which = np.maximum(np.searchsorted(base[:, 0], found, side="right") - 1, 0)
             inside = (found >= base[which, 0]) & (found < base[which, 1])
             callers = set(base[which[inside], 2].tolist())
-        pfn = ((found - np.uint64(self.kernel.direct_map)) >> np.uint64(12)).view(np.int64)
+        pfn = self.kernel.frame_at(found)
         return callers, pfn[(pfn >= 0) & (pfn < 1 << 40)]
 
     def mark_frames(self, frames: Frames) -> None:
