@@ -27,7 +27,6 @@ from drgn.helpers.linux.slab import for_each_slab_cache, slab_cache_for_each_all
 
 import allocdump
 from allocdump.arrays import U64, Bool
-from allocdump.graph.nodes import PAGE
 from allocdump.graph.scan import runs_of
 from allocdump.kernel.mm.pages import FrameReader
 from allocdump.kernel.tags.codetag import read_tags
@@ -229,8 +228,9 @@ def leaks(core: Path, rounds: int) -> None:
     for section in heap.index.sections:
         first = int(heap.index.of_pfn(np.array([section.pfn]))[0])
         scan = heap.blocks.scan[heap.owner[first : first + section.pages]]
-        for begin, end in runs_of(scan):
-            runs.append((heap.direct_map + (section.pfn + begin) * PAGE, (end - begin) * PAGE))
+        for begin, end in runs_of(scan, 512):
+            place = heap.direct_map + (section.pfn + begin) * heap.page.bytes
+            runs.append((place, (end - begin) * heap.page.bytes))
 
     def reading() -> None:
         memory = Memory(allocdump.open(core).prog)

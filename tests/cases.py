@@ -13,6 +13,7 @@ from allocdump.analysis.audit import Audit, Cause, PerCpuAccounting
 from allocdump.analysis.caches import CacheRow
 from allocdump.analysis.footprint import Footprint
 from allocdump.analysis.usage import Node
+from allocdump.arch.base import PageSize
 from allocdump.kernel.machine.cgroups import MemoryCgroup
 from allocdump.kernel.machine.memory_counters import Reclaimable
 from allocdump.kernel.machine.oom import LoggedSite, OomEvent
@@ -105,7 +106,8 @@ def case(**changes: Any) -> Evidence:
         reason="Kernel panic", uptime=100.0, profiling="on",
     )  # fmt: skip
     values: dict[str, Any] = {
-        "machine": machine, "sites": SITES, "events": [event()], "zones": [zone(5)],
+        "machine": machine, "sites": SITES, "page": PageSize(12),
+        "events": [event()], "zones": [zone(5)],
         "swap": Swap(0, 0), "reclaimable": Reclaimable(0, 0, 0),
         "footprint": footprint((50, 50, 60, 10)), "usage": usage(free=5, slab=100),
     }  # fmt: skip

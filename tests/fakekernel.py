@@ -26,8 +26,11 @@ FLAGS = PlatformFlags.IS_64_BIT | PlatformFlags.IS_LITTLE_ENDIAN
 class FakeKernel:
     """Memory is a dictionary of pages; what is not there is excluded."""
 
-    def __init__(self) -> None:
-        self.prog = Program(Platform(Architecture.X86_64, FLAGS))
+    def __init__(
+        self, architecture: Architecture = Architecture.X86_64, page_shift: int = 12
+    ) -> None:
+        self.prog = Program(Platform(architecture, FLAGS))
+        self.page_shift = page_shift
         self.pages: dict[int, bytearray] = {}
         self.types: dict[str, Type] = {}
         self.objects: dict[str, Object] = {}
@@ -41,6 +44,7 @@ class FakeKernel:
         )
         self.u32 = prog.int_type("unsigned int", 4, False)
         self.u64 = prog.int_type("unsigned long", 8, False)
+        self.objects["PAGE_SHIFT"] = Object(prog, self.u32, page_shift)
         self.string = prog.pointer_type(prog.int_type("char", 1, True))
         counters = self.struct("alloc_tag_counters", bytes=self.u64, calls=self.u64)
         codetag = self.struct(
@@ -80,20 +84,21 @@ class FakeKernel:
         self.objects["__cpu_possible_mask"] = Object(self.prog, mask, address=_MASK)
 
     def write(self, address: int, data: bytes) -> None:
+        size = 1 << self.page_shift
         for i, byte in enumerate(data):
-            page = self.pages.setdefault((address + i) >> 12, bytearray(4096))
-            page[(address + i) & 4095] = byte
+            page = self.pages.setdefault((address + i) >> self.page_shift, bytearray(size))
+            page[(address + i) % size] = byte
 
     def tag(self, address: int, line: int, names: tuple[int, int, int], counters: int) -> None:
         """Write a struct alloc_tag; *names* point at module, function and file."""
         self.write(address, struct.pack("<II4Q", 0, line, *names, counters))
 
     def _read(self, address: int, count: int, offset: int, physical: bool) -> bytes:
-        out = b""
+        out, size = b"", 1 << self.page_shift
         while count:
-            page = self.pages.get(address >> 12)
+            page = self.pages.get(address >> self.page_shift)
             if page is None:
                 raise FaultError("Excluded page", address)
-            part = bytes(page[address & 4095 :][:count])
+            part = bytes(page[address % size :][:count])
             out, address, count = out + part, address + len(part), count - len(part)
         return out

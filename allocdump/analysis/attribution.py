@@ -13,17 +13,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from ..arch.base import PageSize
 from ..arrays import Columns, Int, sum_by
 from ..kernel.mm.boot_memory import NO_MEMORY, SYSTEM_RAM
 from ..kernel.mm.page_types import PageKind
 from ..kernel.mm.pagemap import PageMap, Part
-from ..kernel.mm.pages import PAGE_SHIFT, Frames
+from ..kernel.mm.pages import Frames
 from ..kernel.mm.slab import Cache, Objects, Slabs
 from ..kernel.tags.references import EMPTY, NONE, STRAY, Rows
 from ..problems import Problem
 from ..result import Result, Values
-
-PAGE = 1 << PAGE_SHIFT
 
 _MAX_STRAYS = 1 << 16
 
@@ -84,6 +83,7 @@ class CacheUse(Columns):
 class Attribution(Result):
     """Owners of memory. Rows of sites are those of :class:`.origins.Origins`."""
 
+    page: PageSize
     pages: Tally
     """By references from pages; slab pages count for the site of their pages."""
     inferred: Tally
@@ -141,7 +141,7 @@ class Attributor:
     """Adds up the parts of a page map; :meth:`result` is what they hold."""
 
     def __init__(self, pagemap: PageMap) -> None:
-        self.pagemap = pagemap
+        self.pagemap, self.page = pagemap, pagemap.kernel.page
         self.boot = pagemap.boot_memory
         self._reserved = np.zeros(len(self.boot.labels), np.int64)
         self.tags, count = pagemap.sites, pagemap.origins.count
@@ -173,6 +173,7 @@ class Attributor:
             vectors += chunk.vector_bytes
         labels = zip(self.boot.labels, self._reserved.tolist(), strict=True)
         return Attribution(
+            page=self.page,
             pages=self._pages,
             inferred=self._inferred,
             objects=self._objects,
@@ -208,15 +209,15 @@ class Attributor:
         count, frames = self.count, part.frames
         starts = np.flatnonzero(frames.is_head & ~frames.is_free & (frames.site != NONE))
         rows, order = frames.site[starts], frames.order[starts].astype(np.int64)
-        self._pages.add(rows, PAGE << order)
-        self._add_strays(rows, frames.refs[starts], PAGE << order)
+        self._pages.add(rows, self.page.bytes << order)
+        self._add_strays(rows, frames.refs[starts], self.page.bytes << order)
         # What a page belongs to, its first page knows; loose tails follow below.
         site = frames.site[frames.head]
         site[frames.is_free] = NONE
         tails, inferred = part.loose_tails
         site[tails] = frames.site[inferred]
         heads, lengths = np.unique(inferred, return_counts=True)
-        self._inferred.add(frames.site[heads], lengths.astype(np.int64) * PAGE)
+        self._inferred.add(frames.site[heads], lengths.astype(np.int64) << self.page.shift)
         # Negative rows count from the end: NONE, EMPTY, STRAY.
         column = np.where(site >= 0, site, count + 3 + site)
         cell = frames.kind.astype(np.int64) * (count + 3) + column
@@ -242,7 +243,7 @@ class Attributor:
         add(use.cached, known & kept, slabs.objects - slabs.inuse)
         add(use.untracked, known & (slabs.vector == 0), slabs.objects)
         add(use.failed, known & slabs.failed, slabs.objects)
-        inside = slabs.vector - slabs.address < (pages << PAGE_SHIFT).astype(np.uint64)
+        inside = slabs.vector - slabs.address < (pages << self.page.shift).astype(np.uint64)
         step = np.minimum(slabs.stride, slabs.ref_offset + 8)
         add(use.inside, known & inside & (slabs.vector != 0), slabs.objects * step)
 

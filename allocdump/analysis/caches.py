@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from .attribution import Attribution
 
-PAGE = 4096
-
 
 @dataclass(frozen=True)
 class CacheRow:
@@ -52,7 +50,7 @@ def cache_rows(memory: Attribution) -> list[CacheRow]:
         CacheRow(
             name=cache.name,
             slabs=int(use.slabs[i]),
-            bytes=int(use.pages[i]) * PAGE,
+            bytes=int(use.pages[i]) * memory.page.bytes,
             size=cache.size,
             object_size=cache.object_size,
             capacity=int(use.capacity[i]),

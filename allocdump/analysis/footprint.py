@@ -20,8 +20,6 @@ from ..kernel.tags.sites import Sites
 from .attribution import Attribution
 from .totals import ObjectTotals
 
-PAGE = 4096
-
 USER_KINDS = (PageKind.ANONYMOUS, PageKind.CACHE, PageKind.SHMEM, PageKind.HUGETLB)
 """Memory that user tasks, not the kernel, asked for."""
 
@@ -91,7 +89,8 @@ def footprint(
     :param in_use: the part of a slab cache, by its name, that cannot shrink, since it is in use
     """
     count = len(sites)
-    by_kind = memory.kinds * PAGE
+    page = memory.page.bytes
+    by_kind = memory.kinds * page
     without: dict[str, int] = {}
 
     def add(what: str, size: int) -> None:
@@ -111,7 +110,7 @@ def footprint(
         user=user,
         slab=slab,
         percpu=percpu,
-        vmalloc=np.minimum(pages, vmalloc_pages * PAGE),
+        vmalloc=np.minimum(pages, vmalloc_pages * page),
         reclaimable=reclaimable,
         pinned=pinned,
         without=without,
@@ -147,7 +146,7 @@ def _slabs(
     )
     known = sum_by(cache, held, caches)
     others = np.maximum(use.in_use - known, 0)
-    size = use.pages * PAGE
+    size = use.pages * memory.page.bytes
     share = size[cache] * held // np.maximum(known + others, 1)[cache]
     # Bytes lost to rounding go to the first, which has most, if all is theirs.
     lost = size - sum_by(cache, share, caches)

@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import breadth_first_order
 
 from ..arrays import I32, Bool, Int, ranges
 from ..graph.edges import Graph
-from ..graph.nodes import PAGE, NodeKind
+from ..graph.nodes import NodeKind
 from ..graph.physical import explained, table_links
 from ..graph.roots import Tier
 from ..result import Result, Values
@@ -26,8 +26,6 @@ from ..text import some
 
 NEVER = len(Tier)
 """Value of :attr:`Reach.tier` for nodes that no root reaches."""
-_MAX_EXACT = 1024
-"""Pages of the largest block of the buddy allocator."""
 
 
 class Verdict(IntEnum):
@@ -225,18 +223,20 @@ def exact_tails(graph: Graph, reached: Bool) -> ExactTails:
     :param reached: shape (nodes,)
     """
     nodes = graph.nodes
-    page = np.flatnonzero((nodes.kind == NodeKind.PAGES) & (nodes.size == PAGE))
+    heap = graph.scanner.heap
+    size = heap.page.bytes
+    page = np.flatnonzero((nodes.kind == NodeKind.PAGES) & (nodes.size == size))
     page = page[np.argsort(nodes.address[page])]
-    address, site = nodes.address[page], nodes.site[page]
     if not len(page):
         return ExactTails(*np.zeros((3, 0), np.int32))
-    follows = (np.diff(address) == PAGE) & (site[1:] == site[:-1])
+    address, site = nodes.address[page], nodes.site[page]
+    follows = (np.diff(address) == size) & (site[1:] == site[:-1])
     index = np.arange(len(page))
     end = np.minimum.accumulate(np.where(np.append(~follows, True), index + 1, len(page))[::-1])[
         ::-1
     ]
-    frame = (address // np.uint64(PAGE)).view(np.int64)
-    aligned = np.minimum(frame & -frame, _MAX_EXACT)
+    frame = heap.frames_of(address)
+    aligned = np.minimum(frame & -frame, 1 << graph.scanner.kernel.max_order)
     head = np.flatnonzero(reached[page] & graph.exact[page])
     length = np.minimum(aligned[head], end[head] - head) - 1
     first = np.repeat(head, length)

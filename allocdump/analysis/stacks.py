@@ -10,7 +10,6 @@ import numpy as np
 from ..arrays import I32, U32, Columns, Int, sum_by
 from ..kernel.mm.allocations import ObjectReader, page_batch
 from ..kernel.mm.pagemap import PageMap, Part
-from ..kernel.mm.pages import PAGE_SHIFT
 
 
 @dataclass
@@ -39,7 +38,7 @@ class StackAdder:
         kept = self._pagemap.stacks
         pages = page_batch(part, self._pagemap)
         none = np.full(len(pages), -1, np.int32)
-        size = pages.pages << PAGE_SHIFT
+        size = pages.pages << self._pagemap.kernel.page.shift
         one = np.ones(len(pages), np.int64)
         self._parts.append(summed(StackUse(kept.of_pages(pages.pfn), pages.site, none, size, one)))
         for batch in self._objects.of_slabs(part):

@@ -13,6 +13,9 @@ from ..arrays import Columns, Int, sum_by
 from ..kernel.mm.allocations import ObjectBatch, ObjectReader, PageBatch, Zone
 from ..kernel.mm.pagemap import Part
 
+_ORDERS = 32
+"""More than there are: a page of 16 GiB, the largest of any processor, has order 22 at most."""
+
 
 @dataclass
 class PageFilter:
@@ -46,19 +49,20 @@ class PageTotals:
     inferred: Int
     """Pages whose order was inferred."""
     orders: Int
-    """Number of allocations by order: shape (number of rows, 12)."""
+    """Number of allocations by order: shape (number of rows, 32)."""
 
 
 def page_totals(batches: Iterable[PageBatch], sites: int) -> PageTotals:
     """Add up pages by site."""
     pages, calls, inferred = np.zeros((3, sites), np.int64)
-    orders = np.zeros((sites, 12), np.int64)
+    orders = np.zeros((sites, _ORDERS), np.int64)
     for batch in batches:
         pages += sum_by(batch.site, batch.pages, sites)
         calls += np.bincount(batch.site, minlength=sites)
         inferred += sum_by(batch.site, np.where(batch.inferred, batch.pages, 0), sites)
-        order = np.minimum(np.log2(batch.pages), 11).astype(np.int64)
-        orders += np.bincount(batch.site * 12 + order, minlength=12 * sites).reshape(sites, 12)
+        order = np.minimum(np.log2(batch.pages), _ORDERS - 1).astype(np.int64)
+        cells = np.bincount(batch.site * _ORDERS + order, minlength=orders.size)
+        orders += cells.reshape(orders.shape)
     rows = np.flatnonzero(pages)
     rows = rows[np.argsort(-pages[rows], kind="stable")]
     return PageTotals(rows, pages[rows], calls[rows], inferred[rows], orders[rows])

@@ -19,8 +19,6 @@ from ..kernel.tags.sites import Sites
 from ..result import Result
 from .attribution import Attribution
 
-PAGE = 4096
-
 
 @dataclass
 class Node(Result):
@@ -85,10 +83,6 @@ def usage(
     return _Usage(origins, memory, vmalloc_pages, counters, cost).tree()
 
 
-def _bytes(pages: int | None) -> int | None:
-    return None if pages is None else pages * PAGE
-
-
 def vmalloc_pages(areas: Iterable[VmallocUse], sites: int) -> Int:
     """Pages in vmalloc areas by site: shape (number of sites,)."""
     pages = np.zeros(sites, np.int64)
@@ -108,6 +102,7 @@ class _Usage:
         cost: ProfilerCost,
     ) -> None:
         self.memory, self.counters, self.cost = memory, counters, cost
+        self.page = memory.page.bytes
         self.count = len(origins)
         self.sites = origins.tagged
         """Number of call sites, whose rows come first."""
@@ -121,7 +116,7 @@ class _Usage:
 
     def _pages_of_profiler(self) -> Int:
         """Bytes of pages by site that are references and code tags."""
-        by_site = self.memory.kinds[PageKind.IN_USE][: self.count] * PAGE
+        by_site = self.memory.kinds[PageKind.IN_USE][: self.count] * self.page
         page_ext = self.roles == Role.PAGE_EXT
         share = (np.where(page_ext, by_site, 0) * self.cost.page_ext_share).astype(np.int64)
         return np.where(page_ext, share, np.where(self.roles == Role.TAGS, by_site, 0))
@@ -131,7 +126,7 @@ class _Usage:
 
         They are among the first things that their site allocates.
         """
-        by_site = self.memory.kinds[PageKind.IN_USE][: self.count] * PAGE
+        by_site = self.memory.kinds[PageKind.IN_USE][: self.count] * self.page
         vectors = np.zeros(self.count, np.int64)
         for i in np.flatnonzero(self.percpu_vectors).tolist():
             vectors[i] = min(int(by_site[i]), self.memory.percpu_vectors - int(vectors.sum()))
@@ -146,23 +141,23 @@ class _Usage:
     def _without_use(self) -> int:
         """Bytes of pages that neither a site nor any other origin tells the use of."""
         row = self.memory.kinds[PageKind.IN_USE]
-        untold = row[self.sites : self.count] * PAGE
+        untold = row[self.sites : self.count] * self.page
         untold = untold[(self.roles == Role.NONE)[self.sites :]].sum()
-        mapped = self.vmalloc_pages[self.sites :] * PAGE
-        known = np.minimum(row[self.sites : self.count] * PAGE, mapped)
+        mapped = self.vmalloc_pages[self.sites :] * self.page
+        known = np.minimum(row[self.sites : self.count] * self.page, mapped)
         known = known[(self.roles == Role.NONE)[self.sites :]].sum()
-        return int(row[-1]) * PAGE + int(untold - known)
+        return int(row[-1]) * self.page + int(untold - known)
 
     def tree(self) -> Node:
         in_use, other = self._in_use()
         slab, slab_profiler = self._slab()
         boot, boot_profiler = self._boot()
         k = self.counters
-        root = Node("memory", counter=_bytes(k.present))
+        root = Node("memory", counter=self._bytes(k.present))
         root.add(
             Node("free", counter=None).add(
-                Node("buddy allocator", self._pages(PageKind.FREE), counter=_bytes(k.free)),
-                Node("per-CPU lists", self._pages(PageKind.FREE_PCP), counter=_bytes(k.pcp)),
+                Node("buddy allocator", self._pages(PageKind.FREE), counter=self._bytes(k.free)),
+                Node("per-CPU lists", self._pages(PageKind.FREE_PCP), counter=self._bytes(k.pcp)),
             ),
             boot,
             self._kind("anonymous memory", PageKind.ANONYMOUS, k.anonymous),
@@ -182,15 +177,18 @@ class _Usage:
         )
         return root
 
+    def _bytes(self, pages: int | None) -> int | None:
+        return None if pages is None else pages * self.page
+
     def _pages(self, kind: PageKind) -> int:
-        return int(self.memory.kinds[kind].sum()) * PAGE
+        return int(self.memory.kinds[kind].sum()) * self.page
 
     def _kind(self, name: str, kind: PageKind, counter: int | None) -> Node:
         """All pages of a kind, by site; pages without a site are one leaf."""
         row = self.memory.kinds[kind]
-        node = Node(name, counter=_bytes(counter))
-        node.add(*self._leaves(row[: self.sites] * PAGE))
-        node.add(Node("(no site)", int(row[self.sites :].sum()) * PAGE))
+        node = Node(name, counter=self._bytes(counter))
+        node.add(*self._leaves(row[: self.sites] * self.page))
+        node.add(Node("(no site)", int(row[self.sites :].sum()) * self.page))
         return node
 
     def _leaves(self, sizes: Int) -> list[Node]:
@@ -199,7 +197,7 @@ class _Usage:
     def _in_use(self) -> tuple[list[Node], list[Node]]:
         """Pages in use whose struct pages tell nothing: their sites tell."""
         row = self.memory.kinds[PageKind.IN_USE]
-        by_site = row[: self.count] * PAGE
+        by_site = row[: self.count] * self.page
         rest = by_site.copy()
         nodes = []
         for name, is_role, counter in (
@@ -208,10 +206,10 @@ class _Usage:
         ):
             sizes = np.where(self.roles == is_role, by_site, 0)
             rest -= sizes
-            nodes.append(Node(name, counter=_bytes(counter)).add(*self._leaves(sizes)))
+            nodes.append(Node(name, counter=self._bytes(counter)).add(*self._leaves(sizes)))
         rest -= self._profiler_pages
         vectors = self._vectors
-        in_vmalloc = np.minimum(rest, np.maximum(self.vmalloc_pages * PAGE - vectors, 0))
+        in_vmalloc = np.minimum(rest, np.maximum(self.vmalloc_pages * self.page - vectors, 0))
         rest -= vectors
         in_vmalloc = np.minimum(in_vmalloc, rest)
         rest -= in_vmalloc
@@ -219,7 +217,7 @@ class _Usage:
             Node("vmalloc", counter=self._vmalloc_counter()).add(*self._leaves(in_vmalloc))
         )
         nodes.append(Node("other pages with a site").add(*self._leaves(rest[: self.sites])))
-        stray, empty, none = (int(n) * PAGE for n in row[self.count :].tolist())
+        stray, empty, none = (int(n) * self.page for n in row[self.count :].tolist())
         none += int(rest[self.sites :].sum()) - self._early_page_ext
         return nodes, [
             Node("other pages, deliberately not counted (CODETAG_EMPTY)", empty),
@@ -238,11 +236,11 @@ class _Usage:
         if self.counters.vmalloc is None:
             return None
         hidden = np.where(self.roles == Role.STACK, self.vmalloc_pages, 0).sum()
-        hidden += self._profiler_pages[self.roles == Role.TAGS].sum() // PAGE
+        hidden += self._profiler_pages[self.roles == Role.TAGS].sum() // self.page
         in_vmalloc = self.percpu_vectors & (self.vmalloc_pages > 0)
         if in_vmalloc.any():
-            hidden += self._vectors.sum() // PAGE
-        return (self.counters.vmalloc - int(hidden)) * PAGE
+            hidden += self._vectors.sum() // self.page
+        return (self.counters.vmalloc - int(hidden)) * self.page
 
     def _profiler(self) -> list[Node]:
         page_ext = np.where(self.roles == Role.PAGE_EXT, self._profiler_pages, 0).sum()
@@ -277,7 +275,7 @@ class _Usage:
         slab = Node("slab", note="extension vectors are the profiler's")
         if self.counters.slab is not None:
             # The kernel counts large kmalloc()s with slabs.
-            counted = self.counters.slab * PAGE - self._pages(PageKind.LARGE_KMALLOC)
+            counted = self.counters.slab * self.page - self._pages(PageKind.LARGE_KMALLOC)
             slab.counter = counted + m.kfence - int(vectors.sum()) - inside
         slab.add(
             Node("objects by site").add(*self._leaves(by_site - vectors)),
@@ -293,10 +291,10 @@ class _Usage:
         return slab, [Node("slab extension vectors", int(vectors.sum()) + inside)]
 
     def _boot(self) -> tuple[Node, list[Node]]:
-        reserved = {label: pages * PAGE for label, pages in self.memory.reserved.items()}
+        reserved = {label: pages * self.page for label, pages in self.memory.reserved.items()}
         if not self.memory.map_known and self.counters.present is not None:
             # Without the map, holes look like memory that boot kept: the zones know their number.
-            holes = (int(self.memory.kinds.sum()) - self.counters.present) * PAGE
+            holes = (int(self.memory.kinds.sum()) - self.counters.present) * self.page
             reserved[SYSTEM_RAM] = max(0, reserved.get(SYSTEM_RAM, 0) - max(0, holes))
         if KFENCE in reserved:
             # Objects in it that have a site are among all others.

@@ -35,7 +35,7 @@ for diff also: no saved /proc/allocinfo or report, or a damaged one
   4    no types or symbols: no BTF, or a vmlinux of another kernel
   5    the kernel kept no allocation profile
   6    the dump lacks the memory that the answer would come from, or a kernel changed too \
-fast, or memory of its architecture or page size cannot be read yet
+fast, or its architecture or page size is not known
   70   a bug in allocdump
   130  interrupted (watch: 0)
   141  the reader of the output went away

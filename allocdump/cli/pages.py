@@ -88,10 +88,10 @@ def command(
         pages = dump.pages(show_progress)
         batches = map(wanted.choose, pages)
         if as_list:
-            each = records.each(report.sites, dump.zones.found, batches)
+            each = records.each(report.sites, dump.zones.found, batches, dump.kernel.page)
             found = Listing(each, records.EACH, projection.each)
         else:
-            sums = records.sums(report.sites, batches)
+            sums = records.sums(report.sites, batches, dump.kernel.page)
             found = Listing(sums, records.SUMS, projection.sums, calls="allocations")
             if group_by != "site":
                 found = found.grouped(group_by, records.GROUPS, projection.groups)

@@ -10,7 +10,7 @@ from ..arrays import U64, Bool, Int
 from ..kernel.mm.boot_memory import SYSTEM_RAM, kernel_image, memmap_spans, memory_map
 from ..kernel.mm.page_types import PageKind
 from ..kernel.mm.pagemap import PageMap, Part
-from ..kernel.mm.pages import PAGE_SHIFT, Frames
+from ..kernel.mm.pages import Frames
 from ..kernel.mm.sections import MemorySection
 from ..kernel.mm.vmalloc import VmArea
 from ..kernel.tags.references import NONE, Rows
@@ -19,7 +19,6 @@ from ..kernel.walk import ReadErrors
 from .nfs_directories import NfsDirectories
 from .nodes import (
     NOTHING,
-    PAGE,
     Area,
     Blocks,
     Codes,
@@ -59,7 +58,7 @@ class HeapBuilder:
 
     def __init__(self, pagemap: PageMap, roles: npt.NDArray[np.object_]) -> None:
         self.pagemap, self.kernel = pagemap, pagemap.kernel
-        self.memory = pagemap.kernel.memory
+        self.memory, self.page = pagemap.kernel.memory, pagemap.kernel.page
         self.frames, self.slabs = pagemap.frames, pagemap.slabs
         # One more, for slabs of no known cache.
         self.object_sizes = np.array([*(c.object_size for c in self.slabs.caches), 0], np.uint64)
@@ -119,10 +118,13 @@ class HeapBuilder:
             untagged=self.untagged,
             caches=self.slabs.caches,
             direct_map=int(self.direct_map),
+            page=self.page,
             areas=areas,
             vmalloc=Spans.of(
                 np.array([a.vm.start for a in with_node], np.uint64),
-                np.array([a.vm.start + a.vm.pages * PAGE for a in with_node], np.uint64),
+                np.array(
+                    [a.vm.start + (a.vm.pages << self.page.shift) for a in with_node], np.uint64
+                ),
                 np.array([a.code for a in with_node], np.int32),
             ),
             percpu=percpu,
@@ -154,9 +156,9 @@ class HeapBuilder:
             pass  # its data are then seen twice
         spans.append(self.frames.kfence)  # its objects are looked at one by one
         for start, span, _ in self._unit_bounds():
-            pfn = (start - int(self.direct_map)) >> PAGE_SHIFT
+            pfn = (start - int(self.direct_map)) >> self.page.shift
             if 0 <= pfn < 1 << 40:
-                spans.append((pfn, pfn + (span + PAGE - 1) // PAGE))
+                spans.append((pfn, pfn + self.page.up(span)))
         return spans
 
     def _unit_bounds(self) -> list[tuple[int, int, int]]:
@@ -196,8 +198,8 @@ class HeapBuilder:
         count = len(starts)
         kind, site = frames.kind[starts], frames.site[starts]
         pfn = frames.section.pfn + starts.astype(np.int64)
-        address = self._address(pfn)
-        size = lengths.astype(np.int64) * PAGE
+        address = self.kernel.frame_address(pfn)
+        size = lengths.astype(np.int64) << self.page.shift
         kind[(kind == PageKind.IN_USE) & self.frames.of_users(frames.raw["flags"][starts])] = (
             PageKind.CACHE
         )
@@ -249,15 +251,12 @@ class HeapBuilder:
         rows = np.arange(count)
         alone = split | (slabs.kfence & (slabs.cache >= 0))
         start = np.where(alone, self.slabs.object_address(slabs, rows, 0 * rows), slabs.address)
-        whole = np.uint64(PAGE) << slabs.order.astype(np.uint64)
+        whole = np.uint64(self.page.bytes) << slabs.order.astype(np.uint64)
         stride = np.where(alone, self.slabs.sizes[slabs.cache].astype(np.uint64), whole)
         used = np.where(alone, self.object_sizes[slabs.cache], stride)
         yes = np.ones(count, np.bool_)
         stride, room = np.maximum(stride, np.uint64(1)), room.astype(np.uint64)
         self._add_blocks(start, stride, used, room, code, yes, first, slabs.cache)
-
-    def _address(self, pfn: Int) -> U64:
-        return self.direct_map + (pfn.astype(np.uint64) << np.uint64(PAGE_SHIFT))
 
     def _add_nodes(
         self, address: U64, size: Int, site: Rows, kind: NodeKind, tail: Bool | None = None

@@ -17,23 +17,13 @@ from ..arrays import U64
 from ..kernel.layouts import ModuleTags, ThreadStacks
 from ..kernel.machine.modules import loaded_modules
 from ..kernel.mm.page_tables import Level, PageTables
-from ..kernel.mm.pages import PAGE_SHIFT
 from ..kernel.mm.sections import page_ext_size
 from ..kernel.mm.slab_free import Sheaves
 from ..kernel.walk import ReadErrors, list_entries, structure, walk
 from ..problems import Problem
-from ..source.memory import PAGE
 from .nodes import NOTHING, Area, Codes, NodeKind, Spans, root_code
 from .roots import Tier
 from .scan import Scanner
-
-_KERNEL_HALF = 1 << 63
-_KERNEL_MAP = 0xFFFF_FFFF_8000_0000
-_FIXMAP = 0xFFFF_FFFF_FF00_0000
-"""Documentation/arch/x86/x86_64/mm.rst: __START_KERNEL_map, and what follows the modules."""
-
-_LARGEST = 512
-"""Page frames of a large page of 2 MiB; larger ones map no single allocation."""
 
 _VMCOREINFO_HEAD = 64
 """Bytes that tell it from anything else: its release and the build ID."""
@@ -50,7 +40,8 @@ def page_extensions(scanner: Scanner) -> None:
     if not sections:
         return
     size = page_ext_size(scanner.memory.prog)
-    starts = [np.arange(s.page_ext & -PAGE, s.page_ext + s.pages * size, PAGE) for s in sections]
+    page = scanner.memory.page
+    starts = [np.arange(s.page_ext & -page, s.page_ext + s.pages * size, page) for s in sections]
     addresses = np.concatenate(starts).astype(np.uint64)
     root = root_code(scanner.heap.roots.add("mem_section", Tier.NAMED, "kernel"))
     target = scanner.pointers.targets(addresses)
@@ -64,16 +55,16 @@ def page_tables(scanner: Scanner) -> None:
     there is not held by that. What is mapped elsewhere is: struct pages, espfix stacks.
     """
     heap = scanner.heap
-    tables, top = _page_tables(scanner), _kernel_top(scanner)
+    tables, top = PageTables(scanner.kernel), _kernel_top(scanner)
+    half = tables.format.upper_half
     root = root_code(heap.roots.add("page tables", Tier.OTHER))
     if top[0]:
-        for level in tables.walk(top, _KERNEL_HALF, (1 << 64) - 1, leaves=False):
+        for level in tables.walk(top, half, (1 << 64) - 1, leaves=False):
             _link_tables(scanner, level, root)
-        memmap, _ = heap.index.memmap_bounds
-        for low, high in ((memmap, _KERNEL_MAP - 1), (_FIXMAP, (1 << 64) - 1)):
+        for low, high in scanner.kernel.arch.mapped_alone:
             for level in tables.walk(top, low, high, leaves=True):
                 _link_mapped(scanner, level, root)
-    for level in tables.walk(_user_tops(scanner), 0, _KERNEL_HALF - 1, leaves=False):
+    for level in tables.walk(_user_tops(scanner), 0, half - 1, leaves=False):
         _link_tables(scanner, level, root)
 
 
@@ -90,16 +81,11 @@ def mapped_areas(scanner: Scanner) -> None:
     top = _kernel_top(scanner)
     if not bare or not top[0]:
         return
-    tables = _page_tables(scanner)
+    tables = PageTables(scanner.kernel)
     root = root_code(heap.roots.add("vmalloc areas without a page array", Tier.OTHER))
     for vm in bare:
         for level in tables.walk(top, vm.start, vm.start + vm.size - 1, leaves=True):
             _link_mapped(scanner, level, root)
-
-
-def _page_tables(scanner: Scanner) -> PageTables:
-    five = scanner.kernel.vmcoreinfo.flag("pgtable_l5_enabled")
-    return PageTables(scanner.memory, scanner.heap.direct_map, five)
 
 
 def _kernel_top(scanner: Scanner) -> U64:
@@ -127,8 +113,10 @@ def _link_tables(scanner: Scanner, level: Level, root: int) -> None:
 def _link_mapped(scanner: Scanner, level: Level, root: int) -> None:
     mapped = level.target[~level.is_table]
     # The processor does not look at the low bits of large pages' addresses.
-    pfn = (mapped >> np.uint64(PAGE_SHIFT)).view(np.int64) & -level.pages
-    pfn = (pfn[:, None] + np.arange(min(level.pages, _LARGEST))).ravel()
+    pfn = (mapped >> np.uint64(scanner.heap.page.shift)).view(np.int64) & -level.pages
+    # Larger pages than those that a table of the second level maps hold no single allocation.
+    most = 1 << scanner.heap.page.table_order
+    pfn = (pfn[:, None] + np.arange(min(level.pages, most))).ravel()
     target = scanner.heap.of_pages(pfn)
     scanner.links.add(np.full(len(target), root, np.int32), target)
 
@@ -180,7 +168,9 @@ def replaced_vmcoreinfo(scanner: Scanner, sites: npt.NDArray[np.intp], unknown: 
     root = root_code(heap.roots.add("vmcoreinfo_data before the crash", Tier.NAMED, "kernel"))
     nodes = heap.nodes
     found = np.isin(nodes.site, sites)
-    maybe = np.flatnonzero((nodes.site == unknown) & (nodes.size == PAGE) & ~scanner.exact)
+    maybe = np.flatnonzero(
+        (nodes.site == unknown) & (nodes.size == heap.page.bytes) & ~scanner.exact
+    )
     offsets = np.arange(0, _VMCOREINFO_HEAD, 8, dtype=np.uint64)
     words, _ = scanner.memory.words((nodes.address[maybe][:, None] + offsets).ravel())
     text = _vmcoreinfo(scanner.memory.prog)

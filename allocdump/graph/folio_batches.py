@@ -23,7 +23,7 @@ from .nodes import Spans
 
 _BATCHES = {"folio_batch": "folios", "pagevec": "pages"}
 """Structures that are batches, and their array."""
-_MOST = 1 << 12
+_MOST = 1 << 13
 """Batches of one variable: more are damage."""
 
 

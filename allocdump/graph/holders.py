@@ -16,13 +16,10 @@ from ..arrays import U64
 from ..kernel.machine.modules import loaded_modules
 from ..kernel.machine.tasks import every_task
 from ..kernel.mm.boot_memory import kernel_image
-from ..kernel.mm.page_tables import frame_mask
 from ..kernel.mm.page_types import PageKind
 from ..kernel.mm.pagemap import PageMap
-from ..kernel.mm.pages import PAGE_SHIFT
 from ..kernel.mm.whois import Layer, Locator
 from ..kernel.walk import ReadErrors
-from ..source.memory import PAGE
 from ..text import printable
 from .members import cache_type, member_at
 from .nodes import NOTHING, Spans
@@ -111,8 +108,8 @@ class Holders:
         """
         out = hits.place.copy()
         rows = np.flatnonzero(hits.where == Where.MEMORY)
-        pfn = ((out[rows] - self._direct_map) >> np.uint64(PAGE_SHIFT)).view(np.int64)
-        inside = out[rows] & np.uint64(PAGE - 1)
+        pfn = ((out[rows] - self._direct_map) >> np.uint64(self.kernel.page.shift)).view(np.int64)
+        inside = out[rows] & np.uint64(self.kernel.page.bytes - 1)
         areas = self.pagemap.origins.pages_of_areas
         if len(areas.pfn):
             at = np.minimum(np.searchsorted(areas.pfn, pfn), len(areas.pfn) - 1)
@@ -122,13 +119,13 @@ class Holders:
         image = (pfn >= first) & (pfn < first + pages)
         # What boot freed of the image is somebody else's.
         image &= hits.kind[rows] == PageKind.RESERVED
-        index = (pfn[image] - first).astype(np.uint64) * np.uint64(PAGE)
+        index = (pfn[image] - first).astype(np.uint64) * np.uint64(self.kernel.page.bytes)
         out[rows[image]] = np.uint64(start) + index + inside[image]
         return out
 
     def _in_image(self, virtual: U64) -> npt.NDArray[np.bool_]:
         start, _, pages = self._image
-        return np.asarray(virtual - np.uint64(start) < np.uint64(pages * PAGE))
+        return np.asarray(virtual - np.uint64(start) < np.uint64(pages * self.kernel.page.bytes))
 
     @staticmethod
     def _in_targets(hits: Hits, virtual: U64, targets: list[Target]) -> npt.NDArray[np.bool_]:
@@ -198,7 +195,7 @@ class Holders:
 
     def frame_of(self, entry: int) -> int:
         """The physical address in an entry of a page table."""
-        return entry & int(frame_mask(self.prog))
+        return int(self.kernel.arch.tables.physical(np.array([entry], np.uint64))[0])
 
     def holder(self, kind: HolderKind, hits: Hits, row: int, virtual: int) -> Holder:
         """The holder of one hit.
@@ -267,7 +264,7 @@ class Holders:
             name = f"{printable(task.comm.string_())} [{task.pid.value_()}]"
             named = registers_of(task)
             values = None if named is None else np.array(list(named.values()), np.uint64)
-            used = stack_pointer(task, base, self._stack_size, values)
+            used = stack_pointer(self.kernel.arch, task, base, self._stack_size, values)
             state = "in use" if place >= used else "below the stack pointer"
         except ReadErrors:
             name, state = "?", "unknown"

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Pointers that boot wrote into instructions: runtime constants.
 
-Mirrors ``arch/x86/include/asm/runtime-const.h``: ``runtime_const_init()`` puts a pointer in
-the place of the immediate operand of ``movabs``, and the compiler drops a variable that
-nothing reads any more. x86-64 only: other architectures spread such a value over several
-instructions.
+Mirrors ``runtime_const_init()`` in ``include/asm-generic/runtime-const.h``: a pointer takes the
+place of a constant in code, and the compiler drops a variable that nothing reads any more.
 """
 
 from __future__ import annotations
@@ -12,23 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import numpy.typing as npt
-from drgn import Architecture, Symbol
+from drgn import Symbol
 
 from ..arrays import U64, Bool
 from ..kernel.kernel import Kernel
 from ..kernel.tags.sites import Sites
 from ..kernel.walk import ReadErrors
-from ..source.memory import PAGE
 from .nodes import NOTHING, root_code
 from .roots import Tier
 from .scan import Scanner
 from .variable_roots import Variables
 
-_REX_W, _REX_W_MASK = 0x48, 0xFE
-_MOV_IMMEDIATE, _MOV_MASK = 0xB8, 0xF8
-"""``REX.W B8+r imm64``, with or without REX.B: Intel's manual, volume 2, MOV."""
-_IMMEDIATE = 8
 _CONSTANT = "__start_runtime_ptr_"
 """Prefix of a symbol for each such constant that is a pointer: RUNTIME_CONST() in
 include/asm-generic/vmlinux.lds.h."""
@@ -58,11 +50,9 @@ def kernel_code(scanner: Scanner, sites: Sites) -> None:
 
 
 def instructions(kernel: Kernel) -> Iterator[tuple[U64, U64, int]]:
-    """(address of each instruction with an operand of 64 bits, the operand, pages that are not in
-    the dump) of the kernel's code, piece by piece.
+    """(address of each constant in the kernel's code, the constant, pages that are not in the
+    dump), piece by piece.
     """
-    if kernel.architecture != Architecture.X86_64:
-        return
     try:
         start, end = (kernel.prog.symbol(name).address for name in ("_text", "_etext"))
     except LookupError:
@@ -70,26 +60,10 @@ def instructions(kernel: Kernel) -> Iterator[tuple[U64, U64, int]]:
     end = min(end, start + _MOST)
     for at in range(start, end, _PIECE):
         # An instruction may go on in the next piece.
-        data, ok = kernel.memory.read(at, min(_PIECE + _IMMEDIATE + 2, end - at))
-        place, words = immediates(data)
-        yield np.uint64(at) + place, words, int(np.count_nonzero(~ok[:_PIECE:PAGE]))
-
-
-def immediates(code: npt.NDArray[np.uint8]) -> tuple[U64, U64]:
-    """Operands of 64 bits in code, wherever an instruction may begin.
-
-    :param code: bytes, shape (n,)
-    :return: offset of each instruction, and the operand
-    """
-    if len(code) < 2 + _IMMEDIATE:
-        none = np.zeros(0, np.uint64)
-        return none, none
-    last = len(code) - _IMMEDIATE - 1
-    prefix = code[: last - 1] & _REX_W_MASK == _REX_W
-    found = np.flatnonzero(prefix & (code[1:last] & _MOV_MASK == _MOV_IMMEDIATE))
-    operands = code[found[:, None] + 2 + np.arange(_IMMEDIATE)]
-    words: U64 = np.ascontiguousarray(operands).view(np.uint64).ravel()
-    return found.astype(np.uint64), words
+        data, ok = kernel.memory.read(at, min(_PIECE + kernel.arch.instruction_bytes, end - at))
+        found = kernel.arch.constants(data)
+        missing = int(np.count_nonzero(~ok[: _PIECE : kernel.memory.page]))
+        yield np.uint64(at) + found.offset, found.value, missing
 
 
 def _without_variable(symbols: Iterable[Symbol]) -> bool:

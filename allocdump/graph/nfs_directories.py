@@ -17,7 +17,7 @@ from ..kernel.kernel import Kernel
 from ..kernel.machine.tmpfs import super_blocks
 from ..kernel.tags.sites import Sites
 from ..problems import Problem
-from .nodes import PAGE, root_code
+from .nodes import root_code
 from .roots import Tier
 from .scan import Scanner
 
@@ -91,7 +91,7 @@ class NfsDirectories:
         for address, size in zip(self._address, self._size, strict=True):
             at, target, ok = scanner.scan(address, size)
             scanner.links.add(np.full(len(at), root, np.int32), target)
-            missing |= not ok[: size // PAGE].all()
+            missing |= not ok[: size // self._memory.page].all()
         if missing:
             name = "page cache of NFS directories that is not in the dump"
             root = root_code(scanner.heap.roots.add(name, Tier.UNPROVEN))

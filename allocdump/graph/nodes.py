@@ -14,8 +14,8 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from ..arch.base import PageSize
 from ..arrays import U64, Bool, Columns, Int
-from ..kernel.mm.pages import PAGE_SHIFT
 from ..kernel.mm.sections import MemorySection
 from ..kernel.mm.slab import Cache
 from ..kernel.mm.vmalloc import VmArea
@@ -25,7 +25,6 @@ from .roots import Roots
 Codes = npt.NDArray[np.int32]
 """Numbers of nodes, :data:`NOTHING`, or :func:`root_code` of roots."""
 
-PAGE = 1 << PAGE_SHIFT
 NOTHING = -1
 """No node: free memory, or none."""
 
@@ -205,6 +204,7 @@ class Heap:
     untagged: int
     """Code of the root that is other memory in use, of which nothing tells where it is from."""
     direct_map: int
+    page: PageSize
     areas: list[Area]
     caches: list[Cache]
     vmalloc: Spans
@@ -225,23 +225,24 @@ class Heap:
 
     def slots_at(self, addresses: U64) -> Int:
         """Rows of :attr:`slots` of what addresses in the direct map are in."""
-        block = self.owner[self.index.of_pfn(self._pfn(addresses))]
+        block = self.owner[self.index.of_pfn(self.frames_of(addresses))]
         index = (addresses - self.blocks.address[block]) // self.blocks.stride[block]
         inside = index < self.blocks.count[block]
         return np.where(inside, self.blocks.slot[block] + index.view(np.int64), 0)
 
     def users_of(self, addresses: U64) -> Codes:
         """Nodes around words in the direct map, without words of the allocator."""
-        block = self.owner[self.index.of_pfn(self._pfn(addresses))]
+        block = self.owner[self.index.of_pfn(self.frames_of(addresses))]
         offset = (addresses - self.blocks.address[block]) % self.blocks.stride[block]
         return np.where(offset < self.blocks.used[block], self.at(addresses), NOTHING)
 
-    def _pfn(self, addresses: U64) -> Int:
-        return ((addresses - self._direct_map) >> np.uint64(PAGE_SHIFT)).view(np.int64)
+    def frames_of(self, addresses: U64) -> Int:
+        """Page frames of addresses in the direct map."""
+        return ((addresses - self._direct_map) >> np.uint64(self.page.shift)).view(np.int64)
 
     def caches_at(self, addresses: U64) -> Codes:
         """Indexes of the slab caches that addresses in the direct map are in; -1 for none."""
-        return self.blocks.cache[self.owner[self.index.of_pfn(self._pfn(addresses))]]
+        return self.blocks.cache[self.owner[self.index.of_pfn(self.frames_of(addresses))]]
 
     def objects_of(self, cache: str) -> U64:
         """Addresses of the objects of a slab cache."""

@@ -11,17 +11,14 @@ import numpy as np
 from ..arrays import U64
 from ..kernel.kernel import Kernel
 from ..kernel.machine.tasks import every_task
-from ..kernel.mm.page_tables import Level, PageTables, frame_mask
-from ..kernel.mm.pages import PAGE_SHIFT
+from ..kernel.mm.page_tables import Level, PageTables
 from ..kernel.mm.sections import sections
 from ..kernel.walk import ReadErrors
-from ..source.memory import PAGE
 from ..text import printable
 
 _USER_HALF = (1 << 63) - 1
 _KERNEL = "kernel"
 _ENTRY = 8
-_BITS = 9
 
 
 @dataclass(frozen=True)
@@ -48,8 +45,8 @@ class PageTableEntries:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel, self.prog = kernel, kernel.prog
-        five = kernel.vmcoreinfo.flag("pgtable_l5_enabled")
-        self._tables = PageTables(kernel.memory, kernel.direct_map, five)
+        self._tables = PageTables(kernel)
+        self._format = kernel.arch.tables
 
     @cached_property
     def _spaces(self) -> dict[int, str]:
@@ -76,12 +73,10 @@ class PageTableEntries:
         if not top:
             return []
         tops = np.array([top], np.uint64)
-        return list(self._tables.walk(tops, _USER_HALF + 1, (1 << 64) - 1, leaves=False))
+        return list(self._tables.walk(tops, self._format.upper_half, (1 << 64) - 1, leaves=False))
 
     def mapped(self, places: U64) -> list[Mapped]:
         """Mappings by the entries at some addresses in the direct map: shape (n,)."""
-        if not self._tables.known:
-            return [Mapped(None, "")] * len(places)
         return [self._mapped(place - self.kernel.direct_map) for place in places.tolist()]
 
     def in_direct_map(self, entry: Mapped) -> bool:
@@ -94,10 +89,11 @@ class PageTableEntries:
     def _memory(self) -> int:
         """Bytes of the direct map."""
         ends = (s.pfn + s.pages for s in sections(self.kernel))
-        return max(ends, default=0) << PAGE_SHIFT
+        return int(max(ends, default=0)) << self._format.page.shift
 
     def _mapped(self, place: int) -> Mapped:
-        table, index = place & -PAGE, (place & PAGE - 1) // _ENTRY
+        page = self._format.page.bytes
+        table, index = place & -page, (place & page - 1) // _ENTRY
         for levels, task in ((self._of_users, ""), (self._of_kernel, _KERNEL)):
             for depth, level in enumerate(levels):
                 hit = np.flatnonzero(level.is_table & (level.target == np.uint64(table)))
@@ -109,7 +105,7 @@ class PageTableEntries:
 
     def _shift(self, depth: int) -> int:
         """Bits of an address below those that select an entry of a table; the top's depth is 0."""
-        return PAGE_SHIFT + _BITS * (self._tables.levels - 1 - depth)
+        return self._format.shift(self._format.levels - 1 - depth)
 
     def _task(self, levels: list[Level], depth: int, row: int) -> str:
         """A task from whose top table the way leads to an entry."""
@@ -123,7 +119,7 @@ class PageTableEntries:
                 return ""
             row = int(hit[0])
         tops = np.array(list(self._spaces), np.uint64)
-        index = virtual >> self._shift(0) & (1 << _BITS) - 1
+        index = virtual >> self._shift(0) & (1 << self._format.index_bits[-1]) - 1
         entries, _ = self.kernel.memory.words(tops + np.uint64(index * _ENTRY))
-        found = np.flatnonzero(entries & frame_mask(self.prog) == levels[0].target[row])
+        found = np.flatnonzero(self._format.physical(entries) == levels[0].target[row])
         return list(self._spaces.values())[int(found[0])] if len(found) else ""

@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..arrays import I32, U64, Bool
-from ..kernel.mm.page_tables import frame_mask
-from ..kernel.mm.pages import PAGE_SHIFT
-from .nodes import PAGE, Heap, NodeKind
+from .nodes import Heap, NodeKind
 
 if TYPE_CHECKING:
     from .edges import Graph
@@ -47,7 +45,7 @@ def table_links(graph: Graph, reached: Bool) -> tuple[I32, I32]:
         entry = np.flatnonzero(words & _PRESENT != 0)
         if not len(entry):
             continue
-        address = words[entry] & frame_mask(graph.scanner.memory.prog)
+        address = graph.scanner.kernel.arch.tables.physical(words[entry])
         target = pages_at(graph.scanner.heap, address)
         source = holder[entry]
         good = (target >= 0) & (target != source)
@@ -60,12 +58,13 @@ def table_links(graph: Graph, reached: Bool) -> tuple[I32, I32]:
 def _words(graph: Graph, page: I32) -> Iterator[tuple[I32, U64]]:
     """The words of pages, and the node that each is in."""
     nodes = graph.nodes
-    count = nodes.size[page] // PAGE
+    bytes_ = graph.scanner.heap.page.bytes
+    count = nodes.size[page] // bytes_
     node = np.repeat(page, count)
     start = nodes.address[node]
     first = np.repeat(np.cumsum(count) - count, count)
-    start = start + (np.arange(len(node)) - first).astype(np.uint64) * np.uint64(PAGE)
-    offsets = np.arange(0, PAGE, 8, dtype=np.uint64)
+    start = start + (np.arange(len(node)) - first).astype(np.uint64) * np.uint64(bytes_)
+    offsets = np.arange(0, bytes_, 8, dtype=np.uint64)
     for at in range(0, len(node), _BATCH):
         some = slice(at, at + _BATCH)
         words, _ = graph.scanner.memory.words((start[some, None] + offsets).ravel())
@@ -74,7 +73,7 @@ def _words(graph: Graph, page: I32) -> Iterator[tuple[I32, U64]]:
 
 def pages_at(heap: Heap, physical: U64) -> I32:
     """The page allocations that begin at physical addresses; -1 for none: shape (n,)."""
-    found = heap.of_pages((physical >> np.uint64(PAGE_SHIFT)).view(np.int64))
+    found = heap.of_pages((physical >> np.uint64(heap.page.shift)).view(np.int64))
     some = np.maximum(found, 0)
     begins = heap.nodes.address[some] == physical + np.uint64(heap.direct_map)
     is_page = heap.nodes.kind[some] == NodeKind.PAGES
@@ -91,14 +90,14 @@ class Mentions:
     def __init__(self, heap: Heap) -> None:
         self._heap = heap
         last = max((s.pfn + s.pages for s in heap.index.sections), default=0)
-        self._span = np.uint64(max((last << PAGE_SHIFT) - int(_LOW), 0))
+        self._span = np.uint64(max((last << heap.page.shift) - int(_LOW), 0))
         self._target: list[I32] = []
         self._at: list[U64] = []
 
     def look(self, words: U64, address: int) -> None:
         """Note those among *words*, which begin at an address."""
         some = np.flatnonzero(words - _LOW < self._span)
-        some = some[words[some] & np.uint64(PAGE - 1) == 0]
+        some = some[words[some] & np.uint64(self._heap.page.bytes - 1) == 0]
         if not len(some):
             return
         target = pages_at(self._heap, words[some])

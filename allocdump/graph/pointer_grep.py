@@ -17,13 +17,11 @@ import numpy.typing as npt
 from ..arrays import I32, U64, Bool, Columns, Int
 from ..kernel.machine.tasks import every_task
 from ..kernel.mm.boot_memory import SYSTEM_RAM
-from ..kernel.mm.page_tables import frame_mask
 from ..kernel.mm.page_types import PageKind
 from ..kernel.mm.pagemap import PageMap, Part
-from ..kernel.mm.pages import PAGE_SHIFT, Frames
+from ..kernel.mm.pages import Frames
 from ..kernel.tags.references import NONE
 from ..kernel.walk import is_damage
-from ..source.memory import PAGE
 from ..text import printable, some
 from .build import NOT_SCANNED
 from .kernel_code import instructions
@@ -38,8 +36,8 @@ _TRIED = 1 << 10
 _FEW = 32
 _MOST = 1 << 20
 """Places that are kept; more are counted."""
-_PRESENT = np.uint64(7)
-"""Bits of which a table's entry has one, if it leads anywhere: see :mod:`.physical`."""
+_RUN = 2 << 20
+"""Bytes that are read together."""
 
 
 class Where(IntEnum):
@@ -127,7 +125,8 @@ class PointerGrep:
         entries = [found for *_, found in self._ranges if found.way is Way.ENTRY]
         others = [found for *_, found in self._ranges if found.way is not Way.ENTRY]
         self._words, self._entries = _Union.of(others), _Union.of(entries)
-        self._mask = frame_mask(self.kernel.prog)
+        self._tables, self._page = self.kernel.arch.tables, self.kernel.page
+        self._longest = _RUN // self._page.bytes
         self._parts: list[Hits] = [Hits.none()]
         self.counts = np.zeros(len(targets), np.int64)
         """Words that point into each target: shape (targets,)."""
@@ -153,10 +152,10 @@ class PointerGrep:
         used = ~frames.is_free & (kind != PageKind.UNREADABLE) & (kind != PageKind.OFFLINE)
         wanted = used & ~self._elsewhere(frames)
         users = np.isin(kind, USERS)
-        for start, stop in runs_of(wanted & ~users):
+        for start, stop in runs_of(wanted & ~users, self._longest):
             self.searched.missing += self._look_at(part, kind, start, stop)
         for user in USERS:
-            for start, stop in runs_of(wanted & (kind == user)):
+            for start, stop in runs_of(wanted & (kind == user), self._longest):
                 self._look_at_users(part, kind, start, stop)
         self._look_at_struct_pages(frames, kind, used)
 
@@ -175,18 +174,19 @@ class PointerGrep:
 
     def _look_at(self, part: Part, kind: npt.NDArray[np.uint8], start: int, stop: int) -> int:
         """Look at some pages; return how many are not in the dump."""
-        base = self.direct_map + ((part.frames.section.pfn + start) << PAGE_SHIFT)
-        data, ok = self.memory.read(base, (stop - start) * PAGE)
+        base = self.direct_map + ((part.frames.section.pfn + start) << self._page.shift)
+        data, ok = self.memory.read(base, (stop - start) * self._page.bytes)
         words: U64 = data.view(np.uint64)
         at = self._words.inside(words)
         self._add(part, kind, Where.MEMORY, base, words, at)
         tables = kind[start:stop] == PageKind.PAGE_TABLE
         if self._entries and tables.any():
-            rows = np.flatnonzero(np.repeat(tables, PAGE // 8))
-            entries = np.where(words[rows] & _PRESENT != 0, words[rows] & self._mask, 0)
+            rows = np.flatnonzero(np.repeat(tables, self._page.bytes // 8))
+            leads = self._tables.present(words[rows])
+            entries = np.where(leads, self._tables.physical(words[rows]), np.uint64(0))
             hit = self._entries.inside(entries)
             self._add(part, kind, Where.MEMORY, base, words, rows[hit], entries[hit])
-        return int(np.count_nonzero(~ok[::PAGE]))
+        return int(np.count_nonzero(~ok[:: self._page.bytes]))
 
     def _look_at_users(
         self, part: Part, kind: npt.NDArray[np.uint8], start: int, stop: int
@@ -231,7 +231,7 @@ class PointerGrep:
         if not len(at):
             return
         place = np.uint64(base) + _bytes(at)
-        pfn = ((place - np.uint64(self.direct_map)) >> np.uint64(PAGE_SHIFT)).view(np.int64)
+        pfn = ((place - np.uint64(self.direct_map)) >> np.uint64(self._page.shift)).view(np.int64)
         index = pfn - part.frames.section.pfn
         self._keep(where, place, words[at], kind[index], entries, part, index)
 

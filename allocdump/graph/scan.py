@@ -16,15 +16,15 @@ import numpy.typing as npt
 
 from ..arrays import U64, Bool, ranges
 from ..kernel.kernel import Kernel
-from ..kernel.mm.pages import PAGE_SHIFT
 from ..progress import Phase, Progress
-from ..source.memory import PAGE
 from .nodes import NOTHING, Codes, Heap, NodeKind, Spans, root_code
 from .physical import Mentions
 from .roots import Tier
 
-_RUN = 512
-"""Pages that are looked at together."""
+_RUN = 2 << 20
+"""Bytes that are looked at together."""
+_AT_ONCE = 4 << 10
+"""Struct pages that are looked at together."""
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Pointers:
         end = heap.direct_map
         if heap.index.sections:
             last = heap.index.sections[-1]
-            end += (last.pfn + last.pages) << PAGE_SHIFT
+            end += (last.pfn + last.pages) << heap.page.shift
         units = heap.units
         unit_bounds = (0, 0)
         if len(units.start):
@@ -174,17 +174,17 @@ class Scanner:
         hit = (target >= 0) & (self.stale.find(at) == NOTHING)
         at, some, target = at[hit], some[hit], target[hit]
         self.exact[target[self.heap.nodes.address[target] == words[some]]] = True
-        return at, target, ok[::PAGE]
+        return at, target, ok[:: self.memory.page]
 
     def contents(self, progress: Progress | None = None) -> None:
         """Scan the contents of allocations and of other memory in use."""
-        heap, done = self.heap, 0
+        heap, page, done = self.heap, self.memory.page, 0
         for section in heap.index.sections:
             first = int(heap.index.of_pfn(np.array([section.pfn]))[0])
             owner = heap.owner[first : first + section.pages]
-            for start, stop in runs_of(heap.blocks.scan[owner]):
-                base = heap.direct_map + ((section.pfn + start) << PAGE_SHIFT)
-                at, target, ok = self.scan(base, (stop - start) * PAGE)
+            for start, stop in runs_of(heap.blocks.scan[owner], _RUN // page):
+                base = heap.direct_map + ((section.pfn + start) << heap.page.shift)
+                at, target, ok = self.scan(base, (stop - start) * page)
                 source = heap.users_of(at)
                 self.links.add(source, target)
                 self._note(source, target, at)
@@ -232,7 +232,7 @@ class Scanner:
         """Scan the struct pages of memory in use: a page's belongs to its allocation."""
         heap = self.heap
         size = heap.index.page_size
-        for start, stop in runs_of(owner > 0, _RUN * 8):
+        for start, stop in runs_of(owner > 0, _AT_ONCE):
             block = owner[start:stop]
             source = heap.slots[heap.blocks.slot[block]]
             source = np.where(heap.blocks.slab[block], self.slab_root, source)
@@ -243,18 +243,18 @@ class Scanner:
 
     def percpu(self) -> None:
         """Scan each CPU's copy of per-CPU objects."""
-        units = self.heap.units
+        units, page = self.heap.units, self.memory.page
         for row in range(len(units.start)):
             base = int(units.start[row])
-            for start, stop in runs_of(units.populated[row]):
-                at, target, ok = self.scan(base + start * PAGE, (stop - start) * PAGE)
+            for start, stop in runs_of(units.populated[row], _RUN // page):
+                at, target, ok = self.scan(base + start * page, (stop - start) * page)
                 self.percpu_holes += int(np.count_nonzero(~ok))
                 source = self.heap.percpu.find(at - units.offset[row])
                 self.links.add(source, target)
                 self._note(source, target, at)
 
 
-def runs_of(wanted: Bool, longest: int = _RUN) -> Iterator[tuple[int, int]]:
+def runs_of(wanted: Bool, longest: int) -> Iterator[tuple[int, int]]:
     """Start and end of each run of True, cut where longer than *longest*."""
     edges = np.flatnonzero(np.diff(wanted, prepend=False, append=False))
     for start, stop in edges.reshape(-1, 2).tolist():

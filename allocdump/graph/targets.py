@@ -10,11 +10,9 @@ from enum import StrEnum
 import numpy as np
 
 from ..arrays import U64, Bool
-from ..kernel.mm.pages import PAGE_SHIFT
 from ..kernel.mm.whois import Layer, Location, Locator
 from .symbols import Named, Symbols
 
-_PAGE = 1 << PAGE_SHIFT
 _SMALL = 1 << 32
 """Per-CPU pointers below this may be anything: until Linux 6.15, x86-64's began at zero."""
 _LOW = 1 << 20
@@ -50,7 +48,7 @@ class Range:
         """Mark the numbers that are in the range; physical addresses are those of whole pages."""
         inside = words - np.uint64(self.start) < np.uint64(self.end - self.start)
         if self.way is Way.PHYSICAL:
-            inside &= words & np.uint64(_PAGE - 1) == 0
+            inside &= words % np.uint64(self.step) == 0
         return np.asarray(inside)
 
     def offset_of(self, word: int) -> int:
@@ -76,7 +74,7 @@ class Targets:
 
     def __init__(self, locator: Locator, symbols: Symbols) -> None:
         self._locator, self._symbols = locator, symbols
-        self._direct_map = locator.direct_map
+        self._direct_map, self._page = locator.direct_map, locator.page
 
     def of(self, found: Location) -> Target:
         """The target that an answer is about."""
@@ -121,9 +119,10 @@ class Targets:
             # Its page at this address is pointed at in ways of its own.
             pfn = found.layers[1].detail["pfn"]
             assert isinstance(pfn, int)
-            page, offset = self._direct_map + pfn * _PAGE, (found.address - start) & -_PAGE
+            size_ = self._page.bytes
+            page, offset = self._direct_map + pfn * size_, (found.address - start) & -size_
             mapped = (Range(start, start + size, Way.ADDRESS),)
-            yield from (r for r in self._of_pages(True, page, _PAGE, offset) if r not in mapped)
+            yield from (r for r in self._of_pages(True, page, size_, offset) if r not in mapped)
 
     def _of_pages(self, alone: bool, start: int, size: int, offset: int) -> Iterator[Range]:
         """Ways to point at pages.
@@ -131,7 +130,8 @@ class Targets:
         :param alone: False for those of a slab, whose objects are not meant by it
         :param offset: of the first page in the target
         """
-        pfn, pages = (start - self._direct_map) >> PAGE_SHIFT, size >> PAGE_SHIFT
+        shift, bytes_ = self._page.shift, self._page.bytes
+        pfn, pages = (start - self._direct_map) >> shift, size >> shift
         frames = self._locator.frames
         for section in frames.sections:
             first, last = max(pfn, section.pfn), min(pfn + pages, section.pfn + section.pages)
@@ -139,17 +139,17 @@ class Targets:
                 low, high = (
                     section.memmap + (n - section.pfn) * frames.page_size for n in (first, last)
                 )
-                at = offset + (first - pfn) * _PAGE
-                yield Range(low, high, Way.PAGE, at, _PAGE, frames.page_size)
+                at = offset + (first - pfn) * bytes_
+                yield Range(low, high, Way.PAGE, at, bytes_, frames.page_size)
         if not alone:
             return
         yield Range(start, start + size, Way.ADDRESS, offset)
-        physical = pfn << PAGE_SHIFT
+        physical = pfn << shift
         if physical >= _LOW:
-            yield Range(physical, physical + size, Way.PHYSICAL, offset)
+            yield Range(physical, physical + size, Way.PHYSICAL, offset, bytes_, bytes_)
         yield Range(physical, physical + size, Way.ENTRY, offset)
         mapped = self._locator.origins.pages_of_areas
         for row in mapped.rows_of(pfn, pfn + pages):
             address = int(mapped.virtual[row])
-            at = offset + (int(mapped.pfn[row]) - pfn) * _PAGE
-            yield Range(address, address + _PAGE, Way.ADDRESS, at)
+            at = offset + (int(mapped.pfn[row]) - pfn) * bytes_
+            yield Range(address, address + bytes_, Way.ADDRESS, at)

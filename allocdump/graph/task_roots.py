@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Tasks as roots, and the part of their stacks that is in use.
 
-Mirrors ``include/linux/sched/task_stack.h`` and, for where a sleeping task's stack ends,
-``struct thread_struct`` in ``arch/x86/include/asm/processor.h``.
+Mirrors ``include/linux/sched/task_stack.h``.
 """
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 import numpy as np
 from drgn import Object, Program
 from drgn.helpers.linux.sched import cpu_curr, task_cpu
 
+from ..arch.base import Architecture
 from ..arrays import U64
 from ..kernel.machine.tasks import every_task
-from ..kernel.mm.pages import PAGE_SHIFT
 from ..kernel.walk import ReadErrors, is_damage
 from ..text import printable
 from .nodes import root_code
@@ -65,7 +66,7 @@ def _scan_task(scanner: Scanner, task: Object, size: int) -> int:
         code = root_code(heap.roots.add(name, Tier.STACK, "registers"))
         target = scanner.pointers.targets(registers)
         links.add(np.full(len(registers), code, np.int32), target)
-    start = stack_pointer(task, base, size, registers)
+    start = stack_pointer(scanner.kernel.arch, task, base, size, registers)
     used = base + size - start
     stack = root_code(heap.roots.add(name, Tier.STACK, "stack", start, used))
     links.add(np.array([stack]), scanner.pointers.targets(np.array([base], np.uint64)))
@@ -92,21 +93,27 @@ def _is_idle_worker(task: Object) -> bool:
 
 
 def stack_size(prog: Program) -> int:
-    """THREAD_SIZE."""
-    try:
-        size = prog.symbol("init_stack").size or prog["init_stack"].type_.size or 0
-    except LookupError:
-        size = 0
-    return size or 1 << PAGE_SHIFT + 2
+    """THREAD_SIZE: that of the boot task's stack, by INIT_TASK_DATA in
+    ``include/asm-generic/vmlinux.lds.h``.
+
+    :raises LookupError: if the kernel's symbols do not tell
+    """
+    for part in ("stack", "task"):  # until Linux 6.9
+        with suppress(LookupError):
+            start, end = (prog.symbol(f"__{p}_init_{part}").address for p in ("start", "end"))
+            return int(end - start)
+    raise LookupError("no symbol tells the size of stacks")
 
 
-def stack_pointer(task: Object, base: int, size: int, registers: U64 | None) -> int:
+def stack_pointer(
+    arch: Architecture, task: Object, base: int, size: int, registers: U64 | None
+) -> int:
     """Start of the part of a stack that is in use; all of it, where nothing tells."""
     if registers is not None:
         inside = registers[(registers >= base) & (registers < base + size)]
         # What an interrupt's stack returns to is not known: all of it then.
         return int(inside.min()) & -8 if len(inside) else base
-    pointer = task.thread.sp.value_()
+    pointer = arch.stack_pointer(task)
     return pointer & -8 if base <= pointer < base + size else base
 
 

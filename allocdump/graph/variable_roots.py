@@ -14,31 +14,29 @@ from ..arrays import U64
 from ..kernel.machine.modules import LoadedModule, loaded_modules
 from ..kernel.mm.boot_memory import kernel_image
 from ..kernel.walk import ReadErrors, is_damage
-from ..source.memory import PAGE
 from ..text import printable, some
 from .nodes import Codes, root_code
 from .roots import Roots, Tier
 from .scan import Scanner, runs_of
 
-_STACKS = ("irq_stack_backing_store", "exception_stacks")
-"""Per-CPU variables that are stacks: what lies there unused is no pointer."""
 _TABLES = (
     ("kallsyms_names", None),
     ("kallsyms_offsets", None),
     ("kallsyms_seqs_of_names", None),
     ("__start_BTF", None),
-    ("__start_orc_unwind_ip", None),
-    ("__start_orc_unwind", None),
-    ("orc_lookup", None),
     ("__start___ksymtab", "__start___param"),
     ("__start___bug_table", "__stop___bug_table"),
     ("__start___jump_table", "__stop___jump_table"),
-    ("__start_static_call_sites", "__stop_static_call_sites"),
 )
 """Tables for finding symbols, types, stack frames and places in code: megabytes without a pointer
 to an allocation. Where each begins, and what follows it: None is the next symbol."""
 _INIT_STACK = ("__start_init_stack", "__end_init_stack")
 """The boot task's stack, which is looked at with the tasks."""
+_LAST = 64 << 10
+"""Bytes behind the last symbol that may be its variable."""
+
+_RUN = 2 << 20
+"""Bytes that are looked at together."""
 
 
 class Variables:
@@ -69,7 +67,7 @@ class Variables:
             if i >= 0:
                 start = int(self.start[i])
                 name = self._names[start]
-                size = int(self.start[i + 1]) - start if i + 1 < len(self.start) else PAGE
+                size = int(self.start[i + 1]) - start if i + 1 < len(self.start) else _LAST
             root = self._roots.add(name, Tier.NAMED, self._where, start, size)
             self._codes[i] = root_code(root)
         return self._codes[i]
@@ -118,23 +116,24 @@ def _image(prog: Program, scanner: Scanner, names: Variables) -> int:
     """Data of the kernel image: what boot freed of it belongs to others since."""
     try:
         start, first, pages = kernel_image(prog)
-        data = (prog.symbol("_etext").address - start) // PAGE
+        page = scanner.memory.page
+        data = (prog.symbol("_etext").address - start) // page
     except ReadErrors:
         return 0  # it is boot memory like other
     kept = scanner.heap.of_pages(np.arange(first, first + pages)) == scanner.heap.boot
     kept[:data] = False
-    for first_name, next_name in _TABLES:
+    for first_name, next_name in (*_TABLES, *scanner.kernel.arch.code_tables):
         with suppress(LookupError):
             address = prog.symbol(first_name).address
             after = names.start[names.start > address]
             stop = prog.symbol(next_name).address if next_name else int(after[:1].max(initial=0))
-            kept[-(-(address - start) // PAGE) : (stop - start) // PAGE] = False
+            kept[-(-(address - start) // page) : (stop - start) // page] = False
     with suppress(LookupError):
-        low, high = ((prog.symbol(name).address - start) // PAGE for name in _INIT_STACK)
+        low, high = ((prog.symbol(name).address - start) // page for name in _INIT_STACK)
         kept[low:high] = False
     missing = 0
-    for begin, stop in runs_of(kept):
-        missing += _scan(scanner, start + begin * PAGE, (stop - begin) * PAGE, names)
+    for begin, stop in runs_of(kept, _RUN // page):
+        missing += _scan(scanner, start + begin * page, (stop - begin) * page, names)
     return missing
 
 
@@ -144,7 +143,7 @@ def _per_cpu(prog: Program, scanner: Scanner, names: Variables) -> int:
         bounds = [prog.symbol(f"__per_cpu_{n}").address for n in ("start", "end")]
     except LookupError:
         return 0
-    for name in _STACKS:
+    for name in scanner.kernel.arch.stacks:
         try:
             symbol = prog.symbol(name)
         except LookupError:

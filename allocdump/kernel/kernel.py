@@ -8,20 +8,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from drgn import Architecture, FaultError, Program, ProgramFlags
+from drgn import FaultError, Program, ProgramFlags
 from drgn.helpers.linux.cpumask import for_each_possible_cpu
 from drgn.helpers.linux.mm import pfn_to_virt
 
-from ..arrays import U64
-from ..errors import UnsupportedError
+from ..arch.base import Architecture, PageSize, page_size
+from ..arch.known import architecture
+from ..arrays import U64, Int
 from ..source.core import Core
 from ..source.memory import Memory
 from ..source.program import Source, State
 from ..source.vmcoreinfo import VmcoreInfo
 from .layouts import Layouts
-
-_ARCHITECTURES = (Architecture.X86_64, Architecture.AARCH64)
-_PAGE_SHIFT = 12
 
 
 @dataclass(frozen=True)
@@ -75,30 +73,26 @@ class Kernel:
         other.memory = Memory(self.prog)
         return other
 
-    @property
-    def architecture(self) -> Architecture:
-        """The processor's."""
-        platform = self.prog.platform
-        return platform.arch if platform else Architecture.UNKNOWN
+    @cached_property
+    def arch(self) -> Architecture:
+        """The processor's ways.
+
+        :raises UnsupportedError: if they, or the page size, are not known
+        """
+        return architecture(self.prog, self.vmcoreinfo)
 
     @cached_property
-    def page_shift(self) -> int:
-        """Bits of an offset in a page: 12 for pages of 4 KiB."""
-        size = self.vmcoreinfo.text("PAGESIZE")
-        return (int(size).bit_length() - 1) if size.isdecimal() and int(size) else 12
+    def page(self) -> PageSize:
+        """The size of a page."""
+        return page_size(self.prog)
 
-    def check_supported(self) -> None:
-        """Refuse kernels whose memory would be read wrongly.
+    @cached_property
+    def max_order(self) -> int:
+        """Order of the largest block of the buddy allocator: ``MAX_PAGE_ORDER``.
 
-        :raises UnsupportedError: for another architecture or page size
+        :raises LookupError: if VMCOREINFO does not tell
         """
-        other = "; of this dump, report, diff and tags work."
-        if self.architecture not in _ARCHITECTURES:
-            name = self.architecture.name.lower()
-            raise UnsupportedError(f"Memory of {name} kernels cannot be told apart yet{other}")
-        if self.page_shift != _PAGE_SHIFT:
-            size = (1 << self.page_shift) >> 10
-            raise UnsupportedError(f"Memory in pages of {size} KiB cannot be told apart yet{other}")
+        return self.vmcoreinfo.number("zone.free_area", "LENGTH") - 1
 
     @cached_property
     def direct_map(self) -> int:
@@ -107,6 +101,15 @@ class Kernel:
         :raises LookupError: if the kernel's symbols do not tell
         """
         return int(pfn_to_virt(self.prog, 0).value_())
+
+    def frame_address(self, pfn: Int) -> U64:
+        """Addresses in the direct map of page frames: shape (n,)."""
+        return np.uint64(self.direct_map) + (pfn.astype(np.uint64) << np.uint64(self.page.shift))
+
+    def frame_at(self, address: U64) -> Int:
+        """Page frames of addresses in the direct map: shape (n,)."""
+        offset = address - np.uint64(self.direct_map)
+        return np.asarray((offset >> np.uint64(self.page.shift)).view(np.int64))
 
     @cached_property
     def cpus(self) -> Cpus:

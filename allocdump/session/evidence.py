@@ -97,10 +97,11 @@ class _Investigation:
         case = Evidence(
             machine=self._machine(),
             sites=self.sites,
+            page=self.kernel.page,
             events=oom_events(self.log),
             failures=allocation_failures(self.log),
             swap=swap_space(self.prog),
-            reclaimable=reclaimable(VmStat(self.kernel), self.kernel.page_shift),
+            reclaimable=reclaimable(VmStat(self.kernel), self.kernel.page),
             missing=self.missing,
             log_is_whole=bool(self.log.text) and not self.log.error and not self.log.problems,
         )

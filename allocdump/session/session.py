@@ -335,7 +335,7 @@ class Session:
         """
         from ..kernel.mm.pagemap import PageMap
 
-        self.kernel.check_supported()
+        _ = self.kernel.arch
         return self._described(lambda: PageMap(self.kernel, self.sites.address))
 
     def _described(self, read: Callable[[], T]) -> T:
@@ -463,7 +463,7 @@ class Session:
             self.origins,
             found,
             vmalloc_pages(areas, len(self.origins)),
-            memory_counters(VmStat(self.kernel), self.kernel.page_shift),
+            memory_counters(VmStat(self.kernel), self.kernel.page),
             profiler_cost(self.kernel, self.sites),
         )
 
@@ -668,7 +668,7 @@ class Session:
         from ..triage import triage
         from .evidence import investigate
 
-        self.kernel.check_supported()
+        _ = self.kernel.arch
         return triage(investigate(self, progress), top)
 
 

@@ -7,8 +7,9 @@ allocdump and drgn's helpers for the same structures read are listed here.
 
 from __future__ import annotations
 
-from drgn import FaultError, FindObjectFlags, Object, Program, Symbol, Type, sizeof
+from drgn import FindObjectFlags, Object, Program, Symbol, Type, sizeof
 
+from ..arch.x86_64 import GLOBALS as X86_GLOBALS
 from .btf_types import BtfTypes
 
 # A type ending in [] gets its length from the size of the symbol.
@@ -90,9 +91,6 @@ TYPES = {
     "max_low_pfn": "unsigned long",
     "max_pfn": "unsigned long",
     "high_memory": "void *",
-    "vmemmap_base": "unsigned long",
-    "page_offset_base": "unsigned long",
-    "vmalloc_base": "unsigned long",
     # more for drgn's helpers in a session
     "avenrun": "unsigned long []",
     "cgrp_dfl_root": "struct cgroup_root",
@@ -105,8 +103,10 @@ TYPES = {
     "sysctl_overcommit_ratio": "int",
     "timekeeper_data": "struct tk_data []",
     "vm_committed_as": "struct percpu_counter",
-}
+} | X86_GLOBALS
 
+_POPULATE = "vmemmap_populate"
+"""A function by which drgn knows that all struct pages are in one array, ``vmemmap``."""
 _NOT_CONSTANT = FindObjectFlags.VARIABLE | FindObjectFlags.FUNCTION
 
 
@@ -121,8 +121,8 @@ class Globals:
     ) -> Object | None:
         if filename:
             return None
-        if name == "vmemmap":
-            return self._vmemmap(prog)
+        if name == _POPULATE and flags & FindObjectFlags.FUNCTION:
+            return self._function(prog, name)
         if flags & FindObjectFlags.VARIABLE:
             symbols = prog.symbols(name)
             if symbols:
@@ -134,13 +134,12 @@ class Globals:
         return None
 
     @staticmethod
-    def _vmemmap(prog: Program) -> Object | None:
-        """The array of all struct pages, a macro on x86-64: drgn's helpers ask for it."""
-        try:
-            base = prog["vmemmap_base"].value_()
-            return Object(prog, prog.pointer_type(prog.type("struct page")), base)
-        except (LookupError, FaultError):
+    def _function(prog: Program, name: str) -> Object | None:
+        """A function, whatever its type."""
+        symbols = prog.symbols(name)
+        if not symbols:
             return None
+        return Object(prog, prog.function_type(prog.void_type(), ()), address=symbols[0].address)
 
     def _type(self, prog: Program, name: str, symbol: Symbol) -> Type | None:
         known = TYPES.get(name)

@@ -5,17 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 from drgn import FaultError, Program
 
+from ..arch.base import page_size
 from ..arrays import U64, Bool
 
-PAGE = 4096
 _FEW = 32
 _MAX_RUN = 2 << 20
 """Longer reads are not faster, and take more memory."""
+_GAP = 64 << 10
+"""Bytes that are read along, rather than in two reads."""
 _MOST = 1 << 31
 """No structure of a kernel is larger (the log's text can be as large): such a size is damaged."""
 
@@ -48,6 +51,11 @@ class Memory:
     prog: Program
     holes: Holes = field(default_factory=Holes)
 
+    @cached_property
+    def page(self) -> int:
+        """Bytes of a page: what is missing, is missing by pages."""
+        return page_size(self.prog).bytes
+
     def read(self, address: int, size: int) -> tuple[U8, Bool]:
         """Read *size* bytes at *address*.
 
@@ -76,27 +84,28 @@ class Memory:
         """The readable pieces, found by halving: a fault may name the start of the read
         instead of the page that is missing.
         """
+        page = self.page
         todo = [(address, min(address + size, 1 << 64))]
         while todo:
             start, end = todo.pop()
             try:
                 yield start, self.prog.read(start, end - start)
             except (FaultError, OverflowError, ValueError) as e:
-                pages = (end - 1) // PAGE - start // PAGE
+                pages = (end - 1) // page - start // page
                 if pages == 0:
                     holes.add(start, e)
                 elif end > start:
-                    middle = (start // PAGE + (pages + 1) // 2) * PAGE
+                    middle = (start // page + (pages + 1) // 2) * page
                     todo += [(middle, end), (start, middle)]
 
     def _missed(self, addresses: U64, holes: Holes) -> None:
         """Count the pages of *addresses*, without those between them."""
         if len(addresses):
-            self.holes.pages += len(np.unique(addresses // np.uint64(PAGE)))
+            self.holes.pages += len(np.unique(addresses // np.uint64(self.page)))
             if self.holes.first is None:
                 self.holes.first, self.holes.reason = int(addresses.min()), holes.reason
 
-    def words(self, addresses: U64, gap: int = 16 * PAGE) -> tuple[U64, Bool]:
+    def words(self, addresses: U64, gap: int = _GAP) -> tuple[U64, Bool]:
         """Read the 64-bit word at each of *addresses*; unaligned ones are not read.
 
         :param addresses: shape (n,), any order, duplicates allowed
@@ -164,10 +173,10 @@ class Memory:
         """
         out: dict[int, bytes | None] = {}
         unique = np.unique(pointers)
-        for run in runs(unique, PAGE):
+        for run in runs(unique, self.page):
             start = int(unique[run.start])
             # Strings end soon: up to the end of the last one's page, and more if need be.
-            length = (int(unique[run.stop - 1]) // PAGE + 1) * PAGE - start
+            length = (int(unique[run.stop - 1]) // self.page + 1) * self.page - start
             data, ok = self.read(start, length)
             raw = data.tobytes()
             for pointer in unique[run].tolist():

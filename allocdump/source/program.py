@@ -11,6 +11,7 @@ from typing import Literal
 from drgn import FaultError, MissingDebugInfoError, Program, ProgramFlags
 from drgn.helpers.linux.kallsyms import load_vmlinux_kallsyms
 
+from ..arch.known import check_words
 from ..errors import AllocdumpError, DumpError, TypesError
 from . import build_id as buildid
 from .btf import Btf, BtfError
@@ -82,11 +83,13 @@ def open_dump(
         usual places.
     :raises DumpError: if there is no such dump, or it cannot be read
     :raises TypesError: if there are no types or symbols for it
+    :raises UnsupportedError: if its processor has 32 bits, or the other byte order
     """
     if qemu is not None:
         return _open_guest(Guest(qemu), pause, vmlinux, debug_info)
     info = identify(core if core is not None else "/proc/kcore")
     prog, info, warnings = open_program(info)
+    check_words(prog.platform)
     opened = Source(prog, info, "btf", _vmcoreinfo(prog), _completeness(info) + warnings)
     opened.state = "running" if info.format == "live" else "dead"
     if info.flattened:
@@ -119,6 +122,7 @@ def _open_guest(guest: Guest, pause: bool, vmlinux: Sequence[str], debug_info: D
     prog = Program()
     try:
         guest.set_program(prog)
+        check_words(prog.platform)
         if pause:
             guest.pause()
         opened = Source(prog, Core(guest.path, "qemu"), "btf", _vmcoreinfo(prog))
@@ -147,9 +151,11 @@ def of_program(prog: Program) -> Source:
 
     :raises DumpError: if it is no Linux kernel
     :raises TypesError: if it has no types, and its memory no BTF
+    :raises UnsupportedError: if its processor has 32 bits, or the other byte order
     """
     if not prog.flags & ProgramFlags.IS_LINUX_KERNEL:
         raise DumpError("The program is not a Linux kernel; open a vmcore, or the running kernel.")
+    check_words(prog.platform)
     info = _core_of(prog)
     if not _has_types(prog):
         _load_btf(prog, _LOAD_VMLINUX)

@@ -34,14 +34,14 @@ class VmcoreInfo:
         return printable(self.values.get(("", name), "").encode())
 
     def number(self, name: str, kind: str = "NUMBER") -> int:
-        """The decimal value of ``NUMBER(name)``, or of another *kind*: ``LENGTH``, ``SIZE``.
+        """The value of ``NUMBER(name)``, or of another *kind*: ``LENGTH``, ``SIZE``.
 
         :raises LookupError: if there is none
         """
         value = self.values.get((kind, name), "")
-        if not re.fullmatch(r"-?\d+", value):
+        if not re.fullmatch(r"-?[0-9]+|0x[0-9a-f]+", value):
             raise LookupError(f"VMCOREINFO has no {kind}({name})")
-        return int(value)
+        return int(value, 16 if value.startswith("0x") else 10)
 
     def flag(self, name: str) -> bool:
         """Tell if ``NUMBER(name)`` is there and not zero."""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from ..analysis.footprint import PAGE
 from ..kernel.machine.oom import OomEvent
 from ..text import host_name
 from .cgroups import cgroup_table
@@ -33,7 +32,7 @@ def died(case: Evidence, top: int | None) -> Chapter:
         host=f"{host}, " if host else "",
         cpus=m.cpus,
         managed=case.managed,
-        present=sum(zone.present for zone in case.zones) * PAGE,
+        present=sum(zone.present for zone in case.zones) * case.page.bytes,
     )
     if m.uptime is not None:
         section.say("uptime", "uptime", "{uptime:seconds}", uptime=m.uptime)
@@ -77,7 +76,7 @@ def _out_of_memory(section: Chapter, case: Evidence) -> None:
             "wanted",
             "{task} asked for {size:bytes} (order {order:number}), {gfp}",
             task=event.task,
-            size=PAGE << max(event.order, 0),
+            size=case.page.bytes << max(event.order, 0),
             order=event.order,
             gfp=event.gfp_mask,
         )

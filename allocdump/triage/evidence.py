@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from ..analysis.audit import Audit
 from ..analysis.caches import CacheRow
-from ..analysis.footprint import PAGE, Footprint
+from ..analysis.footprint import Footprint
 from ..analysis.stacks import StackUse
 from ..analysis.usage import Node
+from ..arch.base import PageSize
 from ..arrays import Int
 from ..confidence import Confidence
 from ..kernel.machine.cgroups import MemoryCgroup
@@ -141,6 +142,8 @@ class Evidence:
     machine: Machine
     sites: Sites
     """Empty without a profile."""
+    page: PageSize
+    """Of which zones count."""
     origins: Sites | None = None
     """The same, and other origins behind them; None where memory is not told apart."""
     events: list[OomEvent] = field(default_factory=list)
@@ -182,13 +185,13 @@ class Evidence:
         """Bytes that the kernel could hand out, without those that boot kept."""
         pages = sum(zone.managed for zone in self.zones)
         if pages or self.usage is None:
-            return pages * PAGE
+            return pages * self.page.bytes
         return self.usage.bytes - self.class_bytes("boot")
 
     @cached_property
     def free(self) -> int:
         """Bytes free in all zones, by the kernel's counters."""
-        return sum(zone.free for zone in self.zones) * PAGE
+        return sum(zone.free for zone in self.zones) * self.page.bytes
 
     @property
     def last_event(self) -> OomEvent | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..analysis.footprint import PAGE, Footprint
+from ..analysis.footprint import Footprint
 from ..kernel.tags.sites import Provenance, SiteName, Sites
 from ..sentence import Value
 from .cgroups import cgroup_table
@@ -210,7 +210,7 @@ def _area_rows(case: Evidence) -> Iterator[list[RecordCell]]:
     for use in sorted(case.areas, key=lambda use: -use.area.pages):
         if use.area.pages:
             yield [
-                use.area.pages * PAGE,
+                use.area.pages * case.page.bytes,
                 f"{use.area.start:#x}",
                 use.caller,
                 case.sites.name(use.site) if 0 <= use.site < len(case.sites) else None,

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from ..analysis.footprint import PAGE
 from .evidence import Evidence
 from .pins import pinned_bytes
 from .shortage import reserve, standing, takes_cma
@@ -127,7 +126,7 @@ def _zones(case: Evidence) -> Records:
     for z in case.zones:
         pages = [z.present, z.managed, z.free, z.free_cma, z.pcp]
         pages += [z.min, z.low, z.high, z.boost, reserve(z)]
-        sizes = (None if n is None else n * PAGE for n in pages)
+        sizes = (None if n is None else n * case.page.bytes for n in pages)
         table.rows.append([z.node, z.name, *sizes, str(standing(z, movable))])
     return table
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from ..analysis.footprint import PAGE
 from ..kernel.machine.oom import Constraint, OomEvent
 from ..kernel.machine.zones import ZoneState
 from .evidence import Evidence
@@ -65,7 +64,7 @@ def shortage(case: Evidence) -> Shortage:
 
 
 def _notable(case: Evidence, zones: list[ZoneState]) -> bool:
-    return case.share(sum(zone.free for zone in zones) * PAGE) >= NOTABLE
+    return case.share(sum(zone.free for zone in zones) * case.page.bytes) >= NOTABLE
 
 
 def takes_cma(event: OomEvent | None) -> bool:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from ..analysis.footprint import PAGE
 from ..confidence import Confidence
 from ..sentence import Sentence, say
 from .commands import command, more
@@ -74,7 +73,7 @@ def _death(case: Evidence) -> Sentence:
         "{where}: {task} asked for {size:bytes}, and the kernel panicked",
         where=f"at the limit of memory cgroup {event.cgroup}" if event.cgroup else "out of memory",
         task=event.task,
-        size=PAGE << max(event.order, 0),
+        size=case.page.bytes << max(event.order, 0),
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from allocdump.analysis.attribution import Attribution, CacheUse, Tally
 from allocdump.analysis.footprint import Footprint, footprint
 from allocdump.analysis.totals import ObjectTotals
+from allocdump.arch.base import PageSize
 from allocdump.kernel.mm.page_types import PageKind
 from allocdump.kernel.mm.slab import Cache
 
@@ -40,6 +41,7 @@ def attribution() -> Attribution:
     percpu = Tally.zeros(COUNT)
     percpu.bytes[1] = 1000
     return Attribution(
+        page=PageSize(12),
         pages=Tally.zeros(COUNT), inferred=Tally.zeros(COUNT), objects=Tally.zeros(COUNT),
         percpu=percpu, reserved={}, map_known=True, kinds=kinds, slab=use,
         caches=[

@@ -13,6 +13,7 @@ import pytest
 from allocdump.analysis.dominators import TOP, dominators, holders_of, holdings, nearest_root
 from allocdump.analysis.leaks import LeakConfidence, leaks
 from allocdump.analysis.reach import NEVER, Verdict, exact_tails, reach
+from allocdump.arch.base import PageSize
 from allocdump.arrays import U64, Bool
 from allocdump.graph.edges import Graph
 from allocdump.graph.nodes import NodeKind, Nodes
@@ -61,7 +62,17 @@ def graph(
         np.zeros(count, np.bool_),
         np.array(torn, np.int32),
         list(blind),
-        cast(Scanner, SimpleNamespace(memory=SimpleNamespace(words=zeros))),
+        cast(
+            Scanner,
+            SimpleNamespace(
+                memory=SimpleNamespace(words=zeros),
+                kernel=SimpleNamespace(max_order=10),
+                heap=SimpleNamespace(
+                    page=PageSize(12),
+                    frames_of=lambda addresses: (addresses >> np.uint64(12)).view(np.int64),
+                ),
+            ),
+        ),
     )
 
 

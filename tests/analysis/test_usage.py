@@ -11,6 +11,7 @@ import numpy as np
 
 from allocdump.analysis.attribution import Attribution, CacheUse, Tally
 from allocdump.analysis.usage import Node, _Usage, usage
+from allocdump.arch.base import PageSize
 from allocdump.kernel.machine.memory_counters import MemoryCounters
 from allocdump.kernel.mm.page_types import PageKind
 from allocdump.kernel.mm.slab import Cache
@@ -46,6 +47,7 @@ def attribution(**changes: Any) -> Attribution:
     use.slabs[:], use.pages[:], use.capacity[:] = 1, 4, 15
     use.tagged[:], use.in_use[:], use.unreadable[:], use.untracked[:] = 7, 10, 1, 2
     found = Attribution(
+        page=PageSize(12),
         pages=Tally.zeros(COUNT), inferred=Tally.zeros(COUNT), objects=objects,
         percpu=Tally.zeros(COUNT),
         reserved={"System RAM": 30, "Kernel data": 12, "struct pages": 8}, map_known=True,

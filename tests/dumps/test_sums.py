@@ -81,7 +81,7 @@ def test_slab_pages_are_known_by_their_sites_as_by_memory(path: Path) -> None:
 def test_slab_pages_are_those_that_the_kernel_counts(path: Path) -> None:
     """But for large kmalloc()s, and slabs from before there were references."""
     dump = open_core(path)
-    slab = memory_counters(VmStat(dump.kernel), dump.kernel.page_shift).slab
+    slab = memory_counters(VmStat(dump.kernel), dump.kernel.page).slab
     assert slab
     left_out = {one.role: one.bytes for one in dump.report().total().left_out}
     assert 0.75 * slab * PAGE < left_out[Role.SLAB] <= slab * PAGE

@@ -10,7 +10,6 @@ from allocdump.analysis import reach as reach_module
 from allocdump.analysis.leaks import LeakConfidence, leaks
 from allocdump.analysis.reach import ExactTails, Verdict, reach
 from allocdump.graph.edges import Graph
-from allocdump.graph.kernel_code import immediates
 from allocdump.graph.roots import Tier
 from tests.dumpdata import core, open_core
 
@@ -18,20 +17,6 @@ from tests.dumpdata import core, open_core
 def holders(graph: Graph, node: int) -> set[str]:
     sources = graph.source[graph.target == node].tolist()
     return {str(graph.root(s)) for s in sources if graph.is_root(s)}
-
-
-def test_operands_are_found_wherever_an_instruction_begins() -> None:
-    code = bytes.fromhex(
-        "90"
-        "48b8 1122334455667788"  # movabs $..., %rax
-        "49bf 8877665544332211"  # movabs $..., %r15
-        "4889b8 00000000"  # another mov
-        "48b9 0102030405"  # cut off by the end
-    )
-    place, words = immediates(np.frombuffer(code, np.uint8))
-    assert place.tolist() == [1, 11]
-    assert words.tolist() == [0x8877665544332211, 0x1122334455667788]
-    assert len(immediates(np.zeros(5, np.uint8))[0]) == 0
 
 
 def test_code_holds_the_hash_table_of_dentries() -> None:

@@ -13,6 +13,8 @@ from drgn import Program
 
 from allocdump.analysis.leaks import LeakConfidence, leaks
 from allocdump.analysis.reach import Verdict, reach
+from allocdump.arch.base import PageSize
+from allocdump.arch.x86_64 import Tables
 from allocdump.arrays import U64, Bool
 from allocdump.graph.edges import Graph
 from allocdump.graph.nodes import NodeKind, Nodes
@@ -56,6 +58,8 @@ def graph(site: list[int], words: dict[tuple[int, int], int], held: list[int]) -
     heap = SimpleNamespace(
         nodes=nodes,
         direct_map=BASE,
+        page=PageSize(12),
+        frames_of=lambda addresses: ((addresses - np.uint64(BASE)) >> np.uint64(12)).view(np.int64),
         index=SimpleNamespace(sections=[MemorySection(PFN, count, 0, 0)]),
         of_pages=lambda pfn: np.where((pfn >= PFN) & (pfn < PFN + count), pfn - PFN, -1),
     )
@@ -70,6 +74,9 @@ def graph(site: list[int], words: dict[tuple[int, int], int], held: list[int]) -
         cast(Any, SimpleNamespace)(
             memory=SimpleNamespace(words=read, prog=Program()),
             heap=heap,
+            kernel=SimpleNamespace(
+                max_order=10, arch=SimpleNamespace(tables=Tables(PageSize(12), (9,) * 4))
+            ),
             physical_root=-3,
             links=SimpleNamespace(number=lambda code: (count - 2 - code).astype(np.int32)),
         ),

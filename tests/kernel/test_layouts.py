@@ -7,9 +7,9 @@ import re
 
 import numpy as np
 import pytest
-from drgn import Architecture, Object, Platform, PlatformFlags, Program, TypeEnumerator
+from drgn import Object, Program, TypeEnumerator
 
-from allocdump.errors import DamagedError, UnsupportedError
+from allocdump.errors import DamagedError
 from allocdump.kernel.kernel import Kernel
 from allocdump.kernel.layouts import LAYOUTS, Layout, PageTypes, UnknownLayoutError
 from allocdump.kernel.mm.page_types import PageKind, PageTypeReader
@@ -109,24 +109,6 @@ def test_a_kernel_of_an_unknown_layout_is_refused(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(DamagedError, match="Types of pages"):
         dump.attribution()
     assert dump.report().sites.bytes.any()
-
-
-@pytest.mark.parametrize("ask", ["usage", "audit", "triage", "graph", "pages", "objects"])
-def test_other_page_sizes_are_refused(ask: str) -> None:
-    """No number is wrong without a word: everything else counts in pages of 4 KiB."""
-    import allocdump
-
-    dump = allocdump.open(core("7.3-tiny"))
-    dump.kernel.page_shift = 16
-    with pytest.raises(UnsupportedError, match="Memory in pages of 64 KiB cannot be told apart"):
-        getattr(dump, ask)()
-    assert dump.report().sites.bytes.any()
-
-
-def test_other_architectures_are_refused() -> None:
-    prog = Program(Platform(Architecture.S390X, PlatformFlags.IS_64_BIT))
-    with pytest.raises(UnsupportedError, match="Memory of s390x kernels"):
-        Kernel(prog).check_supported()
 
 
 def _unknown(cls: type[PageTypes], prog: Program) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drgn import Architecture, FaultError, Platform, PlatformFlags, Program
+from drgn import Architecture, FaultError, Object, Platform, PlatformFlags, Program
 
 from allocdump.arrays import Bool
-from allocdump.source.memory import PAGE, U8, Holes, Memory, runs
+from allocdump.source.memory import U8, Holes, Memory, runs
 
 FLAGS = PlatformFlags.IS_64_BIT | PlatformFlags.IS_LITTLE_ENDIAN
 BASE = 0xFFFF_8880_0000_0000
+PAGE = 4096
 
 
 def memory_of(data: bytes, holes: tuple[int, ...] = (), precise: bool = True) -> Memory:
@@ -25,6 +26,10 @@ def memory_of(data: bytes, holes: tuple[int, ...] = (), precise: bool = True) ->
         return data[offset : offset + count]
 
     prog.add_memory_segment(BASE, len(data), read)
+    shift = Object(prog, prog.int_type("int", 4, True), PAGE.bit_length() - 1)
+    prog.register_object_finder(
+        "page", lambda prog, name, *_: shift if name == "PAGE_SHIFT" else None, enable_index=0
+    )
     return Memory(prog)
 
 

@@ -323,7 +323,7 @@ def slab_object_alloc_tag(prog: Program, addr: IntegerLike) -> Object:
     if not in_direct_map(prog, addr):
         return _no_tag(prog)
     pagemap = _pagemap(prog)
-    pfn = (addr - pagemap.kernel.direct_map) >> pagemap.kernel.page_shift
+    pfn = (addr - pagemap.kernel.direct_map) >> pagemap.kernel.page.shift
     frames = pagemap.frames.around(pfn)
     found = pagemap.slabs.find(frames, addr) if frames else None
     if found is None:

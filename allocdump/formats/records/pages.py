@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from ...analysis.totals import page_totals
+from ...arch.base import PageSize
 from ...kernel.mm.allocations import PageBatch, Zone
 from ...kernel.mm.page_types import PageKind
-from ...kernel.mm.pages import PAGE_SHIFT
 from ...kernel.tags.sites import Sites
 from .json_text import Record
 from .site import ORIGIN_FIELDS, origin_record
@@ -22,7 +22,9 @@ GROUPS = ("bytes", "pages", "allocations", "inferred_pages")
 """Fields of SUMS that can be added up."""
 
 
-def each(sites: Sites, zones: list[Zone], batches: Iterable[PageBatch]) -> Iterator[Record]:
+def each(
+    sites: Sites, zones: list[Zone], batches: Iterable[PageBatch], page: PageSize
+) -> Iterator[Record]:
     """One record for each allocation."""
     starts = np.array([z.pfn for z in zones])
     ends = starts + [z.spanned for z in zones]
@@ -35,7 +37,7 @@ def each(sites: Sites, zones: list[Zone], batches: Iterable[PageBatch]) -> Itera
                 "pfn": pfn,
                 "address": f"{int(batch.address[i]):#x}",
                 "pages": pages,
-                "bytes": pages << PAGE_SHIFT,
+                "bytes": pages << page.shift,
                 "node": zone.node if zone else None,
                 "zone": zone.name if zone else None,
                 "kind": PageKind(batch.kind[i]).name.lower().replace("_", " "),
@@ -44,13 +46,13 @@ def each(sites: Sites, zones: list[Zone], batches: Iterable[PageBatch]) -> Itera
             }
 
 
-def sums(sites: Sites, batches: Iterable[PageBatch]) -> Iterator[Record]:
+def sums(sites: Sites, batches: Iterable[PageBatch], page: PageSize) -> Iterator[Record]:
     """One record for each site that holds pages, largest first."""
     totals = page_totals(batches, len(sites))
     for i, row in enumerate(totals.site.tolist()):
         orders = np.flatnonzero(totals.orders[i]).tolist()
         yield {
-            "bytes": int(totals.pages[i]) << PAGE_SHIFT,
+            "bytes": int(totals.pages[i]) << page.shift,
             "pages": int(totals.pages[i]),
             "allocations": int(totals.calls[i]),
             "inferred_pages": int(totals.inferred[i]),

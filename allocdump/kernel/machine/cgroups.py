@@ -13,13 +13,11 @@ from dataclasses import dataclass, field
 from drgn import FaultError, Object, Program, cast, container_of
 from drgn.helpers.linux.kernfs import kernfs_parent
 
+from ...arch.base import page_size
 from ...problems import Problem
 from ...text import printable
 from ..walk import Cut, ReadErrors, list_entries, structure, walk
 
-_PAGE = 4096
-_PAGE_COUNTER_MAX = ((1 << 63) - 1) // _PAGE
-"""No limit."""
 _CSS = "struct cgroup_subsys_state"
 _TREE = structure("the tree of memory cgroups", "memory cgroup", most=1 << 20)
 _PATH = structure("the path of a cgroup", "part of a cgroup's path", "parts of a cgroup's path")
@@ -100,12 +98,13 @@ def _memory_cgroup(memcg: Object) -> MemoryCgroup:
         index = memcg.prog_.constant(name).value_()
         return int(cast("long", memcg.memory_events[index].counter).value_())
 
+    page = page_size(memcg.prog_).bytes
     return MemoryCgroup(
         path=_path(memcg),
-        usage=memcg.memory.usage.counter.value_() * _PAGE,
+        usage=memcg.memory.usage.counter.value_() * page,
         high=_limit(memcg.memory.high),
         max=_limit(memcg.memory.max),
-        swap=memcg.swap.usage.counter.value_() * _PAGE,
+        swap=memcg.swap.usage.counter.value_() * page,
         swap_max=_limit(memcg.swap.max),
         hits=event("MEMCG_MAX"),
         oom=event("MEMCG_OOM"),
@@ -115,8 +114,9 @@ def _memory_cgroup(memcg: Object) -> MemoryCgroup:
 
 
 def _limit(pages: Object) -> int | None:
-    value = pages.value_()
-    return None if value >= _PAGE_COUNTER_MAX else value * _PAGE
+    """None for no limit: ``PAGE_COUNTER_MAX`` in ``include/linux/page_counter.h``."""
+    value, page = pages.value_(), page_size(pages.prog_).bytes
+    return None if value >= ((1 << 63) - 1) // page else value * page
 
 
 def _path(memcg: Object) -> str:

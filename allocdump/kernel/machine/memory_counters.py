@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...arch.base import PageSize
 from .vmstat import VmStat
 
 
@@ -29,7 +30,7 @@ class MemoryCounters:
     vmalloc: int | None = None
 
 
-def memory_counters(stat: VmStat, page_shift: int) -> MemoryCounters:
+def memory_counters(stat: VmStat, page: PageSize) -> MemoryCounters:
     """Sum the counters up over all zones, nodes and CPUs."""
     file, shmem = stat.node("NR_FILE_PAGES"), stat.node("NR_SHMEM")
     slab = [stat.node(f"NR_SLAB_{r}RECLAIMABLE_B") for r in ("", "UN")]
@@ -47,7 +48,7 @@ def memory_counters(stat: VmStat, page_shift: int) -> MemoryCounters:
         shmem=shmem,
         slab=None if slab[0] is None or slab[1] is None else slab[0] + slab[1],
         page_tables=stat.node("NR_PAGETABLE"),
-        stacks=None if stacks is None else (stacks << 10) >> page_shift,
+        stacks=None if stacks is None else (stacks << 10) >> page.shift,
         vmalloc=stat.variable("nr_vmalloc_pages") if vmalloc is None else vmalloc,
     )
 
@@ -64,11 +65,11 @@ class Reclaimable:
     """Other memory of the kernel."""
 
 
-def reclaimable(stat: VmStat, page_shift: int) -> Reclaimable | None:
+def reclaimable(stat: VmStat, page: PageSize) -> Reclaimable | None:
     """Sum up as ``si_mem_available()`` in ``mm/show_mem.c`` does; None if a counter is missing."""
     file = [stat.node(f"NR_{which}ACTIVE_FILE") for which in ("", "IN")]
     slab = stat.node("NR_SLAB_RECLAIMABLE_B")
     other = stat.node("NR_KERNEL_MISC_RECLAIMABLE") or 0
     if file[0] is None or file[1] is None or slab is None:
         return None
-    return Reclaimable(*(n << page_shift for n in (file[0] + file[1], slab, other)))
+    return Reclaimable(*(n << page.shift for n in (file[0] + file[1], slab, other)))

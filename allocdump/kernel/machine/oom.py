@@ -57,8 +57,8 @@ _UNITS = {
 }
 _TOP_LINES = 10
 """alloc_tag_top_users() is asked for so many."""
-_PAGE_COUNTER_MAX = ((1 << 63) - 1) // 4096 * 4
-"""PAGE_COUNTER_MAX in kB: no limit."""
+_PAGE_COUNTER_MAX = (1 << 53) - (1 << 10)
+"""PAGE_COUNTER_MAX in kB, and somewhat less, for it differs with the size of pages: no limit."""
 
 
 class Constraint(StrEnum):

@@ -23,7 +23,6 @@ _COUNTED_ELSEWHERE = ("page_cache_pipe_buf_ops", "user_page_pipe_buf_ops")
 
 _MOST_SLOTS = 1 << 19
 """``round_pipe_size()`` in ``fs/pipe.c``: no more than 2 GiB."""
-_PAGE = 4096
 _ONE = np.uint64(1)
 
 
@@ -39,7 +38,7 @@ def pipe_bytes(kernel: Kernel, pipes: U64) -> tuple[Int, Bool]:
     kept_row, kept = _kept(kernel, pipes[ok])
     row, pages = np.concatenate([row, np.flatnonzero(ok)[kept_row]]), np.concatenate([pages, kept])
     _, first = np.unique(pages, return_index=True)
-    return sum_by(row[first], np.full(len(first), _PAGE), len(pipes)), ok
+    return sum_by(row[first], np.full(len(first), kernel.page.bytes), len(pipes)), ok
 
 
 def _in_ring(memory: Memory, pipes: U64) -> tuple[Int, U64, Bool]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from drgn import Object, Program
 from drgn.helpers.linux.swap import swap_usage_in_pages
 
+from ...arch.base import page_size
 from ...problems import Problem
 from ..walk import ReadErrors, bounded_count, structure, walk
 
@@ -38,7 +39,8 @@ def swap_space(prog: Program) -> Swap | None:
     # Devices that are being switched off are not in the totals any more.
     leaving = walk(prog, _DEVICES, lambda: _devices(prog), _leaving)
     total, free = total + sum(leaving), free + sum(leaving)
-    return Swap(total << 12, total - free << 12, leaving.problems)
+    shift = page_size(prog).shift
+    return Swap(total << shift, total - free << shift, leaving.problems)
 
 
 def _devices(prog: Program) -> Iterator[Object]:

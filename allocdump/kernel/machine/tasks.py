@@ -42,7 +42,6 @@ _PIDS = structure("the table of pids", "pid")
 _IDLE = structure("the mask of online CPUs", "idle task")
 _THREADS = structure("the list of threads", "thread")
 _COUNTERS = ("MM_FILEPAGES", "MM_ANONPAGES", "MM_SHMEMPAGES", "MM_SWAPENTS")
-_PAGE = 4096
 
 
 @dataclass(frozen=True)
@@ -218,5 +217,5 @@ def _rss(kernel: Kernel, mm: U64) -> list[list[int]]:
         pages = kernel.memory.words(addresses.ravel())[0].view(np.int64)
     pages = pages.reshape(addresses.shape)
     # percpu_counter_sum_positive(), get_mm_counter()
-    sizes: list[list[int]] = (np.maximum(pages, 0) * _PAGE).tolist()
+    sizes: list[list[int]] = (np.maximum(pages, 0) * kernel.page.bytes).tolist()
     return sizes

@@ -15,6 +15,7 @@ from typing import TypeVar
 from drgn import Object, Program, container_of
 from drgn.helpers.linux.fs import super_block_for_each_mount
 
+from ...arch.base import page_size
 from ...problems import Code, Problem
 from ...text import printable
 from ..kernel import Kernel
@@ -29,7 +30,6 @@ _FILES = structure("the list of files of a tmpfs", "file of a tmpfs", "files of 
 _PATH = structure("the path of a mount", "part of a mount's path", "parts of a mount's path")
 _MAX_INODES = 100_000
 """Their list is walked one by one: more would take more than a second or two."""
-_PAGE = 4096
 _INODE_SPACE = 1024
 """BOGO_INODE_SIZE in mm/shmem.c"""
 
@@ -105,7 +105,7 @@ def _mount(sb: Object, account: TmpfsInodes) -> tuple[Tmpfs, list[Problem]]:
         problems.append(Problem(Code.LIMITED, subject))
     if count < len(files) or files.problems:
         count = max(count, _counted(sb, account))
-    pages, swapped = (sum(size[i] for size in sizes) * _PAGE for i in range(2))
+    pages, swapped = (sum(size[i] for size in sizes) * page_size(sb.prog_).bytes for i in range(2))
     return Tmpfs(name, count, pages, swapped), problems
 
 

@@ -17,7 +17,6 @@ from ..tags.references import NONE, Rows
 from ..walk import Walked
 from .page_lists import populated_zones
 from .pagemap import PageMap, Part
-from .pages import PAGE_SHIFT
 from .vmalloc import VmArea
 
 
@@ -77,7 +76,7 @@ def page_batch(part: Part, pagemap: PageMap) -> PageBatch:
     pfn = frames.section.pfn + starts.astype(np.int64)
     return PageBatch(
         pfn,
-        np.uint64(pagemap.kernel.direct_map) + (pfn.astype(np.uint64) << np.uint64(PAGE_SHIFT)),
+        pagemap.kernel.frame_address(pfn),
         (np.int64(1) << frames.order[starts].astype(np.int64)) + tails,
         tails > 0,
         frames.site[starts],

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from drgn import FaultError, Object, Program
 from drgn.helpers.linux.mm import follow_pfn
 
+from ...arch.base import page_size
 from ...problems import Code, Problem
 from ...text import printable
 from ..walk import Cut, ReadErrors, Walked, is_damage, structure, walk
@@ -21,7 +22,6 @@ from .sections import MemorySection
 _RESOURCES = structure(
     "what boot made of memory (iomem_resource)", "resource", code=Code.UNREADABLE, most=1 << 16
 )
-_PAGE = 4096
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ class BootMemory:
     problems: list[Problem]
 
 
-def boot_memory(prog: Program, sections: list[MemorySection], page_size: int) -> BootMemory:
+def boot_memory(prog: Program, sections: list[MemorySection], each: int) -> BootMemory:
     """Labels of page frames; all are RAM where the kernel's tree of resources is unreadable.
 
-    :param page_size: bytes of a ``struct page``
+    :param each: bytes of a ``struct page``
     """
     found = memory_map(prog)
-    spans = found.found + memmap_spans(prog, sections, page_size)
+    spans = found.found + memmap_spans(prog, sections, each)
     if found.problems:
         # Nothing tells the frames of memory from others then: all that are reserved count.
         spans.insert(0, Span(0, 1 << 52, SYSTEM_RAM))
@@ -66,6 +66,7 @@ def boot_memory(prog: Program, sections: list[MemorySection], page_size: int) ->
 def memory_map(prog: Program) -> Walked[Span]:
     """System RAM and what lies in it, from the tree of resources; inner ones follow outer."""
     resources = walk(prog, _RESOURCES, lambda: _resources(prog), _resource)
+    page = page_size(prog)
     out: list[Span] = []
     around: list[int] = []
     for name, start, end in resources:
@@ -74,7 +75,8 @@ def memory_map(prog: Program) -> Walked[Span]:
             around.pop()
         is_ram = _is_ram(name)
         if is_ram or around:
-            first, last = (-(-start // _PAGE), end // _PAGE) if is_ram else _whole(start, end)
+            whole = (page.up(start), end >> page.shift)
+            first, last = whole if is_ram else (start >> page.shift, page.up(end))
             if first < last:
                 out.append(Span(first, last, SYSTEM_RAM if is_ram else name))
         if is_ram:
@@ -117,11 +119,6 @@ def _resource(resource: Object) -> tuple[str, int, int]:
     return printable(name), resource.start.value_(), resource.end.value_() + 1
 
 
-def _whole(start: int, end: int) -> tuple[int, int]:
-    """Page frames that a resource touches."""
-    return start // _PAGE, -(-end // _PAGE)
-
-
 def bounce_buffers(prog: Program) -> list[Span]:
     """Memory for devices that cannot address all: ``struct io_tlb_mem`` in
     ``include/linux/swiotlb.h``; in later kernels, its ``defpool``. None without.
@@ -133,7 +130,8 @@ def bounce_buffers(prog: Program) -> list[Span]:
         start, end = pool.start.value_(), pool.end.value_()
     except ReadErrors:
         return []
-    return [Span(start // _PAGE, end // _PAGE, SWIOTLB)] if start < end else []
+    shift = page_size(prog).shift
+    return [Span(start >> shift, end >> shift, SWIOTLB)] if start < end else []
 
 
 def kernel_image(prog: Program) -> tuple[int, int, int]:
@@ -144,36 +142,38 @@ def kernel_image(prog: Program) -> tuple[int, int, int]:
     """
     start, end = (prog.symbol(name).address for name in ("_text", "_end"))
     pfn = follow_pfn(prog["init_mm"].address_of_(), start).value_()
-    return start, pfn, (end - start + _PAGE - 1) // _PAGE
+    return start, pfn, page_size(prog).up(end - start)
 
 
-def memmap_spans(prog: Program, sections: list[MemorySection], page_size: int) -> list[Span]:
+def memmap_spans(prog: Program, sections: list[MemorySection], each: int) -> list[Span]:
     """Page frames that hold the arrays of struct pages, ascending.
 
     They are mapped in large pieces; where they are not contiguous, halves are tried.
+
+    :param each: bytes of a ``struct page``
     """
-    mm = prog["init_mm"].address_of_()
+    mm, page = prog["init_mm"].address_of_(), page_size(prog).bytes
 
     def pieces(start: int, end: int) -> Iterator[Span]:
         if start >= end:
             return
         try:
             first = follow_pfn(mm, start).value_()
-            last = follow_pfn(mm, end - _PAGE).value_()
+            last = follow_pfn(mm, end - page).value_()
         except (FaultError, ValueError):
             first = last = -1
-        pages = (end - start) // _PAGE
+        pages = (end - start) // page
         if first >= 0 and last - first == pages - 1:
             yield Span(first, last + 1, "struct pages")
         elif pages > 1:
-            middle = start + pages // 2 * _PAGE
+            middle = start + pages // 2 * page
             yield from pieces(start, middle)
             yield from pieces(middle, end)
 
     found: list[Span] = []
     for section in sections:
         with suppress(*ReadErrors):
-            found += pieces(section.memmap, section.memmap + section.pages * page_size)
+            found += pieces(section.memmap, section.memmap + section.pages * each)
     found.sort(key=lambda span: span.start)
     merged: list[Span] = []
     for span in found:

@@ -18,7 +18,6 @@ from ...source.dtypes import dtype_of
 from ..kernel import Kernel
 from ..walk import ReadErrors
 
-_PAGE = 4096
 _MOST = 1 << 16
 """CONFIG_KFENCE_NUM_OBJECTS is 65,535 at most."""
 _STEP = 256
@@ -42,16 +41,6 @@ class KfenceObjects(Columns):
         no = np.zeros(0, np.uint64)
         return cls(no, no, np.zeros(0, np.int64), np.zeros(0, np.bool_))
 
-    @property
-    def bounds(self) -> tuple[int, int]:
-        """Start and end of the pool; 0 and 0 without one.
-
-        Two pages that nobody may touch come first, and each object's page has one behind it.
-        """
-        if not len(self.page):
-            return 0, 0
-        return int(self.page[0]) - 2 * _PAGE, int(self.page[-1]) + 2 * _PAGE
-
 
 def kfence_objects(kernel: Kernel) -> KfenceObjects:
     """All object pages of the pool; none if KFENCE is not there, or not on."""
@@ -69,14 +58,15 @@ def kfence_objects(kernel: Kernel) -> KfenceObjects:
     if not pool or not metadata:
         return KfenceObjects.none()
     found = [KfenceObjects.none()]
+    step = 2 * kernel.page.bytes
     for first in range(0, _MOST, _STEP):
         start = metadata + first * dtype.itemsize
         data, _ = kernel.memory.read(start, _STEP * dtype.itemsize)
         rows = data.view(dtype)
         number = np.arange(first, first + _STEP, dtype=np.uint64)
-        page = np.uint64(pool) + (number + np.uint64(1)) * np.uint64(2 * _PAGE)
+        page = np.uint64(pool) + (number + np.uint64(1)) * np.uint64(step)
         # Nothing tells how many there are: the address of each is in its page.
-        wrong = np.flatnonzero(rows["addr"] & ~np.uint64(_PAGE - 1) != page)
+        wrong = np.flatnonzero(rows["addr"] & ~np.uint64(kernel.page.bytes - 1) != page)
         count = int(wrong[0]) if len(wrong) else _STEP
         found.append(
             KfenceObjects(
@@ -89,8 +79,12 @@ def kfence_objects(kernel: Kernel) -> KfenceObjects:
 
 
 def kfence_frames(kernel: Kernel) -> tuple[int, int]:
-    """First page frame of the pool, and that behind it; 0 and 0 without one."""
-    start, end = kfence_objects(kernel).bounds
-    if not end:
+    """First page frame of the pool, and that behind it; 0 and 0 without one.
+
+    Two pages that nobody may touch come first, and each object's page has one behind it.
+    """
+    pages = kfence_objects(kernel).page
+    if not len(pages):
         return 0, 0
-    return (start - kernel.direct_map) // _PAGE, (end - kernel.direct_map) // _PAGE
+    first, last = ((int(p) - kernel.direct_map) >> kernel.page.shift for p in pages[[0, -1]])
+    return first - 2, last + 2

@@ -30,7 +30,7 @@ from ..tags.roles import Role
 from ..tags.sites import OriginKind, Provenance, Site, SiteName, Sites
 from ..walk import ReadErrors, Walked
 from .page_types import PageKind
-from .pages import PAGE_SHIFT, FrameReader, Frames
+from .pages import FrameReader, Frames
 from .percpu import PerCpuObjects
 from .slab import Cache, Objects, Slabs
 from .slab_free import FREE_LISTS, Sheaves, cpu_lists, free_objects
@@ -198,7 +198,9 @@ class OriginRows:
         pages, _ = self.memory.words(np.repeat(arrays, count) + _times(index, 8))
         pfn, which = np.unique(self._frames.pfn_of(pages), return_index=True)
         area = np.repeat(np.arange(len(areas)), count)[which]
-        return AreaPages(pfn, area, starts[area] + _times(index[which], 1 << PAGE_SHIFT), areas)
+        return AreaPages(
+            pfn, area, starts[area] + _times(index[which], self.kernel.page.bytes), areas
+        )
 
     @cached_property
     def _area_pages(self) -> tuple[Int, npt.NDArray[np.int32]]:
@@ -225,7 +227,7 @@ class OriginRows:
             which = np.maximum(np.searchsorted(base[:, 0], found, side="right") - 1, 0)
             inside = (found >= base[which, 0]) & (found < base[which, 1])
             callers = set(base[which[inside], 2].tolist())
-        pfn = ((found - np.uint64(self.kernel.direct_map)) >> np.uint64(12)).view(np.int64)
+        pfn = self.kernel.frame_at(found)
         return callers, pfn[(pfn >= 0) & (pfn < 1 << 40)]
 
     def mark_frames(self, frames: Frames) -> None:

@@ -79,7 +79,7 @@ def pcp_blocks(
     type_ = prog.type("struct per_cpu_pages")
     lists = type_.member("lists")
     count = lists.type.length or 0
-    order_of = np.array([_order(prog, i) for i in range(count)], np.uint8)
+    order_of = np.array([_order(kernel, i) for i in range(count)], np.uint8)
     offsets = kernel.cpus.offsets
     pagesets = populated_zones(prog, lambda zone: int(zone.per_cpu_pageset.value_()))
     areas = (np.array(pagesets.found, np.uint64)[:, None] + offsets).ravel()
@@ -99,11 +99,8 @@ def pcp_blocks(
     return pfn[pfn >= 0], np.concatenate(orders)[pfn >= 0], problems
 
 
-def _order(prog: Program, pindex: int) -> int:
+def _order(kernel: Kernel, pindex: int) -> int:
     if pindex < _LOW_ORDER_LISTS:
         return pindex // _MIGRATE_PCPTYPES
-    # With transparent huge pages, the last lists are of blocks of that size.
-    try:
-        return int(prog["HPAGE_PMD_ORDER"].value_())
-    except LookupError:
-        return 9
+    # With transparent huge pages, the last lists are of blocks that a table of pages maps.
+    return kernel.page.table_order

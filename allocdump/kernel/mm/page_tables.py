@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Page tables, many entries at once.
-
-Mirrors ``arch/x86/include/asm/pgtable_types.h``. Other architectures have no walker here:
-what only their page tables point at has no holder.
-"""
+"""Page tables, many entries at once, in the formats of :mod:`allocdump.arch`."""
 
 from __future__ import annotations
 
@@ -12,20 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from drgn import Architecture, Program
 
+from ...arch.base import TableFormat
 from ...arrays import U64
-from ...source.memory import Memory
-from ..walk import ReadErrors
+from ..kernel import Kernel
 
-_PRESENT, _LARGE = np.uint64(1), np.uint64(1 << 7)
-"""_PAGE_PRESENT, _PAGE_PSE"""
-_FRAME = np.uint64(0x000F_FFFF_FFFF_F000)
-"""PTE_PFN_MASK: the physical address in an entry."""
-_ENTRIES = 512
-_BITS = 9
-_BATCH = 512
-"""Tables that are read together."""
+_BATCH = 256 << 10
+"""Entries that are read together."""
 
 
 @dataclass
@@ -44,85 +33,81 @@ class Level:
     """Page frames that an entry maps which points at memory."""
 
 
-def frame_mask(prog: Program) -> np.uint64:
-    """The bits of an entry that are a physical address: not the one that marks encrypted
-    memory (AMD SME).
-    """
-    try:
-        encrypted = prog.read_u64(prog.symbol("sme_me_mask").address)
-    except ReadErrors:
-        encrypted = 0
-    return _FRAME & ~np.uint64(encrypted)
-
-
 class PageTables:
-    """Walks page tables of x86-64."""
+    """Walks the page tables of a kernel and of its tasks."""
 
-    def __init__(self, memory: Memory, direct_map: int, five_levels: bool) -> None:
-        self.memory = memory
-        self.direct_map = np.uint64(direct_map)
-        self.levels = 5 if five_levels else 4
-        platform = memory.prog.platform
-        self.known = platform is not None and platform.arch == Architecture.X86_64
-        self._frame = frame_mask(memory.prog)
+    def __init__(self, kernel: Kernel) -> None:
+        self.memory, self.format = kernel.memory, kernel.arch.tables
+        self.direct_map = np.uint64(kernel.direct_map)
 
     def walk(self, tops: U64, low: int, high: int, leaves: bool) -> Iterator[Level]:
         """Entries for virtual addresses from *low* up to *high*, level by level.
 
         :param tops: virtual addresses of top tables, shape (n,)
+        :param low: an address of the kernel if *tops* are the kernel's
         :param leaves: read the last level, too, whose entries are of single pages
         """
-        if not self.known:
-            return
+        upper = low >= self.format.upper_half
         address, table = tops, np.zeros(len(tops), np.uint64)
-        base = np.zeros(len(tops), np.uint64)
-        for level in range(self.levels - 1, -1 if leaves else 0, -1):
-            shift = np.uint64(12 + _BITS * level)
+        base: U64 | None = None
+        for level in range(self.format.levels - 1, -1 if leaves else 0, -1):
             parts = []
-            for at in range(0, len(address), _BATCH):
-                some = slice(at, at + _BATCH)
-                parts.append(self._tables(address[some], table[some], base[some], shift, low, high))
-            found = _join(parts, level)
-            yield found
-            down = found.is_table
-            table, base = found.target[down], found.virtual[down]
+            count = max(1, _BATCH >> self.format.index_bits[level])
+            for at in range(0, len(address), count):
+                some = slice(at, at + count)
+                virtual = self._virtual(base, some, level, upper, len(address[some]))
+                found = self._entries(address[some], table[some], virtual, level)
+                parts.append(_within(found, self.format.shift(level), low, high))
+            joined = _join(parts, self.format, level)
+            yield joined
+            down = joined.is_table
+            table, base = joined.target[down], joined.virtual[down]
             # A table is looked at once, however many times it is mapped.
             table, first = np.unique(table, return_index=True)
             base = base[first]
             address = table + self.direct_map
 
-    def _tables(
-        self, address: U64, table: U64, base: U64, shift: np.uint64, low: int, high: int
-    ) -> Level:
-        index = np.arange(_ENTRIES, dtype=np.uint64)
-        entries, _ = self.memory.words((address[:, None] + index * np.uint64(8)).ravel())
-        virtual = (base[:, None] + (index << shift)).ravel()
-        if shift == 12 + _BITS * (self.levels - 1):
-            # Addresses are canonical: the upper half is sign-extended.
-            top = np.uint64(12 + _BITS * self.levels)
-            virtual |= np.where(
-                virtual >> (top - np.uint64(1)) & np.uint64(1), ~np.uint64(0) << top, 0
-            )
-        last = virtual + ((np.uint64(1) << shift) - np.uint64(1))
-        wanted = (entries & _PRESENT != 0) & (last >= np.uint64(low)) & (virtual <= np.uint64(high))
-        rows = np.flatnonzero(wanted)
+    def _virtual(self, base: U64 | None, some: slice, level: int, upper: bool, tables: int) -> U64:
+        """First addresses that the entries of some tables map: shape (tables, entries)."""
+        index = np.arange(1 << self.format.index_bits[level], dtype=np.uint64)
+        if base is None:
+            return np.broadcast_to(self.format.virtual(index, upper), (tables, len(index)))
+        return base[some, None] + (index << np.uint64(self.format.shift(level)))
+
+    def _entries(self, address: U64, table: U64, virtual: U64, level: int) -> Level:
+        count = virtual.shape[1]
+        offset = np.arange(count, dtype=np.uint64) * np.uint64(8)
+        entries, _ = self.memory.words((address[:, None] + offset).ravel())
+        rows = np.flatnonzero(self.format.present(entries))
+        # On the last level the bit means something else.
+        is_table = self.format.leads_on(entries[rows]) & (level > 0)
         return Level(
-            virtual[rows],
-            np.repeat(table, _ENTRIES)[rows],
-            entries[rows] & self._frame,
-            entries[rows] & _LARGE == 0,
-            1,
+            virtual.ravel()[rows],
+            np.repeat(table, count)[rows],
+            self.format.physical(entries[rows]),
+            is_table,
+            self.format.pages(level),
         )
 
 
-def _join(parts: list[Level], level: int) -> Level:
-    pages = _ENTRIES**level
+def _within(found: Level, shift: int, low: int, high: int) -> Level:
+    last = found.virtual + np.uint64((1 << shift) - 1)
+    rows = np.flatnonzero((last >= np.uint64(low)) & (found.virtual <= np.uint64(high)))
+    return Level(
+        found.virtual[rows],
+        found.table[rows],
+        found.target[rows],
+        found.is_table[rows],
+        found.pages,
+    )
+
+
+def _join(parts: list[Level], format_: TableFormat, level: int) -> Level:
+    pages = format_.pages(level)
     if not parts:
         none = np.zeros(0, np.uint64)
         return Level(none, none, none, np.zeros(0, np.bool_), pages)
     virtual, table, target = (
         np.concatenate([getattr(p, name) for p in parts]) for name in ("virtual", "table", "target")
     )
-    # On the last level the bit means something else.
-    is_table = np.concatenate([p.is_table for p in parts]) & (level > 0)
-    return Level(virtual, table, target, is_table, pages)
+    return Level(virtual, table, target, np.concatenate([p.is_table for p in parts]), pages)

@@ -27,10 +27,6 @@ from .page_lists import pcp_blocks
 from .page_types import PageKind, PageTypeReader
 from .sections import MemorySection, page_ext_size, sections
 
-PAGE_SHIFT = 12
-_WINDOW = 1024
-"""Page frames that are looked at together: the largest block of the buddy allocator, since
-MAX_PAGE_ORDER is 10."""
 _MAX_ORDER = 40
 """Higher ones are damage."""
 
@@ -91,6 +87,8 @@ class FrameReader:
         renamed = kernel.layouts[CompoundPages] is CompoundPages.INFO
         self._compound_offset = offsetof(page, "compound_info" if renamed else "compound_head")
         self.types = PageTypeReader(kernel)
+        self._window = min(1 << kernel.max_order, self.sections[0].pages)
+        """Page frames that are looked at together: the largest block of the buddy allocator."""
         self.kfence = kfence_frames(kernel)
         """First page frame of KFENCE's pool, and that behind it; the same if there is none."""
         self.flag_refs: PageFlagRefs | None = page_flag_refs(kernel)
@@ -108,7 +106,7 @@ class FrameReader:
                 raise ValueError(f"page_alloc_tagging_ops.offset is damaged: {self._ext_offset:,}")
 
     def __iter__(self) -> Iterator[Frames]:
-        """All page frames but those of free blocks of :data:`_WINDOW` pages, ascending.
+        """All page frames but those of the largest free blocks, ascending.
 
         Of these, which :attr:`free_pages` counts, no struct page but the first is read:
         on a machine with much free memory, that is most of them.
@@ -137,19 +135,20 @@ class FrameReader:
         # The 64-bit word that page_type is in.
         word, shift = np.uint64(place // 8 * 8), np.uint64(place % 8 * 8)
         private = np.uint64(fields["private"][1])
-        whole = _WINDOW.bit_length() - 1
+        window = self._window
+        whole = window.bit_length() - 1
         for section in self.sections:
-            windows = section.pages // _WINDOW
-            step = _WINDOW * self.page_size
+            windows = section.pages // window
+            step = window * self.page_size
             heads = np.uint64(section.memmap) + np.arange(windows, dtype=np.uint64) * step
             types, _ = self.memory.words(heads + word)
             free = self.types.kinds((types >> shift).astype(np.uint32)) == PageKind.FREE
             if free.any():
                 free[free] = self.memory.words(heads[free] + private)[0] == whole
-            self.free_pages += int(np.count_nonzero(free)) * _WINDOW
+            self.free_pages += int(np.count_nonzero(free)) * window
             for run in np.split(np.arange(windows), np.flatnonzero(np.diff(free)) + 1):
                 if len(run) and not free[run[0]]:
-                    yield self._part(section, int(run[0]) * _WINDOW, len(run) * _WINDOW)
+                    yield self._part(section, int(run[0]) * window, len(run) * window)
 
     def _part(self, section: MemorySection, skip: int, pages: int) -> MemorySection:
         ext = section.page_ext and section.page_ext + skip * self._ext_size
@@ -160,9 +159,10 @@ class FrameReader:
         """The largest free block or ordinary allocation that *pfn* can be part of."""
         for section in self.sections:
             if section.pfn <= pfn < section.pfn + section.pages:
-                first = max(section.pfn, pfn & -_WINDOW)
+                first = max(section.pfn, pfn & -self._window)
                 skip = first - section.pfn
-                return self._read(self._part(section, skip, min(_WINDOW, section.pages - skip)))
+                pages = min(self._window, section.pages - skip)
+                return self._read(self._part(section, skip, pages))
         return None
 
     def compound_head(self, pfn: int) -> int:

@@ -82,7 +82,8 @@ class PerCpuReader:
         pages = chunk.nr_pages.value_()
         if not 0 <= pages <= _MAX_PAGES:
             raise ValueError(f"a chunk has {pages} pages")
-        bits = pages * 4096 // MIN_ALLOC
+        span = pages * self.kernel.page.bytes
+        bits = span // MIN_ALLOC
         alloc = self._bitmap(chunk.alloc_map.value_(), bits)
         # One bit more than there is room for marks the end.
         bound = self._bitmap(chunk.bound_map.value_(), bits + 1)
@@ -103,12 +104,12 @@ class PerCpuReader:
         if vector:
             refs, _ = memory.words(_addresses(vector + offsetof(ext, "tag"), starts * ext_size))
         first = (chunk.base_addr.value_() - base) % (1 << 64)
-        room = pages * 4096 - chunk.end_offset.value_()
+        room = span - chunk.end_offset.value_()
         hidden = (starts * MIN_ALLOC < chunk.start_offset.value_()) | (ends * MIN_ALLOC > room)
         return PerCpuObjects(
             chunk.value_(),
             first,
-            pages * 4096,
+            span,
             _addresses(first, starts * MIN_ALLOC),
             (ends - starts) * MIN_ALLOC,
             self.index.rows(refs) if vector else np.full(len(starts), NONE, np.int32),

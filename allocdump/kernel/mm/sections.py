@@ -24,7 +24,7 @@ struct pages (``pfn_to_online_page()`` in ``mm/memory_hotplug.c``)."""
 _PAGE_EXT_INVALID = 1
 
 _MAX_ROOTS = 1 << 22
-_WORD, _MOST_EXT = 8, 4096
+_WORD, _MOST_EXT = 8, 4 << 10
 """Bytes: of the flags in a page extension, and more than all its clients take."""
 
 
@@ -57,7 +57,7 @@ def sections(kernel: Kernel) -> list[MemorySection]:
     size = sizeof(type_)
     page_size = sizeof(prog.type("struct page"))
     ext_size = page_ext_size(prog)
-    per_section = 1 << kernel.vmcoreinfo.number("SECTION_SIZE_BITS") - kernel.page_shift
+    per_section = 1 << kernel.vmcoreinfo.number("SECTION_SIZE_BITS") - kernel.page.shift
     wanted = np.uint64(_HAS_MEM_MAP | _IS_ONLINE)
     mask = ~((1 << prog.constant("SECTION_MAP_LAST_BIT").value_()) - 1)
     out = []
@@ -90,7 +90,7 @@ def _tables(kernel: Kernel, size: int) -> list[tuple[int, int, int]]:
     """Arrays of struct mem_section: (first section number, address, count)."""
     prog = kernel.prog
     roots = kernel.vmcoreinfo.number("mem_section", "LENGTH")
-    per_root = (1 << kernel.page_shift) // size
+    per_root = kernel.page.bytes // size
     try:
         highest = prog["__highest_present_section_nr"].value_()
         roots = min(roots, highest // per_root + 1)

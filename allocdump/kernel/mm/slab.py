@@ -30,7 +30,7 @@ from ..tags.references import Rows, SiteIndex
 from ..walk import list_entries, structure, walk
 from .kfence import kfence_objects
 from .page_types import PageKind
-from .pages import PAGE_SHIFT, Frames
+from .pages import Frames
 
 _DEFAULT_FLAGS_MASK = 7
 _OBJEXTS_ALLOC_FAIL = 1
@@ -148,8 +148,7 @@ class SlabReader:
             self._mask = _DEFAULT_FLAGS_MASK
         found = kfence_objects(self.kernel)
         self._kfence = found.take(found.allocated)
-        offset = self._kfence.page - np.uint64(self.direct_map)
-        self._kfence_pfn = (offset >> np.uint64(PAGE_SHIFT)).view(np.int64)
+        self._kfence_pfn = self.kernel.frame_at(self._kfence.page)
         self._ext_size = self._ref_offset = 0
         # Without profiling, extensions are there for memory cgroups alone, or not at all.
         self._variant = self.kernel.layouts[SlabExtensions]
@@ -192,9 +191,10 @@ class SlabReader:
         order = frames.order[heads]
         objects = _field(pages, self.type, "objects").astype(np.int64)
         # More objects than there are words in the slab are damage.
-        objects = np.minimum(objects, (1 << (PAGE_SHIFT - 3 + order.astype(np.int64))))
+        shift = self.kernel.page.shift
+        objects = np.minimum(objects, (1 << (shift - 3 + order.astype(np.int64))))
         pfn = frames.pfn[heads]
-        address = np.uint64(self.direct_map) + (pfn.astype(np.uint64) << np.uint64(PAGE_SHIFT))
+        address = self.kernel.frame_address(pfn)
         kfence = np.isin(heads, guarded[chosen])
         # Such an object begins somewhere in its page.
         address[kfence] = self._kfence.address[chosen] - self._offsets[cache[kfence]].view(
@@ -283,7 +283,7 @@ class SlabReader:
             which is out of bounds at the ends of a slab; None outside of slabs of known caches
         """
         slabs = self.slabs(frames)
-        pfn = ((address - self.direct_map) >> PAGE_SHIFT) - frames.section.pfn
+        pfn = ((address - self.direct_map) >> self.kernel.page.shift) - frames.section.pfn
         if not 0 <= pfn < len(frames.head):
             return None
         head = frames.section.pfn + int(frames.head[pfn])

@@ -28,7 +28,7 @@ from .slab import Cache
 
 _MAX_CHAIN = 1 << 16
 """A slab has room for no more objects (``slab->objects`` has 15 bits)."""
-_MAX_SHEAVES = 1 << 12
+_MAX_SHEAVES = 1 << 13
 """A barn keeps some ten of them."""
 
 _IN_USE = "objects in sheaves count as in use"

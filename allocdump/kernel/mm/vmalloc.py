@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from drgn import Object, ObjectAbsentError, Program
 from drgn.helpers.linux.mm import find_vmap_area
 
+from ...arch.base import page_size
 from ...text import printable
 from ..layouts import VmapAreas
 from ..walk import (
@@ -110,7 +111,7 @@ def _area(area: Object) -> VmArea | None:
         vm.addr.value_(),
         size,
         next((name for bit, name in _KINDS.items() if flags & bit), "area"),
-        min(vm.nr_pages.value_(), size // 4096),
+        min(vm.nr_pages.value_(), size >> page_size(area.prog_).shift),
         vm.pages.value_(),
         vm.caller.value_(),
         pointer.value_(),

@@ -27,11 +27,8 @@ from ..walk import ReadErrors
 from .allocations import zones
 from .page_types import PageKind
 from .pagemap import PageMap
-from .pages import PAGE_SHIFT, Frames, loose_tails
+from .pages import Frames, loose_tails
 from .vmalloc import symbol, vm_area
-
-_PAGE = 1 << PAGE_SHIFT
-
 
 Query: TypeAlias = str | SupportsIndex | Object
 """An address, in text as :meth:`Locator.parse` has it, or as a number; of a pointer of drgn's, its
@@ -129,7 +126,7 @@ class Locator:
         self.index, self.frames, self.slabs = pagemap.index, pagemap.frames, pagemap.slabs
         self.origins, self.tags, self._charges = pagemap.origins, pagemap.sites, pagemap.charges
         self.histories = Histories(pagemap.stacks, self.origins.code)
-        self.direct_map = kernel.direct_map
+        self.direct_map, self.page = kernel.direct_map, kernel.page
         found = zones(self.prog)
         self._zones = found.found
         cpus = kernel.cpus
@@ -172,7 +169,7 @@ class Locator:
             base = 10 if text.isdecimal() and len(text) < 16 else 16
             number = int(text, 0 if text.startswith("0x") else base)
             if found[1] == "pfn":
-                number = self.direct_map + number * _PAGE
+                number = self.direct_map + number * self.page.bytes
             elif found[1] == "phys":
                 number += self.direct_map
             if number < 1 << 64:
@@ -195,7 +192,7 @@ class Locator:
             yield from self._page(pfn, None)
             return
         yield from self._image(address)
-        pfn = (address - self.direct_map) >> PAGE_SHIFT
+        pfn = (address - self.direct_map) // self.page.bytes
         if self._has(pfn):
             yield from self._page(pfn, address)
             return
@@ -339,7 +336,8 @@ class Locator:
             if zone.pfn <= pfn < zone.pfn + zone.spanned:
                 detail |= {"node": zone.node, "zone": zone.name}
                 break
-        layer = Layer(_NAMES[kind], self.direct_map + start * _PAGE, pages * _PAGE, detail=detail)
+        place, size = self.direct_map + start * self.page.bytes, pages * self.page.bytes
+        layer = Layer(_NAMES[kind], place, size, detail=detail)
         self._charge(layer, int(self._charges.of_pages(frames, np.array([head]))[0]))
         if kind in (PageKind.FREE, PageKind.FREE_PCP):
             layer.evidence = "free memory has no site"

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...arrays import U64, Bool
 from ...source.dtypes import dtype_of
-from ...source.memory import PAGE, runs
+from ...source.memory import runs
 from ..kernel import Kernel
 
 _WORD = 8
@@ -36,7 +36,7 @@ def sum_counters(kernel: Kernel, pointers: U64) -> tuple[U64, U64, Bool]:
     live = np.flatnonzero(complete & (pointers != 0))
     live = live[np.argsort(pointers[live], kind="stable")]
     starts = kernel.cpus.offsets.tolist()
-    for run in runs(pointers[live], PAGE):
+    for run in runs(pointers[live], memory.page):
         rows = live[run]
         start = int(pointers[rows[0]])
         length = int(pointers[rows[-1]]) - start + size

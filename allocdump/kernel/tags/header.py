@@ -43,7 +43,7 @@ _RECORD = re.compile(
     rb"\s*(-?\d{1,20})\s+(\d{1,20}) (.+):(\d{1,10})(?: \[([^\[\]]*)\])?"
     rb" func:(\S+)( accurate:no)?\s*"
 )
-_MAX_LINE = 4096
+_MAX_LINE = 4 << 10
 
 KNOWN_VERSIONS = ("1.0", "2.0")
 

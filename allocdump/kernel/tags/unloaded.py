@@ -22,7 +22,7 @@ from drgn.helpers.linux.mapletree import mt_for_each
 
 from ...arrays import U64
 from ...problems import Code, Problem
-from ...source.memory import PAGE, Memory
+from ...source.memory import Memory
 from ..kernel import Kernel
 from ..layouts import ModuleCounters, ModuleTags, UnknownLayoutError
 from ..machine.log import UnloadMessage
@@ -71,7 +71,7 @@ def unloaded_ranges(
         return [], []
     end = area.end_addr.value_()
     # Its start is moved up to a multiple of a tag's size: alloc_mod_tags_mem().
-    if not (start <= end and size <= end - start + PAGE):
+    if not (start <= end and size <= end - start + memory.page):
         return [], [Problem(Code.DAMAGED, "the area of module tags")]
 
     def in_area(entry: tuple[int, int, Object]) -> tuple[int, int, bool]:

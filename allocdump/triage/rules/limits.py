@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ...analysis.footprint import PAGE
+from ...arch.base import PageSize
 from ...confidence import Confidence
 from ...kernel.machine.cgroups import MemoryCgroup
 from ...kernel.machine.oom import OomEvent
@@ -150,9 +150,9 @@ def elsewhere(case: Evidence) -> list[Suspect]:
     ]
     if not rich:
         return []
-    free = sum(zone.free for zone in rich) * PAGE
+    free = sum(zone.free for zone in rich) * case.page.bytes
     poor = [zone for zone in case.zones if exhausted([zone])]
-    evidence = [_zone(zone) for zone in [*rich, *poor]]
+    evidence = [_zone(zone, case.page) for zone in [*rich, *poor]]
     if event.constraint:
         evidence.append(
             say(
@@ -191,14 +191,14 @@ def _allowed(event: OomEvent, zone: ZoneState) -> bool:
     return bool(event.nodes) and in_list(zone.node, event.nodes)
 
 
-def _zone(zone: ZoneState) -> Sentence:
+def _zone(zone: ZoneState, page: PageSize) -> Sentence:
     return say(
         "node {node:number} {zone}: {free:bytes} free, watermarks {min:bytes} to {high:bytes}",
         node=zone.node,
         zone=zone.name,
-        free=zone.free * PAGE,
-        min=zone.min * PAGE,
-        high=zone.high * PAGE,
+        free=zone.free << page.shift,
+        min=zone.min << page.shift,
+        high=zone.high << page.shift,
     )
 
 
@@ -210,6 +210,7 @@ def fragmentation(case: Evidence) -> list[Suspect]:
     if not orders:
         return []
     order, cause = orders[0], shortage(case) == Shortage.FRAGMENTED
+    piece = case.page.bytes << order
     return [
         Suspect(
             rule="fragmentation",
@@ -219,13 +220,13 @@ def fragmentation(case: Evidence) -> list[Suspect]:
                 " ({piece:bytes})",
                 free=case.free,
                 order=order,
-                piece=PAGE << order,
+                piece=piece,
             ),
             confidence=Confidence.VERY_LIKELY if cause else Confidence.POSSIBLE,
             bytes=case.free,
             cause=cause,
-            evidence=[_zone(zone) for zone in case.zones],
+            evidence=[_zone(zone, case.page) for zone in case.zones],
             commands=[command(case, "pages", "--order", "0")],
-            advice=say("find out who needs pieces of {piece:bytes} at once", piece=PAGE << order),
+            advice=say("find out who needs pieces of {piece:bytes} at once", piece=piece),
         )
     ]

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The processors that are known."""
+
+from __future__ import annotations
+
+import drgn
+from drgn import Platform, PlatformFlags, Program
+
+from ..errors import UnsupportedError
+from .aarch64 import Arm
+from .base import Architecture, Numbers, page_size
+from .x86_64 import X86
+
+_KNOWN: dict[drgn.Architecture, type[Architecture]] = {
+    drgn.Architecture.X86_64: X86,
+    drgn.Architecture.AARCH64: Arm,
+}
+_READ = " and ".join(known.name for known in _KNOWN.values())
+
+
+def check_words(platform: Platform | None) -> None:
+    """Refuse processors of which nothing is read: words are those of this program.
+
+    :raises UnsupportedError: for 32 bits, and for the other byte order
+    """
+    wanted = PlatformFlags.IS_64_BIT | PlatformFlags.IS_LITTLE_ENDIAN
+    if platform is None or platform.flags & wanted == wanted:
+        return
+    what = "32-bit" if not platform.flags & PlatformFlags.IS_64_BIT else "big-endian"
+    raise UnsupportedError(
+        f"Dumps of {what} kernels ({_name(platform.arch)}) are not read; those of {_READ} are, and"
+        " tags reads the vmlinux of any 64-bit kernel."
+    )
+
+
+def architecture(prog: Program, numbers: Numbers) -> Architecture:
+    """The architecture of a kernel.
+
+    :raises UnsupportedError: if its memory would be read wrongly
+    """
+    arch = prog.platform.arch if prog.platform else drgn.Architecture.UNKNOWN
+    known = _KNOWN.get(arch)
+    other = "; of this dump, report, diff, watch and tags work."
+    if known is None:
+        raise UnsupportedError(
+            f"Memory of {_name(arch)} kernels cannot be told apart, only that of {_READ}{other}"
+        )
+    page = page_size(prog)
+    if page.shift not in known.page_shifts:
+        raise UnsupportedError(
+            f"Memory in pages of {page.bytes >> 10} KiB cannot be told apart on {known.name}{other}"
+        )
+    return known(prog, numbers)
+
+
+def _name(arch: drgn.Architecture) -> str:
+    return str(arch.name).lower()
