@@ -204,7 +204,7 @@ class PointerGrep:
         self, frames: Frames, kind: npt.NDArray[np.uint8], used: Bool
     ) -> None:
         size = self.pagemap.frames.page_size
-        for start, stop in runs_of(used, 1 << 12):
+        for start, stop in runs_of(used, 4 << 10):
             base = frames.section.memmap + start * size
             data, _ = self.memory.read(base, (stop - start) * size)
             words: U64 = data.view(np.uint64)

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from drgn import FaultError, Platform, Program, ProgramFlags
 
+from ..arch.x86_64 import ANY_KERNEL
 from ..errors import DumpError
 from . import in_memory
 from .core import Core, elf_segments
@@ -23,13 +24,6 @@ from .vmcoreinfo import VmcoreInfo
 _NO_KERNEL = (
     "no Linux kernel is found in it: no page holds a VMCOREINFO that fits the memory around it"
 )
-_ANY_KERNEL = (
-    b"OSRELEASE=6.10.0\nPAGESIZE=4096\nSYMBOL(swapper_pg_dir)=ffffffff82000000\n"
-    b"SYMBOL(mem_section)=ffff888000000000\nLENGTH(mem_section)=1\nSIZE(mem_section)=32\n"
-    b"NUMBER(phys_base)=0\nNUMBER(pgtable_l5_enabled)=0\nKERNELOFFSET=0\n"
-    b"NUMBER(KERNEL_IMAGE_SIZE)=1073741824\n"
-)
-"""Enough for drgn and libkdumpfile to read pages by their physical addresses."""
 _RUN = 256 * PAGE
 
 
@@ -115,7 +109,7 @@ def _blocks(core: Core) -> Iterable[bytes]:
 
 def _pages(core: Core) -> Iterator[bytes]:
     """The pages of a kdump-compressed dump."""
-    prog = Program(vmcoreinfo=_ANY_KERNEL)
+    prog = Program(vmcoreinfo=ANY_KERNEL)
     try:
         prog.set_core_dump(core.path)
     except Exception:  # drgn and libkdumpfile raise bare Exception
