@@ -65,7 +65,7 @@ static noinline void close_queue(void)
 
 static unsigned int history_id;
 
-static __net_init int history_net_init(struct net *net)
+static int history_net_init(struct net *net)
 {
 	struct session *session = kzalloc(sizeof(*session), GFP_KERNEL);
 	const char *state = net_eq(net, &init_net) ? "held" : "lost";
@@ -78,7 +78,7 @@ static __net_init int history_net_init(struct net *net)
 }
 
 /* It takes its memory out of the name space, but does not free it. */
-static __net_exit void history_net_exit(struct net *net)
+static void history_net_exit(struct net *net)
 {
 	*(struct session **)net_generic(net, history_id) = NULL;
 }
