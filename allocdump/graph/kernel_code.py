@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Pointers that boot wrote into instructions: runtime constants.
 
-Mirrors ``runtime_const_init()`` in ``include/asm-generic/runtime-const.h``: a pointer takes the
+Mirrors ``runtime_const_init()`` in ``arch/*/include/asm/runtime-const.h``: a pointer takes the
 place of a constant in code, and the compiler drops a variable that nothing reads any more.
 """
 
