@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+import snappy
 import zstandard
 
 PAGE = 4096
@@ -22,17 +23,18 @@ _FIELDS = struct.Struct("<IiiII")
 _FIELDS_AT = 424
 _LEVEL_AT = 8
 _SPLIT_AT = 12
-"""In the sub header: split, first and last page frame (32 bits, of old), VMCOREINFO."""
+_OLD_FRAMES_AT = 16
 _EXTENTS_AT = 32
 """In the sub header: offset and size of VMCOREINFO, ELF notes, erase information."""
 _FRAMES_AT = 80
-"""In the sub header: first and last page frame of a part, and their number, 64 bits each."""
+"""In the sub header: first page frame of a part, and the one behind it."""
 _DESCRIPTOR = struct.Struct("<QIIQ")
-_NO, _ZLIB, _LZO, _SNAPPY, _ZSTD = 0, 1, 2, 4, 0x20
+_NO, _ZLIB, _SNAPPY, _ZSTD = 0, 1, 4, 0x20
 
 COMPRESSIONS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
     "": (_NO, lambda page: page),
     "zlib": (_ZLIB, lambda page: zlib.compress(page, 1)),
+    "snappy": (_SNAPPY, snappy.compress),
     "zstd": (_ZSTD, zstandard.ZstdCompressor(level=1).compress),
 }
 """Flag and method of each compression that Python knows, by the names of makedumpfile."""
@@ -62,11 +64,10 @@ class Dump:
         start, size = struct.unpack_from("<QQ", self.headers, PAGE + _EXTENTS_AT + 16 * number)
         return self.headers[start : start + size]
 
-    def without(self, frames: set[int], level: int) -> Dump:
-        """The same at another level, without some of its page frames."""
+    def with_pages(self, pages: Mapping[int, bytes], level: int) -> Dump:
+        """The same at another level, with other pages."""
         headers = bytearray(self.headers)
         struct.pack_into("<i", headers, PAGE + _LEVEL_AT, level)
-        pages = {frame: page for frame, page in self.pages.items() if frame not in frames}
         return replace(self, headers=bytes(headers), pages=pages)
 
     def without_notes(self) -> Dump:
@@ -115,7 +116,7 @@ def kdump(dump: Dump, compression: str = "", part: tuple[int, int] | None = None
     _FIELDS.pack_into(headers, _FIELDS_AT, status & ~0x27 | flag, *rest)
     if part:
         struct.pack_into("<i", headers, PAGE + _SPLIT_AT, 1)
-        struct.pack_into("<II", headers, PAGE + 16, *part)
+        struct.pack_into("<QQ", headers, PAGE + _OLD_FRAMES_AT, *part)
         struct.pack_into("<QQ", headers, PAGE + _FRAMES_AT, *part)
     second = bytearray(len(dump.bitmap))
     for frame in dump.pages:

@@ -226,10 +226,13 @@ def _kdump(name: str, file: BinaryIO, size: int) -> Core:
     for offset, length in zip(extents[::2], extents[1::2], strict=True):
         if length and offset + length > size:
             raise DumpError(f"{name} is truncated or damaged in its headers; copy the dump again.")
-    missing = 0
-    if not split:
-        bitmaps = (1 + sub_blocks) * block
-        missing = _missing(file, size, order, bitmaps, bitmap_blocks * block)
+    if split:
+        raise DumpError(
+            f"{name} is one part of a split dump; join all parts with: makedumpfile --reassemble"
+            f" {shlex.quote(name)} OTHER-PARTS... vmcore"
+        )
+    bitmaps = (1 + sub_blocks) * block
+    missing = _missing(file, size, order, bitmaps, bitmap_blocks * block)
     return Core(
         name,
         "kdump",

@@ -15,6 +15,7 @@ from allocdump.errors import DumpError
 from allocdump.source.core import identify
 
 from ..dumpdata import core, run
+from ..kdump import flattened
 
 
 def test_kdump() -> None:
@@ -79,17 +80,6 @@ def test_truncated_elf(tmp_path: Path) -> None:
     assert identify(path).missing_bytes == 0
     os.truncate(path, 4096 + 5000)
     assert identify(path).missing_bytes == 3192
-
-
-def flattened(data: bytes, piece: int = 60_000) -> bytes:
-    """A dump as makedumpfile -F writes it: pieces, and the first page once more at the end."""
-    out = [(b"makedumpfile".ljust(16, b"\0") + struct.pack(">qq", 1, 1)).ljust(4096, b"\0")]
-    parts = [(at, data[at : at + piece]) for at in range(0, len(data), piece)]
-    # Headers are first written before what they say is known.
-    parts[0] = 0, bytes(4096) + parts[0][1][4096:]
-    for at, part in [*parts, (0, data[:4096])]:
-        out += [struct.pack(">qq", at, len(part)), part]
-    return b"".join([*out, struct.pack(">qq", -1, -1)])
 
 
 @pytest.fixture
