@@ -8,7 +8,7 @@ apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from ..kernel.mm.slab import Cache, Objects, Slabs
 from ..kernel.tags.references import EMPTY, NONE, STRAY, Rows
 from ..problems import Problem
 from ..result import Result, Values
+from .vectors import VectorCycles, VectorFinder
 
 _MAX_STRAYS = 1 << 16
 
@@ -114,6 +115,8 @@ class Attribution(Result):
     unreadable_pages: int
     """Page frames whose struct page is not in the dump."""
     problems: list[Problem]
+    cycles: VectorCycles = field(default_factory=VectorCycles)
+    """Slabs that can never be given back, since they hold one another's extension vectors."""
 
     def of_tags(self, sites: int) -> Attribution:
         """The same by tags alone: what has another origin has none.
@@ -154,6 +157,7 @@ class Attributor:
         self._slab = CacheUse(*np.zeros((12, caches), np.int64))
         self._strays: dict[int, tuple[int, int]] = {}
         self._unknown_slabs = self._unreadable_pages = self._kfence = 0
+        self._vectors = VectorFinder()
 
     def part(self, part: Part) -> None:
         """Count one part."""
@@ -190,6 +194,7 @@ class Attributor:
             page_ext=pagemap.frames.page_ext_bytes,
             unreadable_pages=self._unreadable_pages,
             problems=pagemap.problems(),
+            cycles=self._vectors.result(),
         )
 
     def _label_reserved(self, frames: Frames) -> npt.NDArray[np.bool_]:
@@ -227,6 +232,7 @@ class Attributor:
         self._unreadable_pages += int(np.count_nonzero(frames.kind == PageKind.UNREADABLE))
 
     def _add_slabs(self, slabs: Slabs) -> None:
+        self._vectors.add(slabs)
         self._unknown_slabs += int(np.count_nonzero(slabs.cache < 0))
         use, known = self._slab, (slabs.cache >= 0) & ~slabs.kfence
         caches = len(self.pagemap.caches)

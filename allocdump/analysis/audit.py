@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Columns, Int, Values
+from ..kernel.bugs import Bug
 from ..kernel.tags.profile import Completeness
 from ..kernel.tags.profiling import Profiling
 from ..kernel.tags.sites import Provenance, Sites
-from .attribution import Attribution
+from .attribution import PAGE, Attribution
 
 
 class Cause(StrEnum):
@@ -27,6 +28,8 @@ class Cause(StrEnum):
     MOVED = "changed while it was read"
     EXCLUDED = "references excluded from the dump"
     NO_VECTOR = "objects without an extension vector"
+    MIGRATED = "kernel bug: migrated pages, fixed by 51f43d5d82ed in 6.13"
+    UNNAMED_TAG = "kernel bug: page flags cannot name the site, fixed in 7.3"
     NO_CALLS = "the kernel's own accounting: bytes without an allocation"
     UNEXPLAINED = "unexplained"
 
@@ -105,12 +108,16 @@ def audit(
     profiling: Profiling,
     completeness: Completeness,
     moved: npt.NDArray[np.bool_] | None = None,
+    bugs: frozenset[Bug] = frozenset(),
+    unnamed: tuple[int, int] = (0, 0),
 ) -> Audit:
     """Compare the counters of all sites with references.
 
     :param cpus: number of possible CPUs
     :param cgroup_pointers: whether per-CPU objects have pointers to their memory cgroup
     :param moved: sites whose counters changed meanwhile, in a running kernel
+    :param bugs: those that the kernel has
+    :param unnamed: addresses of tags that page flags cannot name: start, end
     """
     counted = sites.evidence != Provenance.NONE
     others = memory.pages.bytes + memory.inferred.bytes + memory.objects.bytes
@@ -141,7 +148,26 @@ def audit(
         out.cause[i] = _cause(sites, i, int(difference[i]), calls, off, excluded, untracked)
         if moved is not None and moved[i]:
             out.cause[i] = Cause.MOVED
+    _name_bugs(out, sites, bugs, unnamed)
     return out
+
+
+_OF_NO_BUG = (Cause.EXCLUDED, Cause.NO_CALLS, Cause.NO_VECTOR, Cause.UNEXPLAINED)
+"""Causes that a bug explains better, where it fits."""
+
+
+def _name_bugs(audit: Audit, sites: Sites, bugs: frozenset[Bug], unnamed: tuple[int, int]) -> None:
+    """Name the bug of the kernel that a difference comes from, where it fits to the byte."""
+    open_ = np.isin(audit.cause.astype(str), _OF_NO_BUG)
+    difference = audit.difference
+    if Bug.MIGRATED in bugs:
+        # Of each page that was migrated, all bytes were added, and one was taken off.
+        left = (difference > 0) & (difference % (PAGE - 1) == 0)
+        audit.cause[open_ & left & (sites.calls.view(np.int64) == audit.calls)] = Cause.MIGRATED
+    if Bug.UNNAMED_TAGS in bugs:
+        start, end = (np.uint64(address) for address in unnamed)
+        last = (sites.address >= start) & (sites.address < end)
+        audit.cause[open_ & last & (difference > 0)] = Cause.UNNAMED_TAG
 
 
 def _percpu(

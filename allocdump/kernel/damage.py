@@ -14,7 +14,7 @@ def damage_cause(kernel: Kernel) -> str:
         return "the dump is truncated"
     if core.incomplete:
         return "makedumpfile ran out of space"
-    if _tail_pages_dropped(kernel):
+    if tail_pages_dropped(kernel):
         return (
             f"makedumpfile up to 1.7.9 at -d {core.dump_level} takes tail pages of slabs and"
             " other compound pages of Linux 7.1 and later for user pages and drops some;"
@@ -23,7 +23,7 @@ def damage_cause(kernel: Kernel) -> str:
     return ""
 
 
-def _tail_pages_dropped(kernel: Kernel) -> bool:
+def tail_pages_dropped(kernel: Kernel) -> bool:
     """``page.compound_head`` was renamed ``compound_info`` in Linux 7.1.
 
     makedumpfile up to 1.7.9 looks for the old name, and without it cannot tell tail pages:

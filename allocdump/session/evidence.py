@@ -255,6 +255,7 @@ class _Investigation:
     def _memory(self, case: Evidence, found: Attribution) -> None:
         """Results of the pass over all memory."""
         self._miss(*found.problems)
+        case.bugs, case.cycles = self.session.bugs, found.cycles
         areas = self._attempt("vmalloc memory", lambda: vmalloc_uses(self.session.pagemap))
         if areas is not None:
             case.areas = areas.found

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ..graph.build import HeapBuilder
     from ..graph.edges import Graph
     from ..graph.symbols import Symbols
+    from ..kernel.bugs import Bug
     from ..kernel.mm.allocations import ObjectReader, PageBatch, VmallocUse, Zone
     from ..kernel.mm.origins import Origins
     from ..kernel.mm.pagemap import PageMap, Visitor
@@ -145,6 +146,13 @@ class Session:
     def system(self) -> System:
         """The machine and its kernel."""
         return system(self.kernel)
+
+    @cached_property
+    def bugs(self) -> frozenset[Bug]:
+        """Known bugs that the kernel has, or what saved it."""
+        from ..kernel.bugs import bugs_of
+
+        return bugs_of(self.kernel)
 
     @cached_property
     def origin(self) -> Origin:
@@ -430,10 +438,11 @@ class Session:
         from dataclasses import replace
 
         from ..analysis.audit import audit
+        from ..kernel.bugs import Bug, tags_beyond_index
         from ..kernel.mm.percpu import cgroup_pointers
         from ..kernel.tags.codetag import describe_tag
 
-        report = self.report()
+        report, bugs = self.report(), self.bugs
         found = self.attribution(progress).of_tags(len(report.sites))
         moved = None
         if self.state == "running":
@@ -449,6 +458,8 @@ class Session:
             cgroup_pointers=cgroup_pointers(self.prog),
             profiling=report.origin.profiling,
             completeness=report.completeness,
+            bugs=bugs,
+            unnamed=tags_beyond_index(self.kernel) if Bug.UNNAMED_TAGS in bugs else (0, 0),
         )
 
     def usage(self, progress: Progress | None = None) -> Node:

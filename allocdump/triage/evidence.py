@@ -15,9 +15,11 @@ from ..analysis.caches import CacheRow
 from ..analysis.footprint import Footprint
 from ..analysis.stacks import StackUse
 from ..analysis.usage import Node
+from ..analysis.vectors import VectorCycles
 from ..arch.base import PageSize
 from ..arrays import Int
 from ..confidence import Confidence
+from ..kernel.bugs import Bug
 from ..kernel.machine.cgroups import MemoryCgroup
 from ..kernel.machine.death import Death
 from ..kernel.machine.inodes import Pins
@@ -154,6 +156,9 @@ class Evidence:
     reclaimable: Reclaimable | None = None
     footprint: Footprint | None = None
     audit: Audit | None = None
+    bugs: frozenset[Bug] = frozenset()
+    """Known bugs that the kernel has, or what saved it."""
+    cycles: VectorCycles | None = None
     tasks: list[Task] = field(default_factory=list)
     cgroups: list[MemoryCgroup] = field(default_factory=list)
     caches: list[CacheRow] = field(default_factory=list)

@@ -12,6 +12,7 @@ from ..kernel.tags.sites import Provenance, SiteName, Sites
 from ..sentence import Value
 from .cgroups import cgroup_table
 from .evidence import Evidence
+from .known_bugs import known_bugs_table
 from .open_files import open_files_table
 from .trust import trust
 from .verdict import Chapter, Field, RecordCell, Records
@@ -46,6 +47,7 @@ def holders(case: Evidence, top: int | None) -> Chapter:
         _caches(case, top, least),
         _areas().fill(_area_rows(case), top, least),
         _tmpfs(case, top, least),
+        known_bugs_table(case),
     )
     return section
 

@@ -166,6 +166,13 @@ _HOLDERS = _chapter(
     ),
     vmalloc=record({"bytes": COUNT, "address": ADDRESS, "caller": TEXT, **ORIGIN_OR_NONE}),
     tmpfs=record({"bytes": COUNT, "swapped": COUNT, "files": COUNT, "mount": TEXT}),
+    known_bugs=record(
+        {
+            "bytes": or_null(COUNT),
+            "count": or_null(COUNT),
+            **dict.fromkeys(("bug", "commit", "fixed", "effect", "subject", "since"), TEXT),
+        }
+    ),
 )
 
 _SUMMARY = (
