@@ -95,7 +95,7 @@ def recorded(path: Path) -> Iterator[tuple[str, int, int, int, str, int, str]]:
     """(kind, address, size, line, state, pfn, module) of each allocation a module recorded."""
     for line in (path.parent / "truth.allocations").read_text().splitlines():
         if not line.startswith("#"):
-            kind, address, size, at, state, pfn, module = line.split()
+            kind, address, size, at, state, pfn, module, *_ = line.split()
             yield kind, int(address, 16), int(size), int(at), state, int(pfn), module
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..arrays import Columns, Int, sum_by
 from ..kernel.mm.allocations import ObjectBatch, ObjectReader, PageBatch, Zone
 from ..kernel.mm.pagemap import Part
+from ..kernel.mm.pages import PAGE_SHIFT
 
 _ORDERS = 32
 """More than there are: a page of 16 GiB, the largest of any processor, has order 22 at most."""
@@ -66,6 +67,26 @@ def page_totals(batches: Iterable[PageBatch], sites: int) -> PageTotals:
     rows = np.flatnonzero(pages)
     rows = rows[np.argsort(-pages[rows], kind="stable")]
     return PageTotals(rows, pages[rows], calls[rows], inferred[rows], orders[rows])
+
+
+def page_sums(batch: PageBatch) -> dict[str, Int]:
+    """What can be added up of allocations of pages."""
+    return {
+        "bytes": batch.pages << PAGE_SHIFT,
+        "pages": batch.pages,
+        "allocations": np.ones(len(batch), np.int64),
+        "inferred_pages": np.where(batch.inferred, batch.pages, 0),
+    }
+
+
+def object_sums(batch: ObjectBatch) -> dict[str, Int]:
+    """What can be added up of objects."""
+    return {
+        "bytes": batch.size,
+        "objects": np.ones(len(batch), np.int64),
+        "used": batch.used,
+        "lost": batch.size - batch.used,
+    }
 
 
 @dataclass

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from ..arrays import Int
 from ..kernel.tags.sites import Sites
 from .diff import Changes
+from .groups import Groups
 from .report import directory
 from .sums import counted_once
 from .usage import Node
@@ -58,6 +60,25 @@ class _Directory:
             ((part, inside),) = inside.directories.items()
             name = f"{name}/{part}"
         return inside.node(name)
+
+
+def group_tree(groups: Groups) -> Node:
+    """Groups, those by the first key outermost; children are ordered by size."""
+    root: dict[str, Any] = {}
+    for group in groups:
+        inside = root
+        *above, last = map(groups.text, groups.keys, group.labels)
+        for text in above:
+            inside = inside.setdefault(text, {})
+        inside[last] = group.sums["bytes"]
+    return _nested("memory", root)
+
+
+def _nested(name: str, inside: dict[str, Any]) -> Node:
+    parts = inside.items()
+    return Node(name).add(
+        *(_nested(n, i) if isinstance(i, dict) else Node(n, max(0, i)) for n, i in parts)
+    )
 
 
 def growth_tree(changes: Changes) -> Node:

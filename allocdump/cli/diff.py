@@ -18,9 +18,9 @@ from ..view import units
 from .options import (
     exact_option,
     format_option,
-    group_option,
     min_size_option,
     site_filter,
+    site_group_option,
     sort_option,
     top_option,
 )
@@ -44,7 +44,7 @@ EXIT_GREW = 1
 )
 @top_option()
 @sort_option("growth", "calls", "after", "name", calls="allocations more than before")
-@group_option()
+@site_group_option
 @format_option("table", "markdown", "json", "csv", "html")
 @exact_option
 @output_option

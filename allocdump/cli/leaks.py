@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..analysis.filters import matching
+from ..analysis.groups import Groups, group
+from ..analysis.keys import SITE, Key
+from ..arrays import Bool
 from ..formats.records import leaks as records
 from ..session import Session
 from ..view import leaks as projection
@@ -27,7 +31,10 @@ from .options import (
 )
 from .output import output_option, warn
 from .parameters import Command
-from .progress import GRAPH, progress
+from .progress import GRAPH, MEMORY, progress
+
+if TYPE_CHECKING:
+    from ..analysis.leaks import Leaks
 
 
 @click.command("leaks", cls=Command)
@@ -74,9 +81,10 @@ def command(
     Examples:
       allocdump leaks vmcore
       allocdump leaks vmcore --filter 'module=nvme*' --list
+      allocdump leaks vmcore --group-by cgroup,module
       allocdump leaks vmcore --min-size 1M --format json
     """
-    if as_list and group_by != "site":
+    if as_list and group_by != (SITE,):
         raise click.UsageError("--group-by does not go with --list.")
     report = dump.memory_report()
     chosen = matching(report.sites, filters)
@@ -88,13 +96,27 @@ def command(
         listing = Listing(each, records.EACH, partial(projection.each, report, found))
     else:
         sums = list(records.sums(report.sites, found, chosen, min_size or 0))
-        folds = not everything and format_ in ("table", "markdown") and group_by == "site"
+        folds = not everything and format_ in ("table", "markdown") and group_by == (SITE,)
         undecided = [record for record in sums if folds and record["undecided"]]
         if undecided:
             sums = [record for record in sums if not record["undecided"]]
         project = partial(projection.sums, report, found, undecided)
         listing = Listing(sums, records.SUMS, project, ("lost", "undecided"), "allocations")
-        if group_by != "site":
+        if group_by != (SITE,):
+            wanted = records.wanted(found, chosen, min_size or 0)
+            read = partial(_groups, dump, found, wanted, group_by)
             groups = partial(projection.groups, report, found)
-            listing = listing.grouped(group_by, records.GROUPS, groups)
+            listing = listing.grouped(read, group_by, records.GROUPS, groups)
     listing.show(format_, exact, top, output, sort)
+
+
+def _groups(dump: Session, found: Leaks, wanted: Bool, keys: Sequence[Key]) -> Groups:
+    """Lost memory by keys.
+
+    :param wanted: marks origins, shape (number of origins,)
+    """
+    from ..analysis.placed import lost_sums
+
+    with progress(*MEMORY) as show_progress:
+        parts = dump.placed(found.graph.nodes, show_progress)
+    return group(keys, dump.names, records.GROUPS, [lost_sums(found, parts, wanted)])

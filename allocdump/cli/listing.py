@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -12,13 +12,14 @@ from typing import Any
 
 import click
 
-from ..analysis.report import GroupBy
-from ..formats.records.groups import GROUP_FIELDS, grouped
+from ..analysis.groups import Groups
+from ..analysis.keys import Key
+from ..formats.records.groups import fields, records
 from ..formats.records.json_text import Record, listed
 from ..view.model import Document
 from .output import show, write_all
 
-Key = Callable[[Record], Any]
+Order = Callable[[Record], Any]
 
 _NAMES = ("file", "line", "function", "module", "cache", "holder", "name")
 
@@ -38,19 +39,21 @@ class Listing:
 
     def grouped(
         self,
-        by: GroupBy,
+        read: Callable[[], Groups],
+        keys: Sequence[Key],
         sums: Sequence[str],
-        project: Callable[[Sequence[str], GroupBy, Iterable[Record]], Document],
+        project: Callable[[Sequence[str], Sequence[Key], Iterable[Record]], Document],
     ) -> Listing:
-        """Sums over the sites of each function, file, directory or module.
+        """Sums by keys, in place of the records.
 
-        :param sums: fields that can be added up
+        :param read: adds them up, when they are asked for
+        :param sums: fields that are added up
         """
         return replace(
             self,
-            records=grouped(self.records, by, sums),
-            fields=(*sums, *GROUP_FIELDS),
-            project=partial(project, sums, by),
+            records=_when_asked(lambda: records(read())),
+            fields=(*sums, "sites", *fields(keys)),
+            project=partial(project, sums, keys),
         )
 
     def show(
@@ -81,7 +84,7 @@ class Listing:
             return heapq.nsmallest(top, self.records, key)
         return sorted(self.records, key=key)
 
-    def _key(self, sort: str) -> Key:
+    def _key(self, sort: str) -> Order:
         if sort == "size":
             return lambda record: -sum(record[field] for field in self.size)
         if sort == "name":
@@ -91,6 +94,10 @@ class Listing:
         if sort == "address" and "address" in self.fields:
             return lambda record: int(record["address"], 16)
         raise click.UsageError(f"These rows cannot be sorted by {sort!r}.")
+
+
+def _when_asked(read: Callable[[], Iterable[Record]]) -> Iterator[Record]:
+    yield from read()
 
 
 def _name(record: Record) -> Any:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import click
@@ -14,7 +15,9 @@ from drgn import FaultError, Object
 
 from ..analysis.caches import cache_rows
 from ..analysis.filters import matching
-from ..analysis.totals import ObjectFilter
+from ..analysis.groups import group
+from ..analysis.keys import KEYS, SITE, Allocations
+from ..analysis.totals import ObjectFilter, object_sums
 from ..arrays import Bool
 from ..errors import FilterError, did_you_mean
 from ..formats.records import objects as records
@@ -55,11 +58,10 @@ from .progress import MEMORY, progress
 @top_option()
 @sort_option("size", "calls", "name", "address", default="size; address with --list")
 @group_option(
-    "cache",
     "vmalloc",
-    site="by site and cache",
-    cache="all slabs, free objects too",
-    vmalloc="each area",
+    site="by itself: and by cache",
+    cache="slab cache; by itself: all slabs, free objects too",
+    vmalloc="each area of vmalloc space",
 )
 @list_option
 @format_option("table", "markdown", "json", "csv", "html", json=LINES)
@@ -91,16 +93,19 @@ def command(
     Examples:
       allocdump objects vmcore --filter leaker.c:33
       allocdump objects vmcore --group-by cache --top 10
+      allocdump objects vmcore --group-by cgroup,cache
       allocdump objects vmcore --group-by vmalloc
       allocdump objects vmcore --cache dentry --list --top 3 --type 'struct dentry'
     """
     if (dump_bytes or type_name) and (not as_list or format_ != "table"):
         raise click.UsageError("--hexdump and --type go with --list and --format table.")
-    if as_list and group_by != "site":
+    by_cache = group_by == (KEYS["cache"],)
+    if as_list and group_by != (SITE,):
         raise click.UsageError("--group-by does not go with --list.")
-    if filters and group_by == "cache":
+    if filters and by_cache:
         raise click.UsageError(
-            "--filter does not go with --group-by cache: slabs have objects of many sites."
+            "--filter does not go with --group-by cache: slabs have objects of many sites;"
+            " --group-by cache,site tells them apart."
         )
     if cache and group_by == "vmalloc":
         raise click.UsageError("--cache does not go with --group-by vmalloc.")
@@ -112,7 +117,7 @@ def command(
         return
     reader = dump.objects()
     caches = _caches(reader, cache)
-    if group_by == "cache":
+    if by_cache:
         _by_cache(dump, cache or "*").show(format_, exact, top, output, sort)
         return
     wanted = ObjectFilter(chosen, caches)
@@ -124,8 +129,11 @@ def command(
         else:
             sums = records.sums(*where)
             listing = Listing(sums, records.SUMS, projection.sums, calls="objects")
-            if group_by != "site":
-                listing = listing.grouped(group_by, records.GROUPS, projection.groups)
+            if group_by != (SITE,):
+                at = dump.kernel.direct_map
+                parts = ((Allocations.of_objects(b, at), object_sums(b)) for b in batches)
+                read = partial(group, group_by, dump.names, records.GROUPS, parts)
+                listing = listing.grouped(read, group_by, records.GROUPS, projection.groups)
         if dump_bytes or type_name:
             contents = _Contents(dump, dump_bytes, type_name, exact, output)
             write_all(contents.texts(listing.first(top, sort)), output)

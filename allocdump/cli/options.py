@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..analysis.keys import KEYS
 from ..progress import Phase
 from .live import held_output, hung_up_is_an_error, reading
 from .output import warn, wide_option
-from .parameters import Argument, Choice, Number, Option, Size
+from .parameters import Argument, Choice, Keys, Number, Option, Size
 from .progress import progress
 from .source import choose_source
 
@@ -208,26 +209,40 @@ def sort_option(*orders: str, default: str = "", help: str = "", **special: str)
     )
 
 
-GROUPS = ("site", "function", "file", "directory", "module")
-
-
 def group_option(*others: str, **special: str) -> _Decorator:
-    """The parameter ``group_by``.
+    """The parameter ``group_by``: a tuple of :class:`allocdump.analysis.keys.Key`; or one of
+    *others*, which stands alone.
 
-    :param others: that the command can group by, too
-    :param special: what they mean
+    :param others: what else the command can group by
+    :param special: meanings that differ from the usual ones, and those of *others*
     """
-    meanings = [f"{name}: {meaning}." for name, meaning in special.items()]
+    meanings = {name: key.meaning for name, key in KEYS.items()} | special
+    words = [f"{name}: {meaning}." for name, meaning in meanings.items()]
     return click.option(
         "-g",
         "--group-by",
         cls=Option,
         old=["--by"],
-        type=click.Choice([*GROUPS, *others]),
+        type=Keys(KEYS, others),
         default="site",
         show_default=True,
-        help=" ".join(["Add up the sites of each function, file and so on.", *meanings]),
+        metavar="KEY[,KEY...]",
+        help=" ".join(["Add up by one or more keys.", *words]),
     )
+
+
+def site_group_option(command: Callable[..., Any]) -> Any:
+    """The parameter ``group_by`` where there is nothing but counters: a word."""
+    return click.option(
+        "-g",
+        "--group-by",
+        cls=Option,
+        old=["--by"],
+        type=click.Choice([name for name, key in KEYS.items() if key.of_site]),
+        default="site",
+        show_default=True,
+        help="Add up the sites of each function, file and so on.",
+    )(command)
 
 
 def min_size_option(help: str) -> _Decorator:

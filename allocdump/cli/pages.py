@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
 
 from ..analysis.filters import matching
-from ..analysis.totals import PageFilter
+from ..analysis.groups import group
+from ..analysis.keys import SITE, Allocations
+from ..analysis.totals import PageFilter, page_sums
 from ..errors import DamagedError
 from ..formats.records import pages as records
 from ..session import Session
@@ -67,10 +70,10 @@ def command(
     Examples:
       allocdump pages vmcore --filter 'leaker.c:*'
       allocdump pages vmcore --list --top 20 --order 3
-      allocdump pages vmcore --group-by module
+      allocdump pages vmcore --group-by cgroup,type
       allocdump pages vmcore --node 1 --format csv
     """
-    if as_list and group_by != "site":
+    if as_list and group_by != (SITE,):
         raise click.UsageError("--group-by does not go with --list.")
     report = dump.memory_report()
     zones = [z for z in dump.zones if node in (None, z.node) and zone in (None, z.name)]
@@ -93,7 +96,9 @@ def command(
         else:
             sums = records.sums(report.sites, batches, dump.kernel.page)
             found = Listing(sums, records.SUMS, projection.sums, calls="allocations")
-            if group_by != "site":
-                found = found.grouped(group_by, records.GROUPS, projection.groups)
+            if group_by != (SITE,):
+                parts = ((Allocations.of_pages(batch), page_sums(batch)) for batch in batches)
+                read = partial(group, group_by, dump.names, records.GROUPS, parts)
+                found = found.grouped(read, group_by, records.GROUPS, projection.groups)
         found.show(format_, exact, top, output, sort)
     warn(f"{problem}." for problem in pages.problems)

@@ -8,14 +8,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
+
+from ..errors import did_you_mean
 
 # Generic only since click 8.2.
 if TYPE_CHECKING:
     _ChoiceOfStrings = click.Choice[str]
     _TypeOfInt = click.ParamType[int]
+    _TypeOfAny = click.ParamType[Any]
 else:
     _ChoiceOfStrings = click.Choice
-    _TypeOfInt = click.ParamType
+    _TypeOfInt = _TypeOfAny = click.ParamType
 
 
 class Size(_TypeOfInt):
@@ -61,6 +65,53 @@ class Choice(_ChoiceOfStrings):
 
     def get_missing_message(self, *args: Any, **kwargs: Any) -> str:
         return f"Choose one of {', '.join(map(str, self.choices))}."
+
+
+class Keys(_TypeOfAny):
+    """One or more keys of a table, with commas between them.
+
+    :param keys: the table; values are tuples of what stands in it
+    :param alone: words beside them that go with no other, and are their own values
+    """
+
+    name = "keys"
+    _SITE = "site"
+
+    def __init__(self, keys: Mapping[str, Any], alone: Sequence[str] = ()) -> None:
+        self._keys, self._alone = keys, alone
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str) or value in self._alone:
+            return value
+        words = value.split(",")
+        known = [*self._keys, *self._alone]
+        for word in words:
+            if word not in known:
+                near = did_you_mean(word, known)
+                self.fail(f"{word!r} is not one of {', '.join(known)}{near or '.'}", param, ctx)
+        for word in self._alone:
+            if word in words:
+                self.fail(f"{word} does not go with other keys.", param, ctx)
+        if len(set(words)) < len(words):
+            self.fail("a key stands there twice.", param, ctx)
+        keys = tuple(self._keys[word] for word in words)
+        of_site = [key.name for key in keys if key.of_site and key.name != self._SITE]
+        if self._SITE in words and of_site:
+            self.fail(f"site does not go with {of_site[0]}: it tells that, too.", param, ctx)
+        return keys
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Keys that may follow."""
+        before, comma, last = incomplete.rpartition(",")
+        taken = before.split(",") if comma else []
+        words = [*self._keys, *([] if comma else self._alone)]
+        return [
+            CompletionItem(before + comma + word)
+            for word in words
+            if word.startswith(last) and word not in taken
+        ]
 
 
 class Option(click.Option):

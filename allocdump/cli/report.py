@@ -9,6 +9,7 @@ import click
 import numpy as np
 
 from ..analysis import report as analysis
+from ..analysis.keys import SITE
 from ..analysis.sums import total
 from ..errors import DamagedError
 from ..formats import allocinfo, folded
@@ -16,6 +17,7 @@ from ..formats.records import report as records
 from ..kernel.tags.sites import Sites
 from ..session import Session
 from ..view import report as projection
+from .grouped_report import GroupedReport
 from .options import (
     exact_option,
     format_option,
@@ -67,10 +69,14 @@ def command(
 ) -> None:
     """Every call site with its size and number of allocations.
 
+    Counters tell, and with the keys cgroup, node, zone, cache, order and type of --group-by
+    the references that memory itself has.
+
     \b
     Examples:
       allocdump report vmcore --top 20
       allocdump report vmcore --group-by module --exact
+      allocdump report vmcore --group-by cgroup,node --top 20
       allocdump report vmcore --filter 'file=fs/*' --min-size 1M
       allocdump report vmcore --format allocinfo | sort -g | tail
       allocdump report vmcore --format folded | flamegraph.pl > memory.svg
@@ -78,8 +84,9 @@ def command(
       allocdump report vmcore --format html --output memory.html
     """
     as_kernel = format_ == "allocinfo"
-    if group_by != "site" and format_ in ("allocinfo", "folded", "pprof"):
-        raise click.UsageError(f"--group-by does not go with --format {format_}.")
+    by_site = group_by == (SITE,)
+    if as_kernel and not by_site:
+        raise click.UsageError("--group-by does not go with --format allocinfo.")
     report = dump.report()
     warn(report.warnings)
     if not report.completeness.found:
@@ -93,7 +100,11 @@ def command(
         zeros=zeros or as_kernel,
         unloaded=not as_kernel if unloaded is None else unloaded,
     )
-    rows = analysis.group(chosen, group_by)
+    if not by_site:
+        show_groups = GroupedReport(dump, report, chosen, group_by, filters, unloaded)
+        show_groups.show(format_, exact, top, output, sort, min_size)
+        return
+    rows = analysis.group(chosen)
     if min_size is not None:
         rows = rows.take(np.flatnonzero(rows.bytes >= min_size))
     rows = analysis.order(rows, sort or ("kernel" if as_kernel else "size"), top)

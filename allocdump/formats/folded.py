@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from ..analysis.groups import Groups
 from ..kernel.tags.sites import Sites
-from .stack import callers
+from .stack import callers, of_group
 
 
 def render(sites: Sites) -> Iterator[str]:
@@ -19,4 +20,15 @@ def render(sites: Sites) -> Iterator[str]:
         if size > 0:
             name = sites.name(i)
             frames = (*callers(name), f"{name.function}:{name.line}")
-            yield f"{';'.join(frame.replace(';', ':') for frame in frames)} {size}\n"
+            yield _line(frames, size)
+
+
+def render_groups(groups: Groups) -> Iterator[str]:
+    """One line per group that holds memory: a frame for each key."""
+    for group in groups:
+        if group.sums["bytes"] > 0:
+            yield _line(of_group(groups, group), group.sums["bytes"])
+
+
+def _line(frames: Iterable[str], size: int) -> str:
+    return f"{';'.join(frame.replace(';', ':') for frame in frames)} {size}\n"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 from typing import Generic, TypeVar
 
+from ..analysis.groups import Groups
 from ..analysis.report import Report
 from ..analysis.sums import total
 from ..kernel.tags.sites import SiteName, Sites
@@ -18,7 +19,7 @@ from ..view.header import header
 from ..view.sentence import text
 from ..view.site import beside
 from .protobuf import embedded, number, numbers
-from .stack import KERNEL, callers
+from .stack import KERNEL, callers, of_group
 
 SPACE = ("inuse_space", "bytes")
 OBJECTS = ("inuse_objects", "count")
@@ -45,12 +46,23 @@ def render(report: Report, sites: Sites) -> bytes:
     without = [text(line) for line in beside(total(sites))]
     sites = sites.take(~sites.backing)
     profile = _Profile()
-    for kind, unit in (SPACE, OBJECTS):
-        profile.add(1, number(1, profile.text(kind)) + number(2, profile.text(unit)))
     values = zip(sites.bytes.tolist(), sites.calls.tolist(), strict=True)
     for i, (size, calls) in enumerate(values):
-        profile.add(2, numbers(1, profile.stack(sites.name(i))) + numbers(2, [size, calls]))
-    comments = [header(report), *without, *report.warnings]
+        profile.sample(profile.stack(sites.name(i)), size, calls)
+    return _compressed(profile, report, without)
+
+
+def render_groups(report: Report, groups: Groups) -> bytes:
+    """The given groups, each a sample with a frame for each key."""
+    profile = _Profile()
+    for group in groups:
+        frames = profile.frames(of_group(groups, group))
+        profile.sample(frames, group.sums["bytes"], group.sums["calls"])
+    return _compressed(profile, report, [])
+
+
+def _compressed(profile: _Profile, report: Report, remarks: list[str]) -> bytes:
+    comments = [header(report), *remarks, *report.warnings]
     time = report.origin.system.crash_time
     return gzip.compress(profile.finished(comments, int(time.timestamp()) if time else 0), mtime=0)
 
@@ -65,6 +77,18 @@ class _Profile:
         self._functions = _Ids[tuple[str, str]](1)
         self._places = _Ids[tuple[object, ...]](1)
         self._out = bytearray()
+        for kind, unit in (SPACE, OBJECTS):
+            self.add(1, number(1, self.text(kind)) + number(2, self.text(unit)))
+
+    def sample(self, frames: list[int], size: int, calls: int) -> None:
+        """Append a sample."""
+        self.add(2, numbers(1, frames) + numbers(2, [size, calls]))
+
+    def frames(self, names: tuple[str, ...]) -> list[int]:
+        """Numbers of frames that are nothing but names, the innermost first."""
+        key = (KERNEL, *names)
+        found = [self._place(key[: i + 2], name, "", 0) for i, name in enumerate(names)]
+        return found[::-1]
 
     def add(self, field: int, content: bytes) -> None:
         """Append a message."""

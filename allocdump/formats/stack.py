@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from ..analysis.groups import Group, Groups
+from ..analysis.keys import SITE
 from ..kernel.tags.sites import SiteName
 
 KERNEL = "[kernel]"
@@ -17,3 +19,15 @@ def callers(name: SiteName) -> tuple[str, ...]:
     directory, _, file = name.file.rpartition("/")
     module = name.module or KERNEL
     return (module, directory, file) if directory else (module, file)
+
+
+def of_group(groups: Groups, group: Group) -> tuple[str, ...]:
+    """A frame for each label of a group, the outermost first; the site has its callers."""
+    frames: list[str] = []
+    for key, label in zip(groups.keys, group.labels, strict=True):
+        site = groups.site(group) if key is SITE else None
+        if site and site.is_site:
+            frames += (*callers(site), f"{site.function}:{site.line}")
+        else:
+            frames.append(groups.text(key, label))
+    return tuple(frames)

@@ -32,8 +32,11 @@ if TYPE_CHECKING:
     from ..analysis.attribution import Attribution
     from ..analysis.audit import Audit
     from ..analysis.dominators import Dominators
+    from ..analysis.groups import Sums
+    from ..analysis.keys import Allocations, Names
     from ..analysis.leaks import Earlier, Leaks
     from ..analysis.paths import Paths
+    from ..analysis.placed import Placed
     from ..analysis.reach import Reach
     from ..analysis.referrers import Referrers
     from ..analysis.stacks import StackUse
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from ..graph.edges import Graph
     from ..graph.symbols import Symbols
     from ..kernel.bugs import Bug
+    from ..graph.nodes import Nodes
     from ..kernel.mm.allocations import ObjectReader, PageBatch, VmallocUse, Zone
     from ..kernel.mm.origins import Origins
     from ..kernel.mm.pagemap import PageMap, Visitor
@@ -498,6 +502,15 @@ class Session:
 
         return ObjectReader(self.pagemap)
 
+    @cached_property
+    def names(self) -> Names:
+        """Whatever rows and indexes of allocations stand for, for :func:`.groups.group`."""
+        from ..analysis.keys import Names
+
+        pagemap = self.pagemap
+        zones = self.zones.found
+        return Names(self.origins, pagemap.caches, zones, pagemap.charges.cgroups)
+
     def vmalloc_areas(self) -> Walked[VmallocUse]:
         """All vmalloc areas with their sites and callers, and what was unreadable.
 
@@ -629,6 +642,25 @@ class Session:
 
         moving = running or self.may_be_torn
         return leaks(reached, self.origins, moving=moving, earlier=earlier)
+
+    def memory(self, progress: Progress | None = None) -> Iterator[tuple[Allocations, Sums]]:
+        """All memory with an origin, every byte once, in batches: see :mod:`..analysis.memory`."""
+        from ..analysis.memory import memory
+
+        return memory(
+            self.origins,
+            self.pages(progress),
+            self.objects(),
+            cpus=self.possible_cpus,
+            direct_map=self.kernel.direct_map,
+        )
+
+    def placed(self, nodes: Nodes, progress: Progress | None = None) -> Placed:
+        """Nodes of the graph as allocations, to be added up by keys; reads all memory again."""
+        from ..analysis.placed import placed
+
+        pagemap = self.pagemap
+        return self._described(lambda: placed(nodes, pagemap, self.pages(progress), self.objects()))
 
     def _earlier(self, progress: Progress | None) -> Earlier:
         """Lost allocations by a reading of its own, of which nothing else is kept."""

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..analysis.report import GroupBy, Report
+from ..analysis.keys import Key
+from ..analysis.report import Report
 from ..sentence import Sentence, say
 from .header import about
-from .listing import SITE, RowValues, column, group_columns, table
+from .listing import SITE, RowValues, by, column, group_columns, table
 from .model import Document, Section, Table
 
 if TYPE_CHECKING:
@@ -70,11 +71,15 @@ def each(report: Report, found: Leaks, records: Iterable[RowValues]) -> Document
 
 
 def groups(
-    report: Report, found: Leaks, sums: Sequence[str], by: GroupBy, records: Iterable[RowValues]
+    report: Report,
+    found: Leaks,
+    sums: Sequence[str],
+    keys: Sequence[Key],
+    records: Iterable[RowValues],
 ) -> Document:
-    """One row for each function, file, directory or module."""
-    rows = table(group_columns(_SUMS, sums, by), records)
-    return _document(report, found, f"Lost memory by {by}", rows)
+    """One row for each group."""
+    rows = table(group_columns(_SUMS, sums, keys), records)
+    return _document(report, found, f"Lost memory by {by(keys)}", rows)
 
 
 def _document(report: Report, found: Leaks, heading: str, rows: Table) -> Document:

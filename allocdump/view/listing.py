@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..analysis.report import GroupBy
+from ..analysis.keys import SITE as KEY_OF_SITES
+from ..analysis.keys import Key
 from ..kernel.tags.sites import OriginKind, SiteName, kind_of
 from .model import NOT_APPLICABLE, UNKNOWN, Cell, Column, ColumnKind, Document, Section, Table
-from .site import FUNCTION, PLACE, name_columns
+from .site import FUNCTION, PLACE
 
 RowValues = Mapping[str, Any]
 """Of a command's JSON: names and exact values; None is what nothing tells."""
@@ -36,15 +37,34 @@ SITE = (
 """Columns of a call site or another origin; the kernel itself has no module here."""
 
 
-def group_columns(columns: Sequence[Column], sums: Sequence[str], by: GroupBy) -> list[Column]:
-    """Columns of sites that were added up.
+def key_columns(keys: Sequence[Key]) -> list[Column]:
+    """Columns that say what a group is."""
+    out: list[Column] = []
+    for key in keys:
+        if key is KEY_OF_SITES:
+            out += SITE
+        else:
+            out.append(Column(key.name, key.kind, names=True, priority=0, min_width=12))
+    return out
+
+
+def group_columns(
+    columns: Sequence[Column], sums: Sequence[str], keys: Sequence[Key]
+) -> list[Column]:
+    """Columns of allocations that were added up.
 
     :param columns: of the sites
     :param sums: keys of those that can be added up
     """
     added = [c for c in columns if c.key in sums]
-    *_, name = name_columns(by)
-    return [*added, column("sites", "count", priority=2), replace(name, key="name", title=by)]
+    sites = [] if KEY_OF_SITES in keys else [column("sites", "count", priority=2)]
+    return [*added, *sites, *key_columns(keys)]
+
+
+def by(keys: Sequence[Key]) -> str:
+    """``cgroup and node``"""
+    *most, last = (key.name for key in keys)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def listing(columns: Sequence[Column], records: Iterable[RowValues], title: str) -> Document:
@@ -55,6 +75,18 @@ def listing(columns: Sequence[Column], records: Iterable[RowValues], title: str)
 def table(columns: Sequence[Column], records: Iterable[RowValues]) -> Table:
     """A row for each record, with the values of the columns' keys."""
     return Table(columns, [[_cell(record, c.key) for c in columns] for record in records])
+
+
+def values_of(site: SiteName) -> RowValues:
+    """The fields of a call site or other origin that :data:`SITE` shows."""
+    return {
+        "file": site.file if site.is_site else None,
+        "line": site.line,
+        "function": site.function,
+        "module": site.module,
+        "origin": site.origin.name.lower(),
+        "name": site.file,
+    }
 
 
 def name_of(record: RowValues) -> SiteName:
@@ -69,8 +101,8 @@ def _cell(record: RowValues, key: str) -> Cell:
     if key == "site":
         where = f"{record['file']}:{record['line']}" if record["file"] is not None else None
         return where or record.get("name") or NOT_APPLICABLE
-    if key in ("function", "module"):
-        return record[key] or NOT_APPLICABLE
+    if key in ("function", "module", "node", "zone", "order") and not record[key]:
+        return NOT_APPLICABLE if record[key] in (None, "") else record[key]
     if key == "origin":
         return kind_of(record.get("origin")) or NOT_APPLICABLE
     value: Cell | None = record[key]

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..analysis.report import GroupBy
-from .listing import SITE, RowValues, column, group_columns, listing
+from ..analysis.keys import Key
+from .listing import SITE, RowValues, by, column, group_columns, listing
 from .model import Document
 
 _EACH = (
@@ -40,6 +40,6 @@ def sums(records: Iterable[RowValues]) -> Document:
     return listing(_SUMS, records, "Pages by call site")
 
 
-def groups(sums: Sequence[str], by: GroupBy, records: Iterable[RowValues]) -> Document:
-    """One row for each function, file, directory or module."""
-    return listing(group_columns(_SUMS, sums, by), records, f"Pages by {by}")
+def groups(sums: Sequence[str], keys: Sequence[Key], records: Iterable[RowValues]) -> Document:
+    """One row for each group."""
+    return listing(group_columns(_SUMS, sums, keys), records, f"Pages by {by(keys)}")

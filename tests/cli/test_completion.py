@@ -37,6 +37,10 @@ def test_commands_options_and_choices() -> None:
     assert answers("report x --fo") == ["--format"]
     assert answers("report x --format j") == ["json"]
     assert answers("report x --sort ")[:2] == ["size", "calls"]
+    assert answers("pages x --group-by no") == ["node"]
+    assert answers("pages x --group-by cgroup,no") == ["cgroup,node"]
+    assert "cgroup,cgroup" not in answers("pages x --group-by cgroup,")
+    assert "vmalloc" in answers("objects x --group-by ")
     assert answers("report ") == ["file"]
     assert answers("completion ") == ["bash", "zsh", "fish"]
     assert "--limit" not in answers("leaks x --")

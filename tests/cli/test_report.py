@@ -67,9 +67,37 @@ def test_group_by() -> None:
     assert modules["labmod"] == sum(int(r["bytes"]) for r in sites)
 
 
-@pytest.mark.parametrize("format_", ["allocinfo", "folded"])
-def test_groups_have_no_such_format(format_: str) -> None:
-    report("--group-by", "module", "--format", format_, code=2)
+def test_groups_have_no_such_format() -> None:
+    report("--group-by", "module", "--format", "allocinfo", code=2)
+
+
+def test_groups_as_stacks() -> None:
+    lines = report("--group-by", "module,function", "--format", "folded").splitlines()
+    sizes = dict(line.rsplit(" ", 1) for line in lines)
+    for row in rows("--group-by", "module,function"):
+        assert sizes[f"{row['module']};{row['function']}"] == row["bytes"]
+    assert len(sizes) > 100
+
+
+def test_groups_by_memory_add_up_beside_the_counters() -> None:
+    """By references: in a whole dump of a machine that stood still, what the counters say."""
+    found = json.loads(report("--group-by", "cgroup,module", "--format", "json"))
+    memory, counted = found["memory"], found["total"]
+    assert sum(row["bytes"] for row in found["rows"]) == memory["bytes"]
+    assert sum(row["calls"] for row in found["rows"]) == memory["calls"]
+    assert abs(memory["bytes"] - counted["bytes"]) < 0.01 * counted["bytes"]
+    assert sum(row["share"] for row in found["rows"]) == pytest.approx(1)
+    by_module = {r["name"]: int(r["bytes"]) for r in rows("--group-by", "module")}
+    for module in ("labmod", "leaked"):
+        mine = [row["bytes"] for row in found["rows"] if row["module"] == module]
+        assert sum(mine) == pytest.approx(by_module[module], rel=0.02)
+    shown = report("--group-by", "cgroup,node")
+    assert "by references" in shown
+    assert "by counters" in shown
+    only = json.loads(report("-g", "node", "-F", "module=labmod", "--format", "json"))
+    assert only["memory"] == memory
+    assert sum(row["bytes"] for row in only["rows"]) < memory["bytes"]
+    assert json.loads(report("-g", "module", "--format", "json"))["memory"] is None
 
 
 def test_allocinfo_can_be_filtered_and_sorted() -> None:

@@ -35,12 +35,14 @@ from ..dumpdata import (
 from ..schemas import FOLDER, texts
 
 OF_DUMPS = [
-    ["report", "--all"], ["report", "--group-by", "module"], ["usage"], ["audit", "--all"],
-    ["pages"], ["pages", "--group-by", "file"], ["pages", "--list", "--top", "1000"],
-    ["objects"], ["objects", "--group-by", "module"], ["objects", "--list", "--top", "1000"],
+    ["report", "--all"], ["report", "--group-by", "directory,zone"], ["usage"], ["audit", "--all"],
+    ["pages"], ["pages", "--list", "--top", "1000"],
+    ["pages", "--group-by", "directory,cgroup,node,type"],
+    ["objects"], ["objects", "--list", "--top", "1000"],
+    ["objects", "--group-by", "directory,cache,order"],
     ["objects", "--group-by", "cache"],
     ["objects", "--group-by", "vmalloc"],
-    ["leaks"], ["leaks", "--group-by", "function"], ["leaks", "--list", "--top", "1000"],
+    ["leaks"], ["leaks", "--group-by", "directory,zone"], ["leaks", "--list", "--top", "1000"],
     ["retained", "--depth", "3"], ["retained", "--filter", "*"],
     ["triage"],
 ]  # fmt: skip
@@ -54,6 +56,10 @@ REFUSED = (4, 5, 6)
 
 OPTIONAL = {
     "usage": {"note", "children"},
+    "report": {"directory", "zone"},
+    "pages": {"directory", "cgroup", "node", "type"},
+    "objects": {"directory", "cache", "order"},
+    "leaks": {"directory", "zone"},
     "triage": {"events", "limits", "usage", "zones", "blocks", "sites", "kernel_top_ten", "tasks",
                "open_files", "cgroups", "caches", "vmalloc", "tmpfs"},
     "whois": {"order_inferred", "first_pfn", "node", "zone", "memory_cgroup", "state", "caller",

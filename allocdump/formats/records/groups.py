@@ -1,44 +1,37 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Records of sites, added up by function, file, directory or module."""
+"""Records of groups: sums of allocations that have the labels of all keys in common."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from ...analysis.report import GroupBy, group_name
-from ...kernel.tags.sites import kind_of
+from ...analysis.groups import Group, Groups
+from ...analysis.keys import SITE, Key
 from .json_text import Record
-from .site import ORIGIN_FIELDS
-
-GROUP_FIELDS = ("sites", "name")
-"""Fields of a group besides its sums."""
+from .site import ORIGIN_FIELDS, origin_record
 
 
-def grouped(records: Iterable[Record], by: GroupBy, sums: Sequence[str]) -> Iterator[Record]:
-    """One record for each group, by its sums largest first.
-
-    :param records: with the fields of a site; a site may have several
-    :param sums: fields that can be added up
-    """
-    totals: dict[str, Record] = {}
-    sites: dict[str, set[tuple[object, ...]]] = {}
-    for record in records:
-        name = _name(by, record)
-        total = totals.setdefault(name, dict.fromkeys(sums, 0))
-        for field in sums:
-            total[field] += record[field]
-        sites.setdefault(name, set()).add(tuple(record.get(field) for field in ORIGIN_FIELDS))
-    for name in sorted(totals, key=lambda name: [-totals[name][field] for field in sums]):
-        yield {**totals[name], "sites": len(sites[name]), "name": name}
+def fields(keys: Sequence[Key]) -> tuple[str, ...]:
+    """Fields that say what a group is, behind its sums."""
+    if SITE in keys:
+        return (*_names(keys), *ORIGIN_FIELDS)
+    return ("name", *_names(keys))
 
 
-def _name(by: GroupBy, record: Record) -> str:
-    """The group of a record: without a call site, the function is the origin itself, and whatever
-    else is the kind of origin, but for the module of a caller."""
-    if record["file"] is not None:
-        return group_name(by, record["file"], record["function"], record["module"] or "")
-    if by == "module" and record["module"]:
-        return str(record["module"])
-    if by == "function" and record["name"]:
-        return str(record["name"])
-    return f"({kind_of(record['origin']) or 'no site'})"
+def _names(keys: Sequence[Key]) -> list[str]:
+    return [key.name for key in keys if key is not SITE]
+
+
+def group_record(groups: Groups, group: Group) -> Record:
+    """What a group is: a field for each key; for the site, those of a site. In groups of many
+    sites, ``name`` is all of it as one text."""
+    labels = zip(groups.keys, group.labels, strict=True)
+    named: Record = {key.name: label for key, label in labels if key is not SITE}
+    site = groups.site(group)
+    return named | ({"name": groups.name(group)} if site is None else origin_record(site))
+
+
+def records(groups: Groups) -> Iterator[Record]:
+    """One record for each group, largest first."""
+    for group in groups:
+        yield {**group.sums, "sites": group.sites, **group_record(groups, group)}

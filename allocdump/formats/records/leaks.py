@@ -57,6 +57,13 @@ def sums(
         }
 
 
+def wanted(found: Leaks, chosen: npt.NDArray[np.bool_], min_size: int = 0) -> npt.NDArray[np.bool_]:
+    """Mark the origins that :func:`sums` has a record of: shape (number of origins,)."""
+    lost, marks = found.lost, np.zeros(len(chosen), np.bool_)
+    marks[lost.site[np.maximum(lost.bytes, lost.cluster_bytes) >= min_size]] = True
+    return marks & chosen
+
+
 def each(sites: Sites, found: Leaks, chosen: npt.NDArray[np.bool_]) -> Iterator[Record]:
     """One record for each lost allocation."""
     nodes = found.graph.nodes

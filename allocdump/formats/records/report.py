@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 
+from ...analysis.groups import Groups
+from ...analysis.memory import MemoryTotal
 from ...analysis.report import Report, ReportRows
 from ...analysis.sums import Total
 from ...kernel.tags.sites import Provenance
 from ..saved import EVIDENCE, VERSION
 from ..spreadsheet import csv_lines
+from .groups import fields, group_record
 from .json_text import Record, document
 from .site import SITE_FIELDS, site_record, total_record
 
@@ -18,11 +22,10 @@ OF_SITES = (
     *SITE_FIELDS, *_NUMBERS, "role", "evidence", "inaccurate", "unloaded", "inferred_name",
     "address",
 )  # fmt: skip
-OF_GROUPS = ("name", *_NUMBERS, "sites")
 
 
 def records(rows: ReportRows, whole: Total) -> Iterator[Record]:
-    """One record for each row, with the fields of a site or a group.
+    """One record for each site.
 
     What nothing in the dump tells is None: the calls of a site whose size is from the
     kernel log, both numbers of one whose counters are gone. Pages whose objects are counted at
@@ -30,7 +33,8 @@ def records(rows: ReportRows, whole: Total) -> Iterator[Record]:
     """
     averages = rows.average().tolist()
     sites = rows.sites
-    roles = [] if sites is None else sites.role.tolist()
+    assert sites is not None
+    roles = sites.role.tolist()
     for i in range(len(rows)):
         size, calls = int(rows.bytes[i]), int(rows.calls[i])
         numbers: Record = {
@@ -39,9 +43,6 @@ def records(rows: ReportRows, whole: Total) -> Iterator[Record]:
             "average": averages[i],
             "share": size / whole.bytes if whole.bytes > 0 else 0.0,
         }
-        if sites is None:
-            yield {"name": rows.name[i], **numbers, "sites": int(rows.count[i])}
-            continue
         if sites.unloaded[i] and sites.evidence[i] != Provenance.COUNTER:
             numbers["calls"] = numbers["average"] = None
             if sites.evidence[i] == Provenance.NONE:
@@ -60,8 +61,48 @@ def records(rows: ReportRows, whole: Total) -> Iterator[Record]:
         }
 
 
+def group_records(groups: Groups, whole: int) -> Iterator[Record]:
+    """One record for each group.
+
+    :param whole: bytes that it has its share of
+    """
+    for group in groups:
+        size, calls = group.sums["bytes"], group.sums["calls"]
+        yield {
+            **group_record(groups, group),
+            "bytes": size,
+            "calls": calls,
+            "average": size / calls if calls > 0 else 0.0,
+            "share": size / whole if whole > 0 else 0.0,
+            "sites": group.sites,
+        }
+
+
 def as_json(report: Report, rows: ReportRows, shown: Total, whole: Total) -> str:
-    """The report as one JSON document."""
+    """The report of sites as one JSON document."""
+    return _json(report, shown, whole, None, "site", records(rows, whole))
+
+
+def groups_as_json(
+    report: Report, groups: Groups, shown: Total, whole: Total, memory: MemoryTotal | None
+) -> str:
+    """The report of groups as one JSON document.
+
+    :param memory: total by references, if groups are sums of these
+    """
+    by = ",".join(key.name for key in groups.keys)
+    rows = group_records(groups, (memory or whole).bytes)
+    return _json(report, shown, whole, memory, by, rows)
+
+
+def _json(
+    report: Report,
+    shown: Total,
+    whole: Total,
+    memory: MemoryTotal | None,
+    by: str,
+    rows: Iterable[Record],
+) -> str:
     origin, system, done = report.origin, report.origin.system, report.completeness
     return document(
         "report",
@@ -96,12 +137,18 @@ def as_json(report: Report, rows: ReportRows, shown: Total, whole: Total) -> str
         warnings=report.warnings,
         total=total_record(whole),
         chosen=total_record(shown),
-        group_by=rows.by,
-        rows=list(records(rows, whole)),
+        memory=asdict(memory) if memory else None,
+        group_by=by,
+        rows=list(rows),
     )
 
 
 def as_csv(rows: ReportRows, whole: Total) -> str:
-    """A header line and one line per row."""
-    fields = OF_GROUPS if rows.sites is None else OF_SITES
-    return "".join(csv_lines(records(rows, whole), fields))
+    """A header line and one line per site."""
+    return "".join(csv_lines(records(rows, whole), OF_SITES))
+
+
+def groups_as_csv(groups: Groups, whole: Total, memory: MemoryTotal | None) -> str:
+    """A header line and one line per group."""
+    rows = group_records(groups, (memory or whole).bytes)
+    return "".join(csv_lines(rows, (*fields(groups.keys), *_NUMBERS, "sites")))

@@ -9,6 +9,8 @@ from .words import (
     ADDRESS,
     COUNT,
     FLAG,
+    GROUP,
+    GROUP_KEYS,
     NUMBER,
     SIGNED,
     SITE,
@@ -53,13 +55,14 @@ OF_SITE = record(
 
 OF_GROUP = record(
     {
-        "name": TEXT,
+        **GROUP,
         "bytes": SIGNED,
         "calls": COUNT,
         "average": NUMBER,
         "share": NUMBER,
         "sites": COUNT,
-    }
+    },
+    GROUP_KEYS,
 )
 
 GROUP_BY = one_of("site", "function", "file", "directory", "module")
@@ -106,7 +109,8 @@ SCHEMA = document(
         "warnings": many(TEXT),
         "total": _SUM,
         "chosen": _SUM,
-        "group_by": GROUP_BY,
+        "memory": or_null(record({"bytes": COUNT, "calls": COUNT, "sites": COUNT})),
+        "group_by": TEXT,
         "rows": many({}),
     },
 ) | by_site_or_group(OF_SITE, OF_GROUP)

@@ -6,6 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ...analysis.keys import KEYS
+from ...analysis.keys import SITE as SITE_KEY
+
 Schema = dict[str, Any]
 
 TEXT: Schema = {"type": "string"}
@@ -73,12 +76,6 @@ def either(title: str, *forms: Schema) -> Schema:
     return {"title": title, "oneOf": list(forms)}
 
 
-def group(sums: Sequence[str]) -> Schema:
-    """Sites that were added up by function, file, directory or module."""
-    fields = dict.fromkeys(sums, COUNT) | {"sites": COUNT, "name": TEXT}
-    return record(fields, title="--group-by function, file, directory or module: a group")
-
-
 SITE: dict[str, Schema] = {
     "file": TEXT,
     "line": COUNT,
@@ -103,3 +100,22 @@ ORIGIN: dict[str, Schema] = ORIGIN_OR_NONE | {
     "origin": one_of("site", "cache", "caller", "pages", "percpu")
 }
 """The same where there is one."""
+
+_KEYS: dict[str, Schema] = {
+    name: or_null(COUNT if key.kind == "number" else TEXT)
+    for name, key in KEYS.items()
+    if key is not SITE_KEY
+}
+
+GROUP: dict[str, Schema] = {"name": or_null(TEXT)}
+"""Fields of every group: its labels as one text; with the key ``site``, the ``name`` of
+:data:`ORIGIN`."""
+
+GROUP_KEYS: dict[str, Schema] = _KEYS | ORIGIN_OR_NONE
+"""A field for each key that was asked for: those of :data:`ORIGIN` for ``site``."""
+
+
+def group(sums: Sequence[str]) -> Schema:
+    """Allocations that were added up by keys."""
+    fields = dict.fromkeys(sums, COUNT) | {"sites": COUNT} | GROUP
+    return record(fields, GROUP_KEYS, title="--group-by with other keys: a group")

@@ -83,7 +83,7 @@ static void history_net_exit(struct net *net)
 	*(struct session **)net_generic(net, history_id) = NULL;
 }
 
-static struct pernet_operations history_net = {
+static struct pernet_operations __net_initdata history_net = {
 	.init = history_net_init,
 	.exit = history_net_exit,
 	.id = &history_id,

@@ -61,6 +61,20 @@ void labtruth_record(const char *kind, const volatile void *address, size_t size
 }
 EXPORT_SYMBOL_GPL(labtruth_record);
 
+void labtruth_record_charged(const char *kind, const volatile void *address, size_t size, int line,
+			     const char *state, long pfn, const char *module, int node,
+			     const char *cgroup)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&records_lock, flags);
+	records.used += scnprintf(records.text + records.used, records.size - records.used,
+				  "%s 0x%lx %zu %d %s %ld %s %d %s\n", kind, (unsigned long)address,
+				  size, line, state, pfn, module, node, cgroup);
+	spin_unlock_irqrestore(&records_lock, flags);
+}
+EXPORT_SYMBOL_GPL(labtruth_record_charged);
+
 /*
  * What the kernel's show function takes as its private data starts with the
  * iterator; further on, at a place that differs between kernels, comes the flag

@@ -11,6 +11,11 @@
 void labtruth_record(const char *kind, const volatile void *address, size_t size,
 		     int line, const char *state, long pfn, const char *module);
 
+/* The same, with the NUMA node that it lies on, -1 for many, and the memory cgroup that is charged. */
+void labtruth_record_charged(const char *kind, const volatile void *address, size_t size, int line,
+			     const char *state, long pfn, const char *module, int node,
+			     const char *cgroup);
+
 #define LABTRUTH_RECORD_STATE(kind, address, size, line, state, pfn)		\
 	labtruth_record(kind, (const volatile void *)(address), size, line, state, pfn, KBUILD_MODNAME)
 
