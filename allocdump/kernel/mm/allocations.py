@@ -141,8 +141,8 @@ class ObjectReader(Batches[ObjectBatch]):
             batch = ObjectBatch(chunk.pointer, size, size, none, chunk.site, cgroup)
             yield batch.take(chunk.site != NONE)
         pagemap = self.pagemap
-        lists = pagemap.origins.problems + pagemap.percpu.problems
-        for problem in lists + pagemap.frames.problems:
+        lists = pagemap.origins.problems
+        for problem in lists + pagemap.percpu.problems + pagemap.frames.problems:
             if problem not in self.problems:
                 self.problems.append(problem)
 

@@ -156,9 +156,8 @@ class StackDepot:
             told = self.plain(told)
             here = self._index(told) == np.uint64(number + self._one_more)
             out.append(told[here & (self._offset(told) == offset)])
-        found = np.unique(np.concatenate(out))
-        held: U32 = found[found != 0]
-        return held
+        found: U32 = np.unique(np.concatenate(out))
+        return found[found != 0]
 
     def _records(self, handle: U32) -> tuple[U64, Bool]:
         """Addresses of the records of handles, and whether there are any: 0 if not."""
