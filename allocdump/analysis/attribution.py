@@ -157,7 +157,7 @@ class Attributor:
         self._slab = CacheUse(*np.zeros((12, caches), np.int64))
         self._strays: dict[int, tuple[int, int]] = {}
         self._unknown_slabs = self._unreadable_pages = self._kfence = 0
-        self._vectors = VectorFinder()
+        self._vectors = VectorFinder(pagemap.kernel.page)
 
     def part(self, part: Part) -> None:
         """Count one part."""

@@ -14,7 +14,7 @@ from ..kernel.bugs import Bug
 from ..kernel.tags.profile import Completeness
 from ..kernel.tags.profiling import Profiling
 from ..kernel.tags.sites import Provenance, Sites
-from .attribution import PAGE, Attribution
+from .attribution import Attribution
 
 
 class Cause(StrEnum):
@@ -148,7 +148,7 @@ def audit(
         out.cause[i] = _cause(sites, i, int(difference[i]), calls, off, excluded, untracked)
         if moved is not None and moved[i]:
             out.cause[i] = Cause.MOVED
-    _name_bugs(out, sites, bugs, unnamed)
+    _name_bugs(out, sites, bugs, unnamed, memory.page.bytes)
     return out
 
 
@@ -156,13 +156,15 @@ _OF_NO_BUG = (Cause.EXCLUDED, Cause.NO_CALLS, Cause.NO_VECTOR, Cause.UNEXPLAINED
 """Causes that a bug explains better, where it fits."""
 
 
-def _name_bugs(audit: Audit, sites: Sites, bugs: frozenset[Bug], unnamed: tuple[int, int]) -> None:
+def _name_bugs(
+    audit: Audit, sites: Sites, bugs: frozenset[Bug], unnamed: tuple[int, int], page: int
+) -> None:
     """Name the bug of the kernel that a difference comes from, where it fits to the byte."""
     open_ = np.isin(audit.cause.astype(str), _OF_NO_BUG)
     difference = audit.difference
     if Bug.MIGRATED in bugs:
         # Of each page that was migrated, all bytes were added, and one was taken off.
-        left = (difference > 0) & (difference % (PAGE - 1) == 0)
+        left = (difference > 0) & (difference % (page - 1) == 0)
         audit.cause[open_ & left & (sites.calls.view(np.int64) == audit.calls)] = Cause.MIGRATED
     if Bug.UNNAMED_TAGS in bugs:
         start, end = (np.uint64(address) for address in unnamed)

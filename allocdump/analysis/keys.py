@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 from ..arrays import I32, U64, Columns, Int
 from ..kernel.mm.page_types import PageKind
-from ..kernel.mm.pages import PAGE_SHIFT
 from ..kernel.tags.references import Rows
 from ..kernel.tags.sites import SiteName, Sites
 from .report import GroupBy, group_name
 
 if TYPE_CHECKING:
+    from ..kernel.kernel import Kernel
     from ..kernel.machine.charged import ChargedCgroups
     from ..kernel.mm.allocations import ObjectBatch, PageBatch, Zone
     from ..kernel.mm.slab import Cache
@@ -68,13 +68,10 @@ class Allocations(Columns):
         )
 
     @classmethod
-    def of_objects(cls, batch: ObjectBatch, direct_map: int) -> Self:
-        """Objects of slabs and per-CPU objects.
-
-        :param direct_map: address at which the first page frame would be mapped
-        """
+    def of_objects(cls, batch: ObjectBatch, kernel: Kernel) -> Self:
+        """Objects of slabs and per-CPU objects."""
         of_slab = batch.cache >= 0
-        pfn = ((batch.address - np.uint64(direct_map)) >> np.uint64(PAGE_SHIFT)).view(np.int64)
+        pfn = kernel.frame_at(batch.address)
         return cls(
             batch.site,
             batch.address,

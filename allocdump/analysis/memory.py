@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import Bool, Int
+from ..kernel.kernel import Kernel
 from ..kernel.mm.allocations import ObjectBatch, PageBatch
-from ..kernel.mm.pages import PAGE_SHIFT
 from ..kernel.tags.sites import Sites
 from .groups import Sums
 from .keys import Allocations
@@ -23,25 +23,23 @@ def memory(
     pages: Iterable[PageBatch],
     objects: Iterable[ObjectBatch],
     *,
-    cpus: int,
-    direct_map: int,
+    kernel: Kernel,
 ) -> Iterator[tuple[Allocations, Sums]]:
     """Objects, and pages that have no objects in them, with their bytes.
 
     Per-CPU objects have those of all CPUs' copies.
 
-    :param cpus: number of possible CPUs
-    :param direct_map: address at which the first page frame would be mapped
     """
+    cpus, page = len(kernel.cpus), kernel.page
     backing = origins.backing
     for batch in pages:
         known = batch.take(batch.site >= 0)
         alone = known.take(~backing[known.site])
-        yield Allocations.of_pages(alone), _sums(alone.pages << PAGE_SHIFT)
+        yield Allocations.of_pages(alone), _sums(alone.pages << page.shift)
     for found in objects:
         some = found.take(found.site >= 0)
         size = np.where(some.cache >= 0, some.size, some.size * cpus)
-        yield Allocations.of_objects(some, direct_map), _sums(size)
+        yield Allocations.of_objects(some, kernel), _sums(size)
 
 
 def _sums(size: Int) -> Sums:

@@ -16,7 +16,6 @@ from ..kernel.machine.charged import UNREADABLE
 from ..kernel.mm.allocations import ObjectBatch, PageBatch
 from ..kernel.mm.page_types import PageKind
 from ..kernel.mm.pagemap import PageMap
-from ..kernel.mm.pages import PAGE_SHIFT
 from .groups import Sums
 from .keys import Allocations
 
@@ -79,8 +78,7 @@ def lost_sums(found: Leaks, parts: Placed, wanted: Bool) -> tuple[Allocations, S
 class _Placer:
     def __init__(self, nodes: Nodes, pagemap: PageMap) -> None:
         self.nodes, count = nodes, len(nodes)
-        self.direct_map = pagemap.kernel.direct_map
-        """Address at which the first page frame would be mapped."""
+        self.kernel = pagemap.kernel
         self.areas, self.area_pages = _pages_of_areas(nodes, pagemap)
         none = np.full(count, -1, np.int64)
         # What is found nowhere is charged to nobody knows whom.
@@ -101,11 +99,11 @@ class _Placer:
         for batch in pages:
             allocations = Allocations.of_pages(batch)
             self._fill(of_pages, allocations)
-            self._part(allocations, batch.pages << PAGE_SHIFT)
+            self._part(allocations, batch.pages << self.kernel.page.shift)
         of_slabs = _Finder(self.nodes, NodeKind.OBJECT)
         of_percpu = _Finder(self.nodes, NodeKind.PERCPU)
         for some in objects:
-            allocations = Allocations.of_objects(some, self.direct_map)
+            allocations = Allocations.of_objects(some, self.kernel)
             slab = some.cache >= 0
             self._fill(of_slabs, allocations.take(slab))
             self._fill(of_percpu, allocations.take(~slab))

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..arch.base import PageSize
 from ..arrays import Columns, Int, sum_by
 from ..kernel.mm.allocations import ObjectBatch, ObjectReader, PageBatch, Zone
 from ..kernel.mm.pagemap import Part
-from ..kernel.mm.pages import PAGE_SHIFT
 
 _ORDERS = 32
 """More than there are: a page of 16 GiB, the largest of any processor, has order 22 at most."""
@@ -69,10 +69,10 @@ def page_totals(batches: Iterable[PageBatch], sites: int) -> PageTotals:
     return PageTotals(rows, pages[rows], calls[rows], inferred[rows], orders[rows])
 
 
-def page_sums(batch: PageBatch) -> dict[str, Int]:
+def page_sums(batch: PageBatch, page: PageSize) -> dict[str, Int]:
     """What can be added up of allocations of pages."""
     return {
-        "bytes": batch.pages << PAGE_SHIFT,
+        "bytes": batch.pages << page.shift,
         "pages": batch.pages,
         "allocations": np.ones(len(batch), np.int64),
         "inferred_pages": np.where(batch.inferred, batch.pages, 0),

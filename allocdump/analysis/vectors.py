@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..arch.base import PageSize
 from ..arrays import U64, Int
-from ..kernel.mm.pages import PAGE_SHIFT
 from ..kernel.mm.slab import Slabs
 
 
@@ -30,13 +30,14 @@ class VectorCycles:
 class VectorFinder:
     """Takes all slabs; :meth:`result` is those whose vectors lead in circles."""
 
-    def __init__(self) -> None:
+    def __init__(self, page: PageSize) -> None:
+        self._page = page
         self._parts: list[tuple[U64, U64, Int]] = []
 
     def add(self, slabs: Slabs) -> None:
         """Take some slabs."""
         rows = ~slabs.kfence
-        size = np.int64(1) << slabs.order[rows].astype(np.int64) + PAGE_SHIFT
+        size = np.int64(1) << slabs.order[rows].astype(np.int64) + self._page.shift
         self._parts.append((slabs.address[rows], slabs.vector[rows], size))
 
     def result(self) -> VectorCycles:

@@ -130,8 +130,8 @@ def command(
             sums = records.sums(*where)
             listing = Listing(sums, records.SUMS, projection.sums, calls="objects")
             if group_by != (SITE,):
-                at = dump.kernel.direct_map
-                parts = ((Allocations.of_objects(b, at), object_sums(b)) for b in batches)
+                kernel = dump.kernel
+                parts = ((Allocations.of_objects(b, kernel), object_sums(b)) for b in batches)
                 read = partial(group, group_by, dump.names, records.GROUPS, parts)
                 listing = listing.grouped(read, group_by, records.GROUPS, projection.groups)
         if dump_bytes or type_name:

@@ -97,7 +97,8 @@ def command(
             sums = records.sums(report.sites, batches, dump.kernel.page)
             found = Listing(sums, records.SUMS, projection.sums, calls="allocations")
             if group_by != (SITE,):
-                parts = ((Allocations.of_pages(batch), page_sums(batch)) for batch in batches)
+                page = dump.kernel.page
+                parts = ((Allocations.of_pages(batch), page_sums(batch, page)) for batch in batches)
                 read = partial(group, group_by, dump.names, records.GROUPS, parts)
                 found = found.grouped(read, group_by, records.GROUPS, projection.groups)
         found.show(format_, exact, top, output, sort)

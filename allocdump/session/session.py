@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from ..analysis.usage import Node
     from ..graph.build import HeapBuilder
     from ..graph.edges import Graph
+    from ..graph.nodes import Nodes
     from ..graph.symbols import Symbols
     from ..kernel.bugs import Bug
-    from ..graph.nodes import Nodes
     from ..kernel.mm.allocations import ObjectReader, PageBatch, VmallocUse, Zone
     from ..kernel.mm.origins import Origins
     from ..kernel.mm.pagemap import PageMap, Visitor
@@ -651,8 +651,7 @@ class Session:
             self.origins,
             self.pages(progress),
             self.objects(),
-            cpus=self.possible_cpus,
-            direct_map=self.kernel.direct_map,
+            kernel=self.kernel,
         )
 
     def placed(self, nodes: Nodes, progress: Progress | None = None) -> Placed:

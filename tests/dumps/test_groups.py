@@ -43,9 +43,9 @@ def test_accounted_objects_are_charged_to_the_cgroup_of_the_task() -> None:
 def test_any_keys_add_up_to_all_memory() -> None:
     """By all of them, and by each alone; one pass over the pages, one over the objects."""
     dump = open_core(QUIET)
-    at = dump.kernel.direct_map
-    pages = [(Allocations.of_pages(b), page_sums(b)) for b in dump.pages()]
-    objects = [(Allocations.of_objects(b, at), object_sums(b)) for b in dump.objects()]
+    kernel = dump.kernel
+    pages = [(Allocations.of_pages(b), page_sums(b, kernel.page)) for b in dump.pages()]
+    objects = [(Allocations.of_objects(b, kernel), object_sums(b)) for b in dump.objects()]
     for parts, fields in ((pages, ("bytes", "pages")), (objects, ("bytes", "objects"))):
         whole = [sum(int(sums[field].sum()) for _, sums in parts) for field in fields]
         chosen = [(key,) for key in KEYS.values()] + [tuple(KEYS.values())]

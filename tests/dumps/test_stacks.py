@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import gzip
 import re
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -53,13 +52,8 @@ def kept(dump: Session) -> KeptStacks:
     return dump.pagemap.stacks
 
 
-@dataclass
-class Table:
-    handle: int
-    frames: list[str]
-
-
 def stacks_told() -> dict[int, tuple[str, ...]]:
+    """What each handle stands for, by the kernel."""
     out = {}
     for block in printed("stacks.gz").split("\n\n"):
         *frames, last = block.strip("\n").split("\n")
@@ -68,11 +62,45 @@ def stacks_told() -> dict[int, tuple[str, ...]]:
     return out
 
 
-def test_stacks_are_those_that_the_kernel_printed(kept: KeptStacks, dump: Session) -> None:
+def test_stacks_are_those_that_the_kernel_printed(dump: Session) -> None:
     told = stacks_told()
     assert len(told) > 500
-    found = kept.stacks(np.array([h & 0xFFFF_FFFF for h in told], np.uint32))
+    found = dump.pagemap.stacks.stacks(np.array(list(told), np.uint32))
     assert not found.problems
     code = CodeNames(dump.prog)
-    for row, handle in enumerate(found.handle.tolist()):
-        assert tuple(code[address].label for address in found[row]) == told[handle]
+    for handle, stack in zip(found.handle.tolist(), found, strict=True):
+        assert tuple(code[address].label for address in stack) == told[handle]
+
+
+def test_owners_of_pages_are_those_that_the_kernel_printed(dump: Session) -> None:
+    """All of them, but for pages that were allocated or freed while it printed."""
+    entries = list(_PAGE.finditer(printed("page_owner.gz")))
+    assert len(entries) > 10_000
+    reader = dump.pagemap.stacks.pages
+    assert reader is not None
+    pfn = np.array([int(m["pfn"], 16) for m in entries], np.int64)
+    owner = reader.owners(pfn)
+    begun = max(int(m["time"]) for m in entries if m["comm"] != "cat")
+    later = changed = 0
+    for i, m in enumerate(entries):
+        if owner.time[i] != int(m["time"]):
+            assert owner.time[i] > int(m["time"])
+            later += 1
+            continue
+        if not owner.allocated[i]:
+            assert owner.free_time[i] > begun
+            changed += 1
+        assert owner.handle[i] == int(m["handle"])
+        assert owner.order[i] == int(m["order"])
+        assert (owner.pid[i], owner.tgid[i]) == (int(m["pid"]), int(m["tgid"]))
+        assert bytes(owner.comm[i]).decode() == m["comm"]
+    assert later + changed < len(entries) // 50
+    # And no other page is in use since then.
+    everything = np.concatenate(
+        [np.arange(s.pfn, s.pfn + s.pages) for s in dump.pagemap.frames.sections]
+    )
+    owners = reader.owners(everything)
+    first = everything % (1 << np.minimum(owners.order, 20)) == 0
+    old = owners.allocated & first & (owners.handle != 0) & (owners.time < begun)
+    missed = np.setdiff1d(everything[old], pfn)
+    assert not len(missed)

@@ -307,9 +307,7 @@ class OriginRows:
         of_cache = slabs.cache[objects.slab[used]]
         objects.site[used] = self.first + of_cache
         if self._kept():
-            guarded = slabs.kfence[objects.slab[used]]
-            tracked = np.where(guarded, np.int32(-1), of_cache)
-            handles = self._kept().of_objects(objects.address[used], tracked)
+            handles = self._kept().of_objects(objects.address[used], of_cache)
             objects.site[used] = self._of_stacks(handles, objects.site[used])
 
     def names(self, sites: Sites) -> Origins:

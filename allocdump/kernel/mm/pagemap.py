@@ -151,7 +151,7 @@ class PageMap:
     @cached_property
     def stacks(self) -> KeptStacks:
         """The stacks that the kernel kept of allocations, if it did."""
-        return KeptStacks(self.kernel, self.frames.sections, self.caches)
+        return KeptStacks(self.kernel, self.frames.sections, self.caches, self.frames.kfence)
 
     @cached_property
     def boot_memory(self) -> BootMemory:

@@ -156,7 +156,7 @@ class StackDepot:
             told = self.plain(told)
             here = self._index(told) == np.uint64(number + self._one_more)
             out.append(told[here & (self._offset(told) == offset)])
-        found = np.unique(np.concatenate(out))
+        found: U32 = np.unique(np.concatenate(out))
         held: U32 = found[found != 0]
         return held
 

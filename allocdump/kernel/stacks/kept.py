@@ -26,6 +26,8 @@ from .slab_tracks import TrackReader
 
 T = TypeVar("T")
 
+_PAGE = 4096
+
 
 def keeps_stacks(prog: Program) -> bool:
     """Tell if a kernel keeps stacks of its allocations, as far as it is readable."""
@@ -40,10 +42,18 @@ class KeptStacks:
 
     :param sections: all memory
     :param caches: all slab caches
+    :param guarded: start and end, by page frame, of memory whose objects have no tracks: KFENCE's
     """
 
-    def __init__(self, kernel: Kernel, sections: list[MemorySection], caches: list[Cache]) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        sections: list[MemorySection],
+        caches: list[Cache],
+        guarded: tuple[int, int] = (0, 0),
+    ) -> None:
         self.kernel = kernel
+        self._guarded = [np.uint64(kernel.direct_map + pfn * _PAGE) for pfn in guarded]
         self.problems: list[Problem] = []
         """What keeps stacks, but could not be read."""
         self.pages: PageOwnerReader | None = None
@@ -74,7 +84,9 @@ class KeptStacks:
         """
         if self.objects is None:
             return np.zeros(len(address), np.uint32)
-        return self.objects.handles(address, cache)
+        low, high = self._guarded
+        tracked = (address < low) | (address >= high)
+        return self.objects.handles(address, np.where(tracked, cache, np.int32(-1)))
 
     def stacks(self, handles: U32) -> Stacks:
         """The stacks of *handles*, of which 0 is none, each once."""
