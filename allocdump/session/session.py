@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..analysis.attribution import Attribution
     from ..analysis.audit import Audit
     from ..analysis.dominators import Dominators
+    from ..analysis.fragmentation import Fragmentation
     from ..analysis.leaks import Earlier, Leaks
     from ..analysis.paths import Paths
     from ..analysis.reach import Reach
@@ -54,6 +55,9 @@ if TYPE_CHECKING:
     from ..triage.verdict import Triage
 
 T = TypeVar("T")
+
+HUGE_PAGE = 9
+"""Order of a huge page of 2 MiB, and of the kernel's page blocks."""
 
 
 class Session:
@@ -431,6 +435,25 @@ class Session:
             memory_counters(VmStat(self.kernel), self.kernel.page_shift),
             profiler_cost(self.kernel, self.sites),
         )
+
+    def fragmentation(
+        self, order: int = HUGE_PAGE, progress: Progress | None = None
+    ) -> Fragmentation:
+        """Free blocks by zone, and what stands in the way of blocks of an order.
+
+        :param order: of 4 KiB pages; by default, that of huge pages
+        """
+        from ..analysis.fragmentation import BlockAdder, fragmentation
+        from ..kernel.machine.free_lists import free_lists
+        from ..kernel.machine.zones import zone_states
+
+        origins, pagemap = self.origins, self.pagemap
+        adder = BlockAdder(pagemap, order, len(origins))
+        self._described(lambda: pagemap.show(adder, progress=progress))
+        states, problems = zone_states(self.kernel)
+        lists, more = self._described(lambda: free_lists(self.kernel))
+        found = list(dict.fromkeys([*pagemap.problems(), *problems, *more]))
+        return fragmentation(adder, self.zones.found, states, lists, origins, found)
 
     def pages(self, progress: Progress | None = None) -> Batches[PageBatch]:
         """All allocations of pages, in batches of numpy columns."""

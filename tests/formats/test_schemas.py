@@ -40,6 +40,7 @@ OF_DUMPS = [
     ["objects"], ["objects", "--group-by", "module"], ["objects", "--list", "--top", "1000"],
     ["objects", "--group-by", "cache"],
     ["objects", "--group-by", "vmalloc"],
+    ["usage", "--fragmentation"],
     ["leaks"], ["leaks", "--group-by", "function"], ["leaks", "--list", "--top", "1000"],
     ["retained", "--depth", "3"], ["retained", "--filter", "*"],
     ["triage"],

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from drgn import offsetof, sizeof
 
-from ...arrays import U64, Bool, ranges
+from ...arrays import U64, Bool, Int, ranges
 from ...problems import Problem
 from ...source.dtypes import dtype_of
 from ...source.memory import each_whole
@@ -28,7 +28,7 @@ from .page_types import PageKind, PageTypeReader
 from .sections import MemorySection, page_ext_size, sections
 
 PAGE_SHIFT = 12
-_WINDOW = 1024
+FREE_BLOCK = 1024
 """Page frames that are looked at together: the largest block of the buddy allocator, since
 MAX_PAGE_ORDER is 10."""
 _MAX_ORDER = 40
@@ -81,6 +81,8 @@ class FrameReader:
         self.kernel, self.memory = kernel, kernel.memory
         self.index = index
         self.free_pages = 0
+        self.free_blocks: list[Int] = []
+        """First page frames of the free blocks that the last iteration left out, in parts."""
         self.problems: list[Problem] = []
         self.sections = sections(kernel)
         self.page_size = sizeof(prog.type("struct page"))
@@ -108,12 +110,13 @@ class FrameReader:
                 raise ValueError(f"page_alloc_tagging_ops.offset is damaged: {self._ext_offset:,}")
 
     def __iter__(self) -> Iterator[Frames]:
-        """All page frames but those of free blocks of :data:`_WINDOW` pages, ascending.
+        """All page frames but those of free blocks of :data:`FREE_BLOCK` pages, ascending.
 
         Of these, which :attr:`free_pages` counts, no struct page but the first is read:
         on a machine with much free memory, that is most of them.
         """
         self.free_pages = 0
+        self.free_blocks = []
         # A gigantic page goes on in the sections after that of its head.
         gigantic_until, gigantic_kind = 0, PageKind.IN_USE
         for section in self._without_free_blocks():
@@ -137,19 +140,20 @@ class FrameReader:
         # The 64-bit word that page_type is in.
         word, shift = np.uint64(place // 8 * 8), np.uint64(place % 8 * 8)
         private = np.uint64(fields["private"][1])
-        whole = _WINDOW.bit_length() - 1
+        whole = FREE_BLOCK.bit_length() - 1
         for section in self.sections:
-            windows = section.pages // _WINDOW
-            step = _WINDOW * self.page_size
+            windows = section.pages // FREE_BLOCK
+            step = FREE_BLOCK * self.page_size
             heads = np.uint64(section.memmap) + np.arange(windows, dtype=np.uint64) * step
             types, _ = self.memory.words(heads + word)
             free = self.types.kinds((types >> shift).astype(np.uint32)) == PageKind.FREE
             if free.any():
                 free[free] = self.memory.words(heads[free] + private)[0] == whole
-            self.free_pages += int(np.count_nonzero(free)) * _WINDOW
+            self.free_pages += int(np.count_nonzero(free)) * FREE_BLOCK
+            self.free_blocks.append(section.pfn + np.flatnonzero(free) * FREE_BLOCK)
             for run in np.split(np.arange(windows), np.flatnonzero(np.diff(free)) + 1):
                 if len(run) and not free[run[0]]:
-                    yield self._part(section, int(run[0]) * _WINDOW, len(run) * _WINDOW)
+                    yield self._part(section, int(run[0]) * FREE_BLOCK, len(run) * FREE_BLOCK)
 
     def _part(self, section: MemorySection, skip: int, pages: int) -> MemorySection:
         ext = section.page_ext and section.page_ext + skip * self._ext_size
@@ -160,9 +164,9 @@ class FrameReader:
         """The largest free block or ordinary allocation that *pfn* can be part of."""
         for section in self.sections:
             if section.pfn <= pfn < section.pfn + section.pages:
-                first = max(section.pfn, pfn & -_WINDOW)
+                first = max(section.pfn, pfn & -FREE_BLOCK)
                 skip = first - section.pfn
-                return self._read(self._part(section, skip, min(_WINDOW, section.pages - skip)))
+                return self._read(self._part(section, skip, min(FREE_BLOCK, section.pages - skip)))
         return None
 
     def compound_head(self, pfn: int) -> int:
