@@ -59,7 +59,7 @@ def answers() -> Iterator[tuple[str, Any]]:
 
 
 EXPECTED = {
-    "report", "audit", "usage", "attribution", "object_totals", "pages", "objects",
+    "report", "audit", "usage", "fragmentation", "attribution", "object_totals", "pages", "objects",
     "vmalloc_areas", "zones", "whois", "referrers", "graph", "reach", "leaks", "dominators",
     "paths", "triage",
     "log",

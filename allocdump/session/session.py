@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..analysis.attribution import Attribution
     from ..analysis.audit import Audit
     from ..analysis.dominators import Dominators
+    from ..analysis.fragmentation import Fragmentation
     from ..analysis.groups import Sums
     from ..analysis.keys import Allocations, Names
     from ..analysis.leaks import Earlier, Leaks
@@ -481,6 +482,27 @@ class Session:
             memory_counters(VmStat(self.kernel), self.kernel.page),
             profiler_cost(self.kernel, self.sites),
         )
+
+    def fragmentation(
+        self, order: int | None = None, progress: Progress | None = None
+    ) -> Fragmentation:
+        """Free blocks by zone, and what stands in the way of blocks of an order.
+
+        :param order: logarithm of the pages of a block; by default, that of huge pages
+        """
+        from ..analysis.fragmentation import BlockAdder, fragmentation
+        from ..kernel.machine.free_lists import free_lists
+        from ..kernel.machine.zones import zone_states
+
+        origins, pagemap = self.origins, self.pagemap
+        if order is None:
+            order = self.kernel.page.table_order
+        adder = BlockAdder(pagemap, order, len(origins))
+        self._described(lambda: pagemap.show(adder, progress=progress))
+        states, problems = zone_states(self.kernel)
+        lists, more = self._described(lambda: free_lists(self.kernel))
+        found = list(dict.fromkeys([*pagemap.problems(), *problems, *more]))
+        return fragmentation(adder, self.zones.found, states, lists, origins, found)
 
     def pages(self, progress: Progress | None = None) -> Batches[PageBatch]:
         """All allocations of pages, in batches of numpy columns."""

@@ -43,6 +43,7 @@ OF_DUMPS = [
     ["objects", "--group-by", "cache"],
     ["objects", "--group-by", "vmalloc"],
     ["leaks"], ["leaks", "--group-by", "directory,zone"], ["leaks", "--list", "--top", "1000"],
+    ["usage", "--fragmentation"],
     ["retained", "--depth", "3"], ["retained", "--filter", "*"],
     ["triage"],
 ]  # fmt: skip

@@ -16,6 +16,8 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("usage",),
     ("usage", "--format", "json"),
     ("usage", "--format", "html"),
+    ("usage", "--fragmentation"),
+    ("usage", "--fragmentation", "--format", "json"),
     ("audit",),
     ("audit", "--all", "--format", "json"),
     ("objects",),

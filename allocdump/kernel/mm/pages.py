@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from drgn import offsetof, sizeof
 
-from ...arrays import U64, Bool, ranges
+from ...arrays import U64, Bool, Int, ranges
 from ...problems import Problem
 from ...source.dtypes import dtype_of
 from ...source.memory import each_whole
@@ -77,6 +77,8 @@ class FrameReader:
         self.kernel, self.memory = kernel, kernel.memory
         self.index = index
         self.free_pages = 0
+        self.free_blocks: list[Int] = []
+        """First page frames of the free blocks that the last iteration left out, in parts."""
         self.problems: list[Problem] = []
         self.sections = sections(kernel)
         self.page_size = sizeof(prog.type("struct page"))
@@ -87,7 +89,7 @@ class FrameReader:
         renamed = kernel.layouts[CompoundPages] is CompoundPages.INFO
         self._compound_offset = offsetof(page, "compound_info" if renamed else "compound_head")
         self.types = PageTypeReader(kernel)
-        self._window = min(1 << kernel.max_order, self.sections[0].pages)
+        self.window = min(1 << kernel.max_order, self.sections[0].pages)
         """Page frames that are looked at together: the largest block of the buddy allocator."""
         self.kfence = kfence_frames(kernel)
         """First page frame of KFENCE's pool, and that behind it; the same if there is none."""
@@ -112,6 +114,7 @@ class FrameReader:
         on a machine with much free memory, that is most of them.
         """
         self.free_pages = 0
+        self.free_blocks = []
         # A gigantic page goes on in the sections after that of its head.
         gigantic_until, gigantic_kind = 0, PageKind.IN_USE
         for section in self._without_free_blocks():
@@ -135,7 +138,7 @@ class FrameReader:
         # The 64-bit word that page_type is in.
         word, shift = np.uint64(place // 8 * 8), np.uint64(place % 8 * 8)
         private = np.uint64(fields["private"][1])
-        window = self._window
+        window = self.window
         whole = window.bit_length() - 1
         for section in self.sections:
             windows = section.pages // window
@@ -146,6 +149,7 @@ class FrameReader:
             if free.any():
                 free[free] = self.memory.words(heads[free] + private)[0] == whole
             self.free_pages += int(np.count_nonzero(free)) * window
+            self.free_blocks.append(section.pfn + np.flatnonzero(free) * window)
             for run in np.split(np.arange(windows), np.flatnonzero(np.diff(free)) + 1):
                 if len(run) and not free[run[0]]:
                     yield self._part(section, int(run[0]) * window, len(run) * window)
@@ -159,9 +163,9 @@ class FrameReader:
         """The largest free block or ordinary allocation that *pfn* can be part of."""
         for section in self.sections:
             if section.pfn <= pfn < section.pfn + section.pages:
-                first = max(section.pfn, pfn & -self._window)
+                first = max(section.pfn, pfn & -self.window)
                 skip = first - section.pfn
-                pages = min(self._window, section.pages - skip)
+                pages = min(self.window, section.pages - skip)
                 return self._read(self._part(section, skip, pages))
         return None
 
