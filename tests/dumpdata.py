@@ -103,6 +103,11 @@ def made(path: Path) -> dict[str, Any]:
     return MADE[path.parent]
 
 
+def page_size(path: Path) -> int:
+    """Bytes of a page of the dump's machine, as its maker noted; older dumps are of x86-64."""
+    return int(made(path).get("page_size", 4096))
+
+
 def place(thing: Object) -> int:
     """Address of what is in memory."""
     assert thing.address_ is not None

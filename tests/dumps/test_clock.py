@@ -19,7 +19,7 @@ from .test_triage import READABLE
 
 QUIET = core("7.3-tiny")
 LEAKED = core("7.3-after")
-_TICK = 0.25
+_TICK = 0.5
 """Between the last tick and the line that said that the machine died, and between two clocks."""
 
 

@@ -29,7 +29,9 @@ def test_it_is_the_one_on_the_console(path: Path) -> None:
     )
     if dump.log.panic_message().startswith("Kernel panic - not syncing: Out of memory"):
         assert (str(found.pid), found.task) == said[-1]
-    assert found.frames[0].endswith(("crash_kexec", "dump_stack_lvl", "vpanic", "panic"))
+    # aarch64 warns of a CPU that did not stop, in machine_kexec().
+    last = ("crash_kexec", "dump_stack_lvl", "vpanic", "panic", "machine_kexec")
+    assert found.frames[0].endswith(last)
     assert len(found.frames) <= 16
 
 
@@ -83,9 +85,9 @@ def test_taints_are_those_on_the_console(path: Path) -> None:
 @pytest.mark.parametrize("path", ALL, ids=name)
 def test_parameters_are_of_the_command_line(path: Path) -> None:
     told = memory_parameters(open_core(path).prog).split()
-    assert "crashkernel=80M" in told
+    assert any(word.startswith("crashkernel=") for word in told)
     assert set(told) <= set(made(path)["cmdline"].split())
-    assert "console=ttyS0" not in told
+    assert not any(word.startswith("console=") for word in told)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from allocdump.kernel.machine.tmpfs import tmpfs_mounts
 from allocdump.kernel.machine.vmstat import VmStat
 from allocdump.kernel.machine.zones import zone_states
 
-from ..dumpdata import CORES, core, made, name, open_core
+from ..dumpdata import CORES, core, made, name, open_core, page_size
 
 READABLE = [c for c in CORES if "noprofiling" not in made(c)["kernel"]["configs"]]
 WHOLE = [c for c in READABLE if c.suffix != ".d31"]
@@ -228,7 +228,7 @@ def test_tmpfs_holds_all_shared_memory(path: Path) -> None:
     assert not found.problems
     shmem = VmStat(open_core(path).kernel).node("NR_SHMEM")
     assert shmem is not None
-    assert sum(mount.bytes for mount in found.mounts) == shmem * 4096
+    assert sum(mount.bytes for mount in found.mounts) == shmem * page_size(path)
 
 
 def test_tmpfs_against_df() -> None:

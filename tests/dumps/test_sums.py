@@ -17,11 +17,8 @@ from allocdump.kernel.machine.vmstat import VmStat
 from allocdump.kernel.machine.zones import zone_states
 from allocdump.kernel.mm.page_types import PageKind
 from allocdump.kernel.tags.roles import Role
-from allocdump.session import Session
 
-from ..dumpdata import CORES_WITH_TRUTH, core, name, open_core, run, truth
-
-PAGE = 4096
+from ..dumpdata import CORES_WITH_TRUTH, core, name, open_core, page_size, run, truth
 
 NO_CHUNKS = {
     "6.12-oom", "6.12-oom-user", "7.2-oom-memcg", "7.3-before", "7.3-after", "7.3-zombie",
@@ -31,25 +28,26 @@ NO_CHUNKS = {
 cores = pytest.mark.parametrize("path", CORES_WITH_TRUTH, ids=name)
 
 
-def managed(dump: Session) -> int:
-    return PAGE * sum(zone.managed for zone in zone_states(dump.kernel)[0])
+def managed(path: Path) -> int:
+    zones = zone_states(open_core(path).kernel)[0]
+    return page_size(path) * sum(zone.managed for zone in zones)
 
 
-def in_use(dump: Session) -> int:
+def in_use(path: Path) -> int:
     """Memory that the page allocator has handed out, by the zones' own counters."""
-    return managed(dump) - PAGE * sum(zone.free for zone in zone_states(dump.kernel)[0])
+    zones = zone_states(open_core(path).kernel)[0]
+    return managed(path) - page_size(path) * sum(zone.free for zone in zones)
 
 
 @cores
 def test_all_sites_hold_no_more_than_the_machine_had(path: Path) -> None:
-    dump = open_core(path)
     found = re.search(r"MemTotal: +(\d+)", (path.parent / "meminfo").read_text())
     assert found
-    assert managed(dump) == int(found[1]) << 10
+    assert managed(path) == int(found[1]) << 10
     held = json.loads(run("report", path, "--format", "json").stdout)["total"]
-    assert 0 < held["bytes"] <= in_use(dump)
+    assert 0 < held["bytes"] <= in_use(path)
     folded = run("report", path, "--format", "folded").stdout.splitlines()
-    assert sum(int(line.rpartition(" ")[2]) for line in folded) <= in_use(dump)
+    assert sum(int(line.rpartition(" ")[2]) for line in folded) <= in_use(path)
     shares = [row["share"] for row in csv.DictReader(io.StringIO(run(
         "report", path, "--format", "csv").stdout))]  # fmt: skip
     assert sum(float(share) for share in shares if share) == pytest.approx(1)
@@ -62,7 +60,7 @@ def test_a_machine_had_less_than_its_counters_add_up_to() -> None:
     """Else these tests would prove nothing."""
     path = core("6.12-oom-user")
     every = [int(line.split()[0]) for line in truth(path).splitlines()[2:]]
-    assert sum(every) > managed(open_core(path))
+    assert sum(every) > managed(path)
 
 
 @cores
@@ -84,7 +82,8 @@ def test_slab_pages_are_those_that_the_kernel_counts(path: Path) -> None:
     slab = memory_counters(VmStat(dump.kernel), dump.kernel.page).slab
     assert slab
     left_out = {one.role: one.bytes for one in dump.report().total().left_out}
-    assert 0.75 * slab * PAGE < left_out[Role.SLAB] <= slab * PAGE
+    page = page_size(path)
+    assert 0.75 * slab * page < left_out[Role.SLAB] <= slab * page
     objects = int(dump.attribution().objects.bytes.sum())
     assert 0 < objects <= left_out[Role.SLAB]
 

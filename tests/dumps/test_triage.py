@@ -22,7 +22,7 @@ from allocdump.session import evidence
 from allocdump.triage.verdict import Triage
 from allocdump.view.sentence import text
 
-from ..dumpdata import CORES, CORES_WITH_TRUTH, core, exclude, made, name, open_core, run
+from ..dumpdata import CORES, CORES_WITH_TRUTH, core, exclude, made, name, open_core, page_size, run
 
 READABLE = [c for c in CORES if "noprofiling" not in made(c)["kernel"]["configs"]]
 OOM, USER, MEMCG = core("6.12-oom"), core("6.12-oom-user"), core("7.2-oom-memcg")
@@ -154,8 +154,10 @@ def test_triage_says_what_leaks_proves(path: Path) -> None:
 def test_the_unloaded_module_is_named_with_what_it_left(path: Path) -> None:
     """512 pages and 500 objects of 256 bytes."""
     gone = next(s for s in triage(path).suspects if s.rule == "unloaded_modules")
-    assert text(gone.title).startswith("LEAK of module leaked, which was unloaded: 2.1")
-    assert gone.bytes == 512 * 4096 + 500 * 256
+    size = 512 * page_size(path) + 500 * 256
+    words = f"LEAK of module leaked, which was unloaded: {size / (1 << 20):.1f}"
+    assert text(gone.title).startswith(words)
+    assert gone.bytes == size
     assert gone.confidence.words == "certain"
 
 
@@ -179,7 +181,7 @@ def test_numbers_are_those_of_usage_and_report(path: Path) -> None:
         key = (f"{row['file']}:{row['line']}", row["function"], row["module"])
         # Sites whose counters hold nothing may keep memory that is just being freed.
         assert (row["counter"], row["calls"]) == held.get(key, (0, 0))
-    assert len(page["holders"]["sites"]) > 300
+    assert len(page["holders"]["sites"]) > 250
 
 
 @with_truth

@@ -32,7 +32,7 @@ from allocdump.drgn.helpers import (
     vmalloc_alloc_tag,
 )
 
-from ..dumpdata import CORES_WITH_TRUTH, core, name, open_core, place, recorded, truth
+from ..dumpdata import CORES_WITH_TRUTH, core, name, open_core, page_size, place, recorded, truth
 
 WHOLE = [c for c in CORES_WITH_TRUTH if c.suffix != ".d31"]
 whole_dumps = pytest.mark.parametrize("path", WHOLE, ids=name)
@@ -146,7 +146,7 @@ def test_pages_as_dump_finds_them(path: Path) -> None:
             of_tag = 0 <= batch.site[i] < len(addresses)
             assert tag.value_() == addresses[batch.site[i]] if of_tag else not tag
             checked += 1
-    assert checked > 300
+    assert checked > 150
 
 
 def test_only_first_pages_refer_to_a_tag() -> None:
@@ -239,9 +239,9 @@ GARBAGE = [0, 1, 2, 4095, 2**47, 2**63, 2**64 - 1, 2**64 - 8, 0xDEAD000000000100
 
 @whole_dumps
 def test_garbage_has_no_tag(path: Path) -> None:
-    prog = open_core(path).prog
+    prog, page = open_core(path).prog, page_size(path)
     with_guard = [
-        a + -(-size // 4096) * 4096 for kind, a, size, *_ in recorded(path) if kind == "vmalloc"
+        a + -(-size // page) * page for kind, a, size, *_ in recorded(path) if kind == "vmalloc"
     ]
     for address in [*GARBAGE, *with_guard]:
         for helper in (
