@@ -7,7 +7,7 @@ from bisect import bisect_right
 from functools import cached_property
 from typing import NamedTuple
 
-from drgn import Program
+from drgn import Program, Symbol, SymbolBinding
 from drgn.helpers.linux.kallsyms import module_kallsyms
 
 from ...text import printable
@@ -37,10 +37,14 @@ class Place(NamedTuple):
 
 
 class CodeNames:
-    """Tells places in the code by their addresses."""
+    """Tells places in the code by their addresses.
 
-    def __init__(self, prog: Program) -> None:
-        self.prog = prog
+    :param as_printed: whether of several symbols at one address it must be the one that the kernel
+        prints; then all symbols are read
+    """
+
+    def __init__(self, prog: Program, *, as_printed: bool = False) -> None:
+        self.prog, self._as_printed = prog, as_printed
         self._known: dict[int, Place] = {}
 
     def __getitem__(self, address: int) -> Place:
@@ -54,14 +58,31 @@ class CodeNames:
         try:
             symbol = self.prog.symbol(address)
         except LookupError:
-            return next(
-                (m.find(address) for m in self._modules if address in m), Place("", address)
-            )
-        return Place(printable(symbol.name.encode()), address - symbol.address)
+            modules = (m.find(address) for m in self._modules if address in m)
+            return next(modules, Place("", address))
+        name = self._printed.get(symbol.address, symbol.name)
+        return Place(printable(name.encode()), address - symbol.address)
+
+    @cached_property
+    def _printed(self) -> dict[int, str]:
+        """Of several symbols at one address the name that the kernel prints."""
+        if not self._as_printed:
+            return {}
+        names: dict[int, list[tuple[bool, int, str]]] = {}
+        for symbol in self.prog.symbols():
+            names.setdefault(symbol.address, []).append(_rank(symbol))
+        return {address: min(ranks)[-1] for address, ranks in names.items() if len(ranks) > 1}
 
     @cached_property
     def _modules(self) -> list[_Module]:
         return [_Module(module) for module in loaded_modules(self.prog).modules]
+
+
+def _rank(symbol: Symbol) -> tuple[bool, int, str]:
+    """Place of a symbol among those at its address: ``compare_symbols()`` in
+    ``scripts/kallsyms.c``."""
+    name = symbol.name
+    return symbol.binding == SymbolBinding.WEAK, len(name) - len(name.lstrip("_")), name
 
 
 class _Module:

@@ -23,7 +23,7 @@ from ..chains import Broken
 from ..kernel import Kernel
 from ..machine.code_names import CodeNames
 from ..machine.tasks import every_task
-from ..stacks.kept import KeptStacks
+from ..stacks.kept import KeptStacks, keeps_stacks
 from ..stacks.sites import StackSites
 from ..tags.references import NONE
 from ..tags.roles import Role
@@ -146,7 +146,7 @@ class OriginRows:
         """Row of pages of unknown use."""
         self.behind = self._pages + _KINDS.index(_BEHIND)
         """Row of those among them that may be tails of a page before them."""
-        self.code = CodeNames(kernel.prog)
+        self.code = CodeNames(kernel.prog, as_printed=keeps_stacks(kernel.prog, caches))
         self._broken = Broken()
         """Free lists that could not be followed: what is on them looks as if it were in use."""
         self._lasting: list[Problem] = []

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...problems import Problem
-from ...text import printable
 from ..machine.clock import log_time, tick_rate
 from ..machine.code_names import CodeNames, Place
 from ..walk import ReadErrors
 from .kept import KeptStacks
+from .page_owner import comm_of
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Histories:
         owner = reader.owners(np.array([pfn], np.int64))
         if not owner.known[0]:
             return []
-        comm = printable(bytes(owner.comm[0])) or None
+        comm = comm_of(owner.comm[0]) or None
         handles = [int(owner.handle[0]), int(owner.free_handle[0])]
         stacks = [self._stack(0 if handle in reader.none else handle) for handle in handles]
         pids = (owner.pid, owner.tgid), (owner.free_pid, owner.free_tgid)

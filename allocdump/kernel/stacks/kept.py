@@ -29,12 +29,17 @@ T = TypeVar("T")
 _PAGE = 4096
 
 
-def keeps_stacks(prog: Program) -> bool:
-    """Tell if a kernel keeps stacks of its allocations, as far as it is readable."""
+def keeps_stacks(prog: Program, caches: list[Cache] | None = None) -> bool:
+    """Tell if a kernel keeps stacks of its allocations, as far as it is readable.
+
+    :param caches: all slab caches, if they have been read
+    """
     if page_owner_state(prog) == "on":
         return True
-    debugged = static_key(prog, "slub_debug_enabled")
-    return bool(debugged) and any(cache.track for cache in slab_caches(prog)[0])
+    if caches is None:
+        debugged = static_key(prog, "slub_debug_enabled")
+        caches = slab_caches(prog)[0] if debugged else []
+    return any(cache.track for cache in caches)
 
 
 class KeptStacks:

@@ -16,6 +16,7 @@ from drgn import Program, offsetof, sizeof
 
 from ...arrays import U32, U64, Bool, Columns, Int
 from ...source.dtypes import dtype_of
+from ...text import printable
 from ..kernel import Kernel
 from ..layouts import has_symbol, static_key
 from ..mm.sections import MemorySection, page_ext_size
@@ -61,7 +62,13 @@ class PageOwners(Columns):
     free_pid: Int
     free_tgid: Int
     comm: npt.NDArray[np.bytes_]
-    """Name of the task that allocated it, as it was then; empty where the kernel keeps none."""
+    """Name of the task that allocated it, as it was then, for :func:`comm_of`; empty where the
+    kernel keeps none."""
+
+
+def comm_of(raw: bytes) -> str:
+    """The name of a task; behind its end lies what was there before."""
+    return printable(bytes(raw).partition(b"\0")[0])
 
 
 def page_owner_state(prog: Program) -> State:
