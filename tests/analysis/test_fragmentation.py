@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from allocdump.analysis.fragmentation import Blocks, Contents, _in_the_way
+from allocdump.arch.base import PageSize
 from allocdump.kernel.machine.free_lists import fragmentation_index, unusable_index
 from allocdump.kernel.machine.zones import ZoneState
 from allocdump.kernel.mm.page_types import PageKind
@@ -125,7 +126,7 @@ def test_origins_alone_in_blocks() -> None:
         np.array([5, 6, 6]), np.array([1, 1, 2]), np.array([1, 2, 1]), np.array([100, 0, 0])
     )
     zone, whole = np.zeros(3, np.int64), np.ones(3, np.bool_)
-    found = _in_the_way(blocks, contents, zone, whole)
+    found = _in_the_way(blocks, contents, zone, whole, PageSize(12))
     assert found.row.tolist() == [1, 2]
     assert found.gives.tolist() == [1, 0]
     assert found.gives_whole.tolist() == [0, 0]
