@@ -4,7 +4,8 @@
 A processor, a guest's processor and an IOMMU walk tables of pages by physical addresses:
 ``arch/x86/kvm/mmu/spte.h``, ``drivers/iommu/generic_pt/fmt``, ``drivers/iommu/intel/iommu.h``,
 ``drivers/iommu/amd/amd_iommu_types.h``. All entries have the address in bits 12 to 51, and the
-lowest three bits of one that leads to a further table are not all zero.
+lowest three bits of one that leads to a further table are not all zero. Tables of an interrupt
+controller of aarch64 have bit 63 instead: GITS_BASER_VALID in ``drivers/irqchip/irq-gic-v3-its.c``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from .edges import Graph
 
 _PRESENT = np.uint64(7)
+_FLAGS_SHIFT, _VALID = np.uint64(52), np.uint64(1 << 11)
+"""Bit 63, and none of the others above an address: pointers have them all."""
 _LOW = np.uint64(1 << 20)
 """Numbers below are counts and sizes rather than addresses."""
 _BATCH = 256
@@ -42,7 +45,7 @@ def table_links(graph: Graph, reached: Bool) -> tuple[I32, I32]:
     page = page[np.isin(site, some)]
     links = [(np.zeros(0, np.int32), np.zeros(0, np.int32))]
     for holder, words in _words(graph, page):
-        entry = np.flatnonzero(words & _PRESENT != 0)
+        entry = np.flatnonzero((words & _PRESENT != 0) | (words >> _FLAGS_SHIFT == _VALID))
         if not len(entry):
             continue
         address = graph.scanner.kernel.arch.tables.physical(words[entry])

@@ -26,10 +26,11 @@ from ..dumpdata import CORES, CORES_WITH_TRUTH, core, exclude, made, name, open_
 
 READABLE = [c for c in CORES if "noprofiling" not in made(c)["kernel"]["configs"]]
 OOM, USER, MEMCG = core("6.12-oom"), core("6.12-oom-user"), core("7.2-oom-memcg")
-OUT_OF_MEMORY = (OOM, USER, MEMCG)
+OUT_OF_MEMORY = (OOM, USER, MEMCG, core("arm64-oom"))
 LEAKED = {
     "7.3-after": ["leaker"], "7.3-before": ["leaker"],
     "6.12-reach": ["reach"], "7.2-reach": ["reach"], "7.3-reach": ["reach"],
+    "arm64-reach": ["reach"],
 }  # fmt: skip
 """Modules that lost memory in many pieces, and are still there."""
 QUIET = [c for c in READABLE if c not in OUT_OF_MEMORY]

@@ -92,15 +92,16 @@ def entry(page: int, flags: int = 0x8000_0000_0000_0807) -> int:
     return physical(page) | flags
 
 
-@pytest.mark.parametrize("flags", [0x8000_0000_0000_0807, 3, 7, 0x6000_0000_0000_0601])
+@pytest.mark.parametrize("flags", [0x8000_0000_0000_0807, 3, 7, 0x6000_0000_0000_0601, 1 << 63])
 def test_a_table_holds_the_tables_that_its_entries_name(flags: int) -> None:
-    """Of KVM (AMD), of Intel's IOMMU, of KVM (Intel), of AMD's IOMMU; level by level."""
+    """Of KVM (AMD), of Intel's IOMMU, of KVM (Intel), of AMD's IOMMU, of Arm's ITS; level by level."""
     words = {(0, 5): entry(1, flags), (1, 511): entry(2, flags)}
     assert names(graph([0, 0, 0, 0], words, [0])) == ["HELD", "HELD", "HELD", "LOST"]
 
 
-def test_an_entry_that_is_not_present_holds_nothing() -> None:
-    assert names(graph([0, 0], {(0, 5): entry(1, 0)}, [0])) == ["HELD", "LOST"]
+@pytest.mark.parametrize("flags", [0, 0xFFFF_8000_0000_0000, 0x4000_0000_0000_0000])
+def test_an_entry_that_is_not_present_holds_nothing(flags: int) -> None:
+    assert names(graph([0, 0], {(0, 5): entry(1, flags)}, [0])) == ["HELD", "LOST"]
 
 
 def test_a_table_does_not_hold_what_other_functions_allocated() -> None:
