@@ -29,8 +29,8 @@ def test_it_is_the_one_on_the_console(path: Path) -> None:
     )
     if dump.log.panic_message().startswith("Kernel panic - not syncing: Out of memory"):
         assert (str(found.pid), found.task) == said[-1]
-    # aarch64 warns of a CPU that did not stop, in machine_kexec().
-    last = ("crash_kexec", "dump_stack_lvl", "vpanic", "panic", "machine_kexec")
+    # aarch64 warns of a CPU that did not stop, in machine_kexec(), and prints with show_stack().
+    last = ("crash_kexec", "dump_stack_lvl", "vpanic", "panic", "machine_kexec", "show_stack")
     assert found.frames[0].endswith(last)
     assert len(found.frames) <= 16
 

@@ -22,6 +22,7 @@ from ..dumpdata import CORES_WITH_TRUTH, core, name, open_core, page_size, run, 
 
 NO_CHUNKS = {
     "6.12-oom", "6.12-oom-user", "7.2-oom-memcg", "7.3-before", "7.3-after", "7.3-zombie",
+    "arm64-oom",
 }  # fmt: skip
 """All per-CPU memory is in the first chunk, which is from boot."""
 

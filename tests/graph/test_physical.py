@@ -94,7 +94,7 @@ def entry(page: int, flags: int = 0x8000_0000_0000_0807) -> int:
 
 @pytest.mark.parametrize("flags", [0x8000_0000_0000_0807, 3, 7, 0x6000_0000_0000_0601, 1 << 63])
 def test_a_table_holds_the_tables_that_its_entries_name(flags: int) -> None:
-    """Of KVM (AMD), of Intel's IOMMU, of KVM (Intel), of AMD's IOMMU, of Arm's ITS; level by level."""
+    """Of KVM (AMD), Intel's IOMMU, KVM (Intel), AMD's IOMMU, Arm's ITS; level by level."""
     words = {(0, 5): entry(1, flags), (1, 511): entry(2, flags)}
     assert names(graph([0, 0, 0, 0], words, [0])) == ["HELD", "HELD", "HELD", "LOST"]
 
