@@ -84,7 +84,8 @@ def lookup(prog: Program, kind: str, address: int) -> Object | None:
             return vmalloc_alloc_tag(prog, address)
         case "cache" | "kmalloc" | "kmalloc_account":
             return slab_object_alloc_tag(prog, address)
-        case "page" | "compound" | "plain" | "split" | "large":
+        # A large one is an object of a slab where pages are large.
+        case "page" | "compound" | "plain" | "split":
             return page_alloc_tag(virt_to_page(prog, address))
     return address_alloc_tag(prog, address)
 

@@ -204,8 +204,9 @@ def alloc_tag_str(tag: Object) -> str:
     """
     ct = tag.ct.read_()
     names = [_name(pointer) for pointer in (ct.filename, ct.modname, ct.function)]
-    # Only in the kernel itself is modname NULL.
-    if None in (names[0], names[2], names[1] if ct.modname else ""):
+    # Only in the kernel itself is modname NULL. A part of somebody's text can look like a name,
+    # but hardly like that of a file, which has a suffix.
+    if "." not in (names[0] or "") or None in (names[2], names[1] if ct.modname else ""):
         names = [UNKNOWN] * 3
     file, module, function = names
     in_module = f" [{module}]" if ct.modname else ""
