@@ -10,7 +10,6 @@ import numpy as np
 from ..arrays import I32, Columns, Int, sum_by
 from ..kernel.mm.allocations import ObjectReader, page_batch
 from ..kernel.mm.pagemap import PageMap, Part
-from ..kernel.mm.pages import PAGE_SHIFT
 from ..kernel.stacks.names import StackNames
 
 
@@ -41,7 +40,7 @@ class StackAdder:
         pages = page_batch(part, self._pagemap)
         none = np.full(len(pages), -1, np.int32)
         stack = self._names.codes(pages.address, pages.pfn, none)
-        self._add(stack, pages.site, none, pages.pages << PAGE_SHIFT)
+        self._add(stack, pages.site, none, pages.pages << self._pagemap.kernel.page.shift)
         for batch in self._objects.of_slabs(part):
             nowhere = np.full(len(batch), -1, np.int64)
             stack = self._names.codes(batch.address, nowhere, batch.cache)
