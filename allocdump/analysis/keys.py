@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..kernel.machine.charged import ChargedCgroups
     from ..kernel.mm.allocations import ObjectBatch, PageBatch, Zone
     from ..kernel.mm.slab import Cache
+    from ..kernel.stacks.names import StackNames
 
 Label = str | int | None
 """None: there is none."""
@@ -100,6 +101,7 @@ class Names:
     caches: Sequence[Cache] = ()
     zones: Sequence[Zone] = ()
     cgroups: ChargedCgroups | None = None
+    stacks: StackNames | None = None
     _groups: dict[str, tuple[Int, list[str]]] = field(default_factory=dict)
 
     def groups(self, by: GroupBy) -> tuple[Int, list[str]]:
@@ -195,6 +197,13 @@ def _words(kind: int) -> str:
     return PageKind(kind).name.lower().replace("_", " ")
 
 
+def _stack(names: Names) -> Coding:
+    stacks = names.stacks
+    if stacks is None:
+        return Coding(lambda a: np.zeros(len(a), np.int64), lambda code: None)
+    return Coding(lambda a: stacks.codes(a.address, a.pfn, a.cache), stacks.text)
+
+
 SITE = Key(
     "site",
     "each by itself",
@@ -217,6 +226,7 @@ KEYS = {
         Key("cache", "slab cache", _cache),
         Key("order", "of an allocation of pages", _order, "number"),
         Key("type", "of page", _type),
+        Key("stack", "that allocated it, if the kernel kept it", _stack, "code"),
     )
 }
 """All keys, in the order of the help."""

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arrays import I32, U32, Columns, Int, sum_by
+from ..arrays import I32, Columns, Int, sum_by
 from ..kernel.mm.allocations import ObjectReader, page_batch
 from ..kernel.mm.pagemap import PageMap, Part
+from ..kernel.stacks.names import StackNames
 
 
 @dataclass
 class StackUse(Columns):
     """Memory of each stack, slab cache and site; columns of one length."""
 
-    handle: U32
-    """0 where no stack was kept."""
+    stack: Int
+    """Its code, for :class:`.names.StackNames`; 0 where no stack was kept."""
     site: I32
     """Row of the origin."""
     cache: I32
@@ -31,36 +32,38 @@ class StackAdder:
 
     def __init__(self, pagemap: PageMap, objects: ObjectReader) -> None:
         self._pagemap, self._objects = pagemap, objects
+        self._names = StackNames(pagemap.stacks, pagemap.origins.code)
         self._parts: list[StackUse] = []
 
     def part(self, part: Part) -> None:
         """Add one part."""
-        kept = self._pagemap.stacks
         pages = page_batch(part, self._pagemap)
         none = np.full(len(pages), -1, np.int32)
-        size = pages.pages << self._pagemap.kernel.page.shift
-        one = np.ones(len(pages), np.int64)
-        self._parts.append(summed(StackUse(kept.of_pages(pages.pfn), pages.site, none, size, one)))
+        stack = self._names.codes(pages.address, pages.pfn, none)
+        self._add(stack, pages.site, none, pages.pages << self._pagemap.kernel.page.shift)
         for batch in self._objects.of_slabs(part):
-            handle = kept.of_objects(batch.address, batch.cache)
-            one = np.ones(len(batch), np.int64)
-            self._parts.append(summed(StackUse(handle, batch.site, batch.cache, batch.size, one)))
+            nowhere = np.full(len(batch), -1, np.int64)
+            stack = self._names.codes(batch.address, nowhere, batch.cache)
+            self._add(stack, batch.site, batch.cache, batch.size)
+
+    def _add(self, stack: Int, site: I32, cache: I32, size: Int) -> None:
+        one = np.ones(len(stack), np.int64)
+        self._parts.append(summed(StackUse(stack, site, cache, size, one)))
 
     def result(self) -> StackUse:
         """All sums, most first."""
         none = np.zeros(0, np.int64)
-        empty = StackUse(
-            none.astype(np.uint32), none.astype(np.int32), none.astype(np.int32), none, none
-        )
+        few = none.astype(np.int32)
+        empty = StackUse(none, few, few, none, none)
         found = summed(StackUse.concatenate([empty, *self._parts]))
         return found.take(np.argsort(-found.bytes, kind="stable"))
 
 
 def summed(use: StackUse) -> StackUse:
     """One row for each stack, cache and site."""
-    order = np.lexsort((use.cache, use.site, use.handle))
+    order = np.lexsort((use.cache, use.site, use.stack))
     use = use.take(order)
-    same = (np.diff(use.handle) == 0) & (np.diff(use.site) == 0) & (np.diff(use.cache) == 0)
+    same = (np.diff(use.stack) == 0) & (np.diff(use.site) == 0) & (np.diff(use.cache) == 0)
     first = np.flatnonzero(np.append(True, ~same)) if len(use) else np.zeros(0, np.intp)
     where = np.cumsum(np.append(False, ~same)) if len(use) else np.zeros(0, np.intp)
     out = use.take(first)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from ..analysis.groups import Group, Groups
 from ..analysis.keys import SITE
+from ..kernel.machine.code_names import Place
+from ..kernel.stacks.names import StackText
 from ..kernel.tags.sites import SiteName
 
 KERNEL = "[kernel]"
@@ -21,6 +23,12 @@ def callers(name: SiteName) -> tuple[str, ...]:
     return (module, directory, file) if directory else (module, file)
 
 
+def _function(place: Place) -> str:
+    """A frame without its offset: flame graphs join those of one function."""
+    name = place.function or place.text
+    return f"{name} [{place.module}]" if place.module else name
+
+
 def of_group(groups: Groups, group: Group) -> tuple[str, ...]:
     """A frame for each label of a group, the outermost first; the site has its callers."""
     frames: list[str] = []
@@ -28,6 +36,8 @@ def of_group(groups: Groups, group: Group) -> tuple[str, ...]:
         site = groups.site(group) if key is SITE else None
         if site and site.is_site:
             frames += (*callers(site), f"{site.function}:{site.line}")
+        elif isinstance(label, StackText) and label.frames:
+            frames += [_function(place) for place in reversed(label.frames)]
         else:
             frames.append(groups.text(key, label))
     return tuple(frames)

@@ -29,7 +29,6 @@ from ..kernel.machine.tmpfs import tmpfs_mounts
 from ..kernel.machine.vmstat import VmStat
 from ..kernel.machine.zones import zone_states
 from ..kernel.mm.allocations import vmalloc_uses
-from ..kernel.stacks.call_site import from_call_site
 from ..kernel.tags.profiling import profiling
 from ..kernel.walk import is_damage
 from ..progress import Progress
@@ -243,12 +242,11 @@ class _Investigation:
         self._miss(*kept.problems)
         if not kept:
             return None
-        use, code = self.session.stack_use(), self.session.pagemap.origins.code
+        use, stacks = self.session.stack_use(), self.session.names.stacks
         names = np.array([*(cache.name for cache in self.session.pagemap.caches), ""], np.object_)
 
-        def frames(handle: int) -> list[str]:
-            (stack,) = kept.stacks(np.array([handle], np.uint32))
-            return [place.label for place in from_call_site([code[a] for a in stack])]
+        def frames(code: int) -> list[str]:
+            return [place.label for place in stacks.text(code).frames] if stacks else []
 
         return StackEvidence(use, names[use.cache], frames)
 

@@ -528,10 +528,12 @@ class Session:
     def names(self) -> Names:
         """Whatever rows and indexes of allocations stand for, for :func:`.groups.group`."""
         from ..analysis.keys import Names
+        from ..kernel.stacks.names import StackNames
 
         pagemap = self.pagemap
         zones = self.zones.found
-        return Names(self.origins, pagemap.caches, zones, pagemap.charges.cgroups)
+        stacks = StackNames(pagemap.stacks, pagemap.origins.code)
+        return Names(self.origins, pagemap.caches, zones, pagemap.charges.cgroups, stacks)
 
     def vmalloc_areas(self) -> Walked[VmallocUse]:
         """All vmalloc areas with their sites and callers, and what was unreadable.

@@ -31,8 +31,9 @@ def of_site(case: Evidence, row: int) -> list[str]:
         origin, lists = case.names.name(row).origin, ["pages"]
         if origin in (OriginKind.CACHE, OriginKind.PERCPU):
             lists = ["objects"]
-        elif origin == OriginKind.STACK:
-            lists = ["objects", "pages"]
+        elif origin == OriginKind.STACK and case.stacks is not None:
+            cache = case.stacks.use.cache[case.stacks.use.site == row]
+            lists = ["objects"] * bool((cache >= 0).any()) + ["pages"] * bool((cache < 0).any())
         return [command(case, name, "--filter", place, *_FEW) for name in lists]
     found = case.footprint
     out = [command(case, "audit", "--all", "--filter", place)]

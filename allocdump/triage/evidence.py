@@ -134,7 +134,7 @@ class StackEvidence:
     cache: npt.NDArray[np.object_]
     """Name of the slab cache of each row of *use*; empty for pages."""
     frames: Callable[[int], list[str]]
-    """Frames of a stack by its handle, from the call site outwards; none if it is unreadable."""
+    """Frames of a stack by its code, from the call site outwards; none if it is unreadable."""
 
 
 @dataclass

@@ -21,13 +21,13 @@ def dominant_stack(case: Evidence, suspect: Suspect) -> list[Sentence]:
     of_caches = np.array([name in suspect.caches for name in kept.cache], np.bool_)
     use = kept.use.take(np.isin(kept.use.site, suspect.rows) | of_caches)
     whole = int(use.bytes.sum())
-    use = use.take(use.handle != 0)
+    use = use.take(use.stack != 0)
     if not len(use):
         return []
-    handles, where = np.unique(use.handle, return_inverse=True)
+    codes, where = np.unique(use.stack, return_inverse=True)
     sizes = np.bincount(where, use.bytes)
     first = int(sizes.argmax())
-    frames = kept.frames(int(handles[first]))
+    frames = kept.frames(int(codes[first]))
     if not frames:
         return []
     more = len(frames) - _MOST_FRAMES

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from allocdump.kernel.machine.code_names import CodeNames
 from allocdump.kernel.stacks.page_owner import comm_of
 from allocdump.session import Session
 
-from ..dumpdata import TESTDATA, core, open_core
+from ..dumpdata import TESTDATA, core, open_core, recorded, run
 
 FOLDER = "7.3-stacks"
 KEPT = TESTDATA / FOLDER
@@ -195,3 +197,44 @@ def test_owners_of_objects_are_those_that_the_kernel_printed(dump: Session, kind
         assert still <= kernels, name
         objects += still.total()
     assert objects > 0.9 * sum(count for ways in told.values() for _, count, _ in ways)
+
+
+def rows(*words: object) -> list[dict[str, Any]]:
+    said = run(*words, "--format", "json")
+    assert said.returncode == 0, said.stderr
+    return [json.loads(line) for line in said.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("command", ["objects", "pages", "leaks"])
+def test_groups_by_stack_add_up_to_the_whole(command: str) -> None:
+    by_stack, by_site = (rows(command, core(FOLDER), "-g", key) for key in ("stack", "module"))
+    for field in ("bytes", "lost"):
+        assert sum(r.get(field, 0) for r in by_stack) == sum(r.get(field, 0) for r in by_site)
+    assert len(by_stack) > 20
+    assert all(isinstance(r["stack"], str) for r in by_stack)
+
+
+def test_lost_memory_is_told_by_the_call_site_in_its_stack() -> None:
+    """What ``reach`` lost, each by its function, without a tag."""
+    lost = {
+        row["name"].partition("+")[0]: row
+        for row in rows("leaks", core(FOLDER), "--filter", "module=reach")
+    }
+    for function in ("lose_objects", "lose_pages", "lose_compound_pages"):
+        assert lost[function]["origin"] == "stack"
+        assert lost[function]["confidence"] == "certain"
+    truth = [one for one in recorded(core(FOLDER)) if one[6] == "reach"]
+    assert truth
+
+
+def test_whois_tells_who_allocated_a_page() -> None:
+    """As the kernel printed it, with its age."""
+    entry = next(m for m in _PAGE.finditer(printed("page_owner.gz")) if m["comm"] == "insmod")
+    (found,) = rows("whois", core(FOLDER), f"pfn:{int(entry['pfn'], 16)}")
+    (event,) = found["layers"][-1]["history"]
+    told = {"what": "allocated", "source": "page_owner", "comm": "insmod"}
+    assert event | told == event
+    assert (event["pid"], event["tgid"]) == (int(entry["pid"]), int(entry["tgid"]))
+    assert event["seconds"] == int(entry["time"]) / 1e9
+    assert tuple(event["stack"]) == stacks_told()[int(entry["handle"])]
+    assert 0 < event["age"] < 60

@@ -90,14 +90,14 @@ SITE_OR_NONE: dict[str, Schema] = {name: or_null(kind) for name, kind in SITE.it
 """The same where there may be none: all four are null then."""
 
 ORIGIN_OR_NONE: dict[str, Schema] = SITE_OR_NONE | {
-    "origin": or_null(one_of("site", "cache", "caller", "pages", "percpu")),
+    "origin": or_null(one_of("site", "cache", "caller", "pages", "percpu", "stack")),
     "name": or_null(TEXT),
 }
 """Fields of a call site, or of another origin: ``name`` is null for the one, the first four for the
 other, but for the module of a caller; all are null of neither."""
 
 ORIGIN: dict[str, Schema] = ORIGIN_OR_NONE | {
-    "origin": one_of("site", "cache", "caller", "pages", "percpu")
+    "origin": one_of("site", "cache", "caller", "pages", "percpu", "stack")
 }
 """The same where there is one."""
 

@@ -168,9 +168,11 @@ class OriginRows:
     def _stack_sites(self) -> StackSites:
         return StackSites(self._kept(), self.code)
 
-    def _of_stacks(self, handles: U32, others: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    def _of_stacks(
+        self, handles: U32, others: npt.NDArray[np.int32], *, of_pages: bool
+    ) -> npt.NDArray[np.int32]:
         """Rows of the call sites of stacks; *others* where there is no stack."""
-        rows = self._stack_sites.rows(handles)
+        rows = self._stack_sites.rows(handles, of_pages=of_pages)
         return np.where(rows >= 0, self._first_stack + rows, others).astype(np.int32)
 
     @cached_property
@@ -262,7 +264,8 @@ class OriginRows:
         rows[np.isin(pfn, self._stacks[1])] = self._pages + _KINDS.index(_STACKS)
         unknown = np.flatnonzero(rows == self.unknown)
         if self._kept() and len(unknown):
-            rows[unknown] = self._of_stacks(self._kept().of_pages(pfn[unknown]), rows[unknown])
+            handles = self._kept().of_pages(pfn[unknown])
+            rows[unknown] = self._of_stacks(handles, rows[unknown], of_pages=True)
         return rows
 
     @cached_property
@@ -308,7 +311,7 @@ class OriginRows:
         objects.site[used] = self.first + of_cache
         if self._kept():
             handles = self._kept().of_objects(objects.address[used], of_cache)
-            objects.site[used] = self._of_stacks(handles, objects.site[used])
+            objects.site[used] = self._of_stacks(handles, objects.site[used], of_pages=False)
 
     def names(self, sites: Sites) -> Origins:
         """The table of all rows.

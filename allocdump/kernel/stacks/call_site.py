@@ -15,18 +15,21 @@ from ..machine.code_names import Place
 _SUFFIX = "_noprof"
 
 
-def from_call_site(stack: Sequence[Place]) -> Sequence[Place]:
+def from_call_site(stack: Sequence[Place], *, of_page: bool) -> Sequence[Place]:
     """The frames of a stack without those of allocators."""
-    return stack[call_site(stack) :]
+    return stack[call_site(stack, of_page=of_page) :]
 
 
-def call_site(stack: Sequence[Place]) -> int:
+def call_site(stack: Sequence[Place], *, of_page: bool) -> int:
     """Index of the frame that asked for the memory; 0 where nothing tells.
 
     Between two functions of an allocator there may be one without the suffix.
+
+    :param of_page: whether it is of page_owner, whose stacks begin inside of the page allocator;
+        all others begin at whoever called an allocator, which may be one for others
     """
     allocating = [place.function.partition(".")[0].endswith(_SUFFIX) for place in stack]
-    if True not in allocating[:-1]:
+    if True not in allocating[:-1] or not (of_page or allocating[0]):
         return 0
     at = allocating.index(True) + 1
     while any(allocating[at : at + 2]) and at + 1 < len(stack):
