@@ -64,12 +64,12 @@ def test_sums_by_cgroup_and_node_are_what_the_module_recorded() -> None:
         ["bytes"],
         [(Allocations.of_pages(b), page_sums(b, dump.kernel.page)) for b in pages],
     )
-    found = Counter[tuple[object, object]]()
+    found = Counter[tuple[object, ...]]()
     for one in by_objects:
         found[one.labels[2:]] += one.sums["objects"]
     for one in by_pages:
         found["pages", *one.labels[2:]] += one.sums["bytes"]
-    truth = Counter[tuple[object, object]]()
+    truth = Counter[tuple[object, ...]]()
     for kind, address, size, cgroup, node in recorded_places(DUMP):
         if kind == "percpu" and not chargeable(dump, address):
             continue
