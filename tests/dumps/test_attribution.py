@@ -63,7 +63,7 @@ def test_references_account_for_the_counters(path: Path) -> None:
     differing = np.flatnonzero(audit.difference)
     assert all(audit.cause[i] and audit.cause[i] != "unexplained" for i in differing)
     of_tests = np.isin(
-        sites.module.astype(str), ["labmod", "leaker", "leaked", "labtruth", "reach"]
+        sites.module.astype(str), ["labmod", "leaker", "leaked", "labtruth", "reach", "charged"]
     )
     assert of_tests.sum() >= 3
     assert (audit.difference[of_tests] == 0).all()

@@ -50,24 +50,26 @@ def test_sums_by_cgroup_and_node_are_what_the_module_recorded() -> None:
     dump = open_core(DUMP)
     chosen = dump.origins.module == "charged"
     keys = [KEYS["file"], KEYS["function"], KEYS["cgroup"], KEYS["node"]]
-    at = dump.kernel.direct_map
     objects = [b.take((b.site >= 0) & chosen[b.site]) for b in dump.objects()]
     pages = [b.take((b.site >= 0) & chosen[b.site]) for b in dump.pages()]
     by_objects = group(
         keys,
         dump.names,
         ["objects"],
-        [(Allocations.of_objects(b, at), object_sums(b)) for b in objects],
+        [(Allocations.of_objects(b, dump.kernel), object_sums(b)) for b in objects],
     )
     by_pages = group(
-        keys, dump.names, ["bytes"], [(Allocations.of_pages(b), page_sums(b)) for b in pages]
+        keys,
+        dump.names,
+        ["bytes"],
+        [(Allocations.of_pages(b), page_sums(b, dump.kernel.page)) for b in pages],
     )
-    found = Counter[tuple[object, object]]()
+    found = Counter[tuple[object, ...]]()
     for one in by_objects:
         found[one.labels[2:]] += one.sums["objects"]
     for one in by_pages:
         found["pages", *one.labels[2:]] += one.sums["bytes"]
-    truth = Counter[tuple[object, object]]()
+    truth = Counter[tuple[object, ...]]()
     for kind, address, size, cgroup, node in recorded_places(DUMP):
         if kind == "percpu" and not chargeable(dump, address):
             continue

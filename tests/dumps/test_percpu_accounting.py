@@ -18,8 +18,8 @@ def recorded_percpu(path: Path) -> Counter[int]:
     if not (path.parent / "truth.allocations").exists():
         return Counter()
     sizes: Counter[int] = Counter()
-    for kind, _, size, line, state, *_ in recorded(path):
-        if kind == "percpu" and state == "live":
+    for kind, _, size, line, state, _, module in recorded(path):
+        if (kind, state, module) == ("percpu", "live", "labmod"):
             sizes[line] += size
     return sizes
 
