@@ -50,19 +50,20 @@ def test_sums_by_cgroup_and_node_are_what_the_module_recorded() -> None:
     dump = open_core(DUMP)
     chosen = dump.origins.module == "charged"
     keys = [KEYS["file"], KEYS["function"], KEYS["cgroup"], KEYS["node"]]
+    kernel = dump.kernel
     objects = [b.take((b.site >= 0) & chosen[b.site]) for b in dump.objects()]
     pages = [b.take((b.site >= 0) & chosen[b.site]) for b in dump.pages()]
     by_objects = group(
         keys,
         dump.names,
         ["objects"],
-        [(Allocations.of_objects(b, dump.kernel), object_sums(b)) for b in objects],
+        [(Allocations.of_objects(b, kernel), object_sums(b)) for b in objects],
     )
     by_pages = group(
         keys,
         dump.names,
         ["bytes"],
-        [(Allocations.of_pages(b), page_sums(b, dump.kernel.page)) for b in pages],
+        [(Allocations.of_pages(b), page_sums(b, kernel.page)) for b in pages],
     )
     found = Counter[tuple[object, ...]]()
     for one in by_objects:
