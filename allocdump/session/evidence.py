@@ -63,7 +63,7 @@ class _Investigation:
         self.without = False
         """There never was a profile."""
         self.report = self._attempt("the report", self._read_report)
-        self._miss(*(self.report.warnings if self.report else []))
+        self._miss(*(self.report.warnings if self.report else session.warnings))
         self.sites = session.sites
         cpus = self._attempt("what CPUs there are", lambda: session.kernel.cpus)
         self.cpus = 0 if cpus is None else len(cpus)

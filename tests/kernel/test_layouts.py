@@ -55,6 +55,7 @@ def page_types(prefix: str, **values: int) -> Kernel:
 
         return next((Object(prog, type_, e.value) for e in enumerators if e.name == name), None)
 
+    fake.types["pagetype"] = type_
     prog.register_object_finder("enumerators", find, enable_index=0)
     return Kernel(prog)
 
@@ -91,6 +92,13 @@ def test_page_types(kernel: Kernel, variant: PageTypes, slab: int, buddy: int) -
         PageKind.IN_USE,
         PageKind.IN_USE,
     ]
+
+
+def test_page_types_of_tomorrow() -> None:
+    """Slabs by another name are not taken for pages of no type without a word."""
+    reader = PageTypeReader(page_types("PGTY_", buddy=0xF0, slab=0xF5, tomorrow=0xF9))
+    assert reader.unknown_in(np.array([0xF0000000, 0xF5000000, 3], np.uint32)) == []
+    assert reader.unknown_in(np.array([0xF9000000], np.uint32)) == ["PGTY_tomorrow"]
 
 
 def test_an_unknown_layout_is_one_sentence() -> None:

@@ -16,7 +16,7 @@ from .runs import readers, with_another
 
 def _do(task: tuple[str, Name]) -> tuple[Name, dict[str, str]]:
     folder, name = task
-    return name, with_another(folder, name)
+    return name, with_another(folder, name, readers(folder)[name])
 
 
 @click.command()

@@ -41,6 +41,12 @@ COMMANDS: tuple[Words, ...] = (
     TRIAGE,
     ("triage",),
 )
+CHEAP: tuple[Words, ...] = (
+    ("report", "--format", "json"),
+    ("objects", "--format", "json"),
+    ("usage", "--format", "json"),
+)
+"""Those that take least of a processor."""
 _SECONDS = 60
 
 
@@ -59,28 +65,33 @@ def readers(folder: str) -> dict[Name, tuple[Words, ...]]:
     """Names that are read of a dump, in order, and the commands that read each."""
     found: dict[Name, list[Words]] = {}
     for words in COMMANDS:
-        watch = Watch()
-        with watch.watching():
-            _run(folder, (words,))
-        for name in watch.names:
+        for name in names_read(folder, (words,)):
             found.setdefault(name, []).append(words)
     return {name: tuple(found[name]) for name in sorted(found)}
 
 
-def with_another(folder: str, name: Name) -> dict[str, str]:
-    """A sentence on each command that minds that a name is another."""
-    commands = readers(folder)[name]
+def names_read(folder: str, commands: tuple[Words, ...] = COMMANDS) -> set[Name]:
+    """Names that any of some commands reads."""
+    watch = Watch()
+    with watch.watching():
+        _run(folder, commands)
+    return watch.names
+
+
+def with_another(folder: str, name: Name, commands: tuple[Words, ...]) -> dict[str, str]:
+    """A sentence on each of some commands that minds that a name is another."""
     # Most names are for triage alone: searching for leaks would take most of the time.
     reach = LEAKS in commands
-    before = _whole(folder, reach)
+    before = whole(folder, CHEAP if set(commands) <= set(CHEAP) else COMMANDS, reach)
     after = _forked(lambda: _renamed(folder, commands, name, reach))
     return failures({words: before[words] for words in commands}, after)
 
 
 @cache
-def _whole(folder: str, reach: bool) -> Answers:
+def whole(folder: str, commands: tuple[Words, ...], reach: bool) -> Answers:
     """Answers without any change."""
-    commands = COMMANDS if reach else tuple(words for words in COMMANDS if words != LEAKS)
+    if not reach:
+        commands = tuple(words for words in commands if words != LEAKS)
     return _forked(lambda: _run(folder, commands, reach))
 
 

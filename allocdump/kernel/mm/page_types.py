@@ -52,6 +52,8 @@ _TYPES = {
     "offline": PageKind.OFFLINE,
     "unaccepted": PageKind.OFFLINE,
 }
+_PLAIN = {"PGTY_guard", "PGTY_zsmalloc", "PGTY_mapcount_underflow"}
+"""Types of pages in use, and the first value that is none."""
 _BASE = {
     PageTypes.HIGH_BITS: 0x8000_0000,
     PageTypes.LOW_BITS: 0xF000_0000,
@@ -74,6 +76,8 @@ class PageTypeReader:
         self._base = np.uint32(_BASE.get(variant, 0))
         self._values: list[tuple[np.uint32, PageKind]] = []
         self._slab = np.uint64(0)
+        self.unknown: dict[int, str] = {}
+        """Types of this kernel that are not known here, and their names."""
         if variant is PageTypes.MACROS:
             self._values = [(np.uint32(value), kind) for value, kind in _MACROS.items()]
             self._slab = np.uint64(1 << kernel.prog.constant("PG_slab").value_())
@@ -84,6 +88,17 @@ class PageTypeReader:
             except LookupError:
                 continue  # it came later
             self._values.append((np.uint32(value), kind))
+        if variant is PageTypes.TOP_BYTE:
+            known = {prefix + name for name in _TYPES} | _PLAIN
+            every = kernel.prog.type("enum pagetype").enumerators or ()
+            self.unknown = {e.value: e.name for e in every if e.name not in known}
+
+    def unknown_in(self, page_type: npt.NDArray[np.uint32]) -> list[str]:
+        """Names of the types among *page_type* that are not known."""
+        if not self.unknown:
+            return []
+        tops = page_type >> np.uint32(24)
+        return [name for value, name in self.unknown.items() if (tops == value).any()]
 
     def kinds(
         self, page_type: npt.NDArray[np.uint32], flags: U64 | None = None

@@ -16,9 +16,10 @@ import numpy.typing as npt
 from drgn import offsetof, sizeof
 
 from ...arrays import U64, Bool, Int, ranges
-from ...problems import Problem
+from ...problems import Code, Problem
 from ...source.dtypes import dtype_of
 from ...source.memory import each_whole
+from ...text import printable
 from ..kernel import Kernel
 from ..layouts import CompoundPages, FolioOrders, PageFlags, PageReferences
 from ..tags.references import NONE, PageFlagRefs, Rows, SiteIndex, page_flag_refs
@@ -225,6 +226,8 @@ class FrameReader:
         readable = each_whole(ok, self.page_size)
         refs = self.references(section, raw["flags"])
         kind = self.types.kinds(raw["page_type"], raw["flags"])
+        for name in self.types.unknown_in(raw["page_type"]):
+            self._note_type(name)
         pcp_pfn, pcp_order = self.pcp
         first, last = np.searchsorted(pcp_pfn, (section.pfn, section.pfn + section.pages))
         pcp, pcp_order = pcp_pfn[first:last] - section.pfn, pcp_order[first:last]
@@ -253,6 +256,15 @@ class FrameReader:
         site = self.index.rows(refs)
         loose = (kind == PageKind.IN_USE) & (site == NONE) & ~tail
         return Frames(section, raw, kind, head, order, site, refs, loose)
+
+    def _note_type(self, name: str) -> None:
+        problem = Problem(
+            Code.LIMITED,
+            f"this version of allocdump does not know their type {printable(name.encode())}",
+            affects="some pages count as in use",
+        )
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     def _orders(
         self, pfn: int, raw: npt.NDArray[np.void], kind: npt.NDArray[np.uint8]
