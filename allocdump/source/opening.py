@@ -101,7 +101,8 @@ def _with_others(core: Core) -> Iterator[Program]:
     """The core opened with each VMCOREINFO in its memory that fits."""
     for text in in_memory.texts(_blocks(core)):
         with suppress(Exception):  # drgn and libkdumpfile raise bare Exception
-            prog = Program(vmcoreinfo=text)
+            # The headers of QEMU do not always name the architecture.
+            prog = Program(in_memory.platform(text), vmcoreinfo=text)
             prog.set_core_dump(core.path)
             if in_memory.is_readable_by(prog, VmcoreInfo.parse(text)):
                 yield prog
@@ -115,7 +116,7 @@ def _blocks(core: Core) -> Iterable[bytes]:
 
 def _pages(core: Core) -> Iterator[bytes]:
     """The pages of a kdump-compressed dump."""
-    prog = Program(vmcoreinfo=_ANY_KERNEL)
+    prog = Program(in_memory.platform(_ANY_KERNEL), vmcoreinfo=_ANY_KERNEL)
     try:
         prog.set_core_dump(core.path)
     except Exception:  # drgn and libkdumpfile raise bare Exception
