@@ -49,6 +49,9 @@ _INCOMPLETE = 8
 
 _DUMP_LEVEL_USER = 8
 
+_MOST_SPARSE = 1 << 10
+"""A dump is no larger than so many times its flattened file: all but holes is written."""
+
 
 @dataclass(frozen=True)
 class Core:
@@ -191,6 +194,8 @@ def _flattened(name: str, file: BinaryIO) -> Core:
     inner = Flattened(file)
     if not inner.size:
         raise DumpError(f"{name} is truncated: only its header is there; copy the dump again.")
+    if inner.size > _MOST_SPARSE * os.fstat(file.fileno()).st_size:
+        raise DumpError(f"{name} has a damaged piece, far behind all others; copy the dump again.")
     reader = io.BufferedReader(inner)
     magic = reader.read(16)
     reader.seek(0)

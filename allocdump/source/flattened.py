@@ -18,6 +18,8 @@ import numpy as np
 MAGIC = b"makedumpfile\0"
 _HEADER = 4096
 """MAX_SIZE_MDF_HEADER"""
+_LARGEST = 1 << 52
+"""Bytes: no dump is larger, and sums of offsets do not overflow."""
 _PIECE = struct.Struct(">qq")
 """Offset in the dump and length of the piece; both -1 at the end."""
 
@@ -42,6 +44,8 @@ class Flattened(io.RawIOBase):
             at += _PIECE.size
             if offset < 0 or length < 0:
                 self.whole = True
+                break
+            if offset > _LARGEST:
                 break
             pieces.append((offset, min(length, end - at), at))
             at += length

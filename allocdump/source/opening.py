@@ -95,7 +95,8 @@ def _with_others(core: Core) -> Iterator[Program]:
     """The core opened with each VMCOREINFO in its memory that fits."""
     for text in in_memory.texts(_blocks(core)):
         with suppress(Exception):  # drgn and libkdumpfile raise bare Exception
-            prog = Program(vmcoreinfo=text)
+            # The headers of QEMU do not always name the architecture.
+            prog = Program(in_memory.platform(text), vmcoreinfo=text)
             prog.set_core_dump(core.path)
             if in_memory.is_readable_by(prog, VmcoreInfo.parse(text)):
                 yield prog
@@ -109,7 +110,7 @@ def _blocks(core: Core) -> Iterable[bytes]:
 
 def _pages(core: Core) -> Iterator[bytes]:
     """The pages of a kdump-compressed dump."""
-    prog = Program(vmcoreinfo=ANY_KERNEL)
+    prog = Program(in_memory.platform(ANY_KERNEL), vmcoreinfo=ANY_KERNEL)
     try:
         prog.set_core_dump(core.path)
     except Exception:  # drgn and libkdumpfile raise bare Exception

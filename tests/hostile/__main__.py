@@ -12,8 +12,9 @@ from collections import Counter, defaultdict
 import click
 
 from ..dumpdata import FOLDERS
+from . import files
 from .child import Outcome
-from .runs import Run, execute, plan
+from .runs import MEMORY_KINDS, Run, execute, plan
 
 WITH_TYPES = tuple(folder.name for folder in FOLDERS if folder.name != "tiny-noprofiling")
 """Dumps that commands can read without a vmlinux."""
@@ -28,13 +29,18 @@ def _do(run: Run) -> tuple[Run, Outcome, str]:
 @click.option("--first", default=0, show_default=True, help="First seed.")
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Processes.")
 @click.option("--dump", "folders", multiple=True, help="Folder of testdata/ (default: all).")
+@click.option("--files", "in_files", is_flag=True, help="Damage files instead of memory.")
 @click.option("--show", is_flag=True, help="Show what the first run printed.")
-def main(seeds: int, first: int, jobs: int, folders: tuple[str, ...], show: bool) -> None:
+def main(
+    seeds: int, first: int, jobs: int, folders: tuple[str, ...], in_files: bool, show: bool
+) -> None:
     """Lay damage into dumps, run commands on them, and name each run that failed.
 
-    Exit code 1 if any did. A seed gives the same run again, with the same --dump.
+    Exit code 1 if any did. A seed gives the same run again, with the same --dump and --files.
     """
-    runs = [plan(seed, folders or WITH_TYPES) for seed in range(first, first + seeds)]
+    kinds_of_damage = files.KINDS if in_files else MEMORY_KINDS
+    numbers = range(first, first + seeds)
+    runs = [plan(seed, folders or WITH_TYPES, kinds_of_damage) for seed in numbers]
     # A worker that keeps to one dump looks for its places once.
     runs.sort(key=lambda run: (run.folder, run.words, run.seed))
     start = time.monotonic()

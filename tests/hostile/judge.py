@@ -90,7 +90,7 @@ def _bad_answer(
             return wrong
         if words[0] == "usage" and (remainder := _remainder(documents)):
             return f"usage with a remainder of {remainder} bytes"
-    differs = kind == "missing" and got.code == 0 and got.out != whole.out
+    differs = kind in ("missing", "cut") and got.code == 0 and got.out != whole.out
     if differs and not _WORDS.search(complaints + text):
         return "another answer without a word about what is missing"
     return ""

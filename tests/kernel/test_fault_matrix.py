@@ -35,10 +35,15 @@ def test_every_walk_has_a_row() -> None:
 
 BOUNDED = {
     "for_each_online_cpu", "for_each_online_node", "for_each_possible_cpu",  # masks
-    "mt_for_each",  # within walk()
     "super_block_for_each_mount",  # only the first one
 }  # fmt: skip
 """What of drgn's helpers that iterate is used: the others break off, or never end."""
+
+
+STEPS = {
+    "list_entries", "tree_entries", "idr_entries", "maple_entries", "list_links", "Chains",
+}  # fmt: skip
+"""Ways to step that need a declaration."""
 
 
 def test_nothing_else_is_walked() -> None:
@@ -57,8 +62,15 @@ def test_nothing_else_is_walked() -> None:
             for node in ast.walk(tree)
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
-        steps = called & {"list_entries", "tree_entries", "idr_entries", "list_links", "Chains"}
-        if steps and path.name not in ("walk.py", "chains.py"):
+        steps = called & {
+            "list_entries",
+            "tree_entries",
+            "idr_entries",
+            "maple_entries",
+            "list_links",
+            "Chains",
+        }
+        if steps and path.name not in ("walk.py", "chains.py", "maple.py"):
             assert "structure" in called, path
 
 

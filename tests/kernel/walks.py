@@ -503,11 +503,10 @@ def _maple_circle(prog: Program) -> Found:
     root = _maple_root(prog)
     node = root.value_() & ~0xFF
     inner, is_node, is_root = 2 << 3, 4, 2
-    write(
-        prog,
-        prog.type("struct maple_range_64").member("slot").offset + node,
-        node | inner | is_node,
-    )
+    slots = prog.type("struct maple_range_64").member("slot").offset
+    # The last one has the number of those in use.
+    for number in range(15):
+        write(prog, node + slots + 8 * number, node | inner | is_node)
     write(prog, place(root), node | inner | is_node | is_root)
     return []
 

@@ -101,6 +101,17 @@ def test_a_flattened_dump_that_is_cut(flat: Path) -> None:
         identify(flat)
 
 
+@pytest.mark.parametrize(("at", "words"), [(1 << 45, "far behind"), (1 << 62, "truncated")])
+def test_a_piece_far_behind_all_others(tmp_path: Path, at: int, words: str) -> None:
+    """Reading what would be between takes for ever."""
+    path = tmp_path / "vmcore.flat"
+    pieces = [(0, b"KDUMP   ".ljust(16, b"\0")), (at, b"x")]
+    data = b"".join(struct.pack(">qq", where, len(part)) + part for where, part in pieces)
+    path.write_bytes(b"makedumpfile".ljust(4096, b"\0") + data)
+    with pytest.raises(DumpError, match=words):
+        identify(path)
+
+
 def test_a_flattened_dump_is_read_in_place(flat: Path) -> None:
     done = run("report", flat, "--format", "csv")
     assert done.returncode == 0

@@ -18,7 +18,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from drgn import FaultError, Object, Program
-from drgn.helpers.linux.mapletree import mt_for_each
 
 from ...arrays import U64
 from ...problems import Code, Problem
@@ -27,6 +26,7 @@ from ..kernel import Kernel
 from ..layouts import ModuleCounters, ModuleTags, UnknownLayoutError
 from ..machine.log import UnloadMessage
 from ..machine.modules import LoadedModules
+from ..maple import maple_entries
 from ..walk import is_damage, structure, walk
 from .codetag import RangeState, TagRange, read_tags, tag_dtype
 from .counters import sum_counters
@@ -83,7 +83,7 @@ def unloaded_ranges(
     entries = walk(
         prog,
         _TREE,
-        lambda: mt_for_each(prog["mod_area_mt"].address_of_()),
+        lambda: maple_entries(prog["mod_area_mt"].address_of_()),
         in_area,
         key=lambda entry: entry[0],
     )
