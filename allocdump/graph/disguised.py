@@ -19,6 +19,7 @@ from ..kernel.machine.modules import loaded_modules
 from ..kernel.mm.page_tables import Level, PageTables
 from ..kernel.mm.sections import page_ext_size
 from ..kernel.mm.slab_free import Sheaves
+from ..kernel.mm.vmalloc import unused_ranges
 from ..kernel.walk import ReadErrors, list_entries, structure, walk
 from ..problems import Problem
 from .nodes import NOTHING, Area, Codes, NodeKind, Spans, root_code
@@ -220,9 +221,14 @@ def loaded_module_areas(scanner: Scanner) -> Codes:
     return code[code >= 0]
 
 
-def bookkeeping(prog: Program, areas: list[Area]) -> Spans:
-    """Words by which the vmalloc allocator knows all areas."""
+def bookkeeping(prog: Program, areas: list[Area]) -> tuple[Spans, list[Problem]]:
+    """Words by which the vmalloc allocator knows all areas, and the free space between them: that
+    ends where the next area begins.
+
+    :return: the words, and what was unreadable
+    """
     spans = []
+    unused = unused_ranges(prog)
     for struct, member in (
         ("vmap_area", "va_start"),
         ("vmap_area", "va_end"),
@@ -231,9 +237,13 @@ def bookkeeping(prog: Program, areas: list[Area]) -> Spans:
     ):
         offset = offsetof(prog.type(f"struct {struct}"), member)
         spans += [(getattr(a.vm, struct) + offset, 8) for a in areas]
+    for member in ("va_start", "va_end", "vm"):
+        offset = offsetof(prog.type("struct vmap_area"), member)
+        spans += [(address + offset, 8) for address in unused]
     spans += [(a.vm.page_array, 8 * a.vm.pages) for a in areas if a.code >= 0]
     table = np.array(spans, np.uint64).reshape(-1, 2)
-    return Spans.of(table[:, 0], table[:, 0] + table[:, 1], np.zeros(len(table), np.int32))
+    none = np.zeros(len(table), np.int32)
+    return Spans.of(table[:, 0], table[:, 0] + table[:, 1], none), unused.problems
 
 
 def kcore_ranges(prog: Program) -> tuple[Spans, list[Problem]]:

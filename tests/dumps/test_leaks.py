@@ -274,10 +274,12 @@ def test_each_rule_finds_pointers(
 ) -> None:
     folder, function = where
     dump = open_core(core(folder))
-    assert lost_functions(dump)[function] == 0
+    # No variable keeps the address of labmod's area: it is lost, and so is its vm_struct.
+    known = int(rule == "vmalloc_areas")
+    assert lost_functions(dump)[function] == known
     home = hidden if hasattr(hidden, rule) else graph_module
     monkeypatch.setattr(home, rule, lambda *arguments: [])
-    assert lost_functions(dump)[function] > 0
+    assert lost_functions(dump)[function] > known
 
 
 HOLDS_NOTHING = {
@@ -297,7 +299,9 @@ def test_each_rule_sees_through_what_is_no_pointer(
     dump = open_core(core(folder))
     all_lost = lost_functions(dump)[function]
     assert all_lost > 0
-    nothing = None if rule == "unloaded_modules" else hidden.stale_ends(Sheaves.none())
+    none = hidden.stale_ends(Sheaves.none())
+    others: dict[str, object] = {"unloaded_modules": None, "bookkeeping": (none, [])}
+    nothing = others.get(rule, none)
     home = hidden if hasattr(hidden, rule) else graph_module
     monkeypatch.setattr(home, rule, lambda *arguments: nothing)
     assert lost_functions(dump)[function] < all_lost
@@ -323,7 +327,7 @@ def test_leaks_command() -> None:
 def test_leaks_command_says_why_it_is_undecided() -> None:
     done = run("leaks", core("7.2-quiet", "vmcore.d31"))
     assert done.returncode == 0
-    assert re.search(r"^121 sites with undecided memory, .*--all lists", done.stdout, re.MULTILINE)
+    assert re.search(r"^122 sites with undecided memory, .*--all lists", done.stdout, re.MULTILINE)
     assert "LOST" not in done.stdout
     assert "that may hold pointers are not in the dump" in done.stderr
 

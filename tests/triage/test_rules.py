@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from allocdump.analysis.audit import Cause
+from allocdump.analysis.fragments import Fragments
 from allocdump.analysis.usage import Node
 from allocdump.confidence import Confidence
 from allocdump.kernel.machine.inodes import Pins
@@ -686,6 +687,36 @@ class TestFragmentation:
         assert (found.rule, found.confidence, found.cause) == (
             "fragmentation", Confidence.VERY_LIKELY, True
         )  # fmt: skip
+
+    def test_what_lies_between(self) -> None:
+        between = Fragments(4, 0, 7, 1000, 5000, {2: 40 * 256, 3: 256, -1: 256})
+        held = replace(keeper(pipeanon=39), sites={2: 39 * MIB})
+        (found,) = fragmentation(
+            case(events=[event(order=4)], zones=[self.pieces], fragments=between, kept=[held])
+        )
+        told = [
+            "42.0 MiB of pages that cannot be moved, 40.0 MiB of it b.c:3 other",
+            "task culprit (pid 42), 39,000 pipeanon files",
+        ]
+        assert [text(fact.value) for fact in found.below] == told
+        assert evidence(found) == [
+            told[0],
+            "1,000 pieces of that order have free pages and such pages, which compaction cannot"
+            " put together; 7 have nothing but pages that can be moved",
+            told[1],
+            "node 0 Normal: 300 MiB free in pieces of up to 4.00 KiB (order 0), watermarks"
+            " 10.0 MiB to 12.0 MiB",
+        ]
+
+    def test_nobody_holds_what_lies_between(self) -> None:
+        between = Fragments(4, 0, 1, 1, 5000, {2: 40 * 256, 3: 50 * 256})
+        held = replace(keeper(pipeanon=39), sites={2: 39 * MIB})
+        (found,) = fragmentation(
+            case(events=[event(order=4)], zones=[self.pieces], fragments=between, kept=[held])
+        )
+        assert [text(fact.value) for fact in found.below] == [
+            "90.0 MiB of pages that cannot be moved, 50.0 MiB of it c.c:4 small"
+        ]
 
     def test_shortage_is_no_fragmentation(self) -> None:
         scarce = zone(5, blocks=(5 * 256, 0))

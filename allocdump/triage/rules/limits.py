@@ -11,8 +11,9 @@ from ...kernel.machine.zones import ZoneState
 from ...sentence import Sentence, say
 from ..commands import command, more
 from ..evidence import Evidence
-from ..shortage import Shortage, exhausted, in_list, shortage, takes_cma, too_fragmented, with_room
-from ..verdict import Suspect
+from ..shortage import Shortage, exhausted, in_list, shortage, takes_cma, wanted_order, with_room
+from ..thresholds import MOST
+from ..verdict import ChapterFact, Suspect
 
 
 def cgroup_limit(case: Evidence) -> list[Suspect]:
@@ -204,13 +205,13 @@ def _zone(zone: ZoneState, page: PageSize) -> Sentence:
 
 def fragmentation(case: Evidence) -> list[Suspect]:
     """Memory was free, but not in pieces as large as was asked for."""
-    event = case.fatal_event
-    failed = [event.order] if event else [f.order for f in case.failures]
-    orders = sorted({order for order in failed if order > 0 and too_fragmented(case.zones, order)})
-    if not orders:
+    order, cause = wanted_order(case), shortage(case) == Shortage.FRAGMENTED
+    if not order:
         return []
-    order, cause = orders[0], shortage(case) == Shortage.FRAGMENTED
     piece = case.page.bytes << order
+    between, holder = _between(case), _holder(case)
+    below = [ChapterFact("between", "between", sentence) for sentence in between[:1]]
+    below += [ChapterFact("holder", "held by", sentence) for sentence in holder]
     return [
         Suspect(
             rule="fragmentation",
@@ -225,8 +226,72 @@ def fragmentation(case: Evidence) -> list[Suspect]:
             confidence=Confidence.VERY_LIKELY if cause else Confidence.POSSIBLE,
             bytes=case.free,
             cause=cause,
-            evidence=[_zone(zone, case.page) for zone in case.zones],
+            evidence=[*between, *holder, *(_pieces(zone, case.page) for zone in case.zones)],
             commands=[command(case, "pages", "--order", "0")],
             advice=say("find out who needs pieces of {piece:bytes} at once", piece=piece),
+            below=below,
         )
     ]
+
+
+def _pieces(zone: ZoneState, page: PageSize) -> Sentence:
+    largest = max((order for order, n in enumerate(zone.free_blocks) if n), default=0)
+    return say(
+        "node {node:number} {zone}: {free:bytes} free in pieces of up to {size:bytes} (order"
+        " {order:number}), watermarks {min:bytes} to {high:bytes}",
+        node=zone.node,
+        zone=zone.name,
+        free=zone.free * page.bytes,
+        size=page.bytes << largest,
+        order=largest,
+        min=zone.min * page.bytes,
+        high=zone.high * page.bytes,
+    )
+
+
+def _between(case: Evidence) -> list[Sentence]:
+    """What lies between free pages, and whether compaction could have moved it."""
+    found = case.fragments
+    if found is None or not found.blocked:
+        return []
+    row, page = max(found.between, key=lambda row: found.between[row]), case.page.bytes
+    size = sum(found.between.values()) * page
+    what = "{size:bytes} of pages that cannot be moved"
+    most = (
+        ", {most:bytes} of it {site}" if row >= 0 and 2 * found.between[row] * page >= size else ""
+    )
+    return [
+        say(
+            what + most,
+            size=size,
+            most=found.between[row] * page,
+            site=case.site_name(row) if row >= 0 else "",
+        ),
+        say(
+            "{blocked:count piece} of that order {have} free pages and such pages, which compaction"
+            " cannot put together; {movable:count} {others} nothing but pages that can be moved",
+            blocked=found.blocked,
+            have="has" if found.blocked == 1 else "have",
+            movable=found.movable,
+            others="has" if found.movable == 1 else "have",
+        ),
+    ]
+
+
+def _holder(case: Evidence) -> list[Sentence]:
+    """The process whose open files keep most of what lies between free pages."""
+    between = case.fragments.between if case.fragments else {}
+    row = max(between, key=lambda row: between[row], default=-1)
+    for keeper in case.kept:
+        if row >= 0 and keeper.sites.get(row, 0) >= MOST * between[row] * case.page.bytes:
+            kind = next(iter(keeper.kinds))
+            return [
+                say(
+                    "task {comm} (pid {pid:number}), {n:count} {kind} files",
+                    comm=keeper.comm,
+                    pid=keeper.pid,
+                    n=keeper.counts[kind],
+                    kind=kind,
+                )
+            ]
+    return []
