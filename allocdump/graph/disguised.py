@@ -22,7 +22,7 @@ from ..kernel.mm.slab_free import Sheaves
 from ..kernel.mm.vmalloc import unused_ranges
 from ..kernel.walk import ReadErrors, list_entries, structure, walk
 from ..problems import Problem
-from .nodes import NOTHING, Area, Codes, NodeKind, Spans, root_code
+from .nodes import NOTHING, Area, Codes, Heap, NodeKind, Spans, root_code
 from .roots import Tier
 from .scan import Scanner
 
@@ -244,6 +244,31 @@ def bookkeeping(prog: Program, areas: list[Area]) -> tuple[Spans, list[Problem]]
     table = np.array(spans, np.uint64).reshape(-1, 2)
     none = np.zeros(len(table), np.int32)
     return Spans.of(table[:, 0], table[:, 0] + table[:, 1], none), unused.problems
+
+
+def leak_detector(prog: Program, heap: Heap) -> Spans:
+    """kmemleak's own words, which have the address of every object, and hold none.
+
+    Mirrors ``struct kmemleak_object`` in ``mm/kmemleak.c``: objects of a slab cache, and of an
+    array for those that were there before slab caches.
+    """
+    try:
+        type_, area = (prog.type(f"struct kmemleak_{name}") for name in ("object", "scan_area"))
+    except LookupError:
+        return Spans.none()  # built without CONFIG_DEBUG_KMEMLEAK
+    size = np.uint64(sizeof(type_))
+    objects = [heap.objects_of("kmemleak_object")]
+    for symbol in prog.symbols("mem_pool"):
+        count = symbol.size // sizeof(type_)
+        objects.append(np.uint64(symbol.address) + np.arange(count, dtype=np.uint64) * size)
+    start = [
+        address + np.uint64(offsetof(type_, member))
+        for address in objects
+        for member in ("pointer", "excess_ref")
+    ]
+    start.append(heap.objects_of("kmemleak_scan_area") + np.uint64(offsetof(area, "start")))
+    word = np.concatenate(start)
+    return Spans.of(word, word + np.uint64(8), np.zeros(len(word), np.int32))
 
 
 def kcore_ranges(prog: Program) -> tuple[Spans, list[Problem]]:

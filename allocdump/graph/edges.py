@@ -102,6 +102,7 @@ def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None =
     scanner.stale = Spans.join(
         disguised.stale_ends(found),
         known,
+        disguised.leak_detector(kernel.prog, heap),
         kcore,
         unused_slots(kernel),
     )

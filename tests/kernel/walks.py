@@ -28,13 +28,8 @@ from allocdump.kernel.mm.page_lists import pcp_blocks
 from allocdump.kernel.mm.pages import FrameReader
 from allocdump.kernel.mm.percpu import PerCpuReader, chunks, pointer_base
 from allocdump.kernel.mm.slab import Cache, slab_caches
-<<<<<<< HEAD
 from allocdump.kernel.mm.slab_free import FREE_LISTS, cpu_lists, cpu_slabs, free_objects, sheaves
-from allocdump.kernel.mm.vmalloc import vm_areas
-=======
-from allocdump.kernel.mm.slab_free import cpu_lists, cpu_slabs, free_objects, sheaves
 from allocdump.kernel.mm.vmalloc import unused_ranges, vm_areas
->>>>>>> 824be59 (Unused vmalloc space holds no area; fragmentation says what lies between free pages)
 from allocdump.kernel.tags.codetag import codetag_types, tag_ranges
 from allocdump.kernel.tags.references import SiteIndex
 from allocdump.kernel.tags.unloaded import unloaded_ranges
