@@ -30,6 +30,7 @@ OUT_OF_MEMORY = (OOM, USER, MEMCG)
 LEAKED = {
     "7.3-after": ["leaker"], "7.3-before": ["leaker"],
     "6.12-reach": ["reach"], "7.2-reach": ["reach"], "7.3-reach": ["reach"],
+    "7.3-history": ["history", "reach"],
 }  # fmt: skip
 """Modules that lost memory in many pieces, and are still there."""
 QUIET = [c for c in READABLE if c not in OUT_OF_MEMORY]
