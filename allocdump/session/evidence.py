@@ -12,7 +12,6 @@ import numpy as np
 from ..analysis.attribution import Attribution
 from ..analysis.caches import cache_rows
 from ..analysis.footprint import footprint
-from ..analysis.fragments import FragmentCounter
 from ..analysis.usage import vmalloc_pages
 from ..confidence import Confidence
 from ..errors import AllocdumpError, ExtraError, ProfilingError, has_extra
@@ -119,21 +118,24 @@ class _Investigation:
             self._miss(*(p for p in files.problems if p not in processes.problems))
         self._miss(*processes.problems, *cgroups.problems, *mounts.problems)
         self._miss(*(case.swap.problems if case.swap else []))
-        order = wanted_order(case)
-        pieces = [FragmentCounter(order)] if order else []
-        surveyed = self._attempt("what memory is used for", lambda: self._survey(pieces))
+        surveyed = self._attempt("what memory is used for", self._survey)
         if surveyed:
             case.origins = self.session.origins
             self._leaks(case)
             self._memory(case, surveyed)
-            case.fragments = next((counter.result for counter in pieces), None)
+            order = wanted_order(case)
+            if order:
+                case.fragments = self._attempt(
+                    "what stands in the way of large pieces",
+                    lambda: self.session.fragmentation(order),
+                )
         else:
             self.gaps.append("what memory is used for is unreadable")
         case.gaps = self.gaps
         return case
 
-    def _survey(self, pieces: list[FragmentCounter]) -> Attribution:
-        self.session.survey(self.progress, *pieces, graph=has_extra("leaks"))
+    def _survey(self) -> Attribution:
+        self.session.survey(self.progress, graph=has_extra("leaks"))
         return self.session.attribution()
 
     def _attempt(self, what: str, read: Callable[[], T]) -> T | None:

@@ -372,14 +372,11 @@ class Session:
                 f" is not readable: {e}."
             ) from None
 
-    def survey(
-        self, progress: Progress | None = None, *others: Visitor, graph: bool = True
-    ) -> None:
+    def survey(self, progress: Progress | None = None, *, graph: bool = True) -> None:
         """Read all memory once for several stages: attribution, object totals, graph.
 
         Each of them reads it by itself if it is asked for alone.
 
-        :param others: whoever looks at memory in the same pass
         :param graph: whether the graph will be asked for, too
         :raises DamagedError: if the dump lacks what describes its memory
         """
@@ -389,7 +386,7 @@ class Session:
 
         pagemap = self.pagemap
         attributor, adder = Attributor(pagemap), ObjectAdder(self.objects())
-        visitors: list[Visitor] = [attributor, adder, *others]
+        visitors: list[Visitor] = [attributor, adder]
         stacks = StackAdder(pagemap, self.objects())
         if pagemap.stacks:
             visitors.append(stacks)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..analysis.audit import Audit
 from ..analysis.caches import CacheRow
 from ..analysis.footprint import Footprint
-from ..analysis.fragments import Fragments
+from ..analysis.fragmentation import Fragmentation
 from ..analysis.stacks import StackUse
 from ..analysis.usage import Node
 from ..analysis.vectors import VectorCycles
@@ -175,7 +175,7 @@ class Evidence:
     """Inodes and dentries that cannot be given back."""
     watchers: list[Watcher] = field(default_factory=list)
     """Most inodes first."""
-    fragments: Fragments | None = None
+    fragments: Fragmentation | None = None
     """Pieces of the order that could not be had; None where single pages were wanted."""
     lost: list[LostSite] | None = None
     holders: list[LargeHolder] | None = None

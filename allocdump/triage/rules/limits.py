@@ -210,7 +210,7 @@ def fragmentation(case: Evidence) -> list[Suspect]:
         return []
     piece = case.page.bytes << order
     between, holder = _between(case), _holder(case)
-    below = [ChapterFact("between", "between", sentence) for sentence in between[:1]]
+    below = [ChapterFact("between", "in the way", sentence) for sentence in between[:1]]
     below += [ChapterFact("holder", "held by", sentence) for sentence in holder]
     return [
         Suspect(
@@ -227,7 +227,7 @@ def fragmentation(case: Evidence) -> list[Suspect]:
             bytes=case.free,
             cause=cause,
             evidence=[*between, *holder, *(_pieces(zone, case.page) for zone in case.zones)],
-            commands=[command(case, "pages", "--order", "0")],
+            commands=[command(case, "usage", "--fragmentation", "--order", str(order))],
             advice=say("find out who needs pieces of {piece:bytes} at once", piece=piece),
             below=below,
         )
@@ -249,49 +249,61 @@ def _pieces(zone: ZoneState, page: PageSize) -> Sentence:
     )
 
 
-def _between(case: Evidence) -> list[Sentence]:
-    """What lies between free pages, and whether compaction could have moved it."""
+def _first(case: Evidence) -> int | None:
+    """Index of what stands most in the way of such pieces, in rows of the fragmentation."""
     found = case.fragments
-    if found is None or not found.blocked:
+    if found is None:
+        return None
+    rows = found.rows
+    one = (i for i in range(len(rows)) if int(rows.row[i]) < len(found.origins))
+    first = next(one, None)
+    return first if first is not None and rows.gives[first] else None
+
+
+def _between(case: Evidence) -> list[Sentence]:
+    """What stands in the way, and whether compaction could have made a piece."""
+    found, i = case.fragments, _first(case)
+    if found is None or i is None:
         return []
-    row, page = max(found.between, key=lambda row: found.between[row]), case.page.bytes
-    size = sum(found.between.values()) * page
-    what = "{size:bytes} of pages that cannot be moved"
-    most = (
-        ", {most:bytes} of it {site}" if row >= 0 and 2 * found.between[row] * page >= size else ""
-    )
+    rows = found.rows
+    zone = found.zones[int(rows.zone[i])].state
+    movable = sum(zone.movable for zone in found.zones)
     return [
         say(
-            what + most,
-            size=size,
-            most=found.between[row] * page,
-            site=case.site_name(row) if row >= 0 else "",
+            "freeing the {size:bytes} of {name} in node {node:number} {zone} would give"
+            " {blocks:count piece} of that order",
+            size=int(rows.gives_bytes[i]),
+            name=found.name(int(rows.row[i])),
+            node=zone.node,
+            zone=zone.name,
+            blocks=int(rows.gives[i]),
         ),
         say(
-            "{blocked:count piece} of that order {have} free pages and such pages, which compaction"
-            " cannot put together; {movable:count} {others} nothing but pages that can be moved",
-            blocked=found.blocked,
-            have="has" if found.blocked == 1 else "have",
-            movable=found.movable,
-            others="has" if found.movable == 1 else "have",
-        ),
+            "{movable:count piece} had nothing unmovable: compaction could have made as many,"
+            " while pages were free elsewhere",
+            movable=movable,
+        )
+        if movable
+        else say("there is no piece without unmovable pages: compaction could have made none"),
     ]
 
 
 def _holder(case: Evidence) -> list[Sentence]:
-    """The process whose open files keep most of what lies between free pages."""
-    between = case.fragments.between if case.fragments else {}
-    row = max(between, key=lambda row: between[row], default=-1)
-    for keeper in case.kept:
-        if row >= 0 and keeper.sites.get(row, 0) >= MOST * between[row] * case.page.bytes:
-            kind = next(iter(keeper.kinds))
-            return [
-                say(
-                    "task {comm} (pid {pid:number}), {n:count} {kind} files",
-                    comm=keeper.comm,
-                    pid=keeper.pid,
-                    n=keeper.counts[kind],
-                    kind=kind,
-                )
-            ]
-    return []
+    """The process whose open files keep most of what stands in the way."""
+    found, i = case.fragments, _first(case)
+    if found is None or i is None:
+        return []
+    row, size = int(found.rows.row[i]), int(found.rows.gives_bytes[i])
+    keeper = next((one for one in case.kept if one.sites.get(row, 0) >= MOST * size), None)
+    if keeper is None:
+        return []
+    kind = next(iter(keeper.kinds))
+    return [
+        say(
+            "task {comm} (pid {pid:number}), {n:count} {kind} files",
+            comm=keeper.comm,
+            pid=keeper.pid,
+            n=keeper.counts[kind],
+            kind=kind,
+        )
+    ]
