@@ -297,15 +297,17 @@ class HeapBuilder:
         for chunk in self._chunks:
             tagged = (chunk.site >= 0) & (chunk.site < self.judged_sites)
             # Where per-CPU symbols begin at zero, the first chunk's pointers are small numbers.
-            tagged &= chunk.pointer >= np.uint64(_SMALL)
+            tagged &= (chunk.pointer >= np.uint64(_SMALL)) & ~chunk.hidden
             code = np.full(len(chunk.site), untagged, np.int32)
             size = chunk.size[tagged] * copies
             code[tagged] = self._add_nodes(
                 chunk.pointer[tagged], size, chunk.site[tagged], NodeKind.PERCPU
             )
-            starts.append(chunk.pointer)
-            ends.append(chunk.pointer + chunk.size.astype(np.uint64))
-            codes.append(code)
+            # What a chunk shares a page with is a chunk's of its own, or a variable's.
+            own = ~chunk.hidden
+            starts.append(chunk.pointer[own])
+            ends.append((chunk.pointer + chunk.size.astype(np.uint64))[own])
+            codes.append(code[own])
         if not starts:
             return Spans.none()
         return Spans.of(np.concatenate(starts), np.concatenate(ends), np.concatenate(codes))

@@ -19,9 +19,10 @@ from ..kernel.machine.modules import loaded_modules
 from ..kernel.mm.page_tables import Level, PageTables
 from ..kernel.mm.sections import page_ext_size
 from ..kernel.mm.slab_free import Sheaves
+from ..kernel.mm.vmalloc import unused_ranges
 from ..kernel.walk import ReadErrors, list_entries, structure, walk
 from ..problems import Problem
-from .nodes import NOTHING, Area, Codes, NodeKind, Spans, root_code
+from .nodes import NOTHING, Area, Codes, Heap, NodeKind, Spans, root_code
 from .roots import Tier
 from .scan import Scanner
 
@@ -220,9 +221,14 @@ def loaded_module_areas(scanner: Scanner) -> Codes:
     return code[code >= 0]
 
 
-def bookkeeping(prog: Program, areas: list[Area]) -> Spans:
-    """Words by which the vmalloc allocator knows all areas."""
+def bookkeeping(prog: Program, areas: list[Area]) -> tuple[Spans, list[Problem]]:
+    """Words by which the vmalloc allocator knows all areas, and the free space between them: that
+    ends where the next area begins.
+
+    :return: the words, and what was unreadable
+    """
     spans = []
+    unused = unused_ranges(prog)
     for struct, member in (
         ("vmap_area", "va_start"),
         ("vmap_area", "va_end"),
@@ -231,9 +237,38 @@ def bookkeeping(prog: Program, areas: list[Area]) -> Spans:
     ):
         offset = offsetof(prog.type(f"struct {struct}"), member)
         spans += [(getattr(a.vm, struct) + offset, 8) for a in areas]
+    for member in ("va_start", "va_end", "vm"):
+        offset = offsetof(prog.type("struct vmap_area"), member)
+        spans += [(address + offset, 8) for address in unused]
     spans += [(a.vm.page_array, 8 * a.vm.pages) for a in areas if a.code >= 0]
     table = np.array(spans, np.uint64).reshape(-1, 2)
-    return Spans.of(table[:, 0], table[:, 0] + table[:, 1], np.zeros(len(table), np.int32))
+    none = np.zeros(len(table), np.int32)
+    return Spans.of(table[:, 0], table[:, 0] + table[:, 1], none), unused.problems
+
+
+def leak_detector(prog: Program, heap: Heap) -> Spans:
+    """kmemleak's own words, which have the address of every object, and hold none.
+
+    Mirrors ``struct kmemleak_object`` in ``mm/kmemleak.c``: objects of a slab cache, and of an
+    array for those that were there before slab caches.
+    """
+    try:
+        type_, area = (prog.type(f"struct kmemleak_{name}") for name in ("object", "scan_area"))
+    except LookupError:
+        return Spans.none()  # built without CONFIG_DEBUG_KMEMLEAK
+    size = np.uint64(sizeof(type_))
+    objects = [heap.objects_of("kmemleak_object")]
+    for symbol in prog.symbols("mem_pool"):
+        count = symbol.size // sizeof(type_)
+        objects.append(np.uint64(symbol.address) + np.arange(count, dtype=np.uint64) * size)
+    start = [
+        address + np.uint64(offsetof(type_, member))
+        for address in objects
+        for member in ("pointer", "excess_ref")
+    ]
+    start.append(heap.objects_of("kmemleak_scan_area") + np.uint64(offsetof(area, "start")))
+    word = np.concatenate(start)
+    return Spans.of(word, word + np.uint64(8), np.zeros(len(word), np.int32))
 
 
 def kcore_ranges(prog: Program) -> tuple[Spans, list[Problem]]:

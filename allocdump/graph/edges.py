@@ -96,11 +96,13 @@ def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None =
         )
     found = builder.pagemap.sheaves
     kcore, problems = disguised.kcore_ranges(kernel.prog)
-    problems += found.problems
+    known, unreadable = disguised.bookkeeping(kernel.prog, heap.areas)
+    problems += found.problems + unreadable
     blind += map(str, problems)
     scanner.stale = Spans.join(
         disguised.stale_ends(found),
-        disguised.bookkeeping(kernel.prog, heap.areas),
+        known,
+        disguised.leak_detector(kernel.prog, heap),
         kcore,
         unused_slots(kernel),
     )

@@ -225,14 +225,18 @@ class Heap:
 
     def slots_at(self, addresses: U64) -> Int:
         """Rows of :attr:`slots` of what addresses in the direct map are in."""
-        block = self.owner[self.index.of_pfn(self.frames_of(addresses))]
+        block = self.blocks_at(addresses)
         index = (addresses - self.blocks.address[block]) // self.blocks.stride[block]
         inside = index < self.blocks.count[block]
         return np.where(inside, self.blocks.slot[block] + index.view(np.int64), 0)
 
+    def blocks_at(self, addresses: U64) -> Codes:
+        """Rows of :attr:`blocks` that addresses in the direct map are in; 0 for none."""
+        return self.owner[self.index.of_pfn(self.frames_of(addresses))]
+
     def users_of(self, addresses: U64) -> Codes:
         """Nodes around words in the direct map, without words of the allocator."""
-        block = self.owner[self.index.of_pfn(self.frames_of(addresses))]
+        block = self.blocks_at(addresses)
         offset = (addresses - self.blocks.address[block]) % self.blocks.stride[block]
         return np.where(offset < self.blocks.used[block], self.at(addresses), NOTHING)
 
@@ -242,7 +246,7 @@ class Heap:
 
     def caches_at(self, addresses: U64) -> Codes:
         """Indexes of the slab caches that addresses in the direct map are in; -1 for none."""
-        return self.blocks.cache[self.owner[self.index.of_pfn(self.frames_of(addresses))]]
+        return self.blocks.cache[self.blocks_at(addresses)]
 
     def objects_of(self, cache: str) -> U64:
         """Addresses of the objects of a slab cache."""

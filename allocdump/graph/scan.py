@@ -229,7 +229,11 @@ class Scanner:
         return self.links.number(code[code != NOTHING])
 
     def _struct_pages(self, memmap: int, owner: Codes) -> None:
-        """Scan the struct pages of memory in use: a page's belongs to its allocation."""
+        """Scan the struct pages of memory in use: a page's belongs to its allocation.
+
+        Where extensions lie in the objects, ``slab->obj_exts`` points into the slab itself, which
+        holds none of them.
+        """
         heap = self.heap
         size = heap.index.page_size
         for start, stop in runs_of(owner > 0, _AT_ONCE):
@@ -238,8 +242,9 @@ class Scanner:
             source = np.where(heap.blocks.slab[block], self.slab_root, source)
             base = memmap + start * size
             at, target, _ = self.scan(base, (stop - start) * size)
-            page = (at - np.uint64(base)) // np.uint64(size)
-            self.links.add(source[page.astype(np.int64)], target)
+            page = ((at - np.uint64(base)) // np.uint64(size)).astype(np.int64)
+            other = heap.blocks_at(heap.nodes.address[target]) != block[page]
+            self.links.add(source[page[other]], target[other])
 
     def percpu(self) -> None:
         """Scan each CPU's copy of per-CPU objects."""

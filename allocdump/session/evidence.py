@@ -33,6 +33,7 @@ from ..kernel.tags.profiling import profiling
 from ..kernel.walk import is_damage
 from ..progress import Progress
 from ..triage.evidence import Evidence, LargeHolder, LostSite, Machine, StackEvidence
+from ..triage.shortage import wanted_order
 from .kept import note_kept, note_pins
 
 T = TypeVar("T")
@@ -121,6 +122,12 @@ class _Investigation:
             case.origins = self.session.origins
             self._leaks(case)
             self._memory(case, surveyed)
+            order = wanted_order(case)
+            if order:
+                case.fragments = self._attempt(
+                    "what stands in the way of large pieces",
+                    lambda: self.session.fragmentation(order),
+                )
         else:
             self.gaps.append("what memory is used for is unreadable")
         case.gaps = self.gaps

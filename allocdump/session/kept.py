@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 KEY = "key"
 """Kind of what keyrings keep."""
 _MOST = 5
-"""So many processes, and so many things of each, are told."""
+"""So many processes are told."""
+_MOST_THINGS = 100
+"""So many of their files are looked at for a name."""
 
 
 def note_pins(case: Evidence, kernel: Kernel, reach: Reach, parts: Parts) -> None:
@@ -84,7 +86,8 @@ def _keepers(reach: Reach, parts: Parts) -> list[_Kept]:
         of_part = sum_by(part[mine], size[mine], len(parts))
         for i in np.flatnonzero(of_part).tolist():
             one.kinds[str(parts.kind[i])] += int(of_part[i])
-            one.things[str(parts.kind[i]), int(parts.address[i])] += int(of_part[i])
+            if not parts.is_file[i]:
+                one.things[str(parts.kind[i]), int(parts.address[i])] += int(of_part[i])
         rows, which = np.unique(site[mine], return_inverse=True)
         sums = sum_by(which.ravel(), size[mine], len(rows))
         one.sites.update(dict(zip(rows.tolist(), sums.tolist(), strict=True)))
@@ -93,11 +96,11 @@ def _keepers(reach: Reach, parts: Parts) -> list[_Kept]:
 
 
 def _keeper(kernel: Kernel, one: _Kept, names: dict[int, str], counts: dict[str, int]) -> Keeper:
-    things = {}
-    for (kind, address), size in one.things.most_common(_MOST):
+    things: dict[str, int] = {}
+    for (kind, address), size in one.things.most_common(_MOST_THINGS):
         name = map_name(kernel.prog, address) if kind == MAP_KIND else ""
         if name:
-            things[f"BPF map {name}"] = size
+            things[f"BPF map {name}"] = things.get(f"BPF map {name}", 0) + size
     return Keeper(
         one.pid,
         names.get(one.pid, "?"),
@@ -125,7 +128,7 @@ def _key_holders(kernel: Kernel, reach: Reach) -> list[_Kept]:
     ring = reached_from(reach, node[node >= 0], of_cache)
     held = np.flatnonzero(of_cache & (ring >= 0))
     held_by = pid[ring[held]]
-    parts = Parts(held_by, np.full(len(held), KEY, np.object_), reach.graph.nodes.address[held])
+    parts = Parts.of(held_by, np.full(len(held), KEY, np.object_), reach.graph.nodes.address[held])
     return _keepers(reach, parts)
 
 

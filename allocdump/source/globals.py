@@ -76,6 +76,8 @@ TYPES = {
     "super_blocks": "struct list_head",
     "vmap_area_list": "struct list_head",
     "vmap_area_root": "struct rb_root",
+    "free_vmap_area_list": "struct list_head",
+    "purge_vmap_area_list": "struct list_head",
     "vmap_nodes": "struct vmap_node *",
     "nr_vmap_nodes": "unsigned int",
     "vmap_zone_size": "unsigned int",

@@ -33,6 +33,17 @@ def cgroup_table(
     return Records(key, title, columns).fill(rows, top, least)
 
 
+def cgroup_of(case: Evidence, pid: int) -> list[Sentence]:
+    """The cgroup of a process, and what it has; none if that is the root, or not known."""
+    path = next((task.cgroup for task in case.tasks if task.pid == pid), "")
+    usage = next((group.usage for group in case.cgroups if group.path == path), None)
+    if path in ("", "/"):
+        return []
+    if usage is None:
+        return [say("{path}", path=path)]
+    return [say("{path}, {usage:bytes}", path=path, usage=usage)]
+
+
 def largest_cgroup(case: Evidence) -> list[Sentence]:
     """The cgroup with most memory, as evidence; none if it has little."""
     below = [group for group in case.cgroups if group.path != "/"]

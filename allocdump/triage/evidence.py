@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..analysis.audit import Audit
 from ..analysis.caches import CacheRow
 from ..analysis.footprint import Footprint
+from ..analysis.fragmentation import Fragmentation
 from ..analysis.stacks import StackUse
 from ..analysis.usage import Node
 from ..analysis.vectors import VectorCycles
@@ -174,6 +175,8 @@ class Evidence:
     """Inodes and dentries that cannot be given back."""
     watchers: list[Watcher] = field(default_factory=list)
     """Most inodes first."""
+    fragments: Fragmentation | None = None
+    """Pieces of the order that could not be had; None where single pages were wanted."""
     lost: list[LostSite] | None = None
     holders: list[LargeHolder] | None = None
     stacks: StackEvidence | None = None
@@ -221,11 +224,6 @@ class Evidence:
         """Part of a slab cache's objects that cannot be given back, 0 to 1, as far as is known."""
         pinned, of = (self.pins.pinned if self.pins else {}).get(cache, (0, 0))
         return pinned / of if of else 0.0
-
-    def cgroup_of(self, pid: int) -> str:
-        """Path of a process's memory cgroup; empty if it has none but the root."""
-        path = next((task.cgroup for task in self.tasks if task.pid == pid), "")
-        return "" if path == "/" else path
 
     def site_name(self, row: int) -> str:
         """``leaker.c:44 leaker_get_page [leaker]``"""

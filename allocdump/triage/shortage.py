@@ -106,6 +106,14 @@ def too_fragmented(zones: list[ZoneState], order: int, cma: bool = False) -> boo
     return bool(enough) and not any(zone.blocks_of(order) for zone in enough)
 
 
+def wanted_order(case: Evidence) -> int:
+    """The order of the smallest piece that could not be had for want of one, above 0; else 0."""
+    event = case.fatal_event
+    failed = [event.order] if event else [f.order for f in case.failures]
+    orders = [order for order in failed if order > 0 and too_fragmented(case.zones, order)]
+    return min(orders, default=0)
+
+
 def standing(zone: ZoneState, cma: bool) -> Standing:
     """A zone against its watermarks, for a request that may use CMA or not.
 

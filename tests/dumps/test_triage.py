@@ -31,6 +31,7 @@ LEAKED = {
     "7.3-after": ["leaker"], "7.3-before": ["leaker"],
     "6.12-reach": ["reach"], "7.2-reach": ["reach"], "7.3-reach": ["reach"],
     "arm64-reach": ["reach"],
+    "7.3-history": ["history", "reach"],
 }  # fmt: skip
 """Modules that lost memory in many pieces, and are still there."""
 QUIET = [c for c in READABLE if c not in OUT_OF_MEMORY]

@@ -29,7 +29,7 @@ from allocdump.kernel.mm.pages import FrameReader
 from allocdump.kernel.mm.percpu import PerCpuReader, chunks, pointer_base
 from allocdump.kernel.mm.slab import Cache, slab_caches
 from allocdump.kernel.mm.slab_free import FREE_LISTS, cpu_lists, cpu_slabs, free_objects, sheaves
-from allocdump.kernel.mm.vmalloc import vm_areas
+from allocdump.kernel.mm.vmalloc import unused_ranges, vm_areas
 from allocdump.kernel.tags.codetag import codetag_types, tag_ranges
 from allocdump.kernel.tags.references import SiteIndex
 from allocdump.kernel.tags.unloaded import unloaded_ranges
@@ -143,6 +143,11 @@ def _chunks(prog: Program) -> tuple[Found, Problems]:
 def _areas(prog: Program) -> tuple[Found, Problems]:
     found = vm_areas(prog)
     return [a.vmap_area for a in found], found.problems
+
+
+def _unused(prog: Program) -> tuple[Found, Problems]:
+    found = unused_ranges(prog)
+    return found.found, found.problems
 
 
 def _zones(prog: Program) -> tuple[Found, Problems]:
@@ -657,6 +662,14 @@ ROWS["the tree of vmalloc areas"] = of_list(
 )
 # There are many on a page: see test_a_page_of_vmalloc_areas().
 ROWS["the tree of vmalloc areas"].faults |= {BAD: _no_vm(9), FIRST: _no_vm(0)}
+ROWS["lists of unused vmalloc space"] = of_list(
+    "7.2-quiet", _unused, on("struct vmap_area", variable("free_vmap_area_list"), "list"), "list",
+    lambda a: a.value_(),
+)  # fmt: skip
+# There are many on a page, and what is in use, too.
+ROWS["lists of unused vmalloc space"].faults |= {
+    BAD: "only the links are read", FIRST: "only the links are read"
+}  # fmt: skip
 ROWS["zones"] = Row(
     "7.2-quiet",
     _zones,

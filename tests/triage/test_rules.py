@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from allocdump.analysis.audit import Cause
+from allocdump.analysis.fragmentation import Fragmentation, InTheWay, ZoneBlocks
 from allocdump.analysis.usage import Node
+from allocdump.arch.base import PageSize
 from allocdump.confidence import Confidence
 from allocdump.kernel.machine.inodes import Pins
 from allocdump.kernel.machine.oom import AllocationFailure, Constraint
@@ -18,6 +20,7 @@ from allocdump.kernel.machine.open_files import OpenFiles
 from allocdump.kernel.machine.swap import Swap
 from allocdump.kernel.machine.tmpfs import Tmpfs
 from allocdump.kernel.machine.zones import ZoneState
+from allocdump.kernel.mm.origins import Origins
 from allocdump.kernel.tags.sites import Sites
 from allocdump.sentence import say
 from allocdump.triage.died import died
@@ -687,6 +690,54 @@ class TestFragmentation:
             "fragmentation", Confidence.VERY_LIKELY, True
         )  # fmt: skip
 
+    def blocks(self, *gives: int, movable: int = 0) -> Fragmentation:
+        """Numbers of pieces that two origins stand in the way of: b.c:3 with 40 MiB, c.c:4."""
+        count = len(gives)
+        columns = [
+            np.zeros(count), [2, 3][:count], gives, gives, [40 * MIB, 8 * MIB][:count],
+            np.zeros(count), gives, [50 * MIB, 9 * MIB][:count],
+        ]  # fmt: skip
+        rows = InTheWay(*(np.array(column, np.int64) for column in columns))
+        zones = [ZoneBlocks(self.pieces, None, 100, 0, movable)]
+        return Fragmentation(4, PageSize(12), zones, rows, cast(Origins, cases.SITES), [])
+
+    def test_what_stands_in_the_way(self) -> None:
+        held = replace(keeper(pipeanon=39), sites={2: 39 * MIB})
+        (found,) = fragmentation(
+            case(
+                events=[event(order=4)],
+                zones=[self.pieces],
+                fragments=self.blocks(1000, 9),
+                kept=[held],
+            )
+        )
+        told = [
+            "freeing the 40.0 MiB of b.c:3 other in node 0 Normal would give 1,000 pieces of that"
+            " order",
+            "task culprit (pid 42), 39,000 pipeanon files",
+        ]
+        assert [text(fact.value) for fact in found.below] == told
+        assert evidence(found) == [
+            told[0],
+            "there is no piece without unmovable pages: compaction could have made none",
+            told[1],
+            "node 0 Normal: 300 MiB free in pieces of up to 4.00 KiB (order 0), watermarks"
+            " 10.0 MiB to 12.0 MiB",
+        ]
+
+    def test_compaction_could_have_made_pieces(self) -> None:
+        (found,) = fragmentation(
+            case(events=[event(order=4)], zones=[self.pieces], fragments=self.blocks(9, movable=7))
+        )
+        assert evidence(found)[1].startswith("7 pieces had nothing unmovable")
+        assert [fact.key for fact in found.below] == ["between"]
+
+    def test_nothing_stands_in_the_way_alone(self) -> None:
+        (found,) = fragmentation(
+            case(events=[event(order=4)], zones=[self.pieces], fragments=self.blocks(0))
+        )
+        assert found.below == []
+
     def test_shortage_is_no_fragmentation(self) -> None:
         scarce = zone(5, blocks=(5 * 256, 0))
         assert fragmentation(case(events=[event(order=4)], zones=[scarce])) == []
@@ -929,7 +980,7 @@ def test_without_a_profile_commands_are_those_that_work() -> None:
         events=[event(order=4)], zones=[TestFragmentation.pieces],
     )  # fmt: skip
     (found,) = suspects(without)
-    assert found.commands == ["allocdump pages vmcore --order 0"]
+    assert found.commands == ["allocdump usage vmcore --fragmentation --order 4"]
 
 
 def test_commands_are_quoted() -> None:

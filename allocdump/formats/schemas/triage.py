@@ -176,7 +176,8 @@ _HOLDERS = _chapter(
 )
 
 _SUMMARY = (
-    "died", "origin", "thing", "pinned", "files", "cgroup", "advice", "next", "gaps",
+    "died", "origin", "thing", "pinned", "files", "between", "holder", "cgroup", "advice", "next",
+    "gaps",
 )  # fmt: skip
 
 _SUSPECT = record(

@@ -74,10 +74,17 @@ class Parts(Columns):
     """Of the thread group that has it open."""
     kind: npt.NDArray[np.object_]
     address: U64
+    is_file: Bool
+    """Marks each ``struct file``."""
 
     @classmethod
-    def none(cls) -> Parts:
-        return cls(np.zeros(0, np.int64), np.zeros(0, np.object_), np.zeros(0, np.uint64))
+    def of(cls, pid: Int, kind: npt.NDArray[np.object_], address: U64, files: int = 0) -> Parts:
+        """Those that have an address; the first *files* are each a ``struct file``."""
+        is_file = np.arange(len(pid)) < files
+        return cls(pid, kind, address, is_file).take(address != 0)
+
+
+_NO_PARTS = Parts.of(np.zeros(0, np.int64), np.zeros(0, np.object_), np.zeros(0, np.uint64))
 
 
 @dataclass
@@ -85,7 +92,7 @@ class AllOpenFiles:
     """Of all processes that have any, most memory first, as far as could be read."""
 
     files: list[OpenFiles] = field(default_factory=list)
-    parts: Parts = field(default_factory=Parts.none)
+    parts: Parts = field(default_factory=lambda: _NO_PARTS)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -149,9 +156,8 @@ def open_files(kernel: Kernel) -> AllOpenFiles:
     is_socket = np.isin(operations, _addresses(prog, SOCKET_OPERATIONS))
     parts.append((owner[is_socket], kind.ravel()[is_socket], socks(kernel, private[is_socket])))
     row, which, address = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    real = address != 0
-    found_parts = Parts(pid[row[real]], names[which[real]], address[real])
-    return AllOpenFiles(out, found_parts, problems)
+    all_parts = Parts.of(pid[row], names[which], address, int(np.count_nonzero(ok)))
+    return AllOpenFiles(out, all_parts, problems)
 
 
 def _table(leader: Object) -> _Table | None:

@@ -7,6 +7,7 @@ Mirrors ``struct vm_struct`` in ``include/linux/vmalloc.h`` and ``mm/vmalloc.c``
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from drgn import Object, ObjectAbsentError, Program
@@ -35,6 +36,7 @@ _LARGEST = 1 << 54
 """Bytes of vmalloc space: 12,800 TiB on x86-64 with five levels, and less elsewhere."""
 
 _AREAS = structure("the tree of vmalloc areas", "vmalloc area")
+_UNUSED = structure("lists of unused vmalloc space", "range of unused vmalloc space", many=True)
 
 
 @dataclass(frozen=True)
@@ -67,15 +69,19 @@ def _vmap_areas(prog: Program) -> Iterator[Object | Cut]:
         head, root = (prog[f"vmap_area_{n}"].address_of_() for n in ("list", "root"))
         yield from _of_node(head, root)
         return
-    try:
-        nodes = prog["vmap_nodes"].read_()
-        count = bounded_count(prog["nr_vmap_nodes"].value_(), _MOST_NODES, "nr_vmap_nodes")
-    except ObjectAbsentError:
-        # Kernels for one CPU have a single node, of which compilers leave no more than that.
-        nodes, count = prog.variable("single", "mm/vmalloc.c").address_of_(), 1
+    nodes, count = _nodes(prog)
     for i in range(count):
         busy = nodes[i].busy
         yield from _of_node(busy.head.address_of_(), busy.root.address_of_())
+
+
+def _nodes(prog: Program) -> tuple[Object, int]:
+    try:
+        nodes = prog["vmap_nodes"].read_()
+        return nodes, bounded_count(prog["nr_vmap_nodes"].value_(), _MOST_NODES, "nr_vmap_nodes")
+    except ObjectAbsentError:
+        # Kernels for one CPU have a single node, of which compilers leave no more than that.
+        return prog.variable("single", "mm/vmalloc.c").address_of_(), 1
 
 
 def _of_node(head: Object, root: Object) -> Iterator[Object | Cut]:
@@ -88,6 +94,33 @@ def _of_node(head: Object, root: Object) -> Iterator[Object | Cut]:
         for area in tree_entries("struct vmap_area", root, "rb_node"):
             if isinstance(area, Cut) or area.value_() not in seen:
                 yield area
+
+
+def unused_ranges(prog: Program) -> Walked[int]:
+    """Addresses of each ``struct vmap_area`` that is a range of free vmalloc space, or of one that
+    is about to be: it says what lies around areas, and holds none."""
+    return walk(prog, _UNUSED, lambda: _unused(prog), lambda area: int(area.value_()))
+
+
+def _unused(prog: Program) -> Iterator[Object | Cut]:
+    heads = []
+    for name in ("free_vmap_area_list", "purge_vmap_area_list"):  # the latter until Linux 6.8
+        with suppress(LookupError):
+            heads.append(prog[name].address_of_())
+    if VmapAreas.detect(prog) is not VmapAreas.GLOBAL:
+        heads += _heads_of_nodes(prog)
+    for head in heads:
+        yield from list_entries("struct vmap_area", head, "list")
+
+
+def _heads_of_nodes(prog: Program) -> Iterator[Object]:
+    """Lists of what nodes keep for later, and of what they have still to unmap."""
+    nodes, count = _nodes(prog)
+    for i in range(count):
+        node = nodes[i]
+        yield from (pool.head.address_of_() for pool in node.pool)
+        yield node.lazy.head.address_of_()
+        yield node.purge_list.address_of_()
 
 
 def vm_area(prog: Program, address: int) -> VmArea | None:

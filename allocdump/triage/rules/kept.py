@@ -8,6 +8,7 @@ from ...kernel.machine.open_files import file_kind
 from ...kernel.machine.pipes import PIPE_OPERATIONS
 from ...kernel.machine.sockets import SOCKET_OPERATIONS
 from ...sentence import Sentence, Value, say
+from ..cgroups import cgroup_of
 from ..commands import more, retained_of
 from ..evidence import Evidence, Keeper
 from ..groups import grouped
@@ -82,9 +83,7 @@ def _suspect(
     ]
     below = [ChapterFact("origin", "of it", origins)]
     below += [ChapterFact("thing", "most in", thing) for thing in things[:1]]
-    cgroup = case.cgroup_of(keeper.pid)
-    if cgroup:
-        below.append(ChapterFact("cgroup", "cgroup", say("{path}", path=cgroup)))
+    below += [ChapterFact("cgroup", "cgroup", sentence) for sentence in cgroup_of(case, keeper.pid)]
     return Suspect(
         rule=rule,
         # Where most of it has one origin, that is the same thing.

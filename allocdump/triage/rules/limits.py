@@ -11,8 +11,9 @@ from ...kernel.machine.zones import ZoneState
 from ...sentence import Sentence, say
 from ..commands import command, more
 from ..evidence import Evidence
-from ..shortage import Shortage, exhausted, in_list, shortage, takes_cma, too_fragmented, with_room
-from ..verdict import Suspect
+from ..shortage import Shortage, exhausted, in_list, shortage, takes_cma, wanted_order, with_room
+from ..thresholds import MOST
+from ..verdict import ChapterFact, Suspect
 
 
 def cgroup_limit(case: Evidence) -> list[Suspect]:
@@ -204,13 +205,13 @@ def _zone(zone: ZoneState, page: PageSize) -> Sentence:
 
 def fragmentation(case: Evidence) -> list[Suspect]:
     """Memory was free, but not in pieces as large as was asked for."""
-    event = case.fatal_event
-    failed = [event.order] if event else [f.order for f in case.failures]
-    orders = sorted({order for order in failed if order > 0 and too_fragmented(case.zones, order)})
-    if not orders:
+    order, cause = wanted_order(case), shortage(case) == Shortage.FRAGMENTED
+    if not order:
         return []
-    order, cause = orders[0], shortage(case) == Shortage.FRAGMENTED
     piece = case.page.bytes << order
+    between, holder = _between(case), _holder(case)
+    below = [ChapterFact("between", "in the way", sentence) for sentence in between[:1]]
+    below += [ChapterFact("holder", "held by", sentence) for sentence in holder]
     return [
         Suspect(
             rule="fragmentation",
@@ -225,8 +226,84 @@ def fragmentation(case: Evidence) -> list[Suspect]:
             confidence=Confidence.VERY_LIKELY if cause else Confidence.POSSIBLE,
             bytes=case.free,
             cause=cause,
-            evidence=[_zone(zone, case.page) for zone in case.zones],
-            commands=[command(case, "pages", "--order", "0")],
+            evidence=[*between, *holder, *(_pieces(zone, case.page) for zone in case.zones)],
+            commands=[command(case, "usage", "--fragmentation", "--order", str(order))],
             advice=say("find out who needs pieces of {piece:bytes} at once", piece=piece),
+            below=below,
+        )
+    ]
+
+
+def _pieces(zone: ZoneState, page: PageSize) -> Sentence:
+    largest = max((order for order, n in enumerate(zone.free_blocks) if n), default=0)
+    return say(
+        "node {node:number} {zone}: {free:bytes} free in pieces of up to {size:bytes} (order"
+        " {order:number}), watermarks {min:bytes} to {high:bytes}",
+        node=zone.node,
+        zone=zone.name,
+        free=zone.free * page.bytes,
+        size=page.bytes << largest,
+        order=largest,
+        min=zone.min * page.bytes,
+        high=zone.high * page.bytes,
+    )
+
+
+def _first(case: Evidence) -> int | None:
+    """Index of what stands most in the way of such pieces, in rows of the fragmentation."""
+    found = case.fragments
+    if found is None:
+        return None
+    rows = found.rows
+    one = (i for i in range(len(rows)) if int(rows.row[i]) < len(found.origins))
+    first = next(one, None)
+    return first if first is not None and rows.gives[first] else None
+
+
+def _between(case: Evidence) -> list[Sentence]:
+    """What stands in the way, and whether compaction could have made a piece."""
+    found, i = case.fragments, _first(case)
+    if found is None or i is None:
+        return []
+    rows = found.rows
+    zone = found.zones[int(rows.zone[i])].state
+    movable = sum(zone.movable for zone in found.zones)
+    return [
+        say(
+            "freeing the {size:bytes} of {name} in node {node:number} {zone} would give"
+            " {blocks:count piece} of that order",
+            size=int(rows.gives_bytes[i]),
+            name=found.name(int(rows.row[i])),
+            node=zone.node,
+            zone=zone.name,
+            blocks=int(rows.gives[i]),
+        ),
+        say(
+            "{movable:count piece} had nothing unmovable: compaction could have made as many,"
+            " while pages were free elsewhere",
+            movable=movable,
+        )
+        if movable
+        else say("there is no piece without unmovable pages: compaction could have made none"),
+    ]
+
+
+def _holder(case: Evidence) -> list[Sentence]:
+    """The process whose open files keep most of what stands in the way."""
+    found, i = case.fragments, _first(case)
+    if found is None or i is None:
+        return []
+    row, size = int(found.rows.row[i]), int(found.rows.gives_bytes[i])
+    keeper = next((one for one in case.kept if one.sites.get(row, 0) >= MOST * size), None)
+    if keeper is None:
+        return []
+    kind = next(iter(keeper.kinds))
+    return [
+        say(
+            "task {comm} (pid {pid:number}), {n:count} {kind} files",
+            comm=keeper.comm,
+            pid=keeper.pid,
+            n=keeper.counts[kind],
+            kind=kind,
         )
     ]

@@ -91,7 +91,8 @@ judge_leaks() {
     for scan in 1 2; do
         echo scan > /sys/kernel/debug/kmemleak
     done
-    cat /sys/kernel/debug/kmemleak > $out/kmemleak
+    # Without the bytes of each.
+    grep -v -e '^    [0-9a-f][0-9a-f] ' -e 'hex dump' /sys/kernel/debug/kmemleak > $out/kmemleak
 }
 
 # What tasks, control groups, swap and tmpfs hold, as close to the crash.

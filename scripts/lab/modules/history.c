@@ -64,15 +64,15 @@ static noinline void close_queue(void)
 }
 
 static unsigned int history_id;
+static int history_net_line;
 
 static int history_net_init(struct net *net)
 {
 	struct session *session = kzalloc(sizeof(*session), GFP_KERNEL);
-	const char *state = net_eq(net, &init_net) ? "held" : "lost";
 
+	history_net_line = __LINE__ - 2;
 	if (!session)
 		return -ENOMEM;
-	RECORD(session, sizeof(*session), __LINE__ - 5, state);
 	*(struct session **)net_generic(net, history_id) = session;
 	return 0;
 }
@@ -80,7 +80,10 @@ static int history_net_init(struct net *net)
 /* It takes its memory out of the name space, but does not free it. */
 static void history_net_exit(struct net *net)
 {
-	*(struct session **)net_generic(net, history_id) = NULL;
+	struct session **session = net_generic(net, history_id);
+
+	RECORD(*session, sizeof(**session), history_net_line, "lost");
+	*session = NULL;
 }
 
 static struct pernet_operations __net_initdata history_net = {

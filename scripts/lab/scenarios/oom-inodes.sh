@@ -1,5 +1,5 @@
 mkdir /scratch
-if grep -q ext2 /proc/filesystems; then
+if grep -q ext2 /proc/filesystems && [ -e /dev/vda ]; then
     mke2fs -i 1024 /dev/vda
     mount -t ext2 -o noatime /dev/vda /scratch
 else
