@@ -21,7 +21,7 @@ from ..kernel.mm.sections import page_ext_size
 from ..kernel.mm.slab_free import Sheaves
 from ..kernel.walk import ReadErrors, list_entries, structure, walk
 from ..problems import Problem
-from .nodes import NOTHING, Area, Codes, NodeKind, Spans, root_code
+from .nodes import NOTHING, Codes, Heap, NodeKind, Spans, root_code
 from .roots import Tier
 from .scan import Scanner
 
@@ -220,9 +220,18 @@ def loaded_module_areas(scanner: Scanner) -> Codes:
     return code[code >= 0]
 
 
-def bookkeeping(prog: Program, areas: list[Area]) -> Spans:
-    """Words by which the vmalloc allocator knows all areas."""
-    spans = []
+def bookkeeping(prog: Program, heap: Heap) -> Spans:
+    """Words by which the vmalloc allocator knows all areas, in use or free.
+
+    An area that is kept for the next user still has what it had of the last one.
+    """
+    areas = heap.areas
+    bounds = [
+        offsetof(prog.type("struct vmap_area"), name) for name in ("va_start", "va_end", "vm")
+    ]
+    known = {a.vm.vmap_area for a in areas}
+    others = [at for at in heap.objects_of("vmap_area").tolist() if at not in known]
+    spans = [(at + offset, 8) for at in others for offset in bounds]
     for struct, member in (
         ("vmap_area", "va_start"),
         ("vmap_area", "va_end"),

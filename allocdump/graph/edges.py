@@ -100,7 +100,7 @@ def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None =
     blind += map(str, problems)
     scanner.stale = Spans.join(
         disguised.stale_ends(found),
-        disguised.bookkeeping(kernel.prog, heap.areas),
+        disguised.bookkeeping(kernel.prog, heap),
         kcore,
         unused_slots(kernel),
     )

@@ -26,8 +26,6 @@ from .slab_tracks import TrackReader
 
 T = TypeVar("T")
 
-_PAGE = 4096
-
 
 def keeps_stacks(prog: Program, caches: list[Cache] | None = None) -> bool:
     """Tell if a kernel keeps stacks of its allocations, as far as it is readable.
@@ -58,7 +56,7 @@ class KeptStacks:
         guarded: tuple[int, int] = (0, 0),
     ) -> None:
         self.kernel = kernel
-        self._guarded = [np.uint64(kernel.direct_map + pfn * _PAGE) for pfn in guarded]
+        self._guarded = [np.uint64(kernel.direct_map + pfn * kernel.page.bytes) for pfn in guarded]
         self.problems: list[Problem] = []
         """What keeps stacks, but could not be read."""
         self.pages: PageOwnerReader | None = None
