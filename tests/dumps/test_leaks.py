@@ -36,7 +36,7 @@ from tests.dumpdata import CORES_WITH_TRUTH, core, exclude, name, open_core, ove
 
 REACH = [core(f"{kernel}-reach") for kernel in ("6.12", "7.2", "7.3")]
 UNDAMAGED = [c for c in CORES_WITH_TRUTH if c != core("7.2-quiet", "vmcore.d31")]
-TEST_MODULES = {"labmod", "leaked", "leaker", "reach", "history"}
+TEST_MODULES = {"labmod", "leaked", "leaker", "reach", "history", "charged"}
 
 LABMOD_HOLDS = {"page", "kmalloc", "kmalloc_account", "cache", "plain", "percpu"}
 """Kinds that labmod keeps in arrays. Of its other variables, those that nothing reads were
