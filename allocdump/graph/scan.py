@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from ..arch.base import Architecture
 from ..arrays import U64, Bool, ranges
 from ..kernel.kernel import Kernel
 from ..progress import Phase, Progress
@@ -63,8 +64,8 @@ class Links:
 class Pointers:
     """Tells which words are pointers into allocations."""
 
-    def __init__(self, heap: Heap, tags: U64) -> None:
-        self.heap = heap
+    def __init__(self, heap: Heap, tags: U64, arch: Architecture) -> None:
+        self.heap, self._arch = heap, arch
         self._tags = np.sort(tags)
         self._is_area = heap.nodes.kind == NodeKind.VMALLOC
         end = heap.direct_map
@@ -122,6 +123,7 @@ class Pointers:
     def targets(self, words: U64) -> Codes:
         """Node that each word points into."""
         out = np.full(len(words), NOTHING, np.int32)
+        words = self._arch.untag(words)
         for (low, high), find in self._ways:
             inside = np.flatnonzero(words - np.uint64(low) < np.uint64(high - low))
             if len(inside):
@@ -140,7 +142,7 @@ class Scanner:
     def __init__(self, kernel: Kernel, heap: Heap, tags: U64) -> None:
         self.kernel, self.memory = kernel, kernel.memory
         self.heap = heap
-        self.pointers = Pointers(heap, tags)
+        self.pointers = Pointers(heap, tags, kernel.arch)
         self.links = Links(len(heap.nodes))
         self._elsewhere: list[tuple[Codes, Codes, U64]] = []
         self._holes: list[Codes] = []
@@ -168,6 +170,7 @@ class Scanner:
         words: U64 = data.view(np.uint64)
         if self.mentions:
             self.mentions.look(words, address)
+        words = self.kernel.arch.untag(words)
         some = self.pointers.candidates(words)
         target = self.pointers.targets(words[some])
         at = np.uint64(address) + some.astype(np.uint64) * np.uint64(8)

@@ -187,3 +187,15 @@ def test_addresses_that_people_type_have_tags_and_signatures() -> None:
         assert arch.typed(seen) == 0xFFFF_0000_1234_5678
     for same in (0xFFFF_0000_1234_5678, 0x7F00_1234_5678, 0x4000_0000, 12):
         assert arch.typed(same) == same
+
+
+def test_tags_are_taken_away_in_bulk_where_the_kernel_has_them() -> None:
+    words = np.array(
+        [0xF4FF_0000_1234_5678, 0x35FF_0000_1234_5678, 0x1200_0000_0000_0010], np.uint64
+    )
+    numbers = {("NUMBER", "VA_BITS"): "48", ("NUMBER", "MAX_PHYSMEM_BITS"): "48"}
+    arch = architecture(FakeKernel(ARM, 12).prog, VmcoreInfo(numbers))
+    assert isinstance(arch, aarch64.Arm)
+    assert arch.untag(words).tolist() == words.tolist()
+    arch.tagged = True
+    assert arch.untag(words).tolist() == [0xFFFF_0000_1234_5678] * 2 + [0x1200_0000_0000_0010]

@@ -285,6 +285,12 @@ def test_each_rule_finds_pointers(
     assert lost_functions(dump)[function] > known
 
 
+@pytest.mark.parametrize("folder", ["7.3-tiny", "7.3-compressed"])
+def test_an_area_that_is_kept_for_the_next_user_holds_nothing(folder: str) -> None:
+    """It still has the bounds of what was there: beside it lies one that nobody points at."""
+    assert lost_functions(open_core(core(folder)))["labmod_vmalloc"] > 0
+
+
 HOLDS_NOTHING = {
     "stale_ends": ("7.3-compressed", "leaked_objects"),
     "bookkeeping": ("7.2-reach", "lose_areas"),

@@ -140,7 +140,9 @@ def kernel_image(prog: Program) -> tuple[int, int, int]:
     :raises LookupError: if its symbols are missing
     :raises drgn.FaultError: if the page tables are unreadable
     """
-    start, end = (prog.symbol(name).address for name in ("_text", "_end"))
+    start, end, least = (prog.symbol(name).address for name in ("_text", "_end", "__bss_stop"))
+    # With a vmlinux, drgn does not move _end as KASLR did.
+    end = max(end, least)
     pfn = follow_pfn(prog["init_mm"].address_of_(), start).value_()
     return start, pfn, page_size(prog).up(end - start)
 

@@ -187,7 +187,8 @@ class SlabReader:
             pointers = self._charges is SlabCharges.POINTERS
             exts = _field(pages, self.type, "memcg_data" if pointers else "obj_exts").view(np.int64)
             stride, ref_offset, charged = self._layout(pages, cache)
-        vector = exts.view(np.uint64) & ~np.uint64(self._mask)
+        untag = self.kernel.arch.untag
+        vector = untag(exts.view(np.uint64) & ~np.uint64(self._mask))
         order = frames.order[heads]
         objects = _field(pages, self.type, "objects").astype(np.int64)
         # More objects than there are words in the slab are damage.
@@ -200,7 +201,7 @@ class SlabReader:
         address[kfence] = self._kfence.address[chosen] - self._offsets[cache[kfence]].view(
             np.uint64
         )
-        freelist = _field(pages, self.type, "freelist")
+        freelist = untag(_field(pages, self.type, "freelist"))
         inuse = np.minimum(_field(pages, self.type, "inuse").astype(np.int64), objects)
         return Slabs(
             pfn,

@@ -141,7 +141,7 @@ def _area(area: Object) -> VmArea | None:
     if size > _LARGEST:
         raise ValueError("its size is damaged")
     return VmArea(
-        vm.addr.value_(),
+        area.va_start.value_(),  # vm->addr may have a tag
         size,
         next((name for bit, name in _KINDS.items() if flags & bit), "area"),
         min(vm.nr_pages.value_(), size >> page_size(area.prog_).shift),

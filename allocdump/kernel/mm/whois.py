@@ -126,7 +126,7 @@ class Locator:
         self.index, self.frames, self.slabs = pagemap.index, pagemap.frames, pagemap.slabs
         self.origins, self.tags, self._charges = pagemap.origins, pagemap.sites, pagemap.charges
         self.histories = Histories(pagemap.stacks, self.origins.code)
-        self.direct_map, self.page = kernel.direct_map, kernel.page
+        self.direct_map, self.page, self._arch = kernel.direct_map, kernel.page, kernel.arch
         found = zones(self.prog)
         self._zones = found.found
         cpus = kernel.cpus
@@ -173,7 +173,7 @@ class Locator:
             elif found[1] == "phys":
                 number += self.direct_map
             if number < 1 << 64:
-                return number
+                return number if found[1] else self._arch.typed(number)
             raise AddressError(f"{query} is larger than an address.")
         name, plus, offset = query.partition("+")
         try:

@@ -135,10 +135,11 @@ class _Image:
             if self.relocatable and section["sh_info"] != index:
                 continue
             relocations: npt.NDArray[np.void] = np.frombuffer(section.data(), dtype)
-            at = relocations["at"].astype(np.int64) - base
+            # Addresses of the upper half wrap: nothing is negative here.
+            at = relocations["at"].astype(np.uint64) - np.uint64(base)
             for r in relocations[(at >= start) & (at < stop)]:
                 symbol = self.symbols.get_symbol(int(r["info"]) >> 32) if self.relocatable else None
-                value = int(r["add"]) + (symbol["st_value"] if symbol else 0)
+                value = (int(r["add"]) + (symbol["st_value"] if symbol else 0)) % (1 << 64)
                 out[int(r["at"]) - base] = (symbol["st_shndx"] if symbol else None, value)
         return out
 

@@ -25,9 +25,10 @@ def image(
     names: tuple[bytes, bytes] = (b"__start_alloc_tags", b"__stop_alloc_tags"),
     data_type: int = 1,
     size: int | None = None,
+    start: int = 0,
 ) -> bytes:
     """An ELF file with .data at 0x1000 (tags), .rodata at 0x2000 (strings) and symbols."""
-    rodata, base = 0x2000, 0x1000
+    rodata, base = start + 0x2000, start + 0x1000
     tags = b""
     for i in range(sites):
         pointers = (0, rodata + FUNCTION, rodata + FILE) if relocations is None else (0, 0, 0)
@@ -82,6 +83,18 @@ def test_position_independent_image(tmp_path: Path) -> None:
         (0x3000, 8, 0x2000),
     ]
     assert sites_of(tmp_path, image(1, relocations, e_type=3)) == [
+        CompiledSite("dir/file.c", 10, "", "alloc_it")
+    ]
+
+
+def test_position_independent_image_in_the_upper_half(tmp_path: Path) -> None:
+    """As of aarch64: addresses there are negative as addends, which have a sign."""
+    start = 0xFFFF_8000_8000_0000
+    relocations = [
+        (start + 0x1000 + 16, 0x403, start + 0x2000 + FUNCTION - (1 << 64)),
+        (start + 0x1000 + 24, 0x403, start + 0x2000 + FILE - (1 << 64)),
+    ]
+    assert sites_of(tmp_path, image(1, relocations, e_type=3, start=start)) == [
         CompiledSite("dir/file.c", 10, "", "alloc_it")
     ]
 
