@@ -16,7 +16,7 @@ from ..result import Result, column
 from .keys import SITE, Allocations, Coding, Key, Label, Names
 
 Sums = Mapping[str, Int]
-"""What is added up, by its name: columns of shape (number of allocations,)."""
+"""Numbers that are added up, by name: columns of shape (number of allocations,)."""
 
 _MOST = 1 << 62
 

@@ -74,7 +74,7 @@ class OfSites:
         self._seen = np.zeros(self.tagged, np.bool_)
 
     def __iter__(self) -> Iterator[tuple[Allocations, Sums]]:
-        """What chosen sites have."""
+        """Parts of the chosen sites."""
         for allocations, sums in self.parts:
             of_site = allocations.site < self.tagged
             rows = allocations.site[of_site]

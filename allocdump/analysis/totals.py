@@ -70,7 +70,7 @@ def page_totals(batches: Iterable[PageBatch], sites: int) -> PageTotals:
 
 
 def page_sums(batch: PageBatch, page: PageSize) -> dict[str, Int]:
-    """What can be added up of allocations of pages."""
+    """Numbers of allocations of pages that can be added up."""
     return {
         "bytes": batch.pages << page.shift,
         "pages": batch.pages,
@@ -80,7 +80,7 @@ def page_sums(batch: PageBatch, page: PageSize) -> dict[str, Int]:
 
 
 def object_sums(batch: ObjectBatch) -> dict[str, Int]:
-    """What can be added up of objects."""
+    """Numbers of objects that can be added up."""
     return {
         "bytes": batch.size,
         "objects": np.ones(len(batch), np.int64),

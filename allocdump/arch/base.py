@@ -173,7 +173,7 @@ class Architecture(ABC):
 
     @abstractmethod
     def stack_pointer(self, task: Object) -> int:
-        """Where the stack of a task ended that went to sleep."""
+        """Saved stack pointer of a task that went to sleep."""
 
     @abstractmethod
     def constants(self, code: npt.NDArray[np.uint8]) -> Instructions:

@@ -98,7 +98,7 @@ def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None =
     kcore, problems = disguised.kcore_ranges(kernel.prog)
     known, unreadable = disguised.bookkeeping(kernel.prog, heap.areas)
     problems += found.problems + unreadable
-    blind += map(str, problems)
+    blind += dict.fromkeys(text for text in map(str, problems) if text not in blind)
     scanner.stale = Spans.join(
         disguised.stale_ends(found),
         known,

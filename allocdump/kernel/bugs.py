@@ -35,7 +35,7 @@ class KnownBug:
     title: str
     """The bug, as a clause."""
     effect: str
-    """What it does to numbers, as a clause."""
+    """Effect on numbers, as a clause."""
     commit: str
     """The commit that fixes it: ``0123456789ab``; empty if no single one is known."""
     subject: str

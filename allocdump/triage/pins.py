@@ -18,7 +18,7 @@ def pinned_bytes(case: Evidence) -> int:
 
 
 def in_use(case: Evidence, caches: Iterable[str]) -> list[Sentence]:
-    """How many objects of some caches cannot be given back, and who watches inodes."""
+    """Numbers of objects of some caches that cannot be given back, and the watchers of inodes."""
     pinned = case.pins.pinned if case.pins else {}
     out = [
         say(

@@ -17,6 +17,7 @@ FORMATS = {
     "source/core.py": "headers of files",
     "source/flattened.py": "headers of files",
     "source/image.py": "the smallest size of pages, of which images of memory consist",
+    "kernel/maple.py": "the largest number that is not a pointer at a node",
     "kernel/mm/slab.py": "a bit of a slab's flags",
     "source/qmp.py": "a buffer for a socket",
     "kernel/walk.py": "the smallest node of an xarray, whatever the size of pages",

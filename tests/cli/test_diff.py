@@ -57,8 +57,8 @@ def test_a_dump_differs_from_itself_in_nothing(core: Path, tmp_path: Path) -> No
 def test_a_dump_and_what_its_kernel_printed(core: Path) -> None:
     """Only what unloaded modules left is not in /proc/allocinfo."""
     found = rows(core.parent / "truth.allocinfo", core)
-    assert found
-    assert {(row["module"], row["state"]) for row in found} == {("leaked", "new")}
+    gone = set() if core.parent.name == "7.3-cgroups" else {("leaked", "new")}
+    assert {(row["module"], row["state"]) for row in found} == gone
 
 
 def test_growth_is_what_two_texts_of_the_kernel_say() -> None:

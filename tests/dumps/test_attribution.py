@@ -56,7 +56,7 @@ def test_references_account_for_the_counters(path: Path) -> None:
     """The bar is 99.9% of counted bytes; here every site agrees to the byte, but for one that
     the kernel counts bytes for that nobody holds."""
     audit = open_core(path).audit()
-    phantom = audit.cause == Cause.NO_CALLS
+    phantom = np.isin(audit.cause.astype(str), (Cause.NO_CALLS, Cause.MIGRATED))
     assert phantom.sum() <= 1
     assert np.abs(audit.difference[~phantom]).sum() <= 0.001 * audit.counter.sum()
     sites = open_core(path).report().sites
@@ -244,7 +244,11 @@ def test_vmalloc_areas_against_vmallocinfo() -> None:
     assert sum((sizes & ours).values()) > 0.9 * len(lines)
 
 
-IN_VMALLOC = [c for c in WHOLE if any(kind == "vmalloc" for kind, *_ in recorded(c))]
+PIECES = core("7.3-cgroups")
+"""Its records are of single pages of vmalloc areas."""
+IN_VMALLOC = [
+    c for c in WHOLE if c != PIECES and any(kind == "vmalloc" for kind, *_ in recorded(c))
+]
 
 
 def test_there_are_vmalloc_areas_to_know() -> None:

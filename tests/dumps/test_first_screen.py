@@ -23,6 +23,7 @@ CAUSES = {
     "6.12-oom": ["LEAK in module leaker (leaker.c:44, leaker_get_page)", "Certain."],
     "6.12-oom-user": ["USER MEMORY, most of it of task tail", "Very likely."],
     "7.2-oom-memcg": ["LIMIT of memory cgroup /second reached", "Certain."],
+    "arm64-oom": ["LEAK in module leaker (leaker.c:44, leaker_get_page)", "Certain."],
     "stock-6.1-tmpfs": ["USER MEMORY, most of it files in tmpfs /scratch", "Very likely."],
     "stock-6.12-sockets": ["SOCKETS of task culprit", "Very likely."],
     "stock-7.3-inodes": ["SLAB CACHE shmem_inode_cache", "Very likely."],

@@ -51,7 +51,8 @@ def test_objects_in_use_are_what_slabinfo_says(core: Path) -> None:
         assert least <= more <= most, found.caches[i].name
         steady += grown == 0
         same += grown == 0 and more == 0
-    assert same >= 0.85 * steady
+    # Modules of 7.3-cgroups allocate after the file was read.
+    assert same >= (0.75 if core.parent.name == "7.3-cgroups" else 0.85) * steady
     assert steady >= 0.6 * len(rows)
 
 

@@ -118,6 +118,9 @@ def test_no_suspect_is_invented(path: Path) -> None:
     if path == core("7.3-reach-never"):
         assert found == {"module reach": "lost_memory"}  # what the module really lost
         return
+    if path == core("7.3-cgroups"):
+        assert found == {}
+        return
     if path == core("7.3-stacks"):
         # And leaked, whose code is gone: what allocated its pages, and its objects.
         gone = [one for one in triage(path).suspects if one.subject.startswith("0x")]
@@ -162,6 +165,9 @@ def test_triage_says_what_leaks_proves(path: Path) -> None:
 @with_truth
 def test_the_unloaded_module_is_named_with_what_it_left(path: Path) -> None:
     """512 pages and 500 objects of 256 bytes."""
+    if path == core("7.3-cgroups"):
+        assert "unloaded_modules" not in {s.rule for s in triage(path).suspects}
+        return
     gone = next(s for s in triage(path).suspects if s.rule == "unloaded_modules")
     size = 512 * page_size(path) + 500 * 256
     words = f"LEAK of module leaked, which was unloaded: {size / (1 << 20):.1f}"
@@ -220,7 +226,7 @@ def test_footprints_are_no_less_than_references(path: Path) -> None:
     for i in range(len(sites)):
         file, line, function, module, _ = sites.name(i)
         row = rows.get((file, line, function, module or None))
-        if row and sites.module[i] in ("labmod", "leaker", "leaked", "labtruth"):
+        if row and sites.module[i] in ("labmod", "leaker", "leaked", "labtruth", "charged"):
             assert row["pages"] == found.pages.bytes[i] + found.inferred.bytes[i]
             if path != DAMAGED:
                 assert row["slab"] >= found.objects.bytes[i]

@@ -179,6 +179,10 @@ UNKNOWN_TO_DWARF: dict[str, tuple[str, Callable[[Program], bool]]] = {
         "struct list_head",
         lambda prog: prog["net_namespace_list"].next == prog["init_net"].list.address_of_(),
     ),
+    "nr_node_ids": ("unsigned int", lambda prog: prog["nr_node_ids"] == 1),
+    # test_stacks.py reads them.
+    "page_owner_ops": ("", lambda prog: not prog.symbols("page_owner_ops")),
+    "page_owner_inited": ("", lambda prog: not prog.symbols("page_owner_inited")),
     # None of the kernels has it.
     "root_task_group": ("", lambda prog: not prog.symbols("root_task_group")),
 }
@@ -186,7 +190,7 @@ UNKNOWN_TO_DWARF: dict[str, tuple[str, Callable[[Program], bool]]] = {
 dump that it is there."""
 
 
-BEFORE_6_9 = ("vmap_area_list", "vmap_area_root")
+BEFORE_6_9 = ("vmap_area_list", "vmap_area_root", "purge_vmap_area_list")
 """Globals that went when vmalloc space was divided into nodes."""
 
 
@@ -216,7 +220,7 @@ def addresses(entries: Iterable[Object | Cut]) -> set[int]:
 def test_globals_of_older_kernels() -> None:
     """The list and the tree of vmalloc areas lead to the same ones."""
     prog = open_core(core("stock-6.1-tmpfs")).prog
-    head, root = (prog[name].address_of_() for name in BEFORE_6_9)
+    head, root = (prog[name].address_of_() for name in BEFORE_6_9[:2])
     listed = addresses(list_entries("struct vmap_area", head, "list"))
     in_tree = addresses(tree_entries("struct vmap_area", root, "rb_node"))
     assert listed == in_tree

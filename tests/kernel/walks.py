@@ -16,6 +16,7 @@ from drgn.helpers.linux.percpu import per_cpu
 from allocdump.kernel.chains import Broken
 from allocdump.kernel.kernel import Kernel
 from allocdump.kernel.machine.cgroups import memory_cgroups
+from allocdump.kernel.machine.free_lists import free_lists
 from allocdump.kernel.machine.modules import loaded_modules
 from allocdump.kernel.machine.open_files import OpenFiles, open_files
 from allocdump.kernel.machine.printk import printk_records
@@ -422,6 +423,31 @@ def _partial_fault(number: int, to: int | None) -> Fault:
     return fault
 
 
+def _free_blocks(prog: Program) -> tuple[Found, Problems]:
+    lists, problems = free_lists(Kernel(prog))
+    found = [
+        (zone, *index, number)
+        for zone, one in enumerate(lists)
+        for index, count in np.ndenumerate(one.blocks)
+        for number in range(int(count))
+    ]
+    return found, problems
+
+
+def _free_links(prog: Program) -> tuple[int, list[int]]:
+    """Head of the allocator's first list with several free blocks, and the links on it."""
+    for zone in prog["node_data"][0].node_zones:
+        for area in zone.free_area:
+            for head in area.free_list:
+                link, links = head.next.read_(), []
+                while link.value_() != head.address_ and link:
+                    links.append(link.value_())
+                    link = link.next.read_()
+                if len(links) > 4:
+                    return place(head), links
+    raise LookupError
+
+
 def _sheaf_links(prog: Program) -> list[Object]:
     """Links on a barn's list of sheaves."""
     for cache in slab_caches(prog)[0]:
@@ -688,6 +714,16 @@ ROWS["per-CPU lists of free pages"] = Row(
         CYCLE: put(lambda p: _pcp_list(p)[1][2], lambda p: _pcp_list(p)[1][1]),
         BAD: put(lambda p: _pcp_list(p)[1][3], lambda p: _pcp_list(p)[1][3] + 3),
         FIRST: put(lambda p: _pcp_list(p)[0], poison),
+    },
+)
+ROWS["lists of free blocks"] = Row(
+    "7.2-quiet",
+    _free_blocks,
+    {
+        CUT: put(lambda p: _free_links(p)[1][2], poison, lambda p: 1),
+        CYCLE: put(lambda p: _free_links(p)[1][2], lambda p: _free_links(p)[1][1], lambda p: 1),
+        BAD: put(lambda p: _free_links(p)[1][3], lambda p: _free_links(p)[1][3] + 3, lambda p: 1),
+        FIRST: put(lambda p: _free_links(p)[0], poison, lambda p: 1),
     },
 )
 ROWS["free lists of slab caches"] = Row(

@@ -23,7 +23,7 @@ def _names(keys: Sequence[Key]) -> list[str]:
 
 
 def group_record(groups: Groups, group: Group) -> Record:
-    """What a group is: a field for each key; for the site, those of a site. In groups of many
+    """Labels of a group: a field for each key; for the site, those of a site. In groups of many
     sites, ``name`` is all of it as one text."""
     labels = zip(groups.keys, group.labels, strict=True)
     named: Record = {key.name: label for key, label in labels if key is not SITE}

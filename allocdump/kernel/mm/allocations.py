@@ -113,9 +113,14 @@ class ObjectReader(Batches[ObjectBatch]):
 
     def batches(self, progress: Progress | None) -> Iterator[ObjectBatch]:
         """All objects, in batches."""
-        for part in self.pagemap.parts(progress):
-            yield from self.of_slabs(part)
-        yield from self.of_percpu()
+        # As far as it is known, where not all is read.
+        self.problems[:] = self.pagemap.problems_of_objects()
+        try:
+            for part in self.pagemap.parts(progress):
+                yield from self.of_slabs(part)
+            yield from self.of_percpu()
+        finally:
+            self.problems[:] = self.pagemap.problems_of_objects()
 
     def of_slabs(self, part: Part) -> Iterator[ObjectBatch]:
         """The slab objects of one part."""
@@ -138,7 +143,6 @@ class ObjectReader(Batches[ObjectBatch]):
             size = chunk.size
             batch = ObjectBatch(chunk.pointer, size, size, none, chunk.site, cgroup)
             yield batch.take(chunk.site != NONE)
-        self.problems[:] = self.pagemap.problems_of_objects()
 
 
 @dataclass(frozen=True)

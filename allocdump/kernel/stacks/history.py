@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What happened to one allocation last: who allocated and who freed it, when, and in which code."""
+"""Last events of one allocation: who allocated and who freed it, when, and in which code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Event:
     what: str
     """``allocated``, ``freed``"""
     source: str
-    """What kept it: ``page_owner``, ``slub_debug``."""
+    """Keeper of the stack: ``page_owner``, ``slub_debug``."""
     stack: tuple[Place, ...]
     """Return addresses, the innermost first; empty if none was kept, or it is unreadable."""
     pid: int | None

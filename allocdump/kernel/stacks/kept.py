@@ -58,7 +58,7 @@ class KeptStacks:
         self.kernel = kernel
         self._guarded = [np.uint64(kernel.direct_map + pfn * kernel.page.bytes) for pfn in guarded]
         self.problems: list[Problem] = []
-        """What keeps stacks, but could not be read."""
+        """Keepers of stacks that could not be read."""
         self.pages: PageOwnerReader | None = None
         """None unless page_owner is on."""
         self.objects: TrackReader | None = None

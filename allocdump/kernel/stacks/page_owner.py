@@ -42,7 +42,7 @@ State = Literal["on", "off", "not built in"]
 
 @dataclass
 class PageOwners(Columns):
-    """What is known of some pages; columns of shape (number of pages,)."""
+    """Owners of some pages; columns of shape (number of pages,)."""
 
     known: Bool
     """Marks pages that were allocated since page_owner began, or found in use then."""

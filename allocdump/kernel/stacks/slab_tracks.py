@@ -21,7 +21,7 @@ _MEMBERS = {"address": "addr", "handle": "handle", "cpu": "cpu", "pid": "pid", "
 
 @dataclass
 class Tracks(Columns):
-    """What is known of some objects; columns of shape (number of objects,)."""
+    """Tracks of some objects; columns of shape (number of objects,)."""
 
     known: Bool
     """Marks objects that were allocated, or freed, since they were made."""
