@@ -38,7 +38,7 @@ def known_bugs_table(case: Evidence) -> Records:
                 *_seen(bug, case),
                 known.title,
                 known.commit,
-                known.fixed,
+                known.fixed or None,
                 known.effect,
                 known.subject,
                 known.since,

@@ -170,7 +170,8 @@ _HOLDERS = _chapter(
         {
             "bytes": or_null(COUNT),
             "count": or_null(COUNT),
-            **dict.fromkeys(("bug", "commit", "fixed", "effect", "subject", "since"), TEXT),
+            "fixed": or_null(TEXT),
+            **dict.fromkeys(("bug", "commit", "effect", "subject", "since"), TEXT),
         }
     ),
 )
