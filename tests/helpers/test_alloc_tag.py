@@ -247,6 +247,7 @@ def test_garbage_has_no_tag(path: Path) -> None:
         for kind, a, size, *_ in recorded(path)
         if kind == "vmalloc" and size > page  # single pages have others of their area behind
     ]
+    assert prog.platform
     between = BETWEEN if prog.platform.arch == Architecture.X86_64 else []
     for address in [*GARBAGE, *between, *with_guard]:
         for helper in (
