@@ -104,6 +104,12 @@ class Names:
     stacks: StackNames | None = None
     _groups: dict[str, tuple[Int, list[str]]] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return (
+            f"<Names: {len(self.origins):,} origins, {len(self.caches):,} slab caches,"
+            f" {len(self.zones):,} zones>"
+        )
+
     def groups(self, by: GroupBy) -> tuple[Int, list[str]]:
         """Group of each origin by file, function and so on: its number, and the groups' names."""
         if by not in self._groups:

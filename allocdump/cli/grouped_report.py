@@ -6,11 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
+from ..analysis.counted import by_counters
 from ..analysis.filters import matching
 from ..analysis.groups import Group, Groups, group
-from ..analysis.keys import Allocations, Key, Names
+from ..analysis.keys import Key
 from ..analysis.memory import SUMS, MemoryTotal, OfSites
 from ..analysis.report import Report
 from ..analysis.sums import total
@@ -46,7 +45,9 @@ class GroupedReport:
     ) -> None:
         """Put it where it was asked for."""
         of_memory = not all(key.of_site for key in self.keys)
-        groups, memory = self._by_memory() if of_memory else (self._by_counters(), None)
+        groups, memory = (
+            self._by_memory() if of_memory else (by_counters(self.keys, self.chosen), None)
+        )
         rows = [one for one in groups if min_size is None or one.sums["bytes"] >= min_size]
         groups = replace(groups, groups=_sorted(groups, rows, sort)[:top])
         shown, whole = total(self.chosen), self.report.total()
@@ -65,12 +66,6 @@ class GroupedReport:
             case _:
                 document = projection.groups(self.report, groups, shown, whole, memory)
                 show(document, format_, output, exact)
-
-    def _by_counters(self) -> Groups:
-        once = self.chosen.take(~self.chosen.backing)
-        sums = {"bytes": once.bytes, "calls": once.calls.view(np.int64)}
-        parts = [(Allocations.of_sites(np.arange(len(once))), sums)]
-        return group(self.keys, Names(once), SUMS, parts)
 
     def _by_memory(self) -> tuple[Groups, MemoryTotal]:
         sites = self.report.sites

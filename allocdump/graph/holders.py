@@ -220,11 +220,7 @@ class Holders:
         layer = layers[0] if layers else Layer("nothing")
         if layer.site is None and len(layers) > 1 and layer.what == "vmalloc area":
             layer.site, layer.evidence = layers[1].site, layers[1].evidence
-        offset = None
-        if layer.start is not None:
-            inside = virtual if layer.what == "vmalloc area" else place
-            offset = inside - layer.start
-        return Holder(kind, layer, offset, "")
+        return Holder(kind, layer, _offset(layer, virtual, place), "")
 
     def _object(self, kind: HolderKind, place: int, start: int, cache: int) -> Holder:
         layers = self.locator.memory_at(place)
@@ -289,6 +285,17 @@ class Holders:
         else:
             return None
         return _named(kind, named, place, "variable", None) if named else None
+
+
+def _offset(layer: Layer, *addresses: int) -> int | None:
+    """Offset in a layer of a word, by the first of its addresses that is in it.
+
+    Areas and modules begin in the kernel's mappings, pages in the direct map.
+    """
+    if layer.start is None or layer.size is None:
+        return None
+    offsets = (address - layer.start for address in addresses)
+    return next((offset for offset in offsets if 0 <= offset < layer.size), None)
 
 
 def _named(kind: HolderKind, named: Named, place: int, what: str, cpu: int | None) -> Holder:

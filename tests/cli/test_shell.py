@@ -141,11 +141,11 @@ def test_without_plugins() -> None:
 
 
 def test_it_starts_with_little() -> None:
-    """What reads all memory is loaded when it is asked for."""
+    """What reads all memory is loaded when it is asked for; options are made of the keys' names."""
     done = shell("import sys; print(*sys.modules)")
     loaded = {m for m in done.stdout.split() if m.startswith(("allocdump.analysis", "tabulate"))}
     few = {"allocdump.analysis"} | {
-        f"allocdump.analysis.{name}" for name in ("filters", "report", "sums")
+        f"allocdump.analysis.{name}" for name in ("filters", "keys", "report", "sums")
     }
     assert loaded == few
     assert "allocdump.analysis.attribution" not in done.stdout.split()

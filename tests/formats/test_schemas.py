@@ -62,7 +62,7 @@ OPTIONAL = {
     "objects": {"directory", "cache", "order"},
     "leaks": {"directory", "zone"},
     "triage": {"events", "limits", "usage", "zones", "blocks", "sites", "kernel_top_ten", "tasks",
-               "open_files", "cgroups", "caches", "vmalloc", "tmpfs"},
+               "open_files", "cgroups", "caches", "vmalloc", "tmpfs", "known_bugs"},
     "whois": {"order_inferred", "first_pfn", "node", "zone", "memory_cgroup", "state", "caller",
               "cpu", "referrers", "maps", "task", "symbol", "module"},
 }  # fmt: skip
@@ -194,16 +194,18 @@ def objects(value: Any) -> Iterator[dict[str, Any]]:
 def wrong(document: Any, optional: set[str]) -> Iterator[tuple[str, Any]]:
     """The document with one thing that is wrong, in all ways, and the name of the thing.
 
-    Sentences have any values, chapters any facts that there are.
+    Sentences have any values, chapters any facts that there are, zones the migratetypes of their
+    kernel.
     """
     changed = copy.deepcopy(document)
     every = list(objects(changed))
     values = [id(found["values"]) for found in every if found.keys() == {"text", "values"}]
-    facts = [id(found[name]) for found in every for name in ("facts", "summary") if name in found]
+    names = ("facts", "summary", "free_by_type")
+    some = [id(found[name]) for found in every for name in names if name in found]
     for found in every:
         free = id(found) in values
         for key, value in [] if free else list(found.items()):
-            if key not in optional and id(found) not in facts:
+            if key not in optional and id(found) not in some:
                 del found[key]
                 yield f"no {key}", changed
             for other in others(value):

@@ -179,12 +179,25 @@ def test_numbers_of_nothing() -> None:
     assert {r.word for r in answer.found} == {0xDEAD_0000_0000_0122}
 
 
+def test_words_are_inside_their_holders() -> None:
+    """Memory of a module that no symbol names begins in the module's own mapping."""
+    found = open_core(core("7.3-debug")).referrers(0, limit=9).found
+    inside = [
+        (r.holder.what, r.address - r.holder.start, r.offset, r.holder.size)
+        for r in found
+        if r.address is not None and r.holder.start is not None and r.holder.size is not None
+    ]
+    assert "module memory" in {what for what, *_ in inside}
+    assert all(at == offset and 0 <= offset < size for _, at, offset, size in inside)
+
+
 def test_offsets_in_targets() -> None:
     pages = Range(0x1000, 0x1080, Way.PAGE, 0x2000, 4096, 64)
     assert [pages.offset_of(w) for w in (0x1000, 0x103F, 0x1040)] == [0x2000, 0x2000, 0x3000]
-    frame = Range(0x20_0000, 0x20_2000, Way.PHYSICAL)
+    frame = Range(0x20_0000, 0x20_2000, Way.PHYSICAL, 0x3000, 4096, 4096)
     words = np.array([0x1F_F000, 0x20_0000, 0x20_0008, 0x20_1000, 0x20_2000], np.uint64)
     assert frame.holds(words).tolist() == [False, True, False, True, False]
+    assert [frame.offset_of(w) for w in (0x20_0000, 0x20_1000)] == [0x3000, 0x4000]
 
 
 @pytest.mark.parametrize("count", [1, 20, 200])

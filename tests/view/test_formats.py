@@ -6,11 +6,13 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
-from allocdump.analysis.report import GroupBy, group, order
+from allocdump.analysis.counted import by_counters
+from allocdump.analysis.keys import KEYS
+from allocdump.analysis.report import group, order
 from allocdump.analysis.sums import total
 from allocdump.formats import allocinfo, folded
 from allocdump.formats.records import report as records
@@ -47,10 +49,17 @@ def test_folded() -> None:
     ]
 
 
-def as_json(sites: Sites, by: GroupBy = "site") -> dict[str, Any]:
+def as_json(sites: Sites) -> dict[str, Any]:
     report = samples.report(sites, warnings=["careful"])
-    rows = order(group(sites, by))
-    made: dict[str, Any] = json.loads(records.as_json(report, rows, total(sites), total(sites)))
+    rows, every = order(group(sites)), total(sites)
+    made: dict[str, Any] = json.loads(records.as_json(report, rows, every, every))
+    return made
+
+
+def groups_as_json(key: str) -> dict[str, Any]:
+    report, every = samples.report(SITES), total(SITES)
+    found = by_counters([KEYS[key]], SITES)
+    made: dict[str, Any] = json.loads(records.groups_as_json(report, found, every, every, None))
     return made
 
 
@@ -80,8 +89,12 @@ def test_json_has_null_for_what_nothing_tells(
 
 
 def test_every_json_field_is_documented() -> None:
-    text = (TESTDATA.parent / "docs" / "report-json.md").read_text()
+    docs = TESTDATA.parent / "docs"
+    text = (docs / "report-json.md").read_text()
     documented = set(re.findall(r"^\| `([a-z_.]+)` \|", text, re.MULTILINE))
+    cells = re.findall(r"^\| (`[^|]*) \|", (docs / "grouping.md").read_text(), re.MULTILINE)
+    keys = {key for cell in cells for key in re.findall(r"`([a-z]+)`", cell)}
+    documented |= {f"rows.{key}" for key in keys}
 
     def paths(value: dict[str, Any], prefix: str = "") -> Iterator[str]:
         for key, inner in value.items():
@@ -92,16 +105,26 @@ def test_every_json_field_is_documented() -> None:
             else:
                 yield prefix + key
 
-    for by in get_args(GroupBy):
-        assert set(paths(as_json(SITES, by))) <= documented
+    assert set(paths(as_json(SITES))) <= documented
+    for key in KEYS:
+        assert f"rows.{key}" in documented or key == "site"
+        assert set(paths(groups_as_json(key))) <= documented
 
 
-@pytest.mark.parametrize("by", ["site", "file"])
-def test_csv(by: GroupBy) -> None:
-    rows = order(group(SITES, by))
+def test_csv() -> None:
+    rows = order(group(SITES))
     read = list(csv.DictReader(io.StringIO(records.as_csv(rows, total(SITES)))))
     assert [int(r["bytes"]) for r in read] == rows.bytes.tolist()
     assert [int(r["calls"]) for r in read] == rows.calls.tolist()
+
+
+def test_csv_of_groups() -> None:
+    found = by_counters([KEYS["file"]], SITES)
+    read = list(csv.DictReader(io.StringIO(records.groups_as_csv(found, total(SITES), None))))
+    assert [r["file"] for r in read] == ["leaker.c", "mm/slub.c", "x.c"]
+    for field in ("bytes", "calls"):
+        assert [int(r[field]) for r in read] == [one.sums[field] for one in found]
+    assert [int(r["bytes"]) for r in read] == [2**40, 8192, -50]
 
 
 def test_csv_cells_are_no_formulas() -> None:

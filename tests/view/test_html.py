@@ -15,6 +15,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from allocdump.analysis.counted import by_counters
+from allocdump.analysis.keys import KEYS
 from allocdump.analysis.report import group
 from allocdump.analysis.sums import total
 from allocdump.analysis.tree import growth_tree, site_tree
@@ -32,7 +34,7 @@ from allocdump.view.model import (
     Text,
     Treemap,
 )
-from allocdump.view.report import document
+from allocdump.view.report import document, groups
 
 from .. import samples
 from ..dumpdata import core
@@ -209,8 +211,9 @@ def test_report_page() -> None:
     for words in ("Linux 6.12.0", "2026-01-02 03:04:05 UTC", "Kernel panic", "db1", "careful",
                   "complete", "kdump, zstd, -d 31", "6.00 KiB"):  # fmt: skip
         assert words in shown
-    groups = page.render(document(report, group(sites, "module"), everything, everything))
-    assert "By module" in Reader(groups).text
+    by_module = by_counters([KEYS["module"]], sites)
+    text = page.render(groups(report, by_module, everything, everything, None))
+    assert "By module" in Reader(text).text
 
 
 def test_tree_of_growth_has_two_sides() -> None:

@@ -6,13 +6,15 @@ from typing import Unpack
 import numpy as np
 import pytest
 
-from allocdump.analysis.report import GroupBy, choose, group, order
+from allocdump.analysis.counted import by_counters
+from allocdump.analysis.keys import KEYS
+from allocdump.analysis.report import choose, group, order
 from allocdump.analysis.sums import total
 from allocdump.kernel.tags.profile import Completeness
 from allocdump.kernel.tags.sites import Provenance, Sites
 from allocdump.view import header, units
 from allocdump.view.renderer import How
-from allocdump.view.report import document
+from allocdump.view.report import document, groups
 from allocdump.view.text import render
 
 from .. import samples
@@ -24,11 +26,16 @@ ROWS = [
 ]
 
 
-def shown(sites: Sites, by: GroupBy = "site", top: int | None = None, **how: Unpack[Wishes]) -> str:
+def shown(sites: Sites, top: int | None = None, **how: Unpack[Wishes]) -> str:
     report = samples.report(sites)
     chosen = choose(sites)
-    rows = order(group(chosen, by), top=top)
+    rows = order(group(chosen), top=top)
     return render(document(report, rows, total(chosen), total(sites)), How(**how))
+
+
+def shown_by(key: str, sites: Sites, **how: Unpack[Wishes]) -> str:
+    report, found, every = samples.report(sites), by_counters([KEYS[key]], sites), total(sites)
+    return render(groups(report, found, every, every, None), How(**how))
 
 
 def test_the_header_says_what_this_is() -> None:
@@ -84,11 +91,11 @@ def test_lines_fit_the_terminal(width: int | None) -> None:
     [("function", "a_long_name_of_a_fu", "…"), ("module", "a_long_name_of_a_mo", "…"),
      ("file", "a/…/", "/directory/name.c"), ("directory", "a/…/", "/directory")],
 )  # fmt: skip
-def test_names_keep_their_start_and_paths_both_ends(by: GroupBy, start: str, end: str) -> None:
+def test_names_keep_their_start_and_paths_both_ends(by: str, start: str, end: str) -> None:
     long = "a_long_name_of_a_{}" + "x" * 60
     file = f"a/{'long/' * 12}directory/name.c"
     row = (file, 1, long.format("function"), long.format("module"), 4096, 1)
-    lines = shown(samples.sites(row), by, width=70).splitlines()
+    lines = shown_by(by, samples.sites(row), width=70).splitlines()
     line = next(line for line in lines if line.startswith("4.00 KiB"))
     name = line.split()[2]
     assert name.startswith(start)
@@ -119,9 +126,11 @@ def test_calls_that_nothing_tells_are_not_shown_as_zero() -> None:
 
 
 @pytest.mark.parametrize("by", ["function", "file", "directory", "module"])
-def test_groups(by: GroupBy) -> None:
-    lines = shown(samples.sites(*ROWS), by).splitlines()
+def test_groups(by: str) -> None:
+    lines = shown_by(by, samples.sites(*ROWS)).splitlines()
     assert lines[2].split() == ["SIZE", by.upper(), "CALLS", "SITES", "AVERAGE", "SHARE"]
+    assert lines[3].split()[:2] == ["3.00", "MiB"]
+    assert lines[3].split()[-2:] == ["MiB", "75.0%"]
     assert lines[-1].startswith("2 groups shown")
 
 
