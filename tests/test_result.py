@@ -29,7 +29,7 @@ DUMPS = ("6.12-oom", "7.2-quiet")
 ARGUMENTS: dict[str, tuple[str, ...]] = {
     "whois": ("init_task",), "referrers": ("init_task",), "paths": ("pfn:2000",),
 }  # fmt: skip
-NO_ANSWERS = {"close", "survey", "sampler", "all_referrers"}
+NO_ANSWERS = {"close", "survey", "sampler", "all_referrers", "placed"}
 LONGEST = 200
 """Characters of an answer; records of a few words may be longer."""
 

@@ -113,10 +113,10 @@ class ObjectReader(Batches[ObjectBatch]):
 
     def batches(self, progress: Progress | None) -> Iterator[ObjectBatch]:
         """All objects, in batches."""
-        # As far as it is known, where not all is read.
-        self.problems[:] = self.pagemap.problems_of_objects()
         try:
             for part in self.pagemap.parts(progress):
+                # As far as it is known, where not all is read.
+                self.problems[:] = self.pagemap.problems_of_objects()
                 yield from self.of_slabs(part)
             yield from self.of_percpu()
         finally:

@@ -281,6 +281,10 @@ class OriginRows:
         self._lasting += kept.problems
         return np.unique(np.concatenate(found))
 
+    def read_free_lists(self) -> None:
+        """Read CPUs' lists and sheaves, so that what is unreadable there is known."""
+        _ = self._free_elsewhere
+
     def begin(self) -> None:
         """Forget what was unreadable in an earlier pass over memory."""
         self._broken = Broken()

@@ -188,6 +188,7 @@ class PageMap:
 
     def problems_of_objects(self) -> list[Problem]:
         """Memory that was unreadable in the last pass, and before it, in finding objects."""
+        self.origins.read_free_lists()
         found = [*self.slabs.problems, *self._unreadable]
         found += dict.fromkeys(p for p in self.origins.problems if p not in found)
         return [*found, *self.percpu.problems, *self.frames.problems]
