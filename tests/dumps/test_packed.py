@@ -17,7 +17,7 @@ LAB = TESTDATA.parent / "scripts" / "lab"
 
 
 def test_pages_are_as_they_were(tmp_path: Path) -> None:
-    original = core("tiny-never")
+    original = core("tiny-noprofiling")
     copy = tmp_path / "vmcore"
     shutil.copy(original, copy)
     subprocess.run([sys.executable, str(LAB), "pack", str(copy)], check=True)

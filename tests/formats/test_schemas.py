@@ -144,12 +144,17 @@ def test_all_json_is_as_the_schema_says(path: Path) -> None:
         assert answered >= {"triage", "report", "usage", "audit", "pages", "objects", "retained"}
 
 
+REFERRED = {core("7.2-quiet"), core("6.12-oom"), core("7.3-debug"), core("arm64-reach")}
+"""Dumps in which many addresses are searched for."""
+
+
 @pytest.mark.parametrize("path", [*CORES, *STOCK_CORES], ids=name)
 def test_addresses(path: Path) -> None:
     done = run("whois", path, *ADDRESSES, "--format", "json")
     assert done.stdout or done.returncode in REFUSED
     check("whois", list(map(parse, done.stdout.splitlines())))
-    check("whois", answers("whois", path, *ADDRESSES[:40], "--referrers", "--top", "9"))
+    few = ADDRESSES[:40] if path in REFERRED else ADDRESSES[:4]
+    check("whois", answers("whois", path, *few, "--referrers", "--top", "9"))
     for address in ("init_task", "pfn:5000", "pfn:20000"):
         check("paths", answers("paths", path, address))
 
