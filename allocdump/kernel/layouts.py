@@ -116,6 +116,10 @@ def _member(type_name: str, member: str) -> Probe:
     return lambda prog: has_member(prog, type_name, member)
 
 
+def _without_memcg(prog: Program) -> bool:
+    return not has_member(prog, "struct page", "memcg_data")
+
+
 def _always(prog: Program) -> bool:
     return True
 
@@ -325,7 +329,7 @@ class PageCharges(Layout):
         "",
         "",
         "without CONFIG_MEMCG",
-        lambda prog: not has_member(prog, "struct page", "memcg_data"),
+        _without_memcg,
     )
     OBJCG = Variant(
         "7.1",
@@ -351,7 +355,7 @@ class SlabCharges(Layout):
         "",
         "",
         "without CONFIG_MEMCG",
-        lambda prog: not has_member(prog, "struct page", "memcg_data"),
+        _without_memcg,
     )
     WORD = Variant(
         "7.3",

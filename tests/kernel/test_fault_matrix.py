@@ -62,15 +62,7 @@ def test_nothing_else_is_walked() -> None:
             for node in ast.walk(tree)
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
-        steps = called & {
-            "list_entries",
-            "tree_entries",
-            "idr_entries",
-            "maple_entries",
-            "list_links",
-            "Chains",
-        }
-        if steps and path.name not in ("walk.py", "chains.py", "maple.py"):
+        if called & STEPS and path.name not in ("walk.py", "chains.py", "maple.py"):
             assert "structure" in called, path
 
 

@@ -230,14 +230,22 @@ def _numbers_from_log(sites: Sites, messages: list[UnloadMessage]) -> Sites:
     return sites.take(np.array(rows, np.intp))
 
 
-def _all_from_log(sites: Sites, messages: list[UnloadMessage]) -> Sites:
-    """6.13 and 6.14: names and counters are gone; the kernel log has both, by line number."""
+def _forget_names(
+    sites: Sites, messages: list[UnloadMessage]
+) -> dict[str, dict[int, UnloadMessage]]:
+    """Take away names that went with their module; return the log by module and line number."""
     sites.inferred[:] = True
     for column in (sites.file, sites.function, sites.module):
         column[:] = UNKNOWN
     by_module: dict[str, dict[int, UnloadMessage]] = {}
     for message in messages:
         by_module.setdefault(message.module, {})[message.line] = message
+    return by_module
+
+
+def _all_from_log(sites: Sites, messages: list[UnloadMessage]) -> Sites:
+    """6.13 and 6.14: names and counters are gone; the kernel log has both, by line number."""
+    by_module = _forget_names(sites, messages)
     lines = set(sites.line.tolist())
     # It logs what tags of the module count: all those lines are there.
     named = [module for module, logged in by_module.items() if logged.keys() <= lines]
@@ -255,12 +263,7 @@ def _all_from_log(sites: Sites, messages: list[UnloadMessage]) -> Sites:
 
 def _names_from_log(sites: Sites, messages: list[UnloadMessage]) -> Sites:
     """6.15 and later: the names are gone; match on line number and bytes."""
-    sites.inferred[:] = True
-    for column in (sites.file, sites.function, sites.module):
-        column[:] = UNKNOWN
-    by_module: dict[str, dict[int, UnloadMessage]] = {}
-    for message in messages:
-        by_module.setdefault(message.module, {})[message.line] = message
+    by_module = _forget_names(sites, messages)
     held = list(zip(sites.line.tolist(), sites.bytes.tolist(), strict=True))
 
     def score(module: str) -> tuple[int, int]:
