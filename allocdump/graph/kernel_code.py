@@ -35,15 +35,14 @@ def kernel_code(scanner: Scanner, sites: Sites) -> None:
     may be held by it: nobody can tell. Boot code has run once, and cannot leak more and more.
     """
     prog = scanner.memory.prog
-    symbols = prog.symbols()
-    names = Variables(symbols, scanner.heap.roots, "kernel code")
+    names = Variables(scanner.kernel.symbols, scanner.heap.roots, "kernel code")
     missing = 0
     for place, words, holes in instructions(scanner.kernel):
         target = scanner.pointers.targets(words)
         held = np.flatnonzero(target != NOTHING)
         scanner.links.add(names.codes(place[held]), target[held])
         missing += holes
-    if missing and _without_variable(symbols):
+    if missing and _without_variable(prog.symbols()):
         root = scanner.heap.roots.add("kernel code that is not in the dump", Tier.UNPROVEN)
         node = np.flatnonzero(boot_sites(scanner, sites)[scanner.heap.nodes.site])
         scanner.links.add(np.full(len(node), root_code(root), np.int32), node.astype(np.int32))

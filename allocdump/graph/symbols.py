@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from drgn import Program, Type
+from drgn import Type
 from drgn.helpers.linux.kallsyms import module_kallsyms
 
+from ..kernel.kernel import Kernel
 from ..kernel.machine.modules import loaded_modules
+from ..kernel.symbol_table import SymbolTable
 from ..kernel.walk import ReadErrors
 from .members import member_at
-from .roots import Roots
-from .variable_roots import Variables
 
 
 @dataclass(frozen=True)
@@ -38,49 +38,43 @@ class Named:
 class Symbols:
     """Finds variables and functions; per-CPU variables by their addresses in the kernel image."""
 
-    def __init__(self, prog: Program) -> None:
-        self._prog = prog
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._prog = kernel.prog
 
     @cached_property
-    def _kernel(self) -> tuple[Variables, Roots]:
-        roots = Roots()
-        return Variables(self._prog.symbols(), roots, ""), roots
-
-    @cached_property
-    def _modules(self) -> list[tuple[int, int, Variables, Roots, str]]:
+    def _modules(self) -> list[tuple[int, int, SymbolTable, str]]:
         return list(self._of_modules())
 
-    def _of_modules(self) -> Iterator[tuple[int, int, Variables, Roots, str]]:
+    def _of_modules(self) -> Iterator[tuple[int, int, SymbolTable, str]]:
         for module in loaded_modules(self._prog).modules:
             try:
                 symbols, regions = module_kallsyms(module.object), module.regions()
             except ReadErrors:
                 continue
             for start, size in regions:
-                roots = Roots()
-                inside = [s for s in symbols if start <= s.address < start + size]
-                yield start, start + size, Variables(inside, roots, ""), roots, module.name
+                inside = (s for s in symbols if start <= s.address < start + size)
+                yield start, start + size, SymbolTable(inside), module.name
 
     def of_kernel(self, address: int) -> Named | None:
         """The variable or function of the kernel around an address."""
-        variables, roots = self._kernel
-        return self._named(variables, roots, address, "")
+        return self._named(self._kernel.symbols, address, "")
 
     def of_module(self, address: int) -> Named | None:
         """The variable or function of a module around an address."""
-        for start, end, variables, roots, module in self._modules:
+        for start, end, symbols, module in self._modules:
             if start <= address < end:
-                found = self._named(variables, roots, address, module)
+                found = self._named(symbols, address, module)
                 # Nothing tells where the last one ends.
                 return found and _cut(found, end)
         return None
 
-    def _named(self, variables: Variables, roots: Roots, address: int, module: str) -> Named | None:
-        code = int(variables.codes(np.array([address], np.uint64))[0])
-        root = roots.all[-2 - code]
-        if not root.start:
+    def _named(self, symbols: SymbolTable, address: int, module: str) -> Named | None:
+        index = int(symbols.find(np.array([address], np.uint64))[0])
+        if index < 0:
             return None
-        return Named(root.name, module, root.start, root.size, self._type(root.name, module))
+        name, start, size = symbols.at(index)
+        return Named(name, module, start, size, self._type(name, module))
 
     def _type(self, name: str, module: str) -> Type | None:
         if module:

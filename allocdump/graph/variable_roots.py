@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 
 import numpy as np
-from drgn import Program, Symbol, SymbolBinding
+from drgn import Program
 from drgn.helpers.linux.kallsyms import module_kallsyms
 
 from ..arrays import U64
 from ..kernel.machine.modules import LoadedModule, loaded_modules
 from ..kernel.mm.boot_memory import kernel_image
+from ..kernel.symbol_table import SymbolTable
 from ..kernel.walk import ReadErrors, is_damage
-from ..text import printable, some
+from ..text import some
 from .nodes import Codes, root_code
 from .roots import Roots, Tier
 from .scan import Scanner, runs_of
@@ -32,60 +32,37 @@ _TABLES = (
 to an allocation. Where each begins, and what follows it: None is the next symbol."""
 _INIT_STACK = ("__start_init_stack", "__end_init_stack")
 """The boot task's stack, which is looked at with the tasks."""
-_LAST = 64 << 10
-"""Bytes behind the last symbol that may be its variable."""
-
 _RUN = 2 << 20
 """Bytes that are looked at together."""
 
 
 class Variables:
-    """Names addresses in data, as roots.
+    """Names addresses in data, as roots."""
 
-    A variable is what lies from its symbol up to the next one: kallsyms has no sizes, and
-    drgn tells none for very large variables.
-    """
-
-    def __init__(self, symbols: Iterable[Symbol], roots: Roots, where: str) -> None:
-        self._names = _names(symbols)
-        self.start = np.array(sorted(self._names), np.uint64)
-        """Addresses of symbols, ascending."""
+    def __init__(self, symbols: SymbolTable, roots: Roots, where: str) -> None:
+        self.symbols = symbols
         self._roots = roots
         self._where = where
         self._codes: dict[int, int] = {}
 
     def codes(self, addresses: U64) -> Codes:
         """The root that each address is in, by the symbol before it."""
-        which = np.searchsorted(self.start, addresses, side="right") - 1
-        distinct, inverse = np.unique(which, return_inverse=True)
+        distinct, inverse = np.unique(self.symbols.find(addresses), return_inverse=True)
         codes = np.array([self._code(i) for i in distinct.tolist()], np.int32)
         return codes[inverse]
 
     def _code(self, i: int) -> int:
         if i not in self._codes:
-            name, start, size = "data", 0, 0
-            if i >= 0:
-                start = int(self.start[i])
-                name = self._names[start]
-                size = int(self.start[i + 1]) - start if i + 1 < len(self.start) else _LAST
+            name, start, size = self.symbols.at(i) if i >= 0 else ("data", 0, 0)
             root = self._roots.add(name, Tier.NAMED, self._where, start, size)
             self._codes[i] = root_code(root)
         return self._codes[i]
 
 
-def _names(symbols: Iterable[Symbol]) -> dict[int, str]:
-    """A name for each address that has one; of several, that of the largest thing there.
-
-    Markers and lock class keys without a size lie where variables do.
-    """
-    ranked = sorted(symbols, key=lambda s: (s.size, s.binding == SymbolBinding.GLOBAL))
-    return {s.address: printable(s.name.encode("utf-8", "replace")) for s in ranked}
-
-
 def scan_variables(scanner: Scanner) -> list[str]:
     """Note what all variables point at; return sentences on what was unreadable."""
     prog, roots = scanner.memory.prog, scanner.heap.roots
-    symbols = prog.symbols()
+    symbols = scanner.kernel.symbols
     missing = _image(prog, scanner, Variables(symbols, roots, "kernel"))
     missing += _per_cpu(prog, scanner, Variables(symbols, roots, "per-CPU"))
     modules = loaded_modules(prog)
@@ -125,7 +102,7 @@ def _image(prog: Program, scanner: Scanner, names: Variables) -> int:
     for first_name, next_name in (*_TABLES, *scanner.kernel.arch.code_tables):
         with suppress(LookupError):
             address = prog.symbol(first_name).address
-            after = names.start[names.start > address]
+            after = names.symbols.start[names.symbols.start > address]
             stop = prog.symbol(next_name).address if next_name else int(after[:1].max(initial=0))
             kept[-(-(address - start) // page) : (stop - start) // page] = False
     with suppress(LookupError):
@@ -159,7 +136,7 @@ def _per_cpu(prog: Program, scanner: Scanner, names: Variables) -> int:
 
 
 def _module(scanner: Scanner, module: LoadedModule) -> int:
-    symbols = module_kallsyms(module.object)
+    symbols = SymbolTable(module_kallsyms(module.object))
     missing = 0
     for (start, size), kind in zip(module.regions(), module.region_names(), strict=False):
         if "text" in kind:

@@ -20,6 +20,7 @@ from ..source.memory import Memory
 from ..source.program import Source, State
 from ..source.vmcoreinfo import VmcoreInfo
 from .layouts import Layouts
+from .symbol_table import SymbolTable
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,11 @@ class Kernel:
         """Page frames of addresses in the direct map: shape (n,)."""
         offset = address - np.uint64(self.direct_map)
         return np.asarray((offset >> np.uint64(self.page.shift)).view(np.int64))
+
+    @cached_property
+    def symbols(self) -> SymbolTable:
+        """Names of addresses in the kernel image; per-CPU variables are at those of the image."""
+        return SymbolTable(self.prog.symbols())
 
     @cached_property
     def cpus(self) -> Cpus:

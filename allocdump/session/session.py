@@ -603,7 +603,7 @@ class Session:
     def _symbols(self) -> Symbols:
         from ..graph.symbols import Symbols
 
-        return Symbols(self.prog)
+        return Symbols(self.kernel)
 
     @cached_property
     def _locator(self) -> Locator:

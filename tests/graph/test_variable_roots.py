@@ -8,6 +8,7 @@ from drgn import Symbol, SymbolBinding, SymbolKind
 
 from allocdump.graph.roots import Roots
 from allocdump.graph.variable_roots import Variables
+from allocdump.kernel.symbol_table import SymbolTable
 
 
 def symbol(
@@ -18,7 +19,7 @@ def symbol(
 
 def names(symbols: list[Symbol], *addresses: int) -> list[str]:
     roots = Roots()
-    codes = Variables(symbols, roots, "kernel").codes(np.array(addresses, np.uint64))
+    codes = Variables(SymbolTable(symbols), roots, "kernel").codes(np.array(addresses, np.uint64))
     return [roots.all[-2 - code].name for code in codes.tolist()]
 
 
