@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import apt, share, stock, truth, work
+from . import apt, share, stock, truth, userland, work
 from .arch import Architecture
 from .kernel import Kernel
 from .stock import Stock
 
 COMPRESSION = {"none": "", "zlib": "-c", "lzo": "-l", "snappy": "-p", "zstd": "-z", "elf": "-E"}
-TIMEOUT = 600
 CMDLINE = "panic=1 init_on_alloc=1 init_on_free=1"
 MIB = {"M": 1, "G": 1024}
 
@@ -32,6 +31,12 @@ class Scenario:
     dumps: list[dict[str, Any]]
     script: str = ""
     qemu: list[str] = field(default_factory=list)
+    userland: bool = False
+    """It uses the programs of this machine, and all modules of its kernel."""
+    nested: str | None = None
+    """The kernel of a guest that runs in the guest."""
+    seconds: int = 600
+    """How long it may take."""
     verdict: list[str] = field(default_factory=list)
     """Words that triage's first suspect must have."""
 
@@ -51,16 +56,17 @@ class Scenario:
 
         The kernel and its first file system are in the folder first.
         """
-        arch, pages = kernel.arch, kernel.arch.pages[kernel.page_size]
+        arch, pages = kernel.arch, kernel.pages
         memory = int(self.memory[:-1]) * MIB[self.memory[-1]] + pages.extra
         kernel_words = f"console={arch.console} crashkernel={pages.crashkernel}M {CMDLINE}"
         return [
             arch.qemu, *arch.machine, "-accel", accelerator, "-m", f"{memory}M",
             "-smp", str(self.cpus),
             "-display", "none", "-nic", "none", "-no-reboot", "-serial", "file:console.txt",
-            "-fsdev", "local,id=lab,path=share,security_model=none",
-            "-device", "virtio-9p-pci,fsdev=lab,mount_tag=lab",
-            *(stock.qemu(kernel) if isinstance(kernel, Stock) else []), *self.qemu,
+            *share.folder("lab", "share"),
+            *(stock.qemu(kernel) if isinstance(kernel, Stock) else []),
+            *(userland.qemu(kernel) if isinstance(kernel, Kernel) and self.userland else []),
+            *self.qemu,
             "-kernel", f"{first}/kernel", "-initrd", f"{first}/initrd",
             "-append", f"{kernel_words} {self.cmdline}".strip(),
         ]  # fmt: skip
@@ -81,8 +87,10 @@ def dump(kernel: Kernel | Stock, scenario: Scenario, folder: Path, accelerator: 
         command = scenario.command(kernel, "first", accelerator)
     else:
         share.make(shared, kernel, scenario.path, scenario.makedumpfile())
+        if scenario.userland:
+            userland.add(shared, kernel, scenario.nested)
         command = scenario.command(kernel, "share", accelerator)
-    _boot(kernel.arch, command, run)
+    _boot(kernel.arch, command, run, scenario.seconds)
 
     out = shared / "out"
     console = run / "console.txt"
@@ -101,16 +109,16 @@ def dump(kernel: Kernel | Stock, scenario: Scenario, folder: Path, accelerator: 
         work.say(f"{path.stat().st_size:>10,} {path.name}")
 
 
-def _boot(arch: Architecture, command: list[str], run: Path) -> None:
+def _boot(arch: Architecture, command: list[str], run: Path, seconds: int) -> None:
     work.say(f"booting {run.name}")
     started = time.monotonic()
     try:
-        subprocess.run(command, cwd=run, check=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL)
+        subprocess.run(command, cwd=run, check=True, timeout=seconds, stdin=subprocess.DEVNULL)
     except FileNotFoundError:
         raise work.LabError(arch.qemu_missing) from None
     except subprocess.TimeoutExpired:
         raise work.LabError(
-            f"the machine still runs after {TIMEOUT} s, see {run / 'console.txt'}"
+            f"the machine still runs after {seconds} s, see {run / 'console.txt'}"
         ) from None
     except subprocess.CalledProcessError as error:
         raise work.LabError(f"QEMU failed with status {error.returncode}") from None

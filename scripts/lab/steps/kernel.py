@@ -3,11 +3,11 @@
 import os
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import apt, arch, distribution, work
-from .arch import Architecture
+from .arch import Architecture, Pages
 
 MODULES = work.LAB / "modules"
 
@@ -23,6 +23,10 @@ class Kernel:
     version: str | None = None
     architecture: str = arch.HOST
     cflags: str = ""
+    extra: int = 0
+    """What its machines have more than their scenarios say, in MiB."""
+    saver: str | None = None
+    """The kernel that saves its dumps, if not itself."""
     distribution: str | None = None
     """A package with a distribution's configuration to start from, instead of nothing."""
 
@@ -36,6 +40,16 @@ class Kernel:
         config = (self.build / ".config").read_text()
         (shift,) = re.findall(r"^CONFIG_PAGE_SHIFT=(\d+)$", config, re.M)
         return 1 << int(shift)
+
+    @property
+    def pages(self) -> Pages:
+        """What its page size, or that of the kernel that saves, costs its machines, and itself."""
+        saver = self.crash_kernel()
+        pages = saver.arch.pages[saver.page_size]
+        return replace(pages, extra=pages.extra + self.extra)
+
+    def crash_kernel(self) -> "Kernel":
+        return load(self.saver) if self.saver else self
 
     @property
     def source(self) -> Path:
@@ -73,6 +87,8 @@ def make(kernel: Kernel) -> None:
         _configure(kernel)
         _build(kernel)
     _build_modules(kernel)
+    if kernel.saver:
+        make(kernel.crash_kernel())
 
 
 def _unpack(kernel: Kernel) -> None:
@@ -97,11 +113,11 @@ def _configure(kernel: Kernel) -> None:
         )
         text = "".join(f"{line}\n" for line in shipped + lines)
         (kernel.build / ".config").write_text(text)
-        _make(kernel, "olddefconfig", log=log)
+        make_target(kernel, "olddefconfig", log=log)
     else:
         lines = _config(kernel.arch.name) + lines
         fragment.write_text("".join(f"{line}\n" for line in lines))
-        _make(kernel, "allnoconfig", f"KCONFIG_ALLCONFIG={fragment}", log=log)
+        make_target(kernel, "allnoconfig", f"KCONFIG_ALLCONFIG={fragment}", log=log)
 
     wanted = {line.split("=")[0]: line for line in lines if line.startswith("CONFIG_")}
     for line in lines:
@@ -122,7 +138,7 @@ def _build(kernel: Kernel) -> None:
     flags = (
         f"{kernel.cflags} -fdebug-prefix-map={kernel.build}=. -fdebug-prefix-map={kernel.source}=."
     )
-    _make(
+    make_target(
         kernel, Path(kernel.arch.image).name, "modules", f"KCFLAGS={flags}", f"KAFLAGS={flags}",
         log=kernel.build / "build.log",
     )  # fmt: skip
@@ -138,7 +154,7 @@ def _build_modules(kernel: Kernel) -> None:
     work.say(f"building our modules for {kernel.name}")
     for path in sources:
         shutil.copy(path, folder)
-    _make(kernel, f"M={folder}", "modules", log=folder / "build.log")
+    make_target(kernel, f"M={folder}", "modules", log=folder / "build.log")
     for path in folder.glob("*.ko"):
         small = work.folder("modules", kernel.name, "stripped") / path.name
         # Without debug sections, but with BTF, as distributions ship modules.
@@ -147,7 +163,8 @@ def _build_modules(kernel: Kernel) -> None:
         )  # fmt: skip
 
 
-def _make(kernel: Kernel, *words: str, log: Path) -> None:
+def make_target(kernel: Kernel, *words: str, log: Path) -> None:
+    """Runs the kernel's makefile."""
     # Nothing built may name the folders, the machine and the user that built it.
     folders = kernel.build, kernel.source, kernel.modules
     flags = " ".join([kernel.cflags, *(f"-fdebug-prefix-map={folder}=." for folder in folders)])

@@ -58,7 +58,8 @@ class Guest:
             *arch.second_serial(f"socket,path={self._sockets.name}/shell,server=on,wait=off"),
             "-qmp", f"unix:{self.qmp},server=on,wait=off",
             "-device", "vmcoreinfo",
-            *_folder("lab", "share"), *_folder("host", "/", ",readonly=on,multidevs=remap"),
+            *share.folder("lab", "share"),
+            *share.folder("host", "/", ",readonly=on,multidevs=remap"),
             "-kernel", "share/kernel", "-initrd", "share/initrd",
             "-append", f"console={arch.console} {CMDLINE}",
         ]  # fmt: skip
@@ -153,10 +154,3 @@ class Running:
         code = int(self._guest.hear("\n"))
         out, err = (self._path.with_suffix(s).read_text() for s in (".out", ".err"))
         return subprocess.CompletedProcess(self._done, code, out, err)
-
-
-def _folder(tag: str, path: str, options: str = "") -> list[str]:
-    return [
-        "-fsdev", f"local,id={tag},path={path},security_model=none{options}",
-        "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}",
-    ]  # fmt: skip

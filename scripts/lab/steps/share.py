@@ -23,11 +23,13 @@ def make(share: Path, kernel: Kernel, script: Path, dumps: list[str]) -> None:
     shutil.rmtree(share, ignore_errors=True)
     (share / "out").mkdir(parents=True)
     shutil.copy(script, share / "scenario.sh")
-    for name in "crash.sh", "save.sh":
+    for name in "crash.sh", "words.sh", "save.sh":
         shutil.copy(GUEST / name, share)
     (share / "dumps").write_text("".join(f"{line}\n" for line in dumps))
     (share / "save.cmdline").write_text(f"console={kernel.arch.console} {SAVE_CMDLINE}")
     add_kernel(share, kernel)
+    if kernel.saver:
+        shutil.copy(kernel.crash_kernel().image, share / "saver")
     shutil.copy(_culprit(kernel.arch), share / "culprit")
     for path in "usr/sbin/kexec", "usr/bin/makedumpfile":
         _add_program(share / Path(path).name, _root(kernel.arch), path)
@@ -41,6 +43,14 @@ def add_kernel(share: Path, kernel: Kernel) -> None:
     modules.mkdir()
     for path in kernel.stripped():
         shutil.copy(path, modules)
+
+
+def folder(tag: str, path: str, options: str = "") -> list[str]:
+    """Returns QEMU's arguments for a folder that the guest finds by its tag."""
+    return [
+        "-fsdev", f"local,id={tag},path={path},security_model=none{options}",
+        "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}",
+    ]  # fmt: skip
 
 
 def makedumpfile_version() -> str:
@@ -69,43 +79,45 @@ def _package(name: str, architecture: Architecture) -> Path:
     return apt.deb(name, TOOLS["suite"], TOOLS.get(name), architecture)
 
 
-def _add_program(folder: Path, root: Path, program: str) -> None:
+def _add_program(target: Path, root: Path, program: str) -> None:
     """Fills a folder with a program, every library that it needs, and what loads them, `ld.so`."""
     libraries = {path.name: path for path in root.rglob("*.so*") if "gconv" not in str(path)}
-    folder.mkdir()
+    target.mkdir()
     names, path = [], root / program
-    shutil.copy(path, folder)
+    shutil.copy(path, target)
     while True:
         names += NEEDED.findall(work.run("readelf", "--dynamic", path))
-        names = [name for name in names if not (folder / _library_name(name)).exists()]
+        names = [name for name in names if not (target / _library_name(name)).exists()]
         if not names:
             return
         if names[0] not in libraries:
             raise work.LabError(f"{program} needs {names[0]}: name its package in guest/tools.toml")
         path = libraries[names[0]]
-        shutil.copy(path, folder / _library_name(names[0]))
+        shutil.copy(path, target / _library_name(names[0]))
 
 
 def _library_name(name: str) -> str:
     return "ld.so" if name.startswith("ld-linux") else name
 
 
-def initrd(architecture: Architecture, lab: Path | None = None) -> bytes:
+def initrd(
+    architecture: Architecture, lab: Path | None = None, init: Path = GUEST / "init"
+) -> bytes:
     """Returns a cpio archive with busybox and init; the dump holds its files too.
 
     With lab, that folder is in it, in the place of the shared one.
     """
     busybox = _root(architecture) / "usr/bin/busybox"
-    folder, executable = stat.S_IFDIR | 0o755, stat.S_IFREG | 0o755
-    archive = b"".join(_cpio(name, folder) for name in FOLDERS)
+    directory, executable = stat.S_IFDIR | 0o755, stat.S_IFREG | 0o755
+    archive = b"".join(_cpio(name, directory) for name in FOLDERS)
     archive += _cpio("bin/busybox", executable, busybox.read_bytes())
     archive += _cpio("bin/sh", stat.S_IFLNK | 0o777, b"busybox")
-    archive += _cpio("init", executable, (GUEST / "init").read_bytes())
+    archive += _cpio("init", executable, init.read_bytes())
     if lab:
         for path in sorted(lab.rglob("*")):
             name = f"lab/{path.relative_to(lab)}"
             if path.is_dir():
-                archive += _cpio(name, folder)
+                archive += _cpio(name, directory)
             else:
                 archive += _cpio(name, executable, path.read_bytes())
     return archive + _cpio("TRAILER!!!", 0)

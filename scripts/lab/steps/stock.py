@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import apt, kernel, share, work
-from .arch import Architecture
+from .arch import Architecture, Pages
 
 REPORTS = "reports.tar.gz"
-USED = "kernel", "initrd", "kexec", "save.cmdline", "crash.sh", "scenario.sh", "culprit"
+USED = "kernel", "initrd", "kexec", "save.cmdline", "crash.sh", "words.sh", "scenario.sh", "culprit"
 """What of the shared folder the kernel itself uses."""
 
 
@@ -37,6 +37,11 @@ class Stock:
     def arch(self) -> Architecture:
         """That of its crash kernel."""
         return self.crash_kernel().arch
+
+    @property
+    def pages(self) -> Pages:
+        """What its machines get: as those of its crash kernel."""
+        return self.crash_kernel().pages
 
     @property
     def page_size(self) -> int:
