@@ -13,6 +13,7 @@ from drgn import (
     PlatformFlags,
     Program,
     Type,
+    TypeEnumerator,
     TypeMember,
     TypeParameter,
     sizeof,
@@ -65,6 +66,13 @@ class FakeKernel:
             offset += sizeof(type_) if type_.is_complete() else 0
         self.types[tag] = self.prog.struct_type(tag, offset, fields)
         return self.types[tag]
+
+    def enumerators(self, tag: str, **values: int) -> Type:
+        """Add an enumerated type, whose constants are found by their names."""
+        names = [TypeEnumerator(name, value) for name, value in values.items()]
+        self.types[tag] = type_ = self.prog.enum_type(tag, self.u32, names)
+        self.objects |= {name: Object(self.prog, type_, value) for name, value in values.items()}
+        return type_
 
     def module_load(self, parameters: int) -> None:
         """Code tags of modules are announced with so many parameters: 3 since Linux 6.15."""

@@ -134,7 +134,14 @@ class Session:
     @property
     def warnings(self) -> list[str]:
         """Sentences about the dump as a whole; those of the report begin with them."""
-        return [*self.source.warnings, *([_TORN] if self.may_be_torn else [])]
+        torn = [_TORN] if self.may_be_torn else []
+        return [*self.source.warnings, *torn, *self._missing_names]
+
+    @cached_property
+    def _missing_names(self) -> list[str]:
+        from ..kernel.expected_names import missing_names
+
+        return missing_names(self.prog)
 
     @cached_property
     def may_be_torn(self) -> bool:

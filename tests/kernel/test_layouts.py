@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from drgn import Object, Program, TypeEnumerator
+from drgn import Program
 
 from allocdump.errors import DamagedError
 from allocdump.kernel.kernel import Kernel
@@ -47,17 +47,8 @@ def test_every_variant_says_what_it_is() -> None:
 
 def page_types(prefix: str, **values: int) -> Kernel:
     fake = FakeKernel()
-    prog = fake.prog
-    enumerators = [TypeEnumerator(prefix + name, value) for name, value in values.items()]
-    type_ = prog.enum_type("pagetype", prog.int_type("unsigned int", 4, False), enumerators)
-
-    def find(prog: Program, name: str, flags: object, filename: str | None) -> Object | None:
-
-        return next((Object(prog, type_, e.value) for e in enumerators if e.name == name), None)
-
-    fake.types["pagetype"] = type_
-    prog.register_object_finder("enumerators", find, enable_index=0)
-    return Kernel(prog)
+    fake.enumerators("pagetype", **{prefix + name: value for name, value in values.items()})
+    return Kernel(fake.prog)
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def _child(answer: Callable[[], Answers], put: int) -> None:
 
 _SAYS = re.compile(
     "not in the dump|missing|unreadable|not readable|damaged|incomplete|cannot|unknown"
-    "|does not know|no member|could not find",
+    "|does not know|no (member|type|enumerator|symbol) |could not find",
     re.IGNORECASE,
 )
 

@@ -25,7 +25,7 @@ from ...arrays import U64, Bool, ranges
 from ...problems import Problem
 from ...text import printable
 from ..kernel import Kernel
-from ..layouts import SlabCharges, SlabExtensions, static_key
+from ..layouts import SlabCharges, SlabExtensions, has_constant, has_type, static_key
 from ..tags.references import Rows, SiteIndex
 from ..walk import list_entries, structure, walk
 from .kfence import kfence_objects
@@ -319,14 +319,13 @@ def slab_caches(prog: Program) -> tuple[list[Cache], list[Problem]]:
 
 
 def _flag(prog: Program, name: str, macro: int) -> int:
-    """A flag of caches.
+    """A flag of caches; zero if the kernel has no such flag.
 
-    :param macro: its value until Linux 6.9, where no enumerator tells
+    :param macro: its value until Linux 6.8, where no enumerator tells
     """
-    try:
-        return 1 << int(prog.constant(name).value_())
-    except LookupError:
+    if not has_type(prog, "enum _slab_flag_bits"):
         return macro
+    return 1 << int(prog.constant(name).value_()) if has_constant(prog, name) else 0
 
 
 def _cache(cache: Object, reclaimable: int, general: int, tracking: int) -> Cache:

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Names that readers do without, and the kernels that should have them.
+
+Most readers end in a sentence of their own where a name is missing. Some cannot: to them it means
+a kernel of another configuration, or one from before the name came. Each of these has a row in
+:data:`EXPECTED`, which says what else such a kernel has, and the effect where the name is missing
+all the same: a structure looks like none that is known, and a warning says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from drgn import Program
+
+from .layouts import Probe, has_constant, has_member, has_symbol, has_type
+
+
+def _always(prog: Program) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Names of which a kernel that has some feature should have all."""
+
+    effect: str
+    """Effect on the answers where one is missing, as a clause; all others are as ever."""
+    names: tuple[str, ...]
+    """As :func:`has_name` has it; several that stand for each other have ``|`` between them."""
+    feature: Probe = _always
+    """Tells if a kernel should have them, by what else it has."""
+
+    def missing(self, prog: Program) -> Iterator[str]:
+        """The names that a kernel lacks though it should have them; one of several is enough."""
+        for name in self.names:
+            others = name.split(" | ")
+            if not any(has_name(prog, other) for other in others) and self.feature(prog):
+                yield others[0]
+
+
+def has_name(prog: Program, name: str) -> bool:
+    """Tell if a kernel has ``member struct page.lru``, ``type struct page``, ``enumerator
+    PG_lru`` or ``symbol prb``."""
+    kind, _, what = name.partition(" ")
+    match kind:
+        case "member":
+            owner, _, member = what.rpartition(".")
+            return has_member(prog, owner, member)
+        case "type":
+            return has_type(prog, what)
+        case "enumerator":
+            return has_constant(prog, what)
+        case "symbol":
+            return has_symbol(prog, what)
+    raise ValueError(f"{name}: no kind of name")
+
+
+def _has(name: str) -> Probe:
+    return lambda prog: has_name(prog, name)
+
+
+def _memcg(prog: Program) -> bool:
+    """CONFIG_MEMCG."""
+    return has_symbol(prog, "root_mem_cgroup")
+
+
+def _reclaimable_slabs(prog: Program) -> bool:
+    """Without CONFIG_SLUB_TINY (``enum kmalloc_cache_type`` in include/linux/slab.h)."""
+    try:
+        same = prog.constant("KMALLOC_RECLAIM") == prog.constant("KMALLOC_NORMAL")
+    except LookupError:
+        return False
+    return has_type(prog, "enum _slab_flag_bits") and not same
+
+
+EXPECTED = (
+    Expected(
+        "memory of slab caches counts as memory that the kernel cannot free",
+        ("enumerator _SLAB_RECLAIM_ACCOUNT",),
+        _reclaimable_slabs,
+    ),
+    Expected(
+        "slab caches of kmalloc() are not told from others",
+        ("enumerator _SLAB_KMALLOC",),
+        _has("type enum _slab_flag_bits"),
+    ),
+    Expected(
+        "the stacks that slab caches keep are not read",
+        ("enumerator _SLAB_STORE_USER",),
+        _has("type enum _slab_flag_bits"),
+    ),
+    Expected(
+        "the memory cgroups of tasks are not told",
+        ("enumerator memory_cgrp_id", "member struct task_struct.cgroups", "type struct css_set"),
+        _memcg,
+    ),
+    Expected(
+        "the paths of memory cgroups are not told",
+        (
+            "member struct cgroup_subsys_state.cgroup",
+            "member struct cgroup.kn",
+            "member struct kernfs_node.__parent | member struct kernfs_node.parent",
+            "member struct kernfs_node.name",
+        ),
+        _memcg,
+    ),
+    Expected(
+        "the memory cgroups of per-CPU memory are not told",
+        ("member struct pcpuobj_ext.cgroup | member struct pcpu_chunk.obj_cgroups",),
+        _memcg,
+    ),
+    Expected(
+        "what the kernel was tainted with is not told",
+        ("symbol tainted_mask", "symbol taint_flags", "member struct taint_flag.c_true"),
+    ),
+    Expected(
+        "how long the machine was up is not told",
+        (
+            "symbol timekeeper_data | symbol tk_core",
+            "type struct timekeeper",
+            "member struct timekeeper.tkr_mono",
+            "member struct timekeeper.ktime_sec",
+            "member struct timekeeper.xtime_interval",
+            "member struct timekeeper.offs_boot",
+            "member struct tk_read_base.base",
+            "member struct tk_read_base.shift",
+            "member struct tk_read_base.xtime_nsec",
+        ),
+    ),
+)
+
+
+def missing_names(prog: Program) -> list[str]:
+    """Sentences on the names that a kernel should have, as far as is known, and lacks."""
+    return [
+        f"The kernel has no {' and no '.join(names)}, which this version of allocdump expects:"
+        f" {expected.effect}."
+        for expected in EXPECTED
+        if (names := list(expected.missing(prog)))
+    ]
