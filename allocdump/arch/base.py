@@ -145,6 +145,9 @@ class Architecture(ABC):
     code_tables: ClassVar[tuple[tuple[str, str | None], ...]]
     """Tables of places in code, which hold no pointer to an allocation: the symbol where each
     begins, and what follows it; None is the next symbol."""
+    never_dumped: ClassVar[int] = 0
+    """Bytes at the start of memory that boot reserves for good, and that the crash kernel may not
+    be told of."""
     instruction_bytes: ClassVar[int]
     """More than what :meth:`constants` looks at together."""
 

@@ -73,6 +73,9 @@ class X86(Architecture):
     page_shifts = frozenset({12})
     stacks = ("irq_stack_backing_store", "exception_stacks")
     stack_pointers = ()
+    never_dumped = 1 << 20
+    """``arch_crash_exclude_ranges()`` (arch/x86/kernel/crash.c) for ``kexec_file_load()``, and
+    ``reserve_real_mode()``."""
     code_tables = (
         ("__start_orc_unwind_ip", None),
         ("__start_orc_unwind", None),

@@ -191,12 +191,19 @@ class Scanner:
                 source = heap.users_of(at)
                 self.links.add(source, target)
                 self._note(source, target, at)
-                if not ok.all():
-                    self._holes.append(np.unique(owner[start:stop][~ok]))
+                hole = ~ok & ~self._never_dumped(section.pfn + start, section.pfn + stop)
+                self._holes.append(np.unique(owner[start:stop][hole]))
             self._struct_pages(section.memmap, owner)
             done += section.pages
             if progress:
                 progress(Phase.POINTERS, done, heap.index.total)
+
+    def _never_dumped(self, first: int, last: int) -> Bool:
+        """Mark page frames of boot memory that no dump need have: shape (last - first,)."""
+        pfn = np.arange(first, last)
+        out = pfn << self.heap.page.shift < self.kernel.arch.never_dumped
+        out[out] = self.heap.of_pages(pfn[out]) == self.heap.boot
+        return out
 
     def mentioned(self) -> npt.NDArray[np.int32]:
         """Pages whose physical address some word is: the root "physical addresses" has these
