@@ -93,9 +93,12 @@ class FakeKernel:
 
     def write(self, address: int, data: bytes) -> None:
         size = 1 << self.page_shift
-        for i, byte in enumerate(data):
-            page = self.pages.setdefault((address + i) >> self.page_shift, bytearray(size))
-            page[(address + i) % size] = byte
+        while data:
+            page = self.pages.setdefault(address >> self.page_shift, bytearray(size))
+            at = address % size
+            part = data[: size - at]
+            page[at : at + len(part)] = part
+            address, data = address + len(part), data[len(part) :]
 
     def tag(self, address: int, line: int, names: tuple[int, int, int], counters: int) -> None:
         """Write a struct alloc_tag; *names* point at module, function and file."""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Tables of layouts in docs/architecture.md, and of bugs in docs/known-bugs.md.
+"""Tables of layouts in docs/architecture.md, of bugs in docs/known-bugs.md, of releases in
+docs/releases.md.
 
 ``python -m tests.layout_table`` writes them anew.
 """
@@ -12,6 +13,9 @@ from pathlib import Path
 
 from allocdump.kernel.bugs import Bug, KnownBug
 from allocdump.kernel.layouts import LAYOUTS
+
+from .dumpdata import FOLDERS, MADE, STOCK
+from .releases.facts import Release, releases
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -42,9 +46,32 @@ def bugs() -> str:
     return "\n".join(rows) + "\n"
 
 
+def tested() -> str:
+    """A row for each release: how what reads it is tested."""
+    rows = [
+        "| release | report, pages, objects, whois, usage, audit | leaks, retained, paths, triage"
+        " | without a profile | facts |",
+        "|---|---|---|---|---|",
+    ]
+    for release in releases():
+        own = [folder for folder in FOLDERS if _is_of(folder, release)]
+        count = len(own) - len({*own} & {*STOCK})
+        dumps = f"{count} dumps" if count else ""
+        both = ", ".join(filter(None, [dumps, "synthetic"]))
+        stock = ", ".join(f"`{folder.name}`" for folder in own if folder in STOCK)
+        cells = [release.name, both, dumps or "none", stock or "none", "; ".join(release.sources)]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _is_of(folder: Path, release: Release) -> bool:
+    return str(MADE[folder]["kernel"]["version"]).startswith(f"{release.name}.")
+
+
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "architecture.md": ("layouts", table),
     "known-bugs.md": ("bugs", bugs),
+    "releases.md": ("releases", tested),
 }
 """Pages in docs/, what the table is marked with there, and the table."""
 

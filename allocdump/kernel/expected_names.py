@@ -77,6 +77,11 @@ def _reclaimable_slabs(prog: Program) -> bool:
 
 EXPECTED = (
     Expected(
+        "objects whose extensions could not be allocated are not told",
+        ("enumerator OBJEXTS_ALLOC_FAIL",),
+        _has("type struct alloc_tag"),
+    ),
+    Expected(
         "memory of slab caches counts as memory that the kernel cannot free",
         ("enumerator _SLAB_RECLAIM_ACCOUNT",),
         _reclaimable_slabs,
@@ -112,6 +117,10 @@ EXPECTED = (
         _memcg,
     ),
     Expected(
+        "memory of struct pages counts as reserved since boot",
+        ("symbol init_mm",),
+    ),
+    Expected(
         "what the kernel was tainted with is not told",
         ("symbol tainted_mask", "symbol taint_flags", "member struct taint_flag.c_true"),
     ),
@@ -135,8 +144,7 @@ EXPECTED = (
 def missing_names(prog: Program) -> list[str]:
     """Sentences on the names that a kernel should have, as far as is known, and lacks."""
     return [
-        f"The kernel has no {' and no '.join(names)}, which this version of allocdump expects:"
-        f" {expected.effect}."
+        f"The kernel has no {first}, which this version of allocdump expects: {expected.effect}."
         for expected in EXPECTED
-        if (names := list(expected.missing(prog)))
+        if (first := next(expected.missing(prog), ""))
     ]

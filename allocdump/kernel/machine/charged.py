@@ -57,7 +57,8 @@ class ChargedCgroups:
             member = np.uint64(offsetof(self._prog.type("struct obj_cgroup"), "memcg"))
             memcgs[through], _ = self._memory.words(memcgs[through] + member)
         rows = np.full(len(keys), NOT_CHARGED, np.int32)
-        rows[charged] = self._of_memcgs(memcgs[charged])
+        if charged.any():
+            rows[charged] = self._of_memcgs(memcgs[charged])
         return np.asarray(rows[where.reshape(-1)])
 
     def _of_memcgs(self, memcgs: U64) -> I32:

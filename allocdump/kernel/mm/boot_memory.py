@@ -154,7 +154,11 @@ def memmap_spans(prog: Program, sections: list[MemorySection], each: int) -> lis
 
     :param each: bytes of a ``struct page``
     """
-    mm, page = prog["init_mm"].address_of_(), page_size(prog).bytes
+    page = page_size(prog).bytes
+    try:
+        mm = prog["init_mm"].address_of_()
+    except LookupError:
+        return []
 
     def pieces(start: int, end: int) -> Iterator[Span]:
         if start >= end:

@@ -33,7 +33,6 @@ from .page_types import PageKind
 from .pages import Frames
 
 _DEFAULT_FLAGS_MASK = 7
-_OBJEXTS_ALLOC_FAIL = 1
 
 # Objects are read in batches of at most so many.
 _BATCH = 1 << 20
@@ -142,10 +141,12 @@ class SlabReader:
         # One more, so that row -1, no known cache, has a size, too.
         self.sizes = np.array([*(c.size for c in self.caches), 0], np.int64)
         self._offsets = np.array([*(c.offset for c in self.caches), 0], np.int64)
-        try:
-            self._mask = prog.constant("__NR_OBJEXTS_FLAGS").value_() - 1
-        except LookupError:
-            self._mask = _DEFAULT_FLAGS_MASK
+        # Kernels before 6.18, but for those that took its fix back, have another flag for it.
+        self._failed, flags = (
+            int(prog.constant(name).value_()) if has_constant(prog, name) else 0
+            for name in ("OBJEXTS_ALLOC_FAIL", "__NR_OBJEXTS_FLAGS")
+        )
+        self._mask = flags - 1 if flags else _DEFAULT_FLAGS_MASK
         found = kfence_objects(self.kernel)
         self._kfence = found.take(found.allocated)
         self._kfence_pfn = self.kernel.frame_at(self._kfence.page)
@@ -213,7 +214,7 @@ class SlabReader:
             np.where(charged & (vector != 0), vector + np.uint64(self._objcg_offset), 0),
             stride,
             ref_offset,
-            (exts == _OBJEXTS_ALLOC_FAIL) & self._has_refs,
+            (exts != 0) & (exts == self._failed) & self._has_refs,
             np.where(kfence, np.uint64(0), freelist),
             np.where(kfence, objects, inuse),
             kfence,

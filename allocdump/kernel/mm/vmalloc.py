@@ -129,7 +129,9 @@ def vm_area(prog: Program, address: int) -> VmArea | None:
         area = find_vmap_area(prog, address)
         return _area(area) if area else None
     except ReadErrors:
-        return None
+        # The lists have what a damaged tree, or one that drgn does not know, does not lead to.
+        around = (a for a in vm_areas(prog) if a.start <= address < a.start + a.size)
+        return next(around, None)
 
 
 def _area(area: Object) -> VmArea | None:

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Every release since 6.10: its layouts are found, and memory that is laid out so is read right."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from allocdump.kernel.layouts import LAYOUTS, PageReferences, StackPools
+from allocdump.kernel.tags.references import NONE
+from allocdump.session import Session
+
+from .releases.facts import Release, releases
+from .releases.machine import DIRECT, PAGES, SITES, VMALLOC, Machine, references
+
+RELEASES = releases()
+MACHINES = [(release, compressed) for release in RELEASES for compressed in references(release)]
+
+
+@cache
+def opened(name: str, compressed: bool) -> tuple[Machine, Session]:
+    (release,) = (one for one in RELEASES if one.name == name)
+    machine = Machine(release, compressed=compressed)
+    return machine, machine.open()
+
+
+@pytest.fixture(params=MACHINES, ids=[f"{r.name}-compressed" if c else r.name for r, c in MACHINES])
+def made(request: pytest.FixtureRequest) -> tuple[Machine, Session]:
+    release, compressed = request.param
+    assert isinstance(release, Release)
+    return opened(release.name, compressed)
+
+
+def test_report(made: tuple[Machine, Session]) -> None:
+    machine, dump = made
+    report = dump.report()
+    sites, truth = report.sites, machine.truth
+    assert sites.function.tolist() == [function for _, _, function in SITES.values()]
+    assert sites.bytes.tolist() == [truth.bytes(name) for name in SITES]
+    assert sites.calls.tolist() == [truth.calls(name) for name in SITES]
+    assert report.completeness.complete
+
+
+def test_pages(made: tuple[Machine, Session]) -> None:
+    machine, dump = made
+    names = list(SITES)
+    found = set()
+    for batch in dump.pages():
+        known = batch.site < len(names)
+        rows = zip(batch.pfn[known], batch.pages[known], batch.site[known], strict=True)
+        found |= {(int(pfn), int(pages), names[site]) for pfn, pages, site in rows}
+    assert found == machine.truth.pages
+
+
+def test_objects(made: tuple[Machine, Session]) -> None:
+    machine, dump = made
+    names, reader = list(SITES), dump.objects()
+    found, untagged = set(), set()
+    for batch in reader:
+        assert (batch.site != NONE).all()
+        for address, size, site in zip(batch.address, batch.size, batch.site, strict=True):
+            if site < len(names):
+                found.add((int(address), int(size), names[site]))
+            else:
+                untagged.add(int(address))
+    assert found == machine.truth.objects
+    assert untagged == machine.truth.untagged
+    assert reader.problems == []
+
+
+def test_usage_adds_up(made: tuple[Machine, Session]) -> None:
+    _, dump = made
+    root = dump.usage()
+    assert root.bytes == PAGES * 4096
+
+
+def test_audit_agrees(made: tuple[Machine, Session]) -> None:
+    _, dump = made
+    audit = dump.audit()
+    assert not np.flatnonzero(audit.difference).tolist()
+
+
+LAYOUTS_OF_FACTS = [layout for layout in LAYOUTS if layout is not StackPools]
+"""Pools of the stack depot are told by a symbol, and files have none."""
+
+
+def test_layouts(made: tuple[Machine, Session]) -> None:
+    """What is detected is what the table says that the release has."""
+    machine, dump = made
+    found = {layout: dump.kernel.layouts[layout] for layout in LAYOUTS_OF_FACTS}
+    expected = {layout: machine.release.variant(layout) for layout in LAYOUTS_OF_FACTS}
+    if not machine.compressed:
+        expected[PageReferences] = PageReferences.PAGE_EXT
+    assert found == expected
+
+
+def test_slabs_without_a_vector(made: tuple[Machine, Session]) -> None:
+    _, dump = made
+    (part,) = (part for part in dump.pagemap if part.frames.section.pfn == 0)
+    slabs = part.slabs
+    assert slabs.pfn.tolist() == [2, 3, 8, 14]
+    assert slabs.failed.tolist() == [False, False, False, True]
+    assert slabs.objects.tolist() == [8] * 4
+    assert slabs.inuse.tolist() == [3, 3, 3, 8]
+
+
+def test_whois(made: tuple[Machine, Session]) -> None:
+    machine, dump = made
+    for address, size, site in machine.truth.objects:
+        if address < DIRECT:
+            continue
+        inner = dump.whois(address + 8).layers[0]
+        assert (inner.what, inner.start, inner.size) == ("slab object", address, size)
+        assert inner.site == list(SITES).index(site)
+    (area,) = (layer for layer in dump.whois(VMALLOC + 16).layers if layer.what == "vmalloc area")
+    assert (area.start, area.size) == (VMALLOC, 2 * 4096)
+    page = dump.whois(f"pfn:{6}")
+    assert page.layers[0].site == list(SITES).index("pages")
+
+
+def test_areas_are_found_without_the_tree() -> None:
+    machine = Machine(RELEASES[-1])
+    del machine.objects["vmap_zone_size"]
+    (area,) = (one for one in machine.open().whois(VMALLOC).layers if one.what == "vmalloc area")
+    assert (area.start, area.size) == (VMALLOC, 2 * 4096)
+
+
+def test_every_release_since_profiling_is_there() -> None:
+    found = [release.name for release in RELEASES]
+    assert found == [f"6.{n}" for n in range(10, 20)] + [f"7.{n}" for n in range(4)]
