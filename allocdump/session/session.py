@@ -356,7 +356,7 @@ class Session:
         from ..kernel.mm.pagemap import PageMap
 
         _ = self.kernel.arch
-        return self._described(lambda: PageMap(self.kernel, self.sites.address))
+        return self._described(lambda: PageMap(self.kernel, self.sites))
 
     def _described(self, read: Callable[[], T]) -> T:
         """The result of a reader of memory's own descriptions."""

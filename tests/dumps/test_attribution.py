@@ -162,9 +162,7 @@ def test_pages_and_objects_sum_to_the_counters(path: Path) -> None:
     of_slab = objects.cache >= 0
     np.add.at(held, objects.site[of_slab], objects.bytes[of_slab])
     percpu = column(dump, "percpu")
-    # Free pages that compaction has taken look like the rest of an allocation before them.
-    sure = sites.function != "compaction_alloc"
-    assert (held[: len(sites)] + percpu == column(dump, "memory"))[sure].all()
+    assert (held[: len(sites)] + percpu == column(dump, "memory")).all()
     assert (pages.orders.sum(axis=1) == pages.calls).all()
 
 
