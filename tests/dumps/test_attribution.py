@@ -196,6 +196,12 @@ def test_usage_accounts_for_every_page(path: Path) -> None:
         compared += 1
         assert abs(node.bytes - node.counter) <= max(0.02 * node.counter, 64 * page), node.name
     assert compared >= 5
+    for cls, uncounted in (
+        ("anonymous memory", "(mapped by no task)"),
+        ("kernel stacks", "(of no task)"),
+    ):
+        counted = sum(c.bytes for c in by_name[cls].children if c.name != uncounted)
+        assert counted == by_name[cls].counter, cls
 
 
 def test_the_profilers_cost_is_a_class() -> None:

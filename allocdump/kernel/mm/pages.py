@@ -28,6 +28,8 @@ from .page_lists import pcp_blocks
 from .page_types import PageKind, PageTypeReader
 from .sections import MemorySection, page_ext_size, sections
 
+_NOT_MAPPED = 0xFFFF_FFFF
+"""``page->_mapcount`` is -1."""
 _MAX_ORDER = 40
 """Higher ones are damage."""
 
@@ -61,6 +63,13 @@ class Frames:
     @property
     def is_free(self) -> Bool:
         return np.asarray((self.kind == PageKind.FREE) | (self.kind == PageKind.FREE_PCP))
+
+    @property
+    def is_unmapped(self) -> Bool:
+        """Single anonymous pages that no task maps: just allocated, being freed, or in the
+        swap cache. Types of pages share a word with ``page->_mapcount``."""
+        single = (self.kind == PageKind.ANONYMOUS) & (self.order == 0) & self.is_head
+        return np.asarray(single & (self.raw["page_type"] == _NOT_MAPPED))
 
     @property
     def pfn(self) -> npt.NDArray[np.int64]:
