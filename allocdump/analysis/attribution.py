@@ -100,6 +100,8 @@ class Attribution(Result):
     kinds: Int
     """Page frames by kind and site: shape (kinds, sites + 3); the last columns are
     STRAY, EMPTY and NONE. Reserved frames that are no memory are left out."""
+    unmapped: Int
+    """Anonymous pages that no task maps, by site: shape (sites + 3,)."""
     slab: CacheUse
     caches: list[Cache]
     strays: dict[int, tuple[int, int]]
@@ -123,11 +125,16 @@ class Attribution(Result):
 
         :param sites: number of call sites, whose rows come first
         """
-        kinds = np.concatenate([self.kinds[:, :sites], self.kinds[:, -3:]], axis=1)
-        kinds[:, -1] += self.kinds[:, sites:-3].sum(axis=1)
+
+        def of_tags(columns: Int) -> Int:
+            kept = np.concatenate([columns[..., :sites], columns[..., -3:]], axis=-1)
+            kept[..., -1] += columns[..., sites:-3].sum(axis=-1)
+            return kept
+
         return replace(
             self,
-            kinds=kinds,
+            kinds=of_tags(self.kinds),
+            unmapped=of_tags(self.unmapped),
             pages=self.pages.first(sites),
             inferred=self.inferred.first(sites),
             objects=self.objects.first(sites),
@@ -154,6 +161,7 @@ class Attributor:
         self._pages, self._inferred = Tally.zeros(count), Tally.zeros(count)
         self._objects = Tally.zeros(count)
         self._kinds = np.zeros((len(PageKind), count + 3), np.int64)
+        self._unmapped = np.zeros(count + 3, np.int64)
         self._slab = CacheUse(*np.zeros((12, caches), np.int64))
         self._strays: dict[int, tuple[int, int]] = {}
         self._unknown_slabs = self._unreadable_pages = self._kfence = 0
@@ -185,6 +193,7 @@ class Attributor:
             reserved={label: n for label, n in labels if n and label != NO_MEMORY},
             map_known=not self.boot.problems,
             kinds=self._kinds,
+            unmapped=self._unmapped,
             slab=self._slab,
             caches=pagemap.caches,
             strays=self._strays,
@@ -225,6 +234,8 @@ class Attributor:
         self._inferred.add(frames.site[heads], lengths.astype(np.int64) << self.page.shift)
         # Negative rows count from the end: NONE, EMPTY, STRAY.
         column = np.where(site >= 0, site, count + 3 + site)
+        unmapped = np.flatnonzero(frames.is_unmapped)
+        self._unmapped += np.bincount(column[unmapped], minlength=count + 3)
         cell = frames.kind.astype(np.int64) * (count + 3) + column
         cell = cell[~self._label_reserved(frames)]
         kinds = self._kinds

@@ -73,14 +73,16 @@ def usage(
     origins: Sites,
     memory: Attribution,
     vmalloc_pages: Int,
+    idle_pages: Int,
     counters: MemoryCounters,
     cost: ProfilerCost,
 ) -> Node:
     """Account for every page.
 
     :param vmalloc_pages: pages in vmalloc areas by origin, shape (number of origins,)
+    :param idle_pages: those of them that are no task's stack
     """
-    return _Usage(origins, memory, vmalloc_pages, counters, cost).tree()
+    return _Usage(origins, memory, vmalloc_pages, idle_pages, counters, cost).tree()
 
 
 def vmalloc_pages(areas: Iterable[VmallocUse], sites: int) -> Int:
@@ -98,6 +100,7 @@ class _Usage:
         origins: Sites,
         memory: Attribution,
         vmalloc_pages: Int,
+        idle_pages: Int,
         counters: MemoryCounters,
         cost: ProfilerCost,
     ) -> None:
@@ -109,7 +112,7 @@ class _Usage:
         self.names = [origins.label(i) for i in range(self.count)]
         self.roles = origins.role
         self.percpu_vectors = (origins.function == PERCPU_VECTOR_SITE) & (origins.module == "")
-        self.vmalloc_pages = vmalloc_pages
+        self.vmalloc_pages, self.idle_pages = vmalloc_pages, idle_pages
         self._profiler_pages = self._pages_of_profiler()
         self._vectors = self._pages_of_vectors()
         self._early_page_ext = self._page_ext_without_site()
@@ -160,7 +163,7 @@ class _Usage:
                 Node("per-CPU lists", self._pages(PageKind.FREE_PCP), counter=self._bytes(k.pcp)),
             ),
             boot,
-            self._kind("anonymous memory", PageKind.ANONYMOUS, k.anonymous),
+            self._anonymous(),
             self._kind("page cache", PageKind.CACHE, k.file),
             self._kind("shared memory and tmpfs", PageKind.SHMEM, k.shmem),
             slab,
@@ -183,13 +186,24 @@ class _Usage:
     def _pages(self, kind: PageKind) -> int:
         return int(self.memory.kinds[kind].sum()) * self.page
 
-    def _kind(self, name: str, kind: PageKind, counter: int | None) -> Node:
-        """All pages of a kind, by site; pages without a site are one leaf."""
-        row = self.memory.kinds[kind]
+    def _kind(self, name: str, kind: PageKind, counter: int | None, less: Int | int = 0) -> Node:
+        """All pages of a kind, by site; pages without a site are one leaf.
+
+        :param less: pages to be left out, by column
+        """
+        row = self.memory.kinds[kind] - less
         node = Node(name, counter=self._bytes(counter))
         node.add(*self._leaves(row[: self.sites] * self.page))
         node.add(Node("(no site)", int(row[self.sites :].sum()) * self.page))
         return node
+
+    def _anonymous(self) -> Node:
+        """The kernel counts those pages that tasks map."""
+        unmapped = self.memory.unmapped
+        node = self._kind(
+            "anonymous memory", PageKind.ANONYMOUS, self.counters.anonymous, less=unmapped
+        )
+        return node.add(Node("(mapped by no task)", int(unmapped.sum()) * self.page))
 
     def _leaves(self, sizes: Int) -> list[Node]:
         return [Node(self.names[i], int(sizes[i])) for i in np.flatnonzero(sizes).tolist()]
@@ -200,13 +214,16 @@ class _Usage:
         by_site = row[: self.count] * self.page
         rest = by_site.copy()
         nodes = []
-        for name, is_role, counter in (
-            ("kernel stacks", Role.STACK, self.counters.stacks),
-            ("per-CPU memory", Role.PERCPU, None),
-        ):
-            sizes = np.where(self.roles == is_role, by_site, 0)
-            rest -= sizes
-            nodes.append(Node(name, counter=self._bytes(counter)).add(*self._leaves(sizes)))
+        stacks = np.where(self.roles == Role.STACK, by_site, 0)
+        idle = np.minimum(self.idle_pages * self.page, stacks)
+        percpu = np.where(self.roles == Role.PERCPU, by_site, 0)
+        rest -= stacks + percpu
+        nodes.append(
+            Node("kernel stacks", counter=self._bytes(self.counters.stacks)).add(
+                *self._leaves(stacks - idle), Node("(of no task)", int(idle.sum()))
+            )
+        )
+        nodes.append(Node("per-CPU memory").add(*self._leaves(percpu)))
         rest -= self._profiler_pages
         vectors = self._vectors
         in_vmalloc = np.minimum(rest, np.maximum(self.vmalloc_pages * self.page - vectors, 0))

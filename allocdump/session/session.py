@@ -356,7 +356,7 @@ class Session:
         from ..kernel.mm.pagemap import PageMap
 
         _ = self.kernel.arch
-        return self._described(lambda: PageMap(self.kernel, self.sites.address))
+        return self._described(lambda: PageMap(self.kernel, self.sites))
 
     def _described(self, read: Callable[[], T]) -> T:
         """The result of a reader of memory's own descriptions."""
@@ -478,14 +478,17 @@ class Session:
         """All memory: a tree that adds up to every page."""
         from ..analysis.usage import usage, vmalloc_pages
         from ..kernel.machine.memory_counters import memory_counters
+        from ..kernel.machine.tasks import stacks
         from ..kernel.machine.vmstat import VmStat
         from ..kernel.tags.cost import profiler_cost
 
-        found, areas = self.attribution(progress), self._vmalloc_areas
+        found, areas, used = self.attribution(progress), self._vmalloc_areas, stacks(self.prog)
+        idle = [a for a in areas if used is not None and a.area.start not in used]
         return usage(
             self.origins,
             found,
             vmalloc_pages(areas, len(self.origins)),
+            vmalloc_pages(idle, len(self.origins)),
             memory_counters(VmStat(self.kernel), self.kernel.page),
             profiler_cost(self.kernel, self.sites),
         )

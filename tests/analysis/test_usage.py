@@ -41,6 +41,8 @@ def attribution(**changes: Any) -> Attribution:
     kinds[PageKind.ANONYMOUS, 3] = 7
     kinds[PageKind.IN_USE, [1, 2, 3, 4, 6]] = [5, 4, 20, 8, 6]
     kinds[PageKind.IN_USE, [STRAY, EMPTY, NONE]] = [1, 2, 3]
+    unmapped = np.zeros(COUNT + 3, np.int64)
+    unmapped[3] = 2
     objects = Tally.zeros(COUNT)
     objects.bytes[[1, 5]] = 6 * 1024, 1024
     use = CacheUse(*np.zeros((12, 1), np.int64))
@@ -51,7 +53,7 @@ def attribution(**changes: Any) -> Attribution:
         pages=Tally.zeros(COUNT), inferred=Tally.zeros(COUNT), objects=objects,
         percpu=Tally.zeros(COUNT),
         reserved={"System RAM": 30, "Kernel data": 12, "struct pages": 8}, map_known=True,
-        kinds=kinds, slab=use, caches=[Cache(0, "kmalloc-1k", 1024, 1024, 0)],
+        kinds=kinds, unmapped=unmapped, slab=use, caches=[Cache(0, "kmalloc-1k", 1024, 1024, 0)],
         strays={}, unknown_slabs=0, kfence=0,
         percpu_vectors=3 * 4096, page_ext=8 * 4096,
         unreadable_pages=0, problems=[],
@@ -64,8 +66,9 @@ def tree(
 ) -> Node:
     vmalloc = np.zeros(COUNT, np.int64)
     vmalloc[[2, 3]] = 4, 15
+    idle = np.minimum(vmalloc, 1)
     return usage(
-        SITES, found or attribution(), vmalloc, counters or MemoryCounters(),
+        SITES, found or attribution(), vmalloc, idle, counters or MemoryCounters(),
         ProfilerCost(tags=280, counters=1000, page_ext_share=share),
     )  # fmt: skip
 
@@ -102,6 +105,8 @@ def test_classes() -> None:
     assert sizes["objects without a site"] == (10 - 7 - 1) * 1024
     assert sizes["objects whose references are not in the dump"] == 1024
     assert sizes["overhead"] == (16 - 15) * 1024
+    assert sizes["(mapped by no task)"] == 2 * 4096
+    assert sizes["(of no task)"] == 4096
     # A site is named under each class that it has memory in.
     site = "leaker.c:10 get_rec [leaker]"
     of_site = {path[1:-1]: n.bytes for path, n in flat(tree()) if path[-1] == site}
@@ -152,7 +157,8 @@ def test_classes_can_be_asked_for_in_any_order() -> None:
     vmalloc = np.zeros(COUNT, np.int64)
     cost = ProfilerCost(tags=280, counters=1000, page_ext_share=0.5)
     one, other = (
-        _Usage(SITES, attribution(), vmalloc, MemoryCounters(vmalloc=100), cost) for _ in range(2)
+        _Usage(SITES, attribution(), vmalloc, vmalloc, MemoryCounters(vmalloc=100), cost)
+        for _ in range(2)
     )
     profiler, counter = one._profiler(), one._vmalloc_counter()
     other._in_use()

@@ -162,9 +162,7 @@ def test_pages_and_objects_sum_to_the_counters(path: Path) -> None:
     of_slab = objects.cache >= 0
     np.add.at(held, objects.site[of_slab], objects.bytes[of_slab])
     percpu = column(dump, "percpu")
-    # Free pages that compaction has taken look like the rest of an allocation before them.
-    sure = sites.function != "compaction_alloc"
-    assert (held[: len(sites)] + percpu == column(dump, "memory"))[sure].all()
+    assert (held[: len(sites)] + percpu == column(dump, "memory")).all()
     assert (pages.orders.sum(axis=1) == pages.calls).all()
 
 
@@ -198,6 +196,12 @@ def test_usage_accounts_for_every_page(path: Path) -> None:
         compared += 1
         assert abs(node.bytes - node.counter) <= max(0.02 * node.counter, 64 * page), node.name
     assert compared >= 5
+    for cls, uncounted in (
+        ("anonymous memory", "(mapped by no task)"),
+        ("kernel stacks", "(of no task)"),
+    ):
+        counted = sum(c.bytes for c in by_name[cls].children if c.name != uncounted)
+        assert counted == by_name[cls].counter, cls
 
 
 def test_the_profilers_cost_is_a_class() -> None:

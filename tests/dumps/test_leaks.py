@@ -276,7 +276,7 @@ RULES = {
 
 
 def lost_functions(dump: Session) -> Counter[str]:
-    pagemap = PageMap(dump.kernel, dump.sites.address)
+    pagemap = PageMap(dump.kernel, dump.sites)
     sites = pagemap.origins.names(dump.sites)
     builder = HeapBuilder(pagemap, sites.role)
     pagemap.show(builder)

@@ -85,7 +85,7 @@ def judged(path: Path) -> tuple[Reach, Origins]:
     dump = open_core(path)
     if path == NEVER:
         return dump.reach(), dump.origins
-    pagemap = PageMap(dump.kernel, np.zeros(0, np.uint64))
+    pagemap = PageMap(dump.kernel, Sites.none())
     origins = pagemap.origins.names(Sites.none())
     builder = HeapBuilder(pagemap, origins.role)
     pagemap.show(builder)

@@ -56,7 +56,7 @@ def test_folios_are_chosen_by_file_system_and_kind_of_file() -> None:
 
 
 def graph_with(dump: Session, address: int) -> Graph:
-    pagemap = PageMap(dump.kernel, dump.sites.address)
+    pagemap = PageMap(dump.kernel, dump.sites)
     sites = pagemap.origins.names(dump.sites)
     builder = HeapBuilder(pagemap, sites.role)
     pagemap.show(builder)

@@ -24,7 +24,6 @@ import operator
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
 from drgn import NULL, FaultError, IntegerLike, Object, Program, ProgramFlags, sizeof
 from drgn.helpers.common.prog import takes_program_or_default
 from drgn.helpers.linux.cpumask import for_each_possible_cpu
@@ -47,7 +46,7 @@ from ...kernel.machine.modules import loaded_modules
 from ...kernel.mm.pagemap import PageMap
 from ...kernel.mm.percpu import MIN_ALLOC, chunks, pointer_base
 from ...kernel.tags.codetag import TagRange, read_tags, tag_ranges
-from ...kernel.tags.sites import UNKNOWN, named_sites
+from ...kernel.tags.sites import UNKNOWN, Sites, named_sites
 from ...kernel.tags.unloaded import is_name
 from ...kernel.walk import Cut
 from ...source.memory import Memory
@@ -340,7 +339,7 @@ def _pagemap(prog: Program) -> PageMap:
     """The readers of the commands: kept with a program that does not change."""
     pagemap: PageMap | None = prog.cache.get(_PAGEMAP)
     if pagemap is None:
-        pagemap = PageMap(Kernel.of_program(prog), np.zeros(0, np.uint64))
+        pagemap = PageMap(Kernel.of_program(prog), Sites.none())
         if not prog.flags & ProgramFlags.IS_LIVE:
             prog.cache[_PAGEMAP] = pagemap
     return pagemap

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from drgn import FaultError, Object, Program, offsetof, sizeof
-from drgn.helpers.linux.cpumask import for_each_online_cpu
+from drgn.helpers.linux.cpumask import for_each_online_cpu, for_each_possible_cpu
 from drgn.helpers.linux.pid import pid_task
 from drgn.helpers.linux.sched import idle_task
 
@@ -135,6 +135,26 @@ def every_task(prog: Program) -> Walked[Object]:
     for threads in groups:
         problems += threads.problems
     return Walked(_joined(idle, by_pid, leaders, *groups), problems)
+
+
+def stacks(prog: Program) -> set[int] | None:
+    """Addresses of the stacks of all tasks; None where not all can be told.
+
+    Tasks that have ended, and stacks that CPUs keep for the next ones, are not among them:
+    ``exit_task_stack_account()`` and ``cached_stacks`` in ``kernel/fork.c``.
+    """
+    tasks = every_task(prog)
+    idle = walk(prog, _IDLE, lambda: for_each_possible_cpu(prog), lambda cpu: idle_task(prog, cpu))
+    if tasks.problems or idle.problems:
+        return None
+    try:
+        return {
+            task.stack.value_()
+            for task in _joined(tasks, idle)
+            if task.exit_state.value_() == 0 and task.stack
+        }
+    except ReadErrors:
+        return None
 
 
 def _joined(*parts: Walked[Object]) -> list[Object]:

@@ -11,13 +11,14 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ...arrays import U64
+from ...arrays import Int
 from ...problems import Code, Problem
 from ...progress import Phase, Progress
 from ..damage import damage_cause
 from ..kernel import Kernel
 from ..stacks.kept import KeptStacks
 from ..tags.references import SiteIndex
+from ..tags.sites import Sites
 from .boot_memory import KFENCE, BootMemory, Span, boot_memory, bounce_buffers
 from .charges import Charges
 from .origins import OriginRows
@@ -36,15 +37,17 @@ class Part:
     What one visitor has read, the next one finds.
     """
 
-    def __init__(self, frames: Frames, reader: SlabReader, origins: OriginRows) -> None:
+    def __init__(
+        self, frames: Frames, most_pages: Int, reader: SlabReader, origins: OriginRows
+    ) -> None:
         self.frames = frames
-        self._reader, self._origins = reader, origins
+        self._most_pages, self._reader, self._origins = most_pages, reader, origins
         self._objects: list[Objects] | None = None
 
     @cached_property
     def loose_tails(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """Tails of allocations that are not compound: see :func:`.pages.loose_tails`."""
-        return loose_tails(self.frames)
+        return loose_tails(self.frames, self._most_pages)
 
     @cached_property
     def slabs(self) -> Slabs:
@@ -84,18 +87,19 @@ class Visitor(Protocol):
 class PageMap:
     """All page frames of a kernel, and what is in them, with the sites of references.
 
-    :param addresses: of the sites' tags, shape (number of sites,)
     :raises LookupError: if the kernel's types lack what this needs
     """
 
-    def __init__(self, kernel: Kernel, addresses: U64) -> None:
+    def __init__(self, kernel: Kernel, sites: Sites) -> None:
         self.kernel = kernel.counting_holes()
         """Its memory counts the holes that were met here."""
         self._aside = kernel.counting_holes()
         """For what is read once, whenever it is first asked for; it tells its own problems."""
-        self.sites = len(addresses)
+        self.sites = len(sites)
         """Number of call sites; rows of other origins follow theirs."""
-        self.index = SiteIndex(addresses)
+        self.most_pages = sites.most_pages(kernel.page)
+        """See :meth:`.Sites.most_pages`."""
+        self.index = SiteIndex(sites.address)
         self.frames = FrameReader(self.kernel, self.index)
         self.slabs = SlabReader(self.kernel, self.index)
         self.percpu = PerCpuReader(self.kernel, self.index)
@@ -129,7 +133,7 @@ class PageMap:
         self.origins.begin()
         for frames in self.frames:
             self.origins.mark_frames(frames)
-            yield Part(frames, self.slabs, self.origins)
+            yield Part(frames, self.most_pages, self.slabs, self.origins)
 
     def show(self, *visitors: Visitor, progress: Progress | None = None) -> None:
         """Let all visitors look at each part: one pass for all of them."""

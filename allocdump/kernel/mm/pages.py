@@ -18,7 +18,7 @@ from drgn import offsetof, sizeof
 from ...arrays import U64, Bool, Int, ranges
 from ...problems import Code, Problem
 from ...source.dtypes import dtype_of
-from ...source.memory import each_whole
+from ...source.memory import Memory, each_whole
 from ...text import printable
 from ..kernel import Kernel
 from ..layouts import CompoundPages, FolioOrders, PageFlags, PageReferences
@@ -28,6 +28,8 @@ from .page_lists import pcp_blocks
 from .page_types import PageKind, PageTypeReader
 from .sections import MemorySection, page_ext_size, sections
 
+_NOT_MAPPED = 0xFFFF_FFFF
+"""``page->_mapcount`` is -1."""
 _MAX_ORDER = 40
 """Higher ones are damage."""
 
@@ -50,8 +52,8 @@ class Frames:
     refs: U64
     """The references themselves: addresses of tags."""
     loose: Bool
-    """Allocated but counted by no reference of their own or of a compound head: tails of
-    higher-order allocations that are not compound, or memory that was never tagged."""
+    """Allocated but counted by no reference of their own or of a compound head, and on no list:
+    tails of higher-order allocations that are not compound, or memory that was never tagged."""
 
     @property
     def is_head(self) -> Bool:
@@ -61,6 +63,13 @@ class Frames:
     @property
     def is_free(self) -> Bool:
         return np.asarray((self.kind == PageKind.FREE) | (self.kind == PageKind.FREE_PCP))
+
+    @property
+    def is_unmapped(self) -> Bool:
+        """Single anonymous pages that no task maps: just allocated, being freed, or in the
+        swap cache. Types of pages share a word with ``page->_mapcount``."""
+        single = (self.kind == PageKind.ANONYMOUS) & (self.order == 0) & self.is_head
+        return np.asarray(single & (self.raw["page_type"] == _NOT_MAPPED))
 
     @property
     def pfn(self) -> npt.NDArray[np.int64]:
@@ -255,7 +264,31 @@ class FrameReader:
         kind[~readable] = PageKind.UNREADABLE
         site = self.index.rows(refs)
         loose = (kind == PageKind.IN_USE) & (site == NONE) & ~tail
+        loose &= ~self._listed(section, raw, loose & (raw["refcount"] == 0))
         return Frames(section, raw, kind, head, order, site, refs, loose)
+
+    def _listed(self, section: MemorySection, raw: npt.NDArray[np.void], among: Bool) -> Bool:
+        """Mark pages that are on a list: both neighbours in ``page->lru`` point back.
+
+        Free blocks are that compaction has taken and will fill: see ``compaction_alloc_noprof()``
+        in ``mm/compaction.c``. A tail is on none: its links are poison, or point at itself since
+        ``__init_single_page()``.
+        """
+        found = np.zeros(len(among), np.bool_)
+        if "lru_next" not in (raw.dtype.names or ()):
+            return found
+        pages = np.flatnonzero(among)
+        assert raw.dtype.fields
+        own = raw.dtype.fields["lru_next"][1] + pages * self.page_size
+        own = np.uint64(section.memmap) + own.astype(np.uint64)
+        after, before = raw["lru_next"][pages], raw["lru_prev"][pages]
+        some = np.flatnonzero((after != 0) & (after != own) & (before % 8 == 0))
+        # What else may be there need not be an address, and nothing is missing then.
+        memory = Memory(self.memory.prog)
+        back, _ = memory.words(after[some] + np.uint64(8))
+        forth, _ = memory.words(before[some])
+        found[pages[some]] = (back == own[some]) & (forth == own[some])
+        return found
 
     def _note_type(self, name: str) -> None:
         problem = Problem(
@@ -340,14 +373,17 @@ def _extents(order: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int32], Bool]
     return np.where(tail, owner, index).astype(np.int32), tail
 
 
-def loose_tails(frames: Frames) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def loose_tails(
+    frames: Frames, most_pages: Int | None = None
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Tails of higher-order allocations that are not compound.
 
     Nothing stores the order of such an allocation. Its first page carries the reference;
     the others look like nothing: no reference, no type, reference count zero, and on no
-    free list. The first page's alignment and what follows it tell the order: the largest
-    that both allow.
+    list. The order is the largest that the first page's alignment, what follows it and the
+    counter of its site allow.
 
+    :param most_pages: pages that one allocation has at most, of each site that has a counter
     :return: indexes of the tails, and for each that of the first page
     """
     loose = frames.loose & (frames.raw["refcount"] == 0)
@@ -361,6 +397,10 @@ def loose_tails(frames: Frames) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.in
     starts = starts[(starts + 1 < count)]
     starts = starts[(frames.head[starts] == starts) & loose[starts + 1]]
     room = stop[starts + 1] - starts
+    if most_pages is not None:
+        site = frames.site[starts]
+        counted = site < len(most_pages)
+        room[counted] = np.minimum(room[counted], most_pages[site[counted]])
     pfn = frames.section.pfn + starts
     aligned = np.where(pfn == 0, 1 << 20, pfn & -pfn)
     order = np.minimum(np.log2(room), np.log2(aligned)).astype(np.int64)
@@ -384,7 +424,7 @@ def page_dtype(kernel: Kernel) -> np.dtype[np.void]:
         if type_.has_member(optional):
             members[optional] = optional
     if type_.has_member("lru"):
-        members["lru_prev"] = "lru.prev"
+        members |= {"lru_next": "lru.next", "lru_prev": "lru.prev"}
     if kernel.layouts[FolioOrders] is FolioOrders.MEMBER:
         members["compound_order"] = "compound_order"
     return dtype_of(type_, members)

@@ -124,6 +124,7 @@ class Locator:
         kernel = pagemap.kernel
         self.memory, self.prog = kernel.memory, kernel.prog
         self.index, self.frames, self.slabs = pagemap.index, pagemap.frames, pagemap.slabs
+        self._most_pages = pagemap.most_pages
         self.origins, self.tags, self._charges = pagemap.origins, pagemap.sites, pagemap.charges
         self.histories = Histories(pagemap.stacks, self.origins.code)
         self.direct_map, self.page, self._arch = kernel.direct_map, kernel.page, kernel.arch
@@ -315,7 +316,7 @@ class Locator:
             return
         i = first_pfn - frames.section.pfn
         self.origins.mark_frames(frames)
-        tails, first = loose_tails(frames)
+        tails, first = loose_tails(frames, self._most_pages)
         where = np.flatnonzero(tails == i)
         inferred = len(where) > 0
         head = int(first[where[0]]) if inferred else int(frames.head[i])

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...arrays import U64, Bool, Columns, Values
+from ...arch.base import PageSize
+from ...arrays import U64, Bool, Columns, Int, Values
 from ...source.memory import Memory
 from ...text import printable
 from .codetag import CODETAG_FLAG_INACCURATE, Tags
@@ -190,6 +191,18 @@ class Sites(Columns):
         """Marks sites of pages whose objects are counted at sites of their own: sums that
         count every byte once leave them out."""
         return np.array([one.backing for one in self.role], np.bool_)
+
+    def most_pages(self, page: PageSize) -> Int:
+        """Pages that one allocation of each site has at most, by its counter.
+
+        A site whose bytes are no whole pages for each call has objects as well: then its
+        allocations together are all that is known. A counter that is not exact tells nothing.
+        """
+        pages, rest = np.divmod(self.bytes, page.bytes)
+        calls = np.minimum(self.calls, 1 << 62).astype(np.int64)
+        most = np.where((rest == 0) & (calls <= pages), pages - calls + 1, pages)
+        exact = (self.evidence == Provenance.COUNTER) & ~self.inaccurate
+        return np.where(exact, np.maximum(most, 1), 1 << 62)
 
     def to_dict(self) -> dict[str, Values]:
         """The columns by name, :attr:`role` among them."""

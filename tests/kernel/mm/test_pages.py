@@ -11,6 +11,8 @@ from allocdump.kernel.mm.pages import Frames, _extents, loose_tails
 from allocdump.kernel.mm.sections import MemorySection
 from allocdump.kernel.tags.references import EMPTY, NONE, STRAY, PageFlagRefs, SiteIndex
 
+from ...dumpdata import core, open_core
+
 
 def frames(layout: str, pfn: int = 0) -> Frames:
     """From one character a page: H tagged head, . loose tail, U untagged in use, F free."""
@@ -55,6 +57,32 @@ def test_loose_tails(layout: str, pfn: int, tails: int) -> None:
     assert len(found) == tails
     assert all(layout[i] == "." for i in found)
     assert all(layout[i] == "H" for i in first)
+
+
+@pytest.mark.parametrize(("most", "tails"), [(1, 0), (3, 1), (4, 3), (100, 7)])
+def test_the_counter_bounds_the_order(most: int, tails: int) -> None:
+    """What follows may be on its way to or from a free list."""
+    found, _ = loose_tails(frames("H......."), np.array([most]))
+    assert len(found) == tails
+
+
+def test_sites_without_a_counter_have_no_bound() -> None:
+    found, _ = loose_tails(frames("H......."), np.zeros(0, np.int64))
+    assert len(found) == 7
+
+
+def test_blocks_that_compaction_took_are_no_tails() -> None:
+    """A folio has moved into the first page of a free block; the rest waits on lists."""
+    dump = open_core(core("arm64-oom"))
+    site = int(np.flatnonzero(dump.sites.function == "compaction_alloc")[0])
+    (part,) = (p for p in dump.pagemap if (p.frames.site == site).any())
+    head = int(np.flatnonzero(part.frames.site == site)[0])
+    loose = part.frames.loose[head + 1 : head + 128]
+    listed = [(1 << order) - 1 for order in range(7)]
+    assert np.flatnonzero(~loose).tolist() == listed
+    # No counter is asked here.
+    _, first = loose_tails(part.frames)
+    assert head not in first
 
 
 def test_extents() -> None:
