@@ -7,7 +7,6 @@ Every message is one sentence for the person with the dump, and says what to do.
 import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 
 
 class AllocdumpError(Exception):
@@ -89,11 +88,3 @@ def extra(name: str) -> Iterator[None]:
             f"This needs the Python library {e.name}: install it with"
             f" pip install 'allocdump[{name}]'."
         ) from None
-
-
-_LIBRARIES = {"leaks": ("scipy", "igraph"), "html": ("plotly",)}
-
-
-def has_extra(name: str) -> bool:
-    """Tell if the libraries of an extra are installed."""
-    return all(find_spec(library) for library in _LIBRARIES[name])

@@ -18,6 +18,7 @@ MAY_BE_SKIPPED = {
     "tests/browser/test_html.py": "needs Debian's packages chromium and chromium-driver",
     "tests/dumps/test_errors.py::test_live_without_kcore_or_root": "this machine may be read",
     "tests/formats/test_pprof.py::test_go_tool_pprof_reads_it": "Go is not installed",
+    "tests/test_package.py::test_the_core_is_small": "installed otherwise than by pip",
 }
 """Tests that not every machine can run, or files of them, and why.
 

@@ -7,10 +7,11 @@ from importlib.resources import files
 
 import pytest
 
+from . import sizes
 from .dumpdata import core
 
-HEAVY = {"igraph", "pandas", "plotly", "scipy"}
-"""Libraries of extras: slow to load, or not installed."""
+HEAVY = {"igraph", "pandas", "plotly"}
+"""Libraries that few commands need: slow to load, or not installed."""
 
 RUN = """
 import contextlib, io, sys
@@ -48,9 +49,9 @@ def test_a_schema_needs_no_library() -> None:
 @pytest.mark.parametrize(
     ("code", "used"),
     [
-        (RUN + "run('leaks')", {"scipy"}),
         # igraph itself looks for plotly.
-        (RUN + "run('retained')", {"scipy", "igraph", "plotly"}),
+        (RUN + "run('leaks')", {"igraph", "plotly"}),
+        (RUN + "run('retained')", {"igraph", "plotly"}),
         (RUN + "run('report -f html')", {"plotly"}),
         (OPENED + "dump.report().to_pandas()", {"pandas"}),
     ],
@@ -62,3 +63,13 @@ def test_a_library_is_loaded_by_what_uses_it(code: str, used: set[str]) -> None:
 
 def test_types_are_shipped() -> None:
     assert files("allocdump").joinpath("py.typed").is_file()
+
+
+def test_the_core_is_small() -> None:
+    found = sizes.sizes()
+    if None in found.values():
+        pytest.skip("installed otherwise than by pip")
+    assert {"drgn", "numpy", "igraph", "click", "texttable"} <= set(found)
+    assert sum(size or 0 for size in found.values()) < sizes.LIMIT * sizes.MEGABYTE
+    heaviest = sorted(found, key=lambda name: -(found[name] or 0))[:2]
+    assert set(heaviest) == {"drgn", "numpy"}

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import igraph
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import breadth_first_order
-from scipy.sparse.linalg import spsolve_triangular
 
 from ..arrays import I32, Int, Values, sum_by
 from ..graph.edges import Graph
 from ..graph.roots import Tier
 from ..result import Result, column
-from .reach import Reach, ends, rows
+from .components import immediate_dominators
+from .reach import Reach, ends
+from .search import Search
 
 TOP = -1
 """Dominator of roots, and of nodes reached from several roots."""
@@ -83,42 +81,41 @@ def dominators(reach: Reach) -> Dominators:
     tier = np.append(reach.tier, np.array([r.tier for r in graph.roots], np.uint8))
     keep = (tier[graph.source] <= tier[graph.target]) & (tier[graph.source] < Tier.UNPROVEN)
     source, target = graph.source[keep], graph.target[keep]
+    # The top comes first, before all roots; others in the order of a search.
     start = np.unique(source[source >= nodes])
-    source = np.append(source, np.full(len(start), size, np.int32))
-    target = np.append(target, start)
-    order, _ = breadth_first_order(rows(source, target, size + 1), size)
-    # Numbered in that order, a dominator comes before the nodes that it dominates.
+    order = np.append(size, Search(source, target, size).go(start))
     place = np.full(size + 1, -1, np.int32)
     place[order] = np.arange(len(order), dtype=np.int32)
-    edges = np.column_stack((place[source], place[target])).astype(np.int64)
-    tree = igraph.Graph(n=len(order), edges=edges, directed=True).dominator(0, mode="out")
-    above = np.array(tree, np.int64)
+    source = np.append(source, np.full(len(start), size, np.int32))
+    target = np.append(target, start)
+    above = immediate_dominators(place[source], place[target], len(order))
     parent = np.full(size, -2, np.int32)
     parent[order[1:]] = np.where(above[1:] == 0, TOP, order[above[1:]])
-    own = np.zeros((size + 1, 2))
-    own[:nodes, 0], own[:nodes, 1] = graph.nodes.size, graph.nodes.calls
-    total = np.zeros((size, 2), np.int64)
-    total[order[1:]] = _subtree_sums(above, own[order])[1:]
-    return Dominators(graph, reach, parent, total[:, 0], total[:, 1])
+    total = np.zeros((2, size), np.int64)
+    none = np.zeros(len(graph.roots) + 1, np.int64)
+    for sums, own in zip(total, (graph.nodes.size, graph.nodes.calls), strict=True):
+        sums[order[1:]] = subtree_sums(above, np.append(own, none)[order])[1:]
+    return Dominators(graph, reach, parent, *total)
 
 
-def _subtree_sums(parent: Int, own: npt.NDArray[np.float64]) -> Int:
-    """Sums over the subtrees of a tree whose parents come before their children.
+def subtree_sums(parent: Int, own: Int) -> Int:
+    """Sums over the subtrees of a tree: shape (nodes,).
 
-    As the solution of x - children's x = own, a triangular system.
+    After each round a node has the sum of those less than 1, 2, 4, 8 ... steps below it.
+
+    :param parent: of each node, shape (nodes,); the first one is the top, whose parent counts for
+        nothing
     """
     count = len(parent)
-    child = np.arange(1, count)
-    diagonal = np.arange(count)
-    matrix = csr_array(
-        (
-            np.append(np.ones(count), np.full(count - 1, -1.0)),
-            (np.append(diagonal, parent[1:]), np.append(diagonal, child)),
-        ),
-        shape=(count, count),
-    )
-    sums = spsolve_triangular(matrix, own, lower=False, unit_diagonal=True)
-    return np.asarray(np.rint(sums), np.int64)
+    # One more node stands above the top, and above itself.
+    above = np.append(parent, count)
+    above[0] = count
+    sums = np.append(own, 0)
+    while (above < count).any():
+        sums += sum_by(above, sums, count + 1)
+        sums[count] = 0
+        above = above[above]
+    return sums[:count]
 
 
 @dataclass

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse.csgraph import breadth_first_order
 
 from ..arrays import I32, Bool, Int
 from ..graph.roots import Tier
-from .reach import Reach, ends, rows
+from .reach import Reach, ends
+from .search import Search
 
 
 def kept_by(reach: Reach, nodes: I32) -> Int:
@@ -33,8 +33,9 @@ def kept_by(reach: Reach, nodes: I32) -> Int:
     source, target = graph.source[links], graph.target[links]
     others = ~given[source] & ~given[target]
     roots = np.arange(count, len(tier), dtype=np.int32)
-    reached, _ = _search(source[others], target[others], roots, len(tier))
-    kept = (tier < Tier.UNPROVEN) & ~reached
+    search = Search(source[others], target[others], len(tier))
+    search.go(roots)
+    kept = (tier < Tier.UNPROVEN) & ~search.reached
     kept[count:] = False
     within = kept[source] & kept[target]
     return np.where(kept[:count], _nearest(source[within], target[within], nodes, tier)[:count], -1)
@@ -59,19 +60,9 @@ def reached_from(reach: Reach, nodes: I32, barrier: Bool) -> Int:
 def _nearest(source: I32, target: I32, nodes: I32, numbers: npt.NDArray[np.generic]) -> Int:
     """The index in *nodes* of the one from which each of the *numbers* is reached first."""
     size = len(numbers)
-    _, before = _search(source, target, np.unique(nodes), size)
+    search = Search(source, target, size)
+    search.go(np.unique(nodes))
     index = np.full(size, -1, np.int64)
     # Of nodes that are given twice, the first.
     index[nodes[::-1]] = np.arange(len(nodes))[::-1]
-    return index[ends(np.where(before < 0, np.arange(size), before))]
-
-
-def _search(source: I32, target: I32, start: I32, size: int) -> tuple[Bool, Int]:
-    """Mark what can be reached from some nodes, and what is before each; -1 before those."""
-    source = np.append(source, np.full(len(start), size, np.int32))
-    table = rows(source, np.append(target, start).astype(np.int32), size + 1)
-    order, before = breadth_first_order(table, size)
-    reached = np.zeros(size, np.bool_)
-    reached[order[order < size]] = True
-    before = before[:size].astype(np.int64)
-    return reached, np.where((before < 0) | (before == size), -1, before)
+    return index[ends(np.where(search.before < 0, np.arange(size), search.before))]

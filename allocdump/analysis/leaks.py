@@ -8,7 +8,6 @@ from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from ..arrays import I32, U64, Bool, Columns, Int
 from ..confidence import Confidence
@@ -16,7 +15,9 @@ from ..graph.edges import Graph
 from ..graph.nodes import NodeKind, Nodes
 from ..kernel.tags.sites import Sites
 from ..result import Result, Values
-from .reach import Reach, Verdict, ends, rows
+from .components import strong_components
+from .reach import Reach, Verdict, ends
+from .search import Search
 
 _MANY = 16
 """A number of heads of one site that cannot all be hidden by chance: each would need a hidden
@@ -248,18 +249,16 @@ def _clusters(graph: Graph, lost: Bool, likeness: Int) -> Int:
     inside[inside] = lost[graph.source[inside]]
     inside &= lost[graph.target]
     source, target = rank[graph.source[inside]], rank[graph.target[inside]]
-    cycles, cycle = connected_components(rows(source, target, count), connection="strong")
-    entered = np.zeros(cycles, np.bool_)
+    cycle = strong_components(source, target, count)
+    entered = np.zeros(count, np.bool_)
     entered[cycle[target[cycle[source] != cycle[target]]]] = True
     # Of each cycle the likeliest, and of these the first.
     order = np.lexsort((-np.arange(count), likeness[lost], cycle))
     last = np.append(np.diff(cycle[order]) != 0, True)
     heads = np.sort(order[last][~entered[cycle[order[last]]]]).astype(np.int32)
-    table = rows(
-        np.append(source, np.full(len(heads), count, np.int32)), np.append(target, heads), count + 1
-    )
-    _, before = breadth_first_order(table, count)
-    leader = before[:count].astype(np.int64)
+    search = Search(source, target, count)
+    search.go(heads)
+    leader = search.before.astype(np.int64)
     leader[heads] = heads
     return ends(leader)
 

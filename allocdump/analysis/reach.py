@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Allocations that roots reach, and the ways there.
-
-Searches run in compiled code over compressed sparse rows (scipy): a list of a million
-records is a million steps deep.
-"""
+"""Allocations that roots reach, and the ways there."""
 
 from __future__ import annotations
 
@@ -13,8 +9,6 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import breadth_first_order
 
 from ..arrays import I32, Bool, Int, ranges
 from ..graph.edges import Graph
@@ -23,6 +17,7 @@ from ..graph.physical import explained, table_links
 from ..graph.roots import Tier
 from ..result import Result, Values
 from ..text import some
+from .search import Search
 
 NEVER = len(Tier)
 """Value of :attr:`Reach.tier` for nodes that no root reaches."""
@@ -38,16 +33,6 @@ class Verdict(IntEnum):
     UNDECIDED = 2
     """Nothing is seen to reach it, but something that is not shown there might, or a page before
     it holds it."""
-
-
-def rows(source: I32, target: I32, size: int) -> csr_array:
-    """A graph as compressed sparse rows.
-
-    :param source: shape (links,), ascending
-    :param size: number of nodes and roots
-    """
-    start = np.searchsorted(source, np.arange(size + 1)).astype(np.int32)
-    return csr_array((np.ones(len(target)), target, start), shape=(size, size))
 
 
 def ends(up: Int) -> Int:
@@ -149,13 +134,9 @@ def reach(graph: Graph) -> Reach:
 
 def _led_by(graph: Graph, nodes: I32) -> Bool:
     """Mark nodes, and all that can be reached from them: shape (nodes,)."""
-    size = len(graph.nodes) + len(graph.roots)
-    marked = np.zeros(size + 1, np.bool_)
-    if len(nodes):
-        source = np.append(graph.source, np.full(len(nodes), size, np.int32))
-        table = rows(source, np.append(graph.target, nodes), size + 1)
-        marked[breadth_first_order(table, size, return_predecessors=False)] = True
-    return marked[: len(graph.nodes)]
+    search = Search(graph.source, graph.target, len(graph.nodes) + len(graph.roots))
+    search.go(nodes)
+    return search.reached[: len(graph.nodes)]
 
 
 def _with(graph: Graph, source: I32, target: I32) -> Graph:
@@ -178,25 +159,13 @@ def mentions(graph: Graph, reached: Bool) -> tuple[I32, I32]:
 
 
 def _search(graph: Graph, tiers: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], I32]:
-    """Tier and predecessor of each node: one search for each tier, from its roots and
-    those before it."""
-    source, target = graph.source, graph.target
+    """Tier and predecessor of each node: the search goes on from the roots of each tier."""
     nodes, size = len(graph.nodes), len(graph.nodes) + len(graph.roots)
-    tier = np.full(nodes, NEVER, np.uint8)
-    before = np.full(size, -1, np.int32)
+    search = Search(graph.source, graph.target, size)
+    tier = np.full(size, NEVER, np.uint8)
     for level in Tier:
-        # One more node, which points at all roots of the tiers so far.
-        start = nodes + np.flatnonzero(tiers <= level)
-        table = rows(
-            np.append(source, np.full(len(start), size, np.int32)),
-            np.append(target, start.astype(np.int32)),
-            size + 1,
-        )
-        order, previous = breadth_first_order(table, size)
-        order = order[order < nodes]
-        new = order[tier[order] == NEVER]
-        tier[new], before[new] = level, previous[new]
-    return tier, before
+        tier[search.go(nodes + np.flatnonzero(tiers == level))] = level
+    return tier[:nodes], search.before
 
 
 @dataclass

@@ -10,7 +10,6 @@ import click
 import numpy as np
 
 from ..analysis.filters import matching
-from ..errors import extra
 from ..formats.records import retained as records
 from ..session import Session
 from ..view import retained as projection
@@ -79,8 +78,8 @@ def command(
         dominators = dump.dominators(show_progress)
     problems = [f"{reason}." for reason in dominators.reach.reasons]
     warn(report.warnings + problems)
-    with extra("leaks"):
-        from ..analysis.dominators import holders_of, holdings
+    from ..analysis.dominators import holders_of, holdings
+
     least, roots = min_size or 0, dominators.graph.roots
     if filters:
         rows = np.flatnonzero(chosen)

@@ -14,7 +14,7 @@ from ..analysis.caches import cache_rows
 from ..analysis.footprint import footprint
 from ..analysis.usage import vmalloc_pages
 from ..confidence import Confidence
-from ..errors import AllocdumpError, ExtraError, ProfilingError, has_extra
+from ..errors import AllocdumpError, ProfilingError
 from ..graph.roots import Tier
 from ..kernel.machine.cgroups import memory_cgroups
 from ..kernel.machine.clock import uptime
@@ -134,7 +134,7 @@ class _Investigation:
         return case
 
     def _survey(self) -> Attribution:
-        self.session.survey(self.progress, graph=has_extra("leaks"))
+        self.session.survey(self.progress)
         return self.session.attribution()
 
     def _attempt(self, what: str, read: Callable[[], T]) -> T | None:
@@ -153,10 +153,6 @@ class _Investigation:
         """Lost memory, and the holders of the rest."""
         try:
             reach = self.session.reach(self.progress)
-        except ExtraError as e:
-            self._miss(e)
-            self.gaps.append("not searched for leaks: pip install 'allocdump[leaks]'")
-            return
         except AllocdumpError as e:
             self._miss(e)
             self.gaps.append("not searched for leaks")

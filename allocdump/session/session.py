@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from ..analysis.report import Origin, Report
 from ..arrays import Batches
 from ..commands import WITHOUT_PROFILE
-from ..errors import AllocdumpError, DamagedError, ProfilingError, extra
+from ..errors import AllocdumpError, DamagedError, ProfilingError
 from ..kernel.kernel import Kernel
 from ..kernel.machine.log import KernelLog, UnloadMessage, kernel_log
 from ..kernel.machine.system import System, system
@@ -649,13 +649,10 @@ class Session:
         return HeapBuilder(self.pagemap, self.origins.role)
 
     def reach(self, progress: Progress | None = None) -> Reach:
-        """The allocations that roots reach.
-
-        :raises ExtraError: if the libraries for it are not installed
-        """
+        """The allocations that roots reach."""
         if self._reach is None:
-            with extra("leaks"):
-                from ..analysis.reach import reach
+            from ..analysis.reach import reach
+
             graph = self.graph(progress)
             if progress:
                 progress(Phase.FOLLOWING, 0, 1)
@@ -666,8 +663,6 @@ class Session:
         """Memory that nothing points at any more, by origin.
 
         A running kernel is read twice: memory that is lost both times is not just on its way.
-
-        :raises ExtraError: if the libraries for it are not installed
         """
         running = self.state == "running"
         earlier = self._earlier(progress) if running else None
@@ -704,14 +699,11 @@ class Session:
         return Earlier.of(reached, once.origins)
 
     def dominators(self, progress: Progress | None = None) -> Dominators:
-        """Holders that keep memory alive: the dominator tree of all nodes that roots reach.
-
-        :raises ExtraError: if the libraries for it are not installed
-        """
+        """Holders that keep memory alive: the dominator tree of all nodes that roots reach."""
         reached = self.reach(progress)
         if self._dominators is None:
-            with extra("leaks"):
-                from ..analysis.dominators import dominators
+            from ..analysis.dominators import dominators
+
             self._dominators = dominators(reached)
         return self._dominators
 
@@ -720,7 +712,6 @@ class Session:
 
         :param query: as for :meth:`whois`
         :raises AddressError: if it is none of these
-        :raises ExtraError: if the libraries for it are not installed
         """
         from ..kernel.mm.whois import in_words
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import cache
@@ -385,21 +383,6 @@ def test_paths_command() -> None:
     assert wrong.returncode == 2
     assert "nonsense is not an address" in wrong.stderr
     assert "Traceback" not in wrong.stderr
-
-
-def test_without_the_libraries_one_sentence_says_what_to_install() -> None:
-    code = (
-        "import sys; sys.modules['scipy'] = None; sys.modules['scipy.sparse'] = None;"
-        "from allocdump.cli import main; main()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, "leaks", str(core("7.2-reach"))],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2
-    assert "pip install 'allocdump[leaks]'" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def sleeping_task(prog: Program) -> Object:

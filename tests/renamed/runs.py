@@ -19,7 +19,7 @@ from functools import cache
 import pytest
 
 from allocdump.analysis.reach import Reach
-from allocdump.errors import ExtraError
+from allocdump.errors import DamagedError
 from allocdump.session import Session
 
 from .. import dumpdata
@@ -119,7 +119,7 @@ def _run(folder: str, commands: tuple[Words, ...], reach: bool = True) -> Answer
 
 
 def _no_reach(session: Session, progress: object = None) -> Reach:
-    raise ExtraError("not searched for leaks here")
+    raise DamagedError("not searched for leaks here")
 
 
 def _forked(answer: Callable[[], Answers]) -> Answers:
