@@ -29,6 +29,9 @@ from .scan import Scanner
 _VMCOREINFO_HEAD = 64
 """Bytes that tell it from anything else: its release and the build ID."""
 
+_LOADED_KERNELS = "kexec_image", "kexec_crash_image"
+"""Pointers to the kernels that kexec loaded: kernel/kexec_core.c."""
+
 _KCORE = structure("the list of kcore ranges", "kcore range", most=1 << 16)
 
 
@@ -292,6 +295,22 @@ def kcore_ranges(prog: Program) -> tuple[Spans, list[Problem]]:
     start = np.array(starts.found, np.uint64)
     spans = Spans.of(start, start + np.uint64(8), np.zeros(len(start), np.int32))
     return spans, starts.problems
+
+
+def loaded_kernels(prog: Program) -> Spans:
+    """The words that tell where segments of a kernel that kexec loaded were copied from.
+
+    ``kexec_file_load()`` has freed these buffers since: ``kimage_file_post_load_cleanup()``,
+    kernel/kexec_file.c. Of ``kexec_load()`` they are user memory.
+    """
+    words: list[int] = []
+    for name in _LOADED_KERNELS:
+        with suppress(ReadErrors):
+            image = prog[name].read_()
+            if image:
+                words += [int(part.buf.address_of_()) for part in image.segment]
+    word = np.array(words, np.uint64)
+    return Spans.of(word, word + np.uint64(8), np.zeros(len(word), np.int32))
 
 
 def stale_ends(found: Sheaves) -> Spans:

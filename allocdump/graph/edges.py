@@ -104,6 +104,7 @@ def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None =
         known,
         disguised.leak_detector(kernel.prog, heap),
         kcore,
+        disguised.loaded_kernels(kernel.prog),
         unused_slots(kernel),
     )
     disguised.page_extensions(scanner)

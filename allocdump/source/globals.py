@@ -86,6 +86,8 @@ TYPES = {
     "pcpu_nr_slots": "int",
     "pcpu_reserved_chunk": "struct pcpu_chunk *",
     "iomem_resource": "struct resource",
+    "kexec_image": "struct kimage *",
+    "kexec_crash_image": "struct kimage *",
     "crashk_res": "struct resource",
     "crashk_low_res": "struct resource",
     "kclist_head": "struct list_head",

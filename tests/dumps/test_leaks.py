@@ -231,6 +231,19 @@ def test_paths_show_what_keeps_a_dropped_page() -> None:
         assert dump.prog.read_u64(way.steps[0].pointer.address)
 
 
+def test_a_loaded_kernel_holds_none_of_what_it_was_copied_from() -> None:
+    """``kexec -s`` frees these buffers, and others get their addresses."""
+    path = core("7.3-reach")
+    lost = open_core(path).leaks()
+    nodes = lost.graph.nodes.take(lost.node[lost.is_lost])
+    area = int(nodes.address[nodes.kind == NodeKind.VMALLOC][0])
+    dump = allocdump.open(path)
+    part = dump.prog["kexec_crash_image"].segment[1]
+    overwrite(dump.prog, part.buf.address_of_().value_(), area.to_bytes(8, "little"))
+    assert part.buf.value_() == area
+    assert dump.leaks().decided.bytes.sum() == lost.decided.bytes.sum()
+
+
 def test_memory_that_the_crash_kernel_is_not_told_of_hides_no_loss() -> None:
     """``kexec -s`` leaves out the first MiB, which no allocator ever has."""
     path = core("7.3-reach")
