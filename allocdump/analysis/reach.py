@@ -65,6 +65,13 @@ class Reach(Result):
         held = np.where(self.tier == Tier.UNPROVEN, Verdict.UNDECIDED, Verdict.HELD)
         return np.where(self.tier == NEVER, bad, held).astype(np.uint8)
 
+    @property
+    def obscured(self) -> int:
+        """Bytes of allocations that no root reaches, or of which parts are not in the dump."""
+        some = self.tier == NEVER
+        some[self.graph.torn[self.graph.torn < len(some)]] = True
+        return int(self.graph.nodes.size[some].sum())
+
     def doubt(self, node: int) -> str:
         """The reason why a node is undecided; empty if it is not."""
         if self.tier[node] == Tier.UNPROVEN:

@@ -34,6 +34,7 @@ from ..kernel.walk import is_damage
 from ..progress import Progress
 from ..triage.evidence import Evidence, LargeHolder, LostSite, Machine, StackEvidence
 from ..triage.shortage import wanted_order
+from ..triage.thresholds import NOTABLE
 from .kept import note_kept, note_pins
 
 T = TypeVar("T")
@@ -161,8 +162,9 @@ class _Investigation:
             note_pins(case, self.kernel, reach, self.parts)
         if reach.reasons:
             self._miss(f"lost memory cannot be told from held: {reach.reasons[0]}")
-            self.gaps.append("leaks cannot be told, since parts of memory are not in the dump")
-            return
+            if reach.graph.blind or case.share(reach.obscured) >= NOTABLE:
+                self.gaps.append("leaks cannot be told, since parts of memory are not in the dump")
+                return
         from ..analysis.dominators import holdings
         from ..analysis.leaks import leaks
 

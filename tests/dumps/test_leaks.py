@@ -29,6 +29,7 @@ from allocdump.graph.edges import read_graph
 from allocdump.graph.nodes import NodeKind
 from allocdump.kernel.mm.pagemap import PageMap
 from allocdump.kernel.mm.slab_free import Sheaves
+from allocdump.session.evidence import investigate
 from allocdump.session.session import Session
 from tests.dumpdata import CORES_WITH_TRUTH, core, exclude, name, open_core, overwrite, run
 
@@ -184,6 +185,16 @@ def test_one_missing_page_of_held_memory_makes_undecided() -> None:
     found = dump.reach()
     assert "not in the dump" in found.reasons[-1]
     assert Verdict.LOST not in found.verdict
+    # So little is no gap of a verdict.
+    case = investigate(dump)
+    assert not [gap for gap in case.gaps if "leaks" in gap]
+    assert [said for said in case.missing if "cannot be told from held" in said]
+    assert not case.lost
+
+
+def test_much_missing_memory_is_a_gap_of_the_verdict() -> None:
+    case = investigate(open_core(core("7.2-quiet", "vmcore.d31")))
+    assert [gap for gap in case.gaps if "leaks cannot be told" in gap]
 
 
 def test_retained_names_the_list() -> None:

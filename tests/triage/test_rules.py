@@ -85,6 +85,18 @@ class TestLargeSites:
             "allocdump pages vmcore --filter a.c:1 --list --top 10",
         ]
 
+    def test_files_of_a_tmpfs(self) -> None:
+        """Their inodes come from caches that do not shrink."""
+        mounts = [Tmpfs("/tmp", 3, 0, 0), Tmpfs("/scratch", 9, 0, 0)]
+        (found,) = large_sites(case(footprint=footprint((600, 100, 100)), tmpfs=mounts))
+        said = "most files in memory: tmpfs /scratch, 9 files"
+        assert said in evidence(found)
+        assert [(fact.label, text(fact.value)) for fact in found.below] == [("files", said)]
+        assert "nr_inodes" in text(found.advice)
+        (found,) = large_sites(case(footprint=footprint((600, 100, 100)), tmpfs=mounts[:1]))
+        assert not found.below
+        assert "first()" in text(found.advice)
+
     def test_less_than_half(self) -> None:
         (found,) = large_sites(case(footprint=footprint((300, 0, 100))))
         assert found.confidence == Confidence.LIKELY

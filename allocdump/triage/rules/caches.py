@@ -9,6 +9,7 @@ from ...sentence import Sentence, say
 from ..cgroups import largest_cgroup
 from ..commands import more
 from ..evidence import Evidence
+from ..files import files_in_memory
 from ..pins import in_use, watched
 from ..shortage import machine_short
 from ..thresholds import ALIKE, LARGE, MOST, NOTABLE
@@ -73,7 +74,7 @@ def _large(case: Evidence, group: list[CacheRow]) -> Suspect:
             )
         )
     users = in_use(case, [cache.name for cache in group if cache.reclaimable])
-    files = _files(case, first)
+    files = files_in_memory(case, first.allocated)
     below = [ChapterFact("pinned", "in use", sentence) for sentence in watched(case) if users]
     below += [ChapterFact("files", "files", sentence) for sentence in files]
     return Suspect(
@@ -120,14 +121,4 @@ def _belonging(case: Evidence, group: list[CacheRow]) -> list[Sentence]:
             size=whole,
             share=case.share(whole),
         )
-    ]
-
-
-def _files(case: Evidence, cache: CacheRow) -> list[Sentence]:
-    """The tmpfs that most of its objects can be the files of."""
-    mount = max(case.tmpfs, key=lambda mount: mount.files, default=None)
-    if mount is None or not MOST * cache.allocated <= mount.files <= cache.allocated * (1 + ALIKE):
-        return []
-    return [
-        say("most files in memory: tmpfs {mount}, {n:count file}", mount=mount.mount, n=mount.files)
     ]

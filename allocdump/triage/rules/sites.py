@@ -8,6 +8,7 @@ from ...sentence import Sentence, say
 from ..cgroups import largest_cgroup
 from ..commands import of_module, of_site
 from ..evidence import Evidence
+from ..files import files_in_memory
 from ..groups import Group, suspicious_groups, where
 from ..open_files import most_open_files
 from ..pins import watched
@@ -40,6 +41,7 @@ def _large(case: Evidence, group: Group, following: Group | None) -> Suspect:
     if far_above and reclaimable < size // 2:
         confidence = Confidence.VERY_LIKELY if case.share(size) >= MOST else Confidence.LIKELY
     pins = _pinned(case, int(found.pinned[rows].sum()), size)
+    files = files_in_memory(case, int(case.sites.calls[row]))
     short = machine_short(case)
     place, values = where(case, group)
     return Suspect(
@@ -60,17 +62,26 @@ def _large(case: Evidence, group: Group, following: Group | None) -> Suspect:
             *_together(case, group),
             *_reclaimable(reclaimable, size),
             *pins,
+            *files,
             *_in_the_log(case, row),
             *most_open_files(case, sum(int(case.sites.calls[r]) for r in rows)),
             *largest_cgroup(case),
         ],
         rows=tuple(rows),
         commands=_commands(case, group),
-        below=[ChapterFact("pinned", "in use", one) for one in watched(case) if pins],
-        advice=say(
-            "find out who should free what {function}() allocates",
-            function=case.sites.function[row],
-        ),
+        below=[
+            *(ChapterFact("pinned", "in use", one) for one in watched(case) if pins),
+            *(ChapterFact("files", "files", one) for one in files),
+        ],
+        advice=_advice(case, row, bool(files)),
+    )
+
+
+def _advice(case: Evidence, row: int, files: bool) -> Sentence:
+    if files:
+        return say("find out who makes so many files, or limit their number (nr_inodes)")
+    return say(
+        "find out who should free what {function}() allocates", function=case.sites.function[row]
     )
 
 
