@@ -229,12 +229,8 @@ class SlabReader:
         ref_offset = np.full(count, self._ref_offset, np.int64)
         charged = np.full(count, self._charges is not SlabCharges.NONE)
         if SlabExtensions.WORDS is self._variant or self._charges is SlabCharges.WORD:
-            charged = np.zeros(count, np.bool_)
-            if self.type.has_member("obj_exts_needs_objcg"):
-                charged = _field(pages, self.type, "obj_exts_needs_objcg") != 0
-            in_object = np.zeros(count, np.bool_)
-            if self.type.has_member("obj_exts_in_object"):
-                in_object = _field(pages, self.type, "obj_exts_in_object") != 0
+            charged = _field(pages, self.type, "obj_exts_needs_objcg") != 0
+            in_object = _field(pages, self.type, "obj_exts_in_object") != 0
             objcg = charged.astype(np.int64)
             step = (objcg + self._has_refs) * self._ext_size
             stride = np.where(in_object & (cache >= 0), self.sizes[cache], step)
