@@ -79,6 +79,12 @@ class Dump:
         return replace(self, headers=bytes(headers))
 
 
+def clear_notes(data: bytearray) -> None:
+    """Take VMCOREINFO and the notes from a dump with page frames of any size."""
+    block = _FIELDS.unpack_from(data, _FIELDS_AT)[1]
+    struct.pack_into("<4Q", data, block + _EXTENTS_AT, 0, 0, 0, 0)
+
+
 @cache
 def read(path: Path) -> Dump:
     """Take a kdump-compressed dump apart whose pages are in zstd, in zlib, or uncompressed."""

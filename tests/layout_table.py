@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from allocdump.kernel.bugs import Bug, KnownBug
-from allocdump.kernel.layouts import LAYOUTS
+from allocdump.kernel.layouts import LAYOUTS, Layout
 
 from .dumpdata import FOLDERS, MADE, STOCK
 from .releases.facts import Release, releases
@@ -23,17 +23,23 @@ DOCS = Path(__file__).parent.parent / "docs"
 def table() -> str:
     """A row for each variant, newest first."""
     rows = [
-        "| structure | since | variant | Linux kernel commit | bundled dump |",
+        "| structure | since | variant | Linux kernel commit | tested on dump |",
         "|---|---|---|---|---|",
     ]
     for layout in LAYOUTS:
         name = layout.structure()
         for variant in layout:
             v = variant.value
-            dump = f"`{v.dump}`" if v.dump else "none"
+            dump = f"`{v.dump}`" if v.dump else _without_dump(layout, variant)
             rows.append(f"| {name} | {v.since} | {v.text} | {v.commit} | {dump} |")
             name = ""
     return "\n".join(rows) + "\n"
+
+
+def _without_dump(layout: type[Layout], variant: Layout) -> str:
+    """Whether a synthetic machine has it: see docs/releases.md."""
+    made = any(release.variant(layout) is variant for release in releases())
+    return "synthetic" if made and variant.value.since else "none"
 
 
 def bugs() -> str:

@@ -12,6 +12,7 @@ from allocdump.kernel.layouts import LAYOUTS, PageReferences, StackPools
 from allocdump.kernel.tags.references import NONE
 from allocdump.session import Session
 
+from .releases.answers import answers, renamed, silent
 from .releases.facts import Release, releases
 from .releases.machine import DIRECT, PAGES, SITES, VMALLOC, Machine, references
 
@@ -125,6 +126,22 @@ def test_areas_are_found_without_the_tree() -> None:
     del machine.objects["vmap_zone_size"]
     (area,) = (one for one in machine.open().whois(VMALLOC).layers if one.what == "vmalloc area")
     assert (area.start, area.size) == (VMALLOC, 2 * 4096)
+
+
+@pytest.mark.parametrize("name", ["6.12", "7.3"])
+def test_members_of_tomorrow(name: str) -> None:
+    """A member with another name: no answer is another one without a word."""
+    (release,) = (one for one in RELEASES if one.name == name)
+    before = answers(Machine(release).open())
+    failed = {
+        f"{type_}.{member}": kinds
+        for type_, facts in release.types.items()
+        if not type_.startswith("enum ")
+        for member in facts
+        if member != "sizeof"
+        if (kinds := silent(before, answers(renamed(release, type_, member))))
+    }
+    assert failed == {}
 
 
 def test_every_release_since_profiling_is_there() -> None:

@@ -129,12 +129,8 @@ def reach(graph: Graph) -> Reach:
     if torn:
         reasons.append(
             "parts of "
-            + some(
-                torn,
-                "allocation that may hold pointers is",
-                "allocations that may hold pointers are",
-            )
-            + " not in the dump"
+            + some(torn, "allocation", "allocations")
+            + " that may hold pointers are not in the dump"
         )
     return Reach(graph, tier[:count], before, reasons, doubtful)
 

@@ -81,6 +81,13 @@ class Arm(Architecture):
     stack_pointers = ("irq_stack_ptr", "sdei_stack_normal_ptr", "sdei_stack_critical_ptr")
     code_tables = ()
     instruction_bytes = 16
+    any_kernel = (
+        b"OSRELEASE=6.10.0\nPAGESIZE=%d\nSYMBOL(swapper_pg_dir)=ffffffc008000000\n"
+        b"SYMBOL(_stext)=ffffffc008010000\nSYMBOL(mem_section)=ffffffc008000000\n"
+        b"LENGTH(mem_section)=1\nSIZE(mem_section)=32\nKERNELOFFSET=0\n"
+        b"NUMBER(VA_BITS)=39\nNUMBER(TCR_EL1_T1SZ)=0x19\n"
+        b"NUMBER(kimage_voffset)=0xffffffc000000000\nNUMBER(PHYS_OFFSET)=0x40000000\n"
+    )
 
     def __init__(self, prog: Program, numbers: Numbers) -> None:
         super().__init__(prog, numbers)

@@ -150,6 +150,8 @@ class Architecture(ABC):
     be told of."""
     instruction_bytes: ClassVar[int]
     """More than what :meth:`constants` looks at together."""
+    any_kernel: ClassVar[bytes]
+    """VMCOREINFO of a kernel that there is not, with a place for the size of its pages."""
 
     def __init__(self, prog: Program, numbers: Numbers) -> None:
         self.prog, self.numbers = prog, numbers

@@ -53,5 +53,18 @@ def architecture(prog: Program, numbers: Numbers) -> Architecture:
     return known(prog, numbers)
 
 
+def any_kernels(page: int) -> list[bytes]:
+    """VMCOREINFO of kernels that there are not, one of each processor: enough for drgn and
+    libkdumpfile to read pages by their physical addresses.
+
+    :param page: size of a page frame of the dump, in bytes
+    """
+    return [
+        known.any_kernel % page
+        for known in _KNOWN.values()
+        if page in {1 << shift for shift in known.page_shifts}
+    ]
+
+
 def _name(arch: drgn.Architecture) -> str:
     return str(arch.name).lower()

@@ -38,14 +38,6 @@ _MOV_IMMEDIATE, _MOV_MASK = 0xB8, 0xF8
 """``REX.W B8+r imm64``, with or without REX.B: Intel's manual, volume 2, MOV."""
 _IMMEDIATE = 8
 
-ANY_KERNEL = (
-    b"OSRELEASE=6.10.0\nPAGESIZE=4096\nSYMBOL(swapper_pg_dir)=ffffffff82000000\n"
-    b"SYMBOL(mem_section)=ffff888000000000\nLENGTH(mem_section)=1\nSIZE(mem_section)=32\n"
-    b"NUMBER(phys_base)=0\nNUMBER(pgtable_l5_enabled)=0\nKERNELOFFSET=0\n"
-    b"NUMBER(KERNEL_IMAGE_SIZE)=1073741824\n"
-)
-"""Enough for drgn and libkdumpfile to read pages by their physical addresses."""
-
 
 @dataclass(frozen=True)
 class Tables(TableFormat):
@@ -83,6 +75,12 @@ class X86(Architecture):
         ("__start_static_call_sites", "__stop_static_call_sites"),
     )
     instruction_bytes = 2 + _IMMEDIATE
+    any_kernel = (
+        b"OSRELEASE=6.10.0\nPAGESIZE=%d\nSYMBOL(swapper_pg_dir)=ffffffff82000000\n"
+        b"SYMBOL(mem_section)=ffff888000000000\nLENGTH(mem_section)=1\nSIZE(mem_section)=32\n"
+        b"NUMBER(phys_base)=0\nNUMBER(pgtable_l5_enabled)=0\nKERNELOFFSET=0\n"
+        b"NUMBER(KERNEL_IMAGE_SIZE)=1073741824\n"
+    )
 
     @cached_property
     def tables(self) -> Tables:

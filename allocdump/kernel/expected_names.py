@@ -14,7 +14,18 @@ from dataclasses import dataclass
 
 from drgn import Program
 
-from .layouts import Probe, has_constant, has_member, has_symbol, has_type
+from .layouts import (
+    PageReferences,
+    Probe,
+    UnknownLayoutError,
+    has_constant,
+    has_member,
+    has_symbol,
+    has_type,
+    static_key,
+)
+
+_PROFILING_KEY = "mem_alloc_profiling_key"
 
 
 def _always(prog: Program) -> bool:
@@ -75,6 +86,15 @@ def _reclaimable_slabs(prog: Program) -> bool:
     return has_type(prog, "enum _slab_flag_bits") and not same
 
 
+def _page_extensions(prog: Program) -> bool:
+    """References of pages are in their extensions."""
+    try:
+        variant = PageReferences.detect(prog)
+    except UnknownLayoutError:
+        return False
+    return variant is PageReferences.PAGE_EXT and bool(static_key(prog, _PROFILING_KEY))
+
+
 EXPECTED = (
     Expected(
         "objects whose extensions could not be allocated are not told",
@@ -95,6 +115,16 @@ EXPECTED = (
         "the stacks that slab caches keep are not read",
         ("enumerator _SLAB_STORE_USER",),
         _has("type enum _slab_flag_bits"),
+    ),
+    Expected(
+        "free objects in sheaves count as in use",
+        ("member struct kmem_cache.cpu_sheaves", "member struct kmem_cache.sheaf_capacity"),
+        _has("type struct slab_sheaf"),
+    ),
+    Expected(
+        "pages have no call sites",
+        ("member struct mem_section.page_ext", "symbol page_ext_size"),
+        _page_extensions,
     ),
     Expected(
         "the memory cgroups of tasks are not told",

@@ -120,6 +120,11 @@ def _without_memcg(prog: Program) -> bool:
     return not has_member(prog, "struct page", "memcg_data")
 
 
+def _one_step(prog: Program) -> bool:
+    """Extensions are never inside objects, and all are as far apart as they are large."""
+    return not has_constant(prog, "_SLAB_OBJ_EXT_IN_OBJ")
+
+
 def _always(prog: Program) -> bool:
     return True
 
@@ -300,8 +305,9 @@ class SlabExtensions(Layout):
         "one or two words an object: its memory cgroup if slab->obj_exts_needs_objcg, its tag;"
         " or inside the objects, if slab->obj_exts_in_object",
         lambda prog: (
-            has_type(prog, "struct slabobj_ext")
-            and not has_member(prog, "struct slabobj_ext", "ref")
+            has_member(prog, "struct slabobj_ext", "_ctref")
+            and has_member(prog, "struct slab", "obj_exts_in_object")
+            and has_member(prog, "struct slab", "obj_exts_needs_objcg")
         ),
         "7.3-tiny",
     )
@@ -310,14 +316,17 @@ class SlabExtensions(Layout):
         '7a8e71bc619d ("mm/slab: use stride to access slabobj_ext")',
         "a vector of struct slabobj_ext, slab->stride apart, also in space left over in the slab"
         " or inside the objects",
-        _member("struct slab", "stride"),
+        lambda prog: (
+            has_member(prog, "struct slab", "stride")
+            and has_member(prog, "struct slabobj_ext", "ref")
+        ),
         "7.2-quiet",
     )
     VECTOR = Variant(
         "6.10",
         '21c690a349ba ("mm: introduce slabobj_ext to support slab object extensions")',
         "a vector of struct slabobj_ext outside of the slab",
-        _member("struct slabobj_ext", "ref"),
+        lambda prog: has_member(prog, "struct slabobj_ext", "ref") and _one_step(prog),
         "6.12-oom",
     )
 
@@ -361,14 +370,21 @@ class SlabCharges(Layout):
         "7.3",
         'f901ed647994 ("mm/slab: change struct slabobj_ext to a union")',
         "the first word of an object's extension, if slab->obj_exts_needs_objcg",
-        _member("struct slabobj_ext", "_objcg"),
+        lambda prog: (
+            has_member(prog, "struct slabobj_ext", "_objcg")
+            and has_member(prog, "struct slab", "obj_exts_in_object")
+            and has_member(prog, "struct slab", "obj_exts_needs_objcg")
+        ),
         "stock-7.3-pipes",
     )
     EXTENSION = Variant(
         "6.10",
         '21c690a349ba ("mm: introduce slabobj_ext to support slab object extensions")',
         "slabobj_ext.objcg",
-        _member("struct slabobj_ext", "objcg"),
+        lambda prog: (
+            has_member(prog, "struct slabobj_ext", "objcg")
+            and (has_member(prog, "struct slab", "stride") or _one_step(prog))
+        ),
         "stock-6.12-sockets",
     )
     POINTERS = Variant(

@@ -71,6 +71,8 @@ class Core:
     """It is in makedumpfile's format for pipes."""
     frames: int = 0
     """Number of page frames that a kdump-compressed dump has room for."""
+    frame_bytes: int = 0
+    """Their size."""
     at_once: bool = False
     """Of an image: it was saved by a hypervisor that stopped its guest."""
 
@@ -246,6 +248,7 @@ def _kdump(name: str, file: BinaryIO, size: int) -> Core:
         missing,
         bool(status & _INCOMPLETE),
         frames=bitmap_blocks * block * 4,
+        frame_bytes=block,
     )
 
 

@@ -14,17 +14,17 @@ from dataclasses import replace
 
 from drgn import FaultError, Platform, Program, ProgramFlags
 
-from ..arch.x86_64 import ANY_KERNEL
+from ..arch.known import any_kernels
 from ..errors import DumpError
 from . import in_memory
 from .core import Core, elf_segments
-from .image import BELOW_4_GIB, FROM_HIGHER, IDENTITY, PAGE, Image, ranges, raw
+from .image import BELOW_4_GIB, FROM_HIGHER, IDENTITY, Image, ranges, raw
 from .vmcoreinfo import VmcoreInfo
 
 _NO_KERNEL = (
     "no Linux kernel is found in it: no page holds a VMCOREINFO that fits the memory around it"
 )
-_RUN = 256 * PAGE
+_RUN = 1 << 20
 
 
 def open_program(core: Core) -> tuple[Program, Core, list[str]]:
@@ -109,23 +109,35 @@ def _blocks(core: Core) -> Iterable[bytes]:
 
 
 def _pages(core: Core) -> Iterator[bytes]:
-    """The pages of a kdump-compressed dump."""
-    prog = Program(in_memory.platform(ANY_KERNEL), vmcoreinfo=ANY_KERNEL)
+    """The pages of a kdump-compressed dump, of whatever processor."""
+    for text in any_kernels(core.frame_bytes):
+        readable = False
+        for block in _pages_by(core, text):
+            readable = readable or bool(block)
+            yield block
+        if readable:
+            return
+
+
+def _pages_by(core: Core, text: bytes) -> Iterator[bytes]:
+    prog = Program(in_memory.platform(text), vmcoreinfo=text)
     try:
         prog.set_core_dump(core.path)
     except Exception:  # drgn and libkdumpfile raise bare Exception
         return
-    for start in range(0, core.frames * PAGE, _RUN):
+    size = core.frame_bytes
+    run = max(_RUN, size)
+    for start in range(0, core.frames * size, run):
         try:
-            yield prog.read(start, _RUN, physical=True)
+            yield prog.read(start, run, physical=True)
         except FaultError:
-            pages = [page for at in range(start, start + _RUN, PAGE) if (page := _page(prog, at))]
+            pages = (_page(prog, at, size) for at in range(start, start + run, size))
             yield b"".join(pages)
 
 
-def _page(prog: Program, address: int) -> bytes:
+def _page(prog: Program, address: int, size: int) -> bytes:
     try:
-        return bytes(prog.read(address, PAGE, physical=True))
+        return bytes(prog.read(address, size, physical=True))
     except FaultError:
         return b""
 

@@ -170,3 +170,14 @@ def test_an_image_of_a_kernel_that_ran(tmp_path: Path) -> None:
     assert f"name {path}." in refusal(path.with_suffix(".vmsn"))
     path.unlink()
     assert "name the .vmem file" in refusal(path.with_suffix(".vmsn"))
+
+
+@pytest.mark.parametrize("folder", ["arm64-16k", "arm64-64k-compressed", "arm64-oom"])
+def test_a_dump_without_notes_of_another_processor(folder: str, tmp_path: Path) -> None:
+    """Its page frames have the size that its header tells."""
+    data, path = bytearray(core(folder).read_bytes()), tmp_path / "vmcore"
+    kdump.clear_notes(data)
+    path.write_bytes(data)
+    assert run("report", path, "--format", "csv").stdout == (
+        run("report", core(folder), "--format", "csv").stdout
+    )

@@ -7,14 +7,15 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from drgn import Object, TypeMember, sizeof
+from drgn import Architecture, Object, TypeMember, sizeof
 from drgn.helpers.linux.slab import slab_object_info
 
+from allocdump.arch.aarch64 import Arm
 from allocdump.graph.disguised import kcore_ranges
 from allocdump.graph.members import cache_type, member_at
+from allocdump.kernel.kernel import Kernel
 from allocdump.kernel.mm.slab import Cache
 from allocdump.kernel.mm.slab_free import free_objects
-from allocdump.source.memory import Memory
 from tests.dumpdata import core, open_core, recorded
 from tests.fakekernel import FakeKernel
 
@@ -56,11 +57,29 @@ def test_free_lists_with_mixed_pointers() -> None:
     for place, word in words.items():
         kernel.write(place, word.to_bytes(8, "little"))
     found = free_objects(
-        Memory(kernel.prog), caches, np.array([0, 1]), np.array([0x4000, 0x5000], np.uint64)
+        Kernel(kernel.prog), caches, np.array([0, 1]), np.array([0x4000, 0x5000], np.uint64)
     )
     assert sorted(int(a) for _, batch in found for a in batch) == [
         0x4000, 0x4040, 0x4080, 0x5000, 0x5040, 0x5080,
     ]  # fmt: skip
+
+
+def test_free_lists_with_tags() -> None:
+    """KASAN's tags are in what is mixed, not in the place that it is mixed with."""
+    fake = FakeKernel(Architecture.AARCH64)
+    kernel = Kernel(fake.prog)
+    assert isinstance(kernel.arch, Arm)
+    kernel.arch.tagged = True
+    first, second, random = 0xFFFF_0000_0000_4000, 0xFFFF_0000_0000_4080, 0x1234_5678_9ABC_DEF0
+    tag = 0x0B << 56  # makes a top byte of 0xff one of 0xf4
+    ends = ((first, second ^ tag), (second, 0))
+    for place, following in ends:
+        swapped = int.from_bytes(place.to_bytes(8, "little"), "big")
+        fake.write(place, (following ^ random ^ swapped).to_bytes(8, "little"))
+    caches = [Cache(0, "mixed", 64, 64, 0, random=random)]
+    lists = np.array([0]), np.array([first ^ tag], np.uint64)
+    found = free_objects(kernel, caches, *lists)
+    assert [int(a) for _, batch in found for a in batch] == [first, second]
 
 
 HARDENED = core("7.3-hardened")

@@ -35,7 +35,6 @@ from allocdump.kernel.tags.codetag import codetag_types, tag_ranges
 from allocdump.kernel.tags.references import SiteIndex
 from allocdump.kernel.tags.unloaded import unloaded_ranges
 from allocdump.problems import Problem
-from allocdump.source.memory import Memory
 
 from ..dumpdata import core, exclude, open_core, overwrite, place
 
@@ -166,10 +165,9 @@ def _pcp(prog: Program) -> tuple[Found, Problems]:
 
 
 def _free(prog: Program) -> tuple[Found, Problems]:
-    memory, (caches, _) = Memory(prog), slab_caches(prog)
+    kernel, (caches, _) = Kernel(prog), slab_caches(prog)
     broken = Broken()
-    lists = cpu_lists(Kernel(prog), caches)
-    batches = free_objects(memory, caches, *lists, broken)
+    batches = free_objects(kernel, caches, *cpu_lists(kernel, caches), broken)
     found = [a for _, batch in batches for a in batch.tolist()]
     return found, broken.problems(prog, FREE_LISTS)
 
@@ -371,10 +369,10 @@ def _pcp_list(prog: Program) -> tuple[int, list[int]]:
 
 def _free_list(prog: Program) -> tuple[Cache, list[int]]:
     """A cache, and the objects on a CPU's free list of it."""
-    memory, (caches, _) = Memory(prog), slab_caches(prog)
-    which, first = cpu_lists(Kernel(prog), caches)
+    kernel, (caches, _) = Kernel(prog), slab_caches(prog)
+    which, first = cpu_lists(kernel, caches)
     for cache, start in zip(which.tolist(), first.tolist(), strict=True):
-        batches = free_objects(memory, caches, np.array([cache]), np.array([start], np.uint64))
+        batches = free_objects(kernel, caches, np.array([cache]), np.array([start], np.uint64))
         objects = [a for _, batch in batches for a in batch.tolist()]
         if len(objects) > 6:
             return caches[cache], objects

@@ -82,9 +82,9 @@ class Machine(FakeKernel):
         self.compressed = compressed
         for shadowed in ("alloc_tag_counters", "codetag", "alloc_tag", "codetag_type_desc"):
             del self.types[shadowed]
-        self._facts = FactTypes(self.prog, release)
-        self.prog.register_type_finder("facts", self._facts.find, enable_index=0)
-        constants = self._facts.constants()
+        self.facts = FactTypes(self.prog, release)
+        self.prog.register_type_finder("facts", self.facts.find, enable_index=0)
+        constants = self.facts.constants()
         self.objects |= {n: Object(self.prog, self.u64, value) for n, value in constants.items()}
         self._constants: dict[str, int] = constants
         self._symbols: dict[str, tuple[int, int]] = {}

@@ -41,6 +41,11 @@ class FactTypes:
                 return self._made[key]
         return None
 
+    def forget(self, release: Release) -> None:
+        """Types that are asked for from now on are those of another release."""
+        self._release = release
+        self._made.clear()
+
     def constants(self) -> dict[str, int]:
         """All enumerators."""
         found = dict(self._release.constants)

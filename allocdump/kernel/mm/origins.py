@@ -132,7 +132,8 @@ class OriginRows:
     ) -> None:
         self.kernel, self.first = kernel, first
         # What is missing here is told as problems, not as holes in what describes memory.
-        self.memory = kernel.counting_holes().memory
+        self._aside = kernel.counting_holes()
+        self.memory = self._aside.memory
         self._caches, self._frames, self._sheaves = caches, frames, found
         self._kept = kept
         self._chunks = np.array([c.address for c in chunks], np.uint64)
@@ -273,10 +274,10 @@ class OriginRows:
         """Free objects that slabs count as in use, ascending: CPUs' lists and sheaves."""
         lists = cpu_lists(self.kernel, self._caches)
         broken = Broken()
-        on_lists = free_objects(self.memory, self._caches, *lists, broken)
+        on_lists = free_objects(self._aside, self._caches, *lists, broken)
         found = [objects for _, objects in on_lists]
         kept = self._sheaves()
-        found.append(kept.free_objects(self.memory))
+        found.append(kept.free_objects(self._aside))
         self._lasting += broken.problems(self.kernel.prog, FREE_LISTS)
         self._lasting += kept.problems
         return np.unique(np.concatenate(found))
@@ -308,7 +309,8 @@ class OriginRows:
             return
         of = np.unique(objects.slab[rows])
         cache = slabs.cache[of].astype(np.int64)
-        batches = free_objects(self.memory, self._caches, cache, slabs.freelist[of], self._broken)
+        lists = cache, slabs.freelist[of]
+        batches = free_objects(self._aside, self._caches, *lists, self._broken)
         free = np.concatenate([self._free_elsewhere, *(found for _, found in batches)])
         used = rows[~np.isin(objects.address[rows], free)]
         of_cache = slabs.cache[objects.slab[used]]

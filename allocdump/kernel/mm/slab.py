@@ -135,7 +135,8 @@ class SlabReader:
         self.type = prog.type("struct slab")
         self.direct_map = self.kernel.direct_map
         self.caches, self.problems = slab_caches(prog)
-        addresses = np.array([c.address for c in self.caches], np.uint64)
+        untag = self.kernel.arch.untag
+        addresses = untag(np.array([c.address for c in self.caches], np.uint64))
         self._order = np.argsort(addresses)
         self._addresses = addresses[self._order]
         # One more, so that row -1, no known cache, has a size, too.
@@ -176,7 +177,8 @@ class SlabReader:
         chosen = (guarded >= 0) & (guarded < len(frames.raw))
         heads = np.union1d(heads, guarded[chosen])
         pages = frames.raw.view(np.uint8).reshape(len(frames.raw), -1)[heads]
-        pointer = _field(pages, self.type, "slab_cache")
+        untag = self.kernel.arch.untag
+        pointer = untag(_field(pages, self.type, "slab_cache"))
         cache = np.full(len(heads), -1, np.int32)
         if len(self._addresses):
             where = np.minimum(np.searchsorted(self._addresses, pointer), len(self._addresses) - 1)
@@ -188,7 +190,6 @@ class SlabReader:
             pointers = self._charges is SlabCharges.POINTERS
             exts = _field(pages, self.type, "memcg_data" if pointers else "obj_exts").view(np.int64)
             stride, ref_offset, charged = self._layout(pages, cache)
-        untag = self.kernel.arch.untag
         vector = untag(exts.view(np.uint64) & ~np.uint64(self._mask))
         order = frames.order[heads]
         objects = _field(pages, self.type, "objects").astype(np.int64)
@@ -229,12 +230,8 @@ class SlabReader:
         ref_offset = np.full(count, self._ref_offset, np.int64)
         charged = np.full(count, self._charges is not SlabCharges.NONE)
         if SlabExtensions.WORDS is self._variant or self._charges is SlabCharges.WORD:
-            charged = np.zeros(count, np.bool_)
-            if self.type.has_member("obj_exts_needs_objcg"):
-                charged = _field(pages, self.type, "obj_exts_needs_objcg") != 0
-            in_object = np.zeros(count, np.bool_)
-            if self.type.has_member("obj_exts_in_object"):
-                in_object = _field(pages, self.type, "obj_exts_in_object") != 0
+            charged = _field(pages, self.type, "obj_exts_needs_objcg") != 0
+            in_object = _field(pages, self.type, "obj_exts_in_object") != 0
             objcg = charged.astype(np.int64)
             step = (objcg + self._has_refs) * self._ext_size
             stride = np.where(in_object & (cache >= 0), self.sizes[cache], step)

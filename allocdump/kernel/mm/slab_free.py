@@ -63,7 +63,7 @@ _SHEAVES = structure(
 
 
 def free_objects(
-    memory: Memory,
+    kernel: Kernel,
     caches: list[Cache],
     cache: Int,
     freelist: U64,
@@ -77,6 +77,7 @@ def free_objects(
     :param freelist: the first object of each list, shape (n,)
     :param broken: takes the number of lists that were not readable to their end
     """
+    memory, untag = kernel.memory, kernel.arch.untag
     offset = np.array([c.free_pointer for c in caches], np.uint64)
     random = np.array([c.random or 0 for c in caches], np.uint64)
     hardened = np.array([c.random is not None for c in caches], np.bool_)
@@ -87,10 +88,10 @@ def free_objects(
         place = at + offset[of]
         words, ok = memory.words(place)
         mixed = hardened[of] & (words != 0)
-        return np.where(mixed, words ^ random[of] ^ place.byteswap(), words), ok
+        return untag(np.where(mixed, words ^ random[of] ^ place.byteswap(), words)), ok
 
     chains = Chains(step, _MAX_CHAIN)
-    for rows, objects in chains.follow(freelist, np.zeros(len(freelist), np.uint64)):
+    for rows, objects in chains.follow(untag(freelist), np.zeros(len(freelist), np.uint64)):
         yield cache[rows], objects
     if broken is not None:
         broken.chains += chains.broken
@@ -106,7 +107,7 @@ def free_but_in_slabs_use(
     """
     none = np.zeros(0, np.int64), np.zeros(0, np.uint64)
     broken = Broken()
-    batches = free_objects(kernel.memory, caches, *cpu_lists(kernel, caches), broken)
+    batches = free_objects(kernel, caches, *cpu_lists(kernel, caches), broken)
     cache, objects = map(np.concatenate, zip(none, *batches, strict=True))
     if problems is not None:
         problems += broken.problems(kernel.prog, FREE_LISTS)
@@ -179,18 +180,19 @@ class Sheaves(Columns):
         count = np.zeros(0, np.int64)
         return cls(count.astype(np.uint64), count, count, count, count.astype(np.bool_), 0)
 
-    def free_objects(self, memory: Memory) -> U64:
+    def free_objects(self, kernel: Kernel) -> U64:
         """Addresses of all objects in sheaves that are free."""
         rows = np.flatnonzero(~self.rcu)
         count = self.size[rows]
         index = ranges(count)
         place = np.repeat(self.address[rows], count) + np.uint64(self.objects)
-        return memory.words(place + index.astype(np.uint64) * np.uint64(8))[0]
+        objects, _ = kernel.memory.words(place + index.astype(np.uint64) * np.uint64(8))
+        return kernel.arch.untag(objects)
 
 
 def sheaves(kernel: Kernel, caches: list[Cache]) -> Sheaves:
     """All sheaves that caches have; none before Linux 6.18."""
-    prog, memory = kernel.prog, kernel.memory
+    prog, memory, untag = kernel.prog, kernel.memory, kernel.arch.untag
     if kernel.layouts[CpuSlabs] is CpuSlabs.LISTS:
         return Sheaves.none()
     type_ = prog.type("struct slab_sheaf")
@@ -213,15 +215,16 @@ def sheaves(kernel: Kernel, caches: list[Cache]) -> Sheaves:
     for batch in _in_barns(memory, barns.found, problems):
         found.append(batch - np.uint64(offsetof(type_, "barn_list")))
         rcu += [False] * len(batch)
-    address, first = np.unique(np.concatenate(found), return_index=True)
+    address, first = np.unique(untag(np.concatenate(found)), return_index=True)
     size, ok = memory.u32(address + np.uint64(offsetof(type_, "size")))
     owner, known = memory.words(address + np.uint64(offsetof(type_, "cache")))
     unreadable += int(np.count_nonzero(~(ok & known)))
     if unreadable and not prog.flags & ProgramFlags.IS_LIVE:
         what = some(unreadable, "sheaf of a slab cache", "sheaves of slab caches")
         problems.append(Problem(Code.UNREADABLE, what, "", _IN_USE, unreadable != 1))
-    numbers = {c.address: i for i, c in enumerate(caches)}
-    cache = np.array([numbers.get(o, -1) for o in owner.tolist()], np.int64)
+    of_caches = untag(np.array([c.address for c in caches], np.uint64))
+    numbers = {address: i for i, address in enumerate(of_caches.tolist())}
+    cache = np.array([numbers.get(o, -1) for o in untag(owner).tolist()], np.int64)
     capacities = np.array([*(c.sheaf_capacity for c in caches), 0], np.int64)
     capacity = capacities[cache]
     sizes = np.where(ok, np.minimum(size.astype(np.int64), capacity), capacity)

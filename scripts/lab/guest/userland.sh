@@ -21,5 +21,9 @@ mount -t tmpfs shm /root/dev/shm
 mount -t cgroup2 cgroup /root/sys/fs/cgroup
 mount -t debugfs debug /root/sys/kernel/debug
 mount -t bpf bpf /root/sys/fs/bpf
+# The kernel itself asks for modules in the first file system.
+mkdir -p /sbin
+printf '#!/bin/sh\nexec chroot /root /usr/sbin/modprobe "$@"\n' > /sbin/modprobe
+chmod 755 /sbin/modprobe
 chroot /root /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp TERM=dumb LANG=C.UTF-8 \
     /bin/bash -c '. /lab/words.sh; . /lab/scenario.sh'

@@ -93,7 +93,8 @@ judge_leaks() {
     [ -e /sys/kernel/debug/kmemleak ] || return
     sleep 6
     for scan in 1 2; do
-        echo scan > /sys/kernel/debug/kmemleak
+        # A signal ends a scan: not in the shell, whose children end.
+        (echo scan > /sys/kernel/debug/kmemleak)
     done
     # Without the bytes of each.
     grep -v -e '^    [0-9a-f][0-9a-f] ' -e 'hex dump' /sys/kernel/debug/kmemleak > $out/kmemleak
