@@ -92,7 +92,7 @@ class _Page:
             yield from self._chapter(section)
 
     def _below(self, fact: Fact) -> Iterator[str]:
-        label = f"{fact.label.upper() + ':':<9}"
+        label = f"{fact.label.upper() + ':':<8} "
         if not fact.whole:
             yield from self._text(fact.value, label)
             return

@@ -122,6 +122,12 @@ def test_lines_without_chapters_are_the_head_the_blocks_and_the_summary() -> Non
     assert "1 B  . . leaf" in [line.strip() for line in lines]
 
 
+def test_a_long_label_has_a_space_behind_it() -> None:
+    document = chapters()
+    document.below = [Fact("in the way", "pipes"), Fact("died", "of it")]
+    assert shown("text", document).splitlines()[1:3] == ["IN THE WAY: pipes", "DIED:    of it"]
+
+
 def test_chapters_are_numbered() -> None:
     text = shown("text", chapters())
     assert text.startswith("VERDICT: 5.00 MiB is much\n\n1. FIRST\n   swap  2.00 KiB\n")
