@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from drgn import offsetof, sizeof
+from drgn import Program, offsetof, sizeof
 
 from ...arrays import U64, Bool, Int, ranges
 from ...problems import Code, Problem
@@ -30,6 +30,7 @@ from .sections import MemorySection, page_ext_size, sections
 
 _NOT_MAPPED = 0xFFFF_FFFF
 """``page->_mapcount`` is -1."""
+_LARGE_MAPCOUNT = "large_mapcount"
 _MAX_ORDER = 40
 """Higher ones are damage."""
 
@@ -66,10 +67,19 @@ class Frames:
 
     @property
     def is_unmapped(self) -> Bool:
-        """Single anonymous pages that no task maps: just allocated, being freed, or in the
-        swap cache. Types of pages share a word with ``page->_mapcount``."""
-        single = (self.kind == PageKind.ANONYMOUS) & (self.order == 0) & self.is_head
-        return np.asarray(single & (self.raw["page_type"] == _NOT_MAPPED))
+        """Anonymous pages that no task maps: just allocated, being freed, or in the swap cache.
+
+        Types of pages share a word with ``page->_mapcount``. Of larger folios all pages, if
+        none is mapped: ``folio->_large_mapcount``, which is in the first tail, since Linux 6.10.
+        """
+        heads = np.flatnonzero((self.kind == PageKind.ANONYMOUS) & self.is_head)
+        large = heads[(self.order[heads] > 0) & (heads + 1 < len(self.raw))]
+        single = heads[self.order[heads] == 0]
+        unmapped = np.zeros(len(self.raw), np.bool_)
+        unmapped[single] = self.raw["page_type"][single] == _NOT_MAPPED
+        if _LARGE_MAPCOUNT in (self.raw.dtype.names or ()):
+            unmapped[large] = self.raw[_LARGE_MAPCOUNT][large + 1] == -1
+        return np.asarray(unmapped[self.head])
 
     @property
     def pfn(self) -> npt.NDArray[np.int64]:
@@ -427,4 +437,25 @@ def page_dtype(kernel: Kernel) -> np.dtype[np.void]:
         members |= {"lru_next": "lru.next", "lru_prev": "lru.prev"}
     if kernel.layouts[FolioOrders] is FolioOrders.MEMBER:
         members["compound_order"] = "compound_order"
-    return dtype_of(type_, members)
+    return _of_first_tails(kernel.prog, dtype_of(type_, members))
+
+
+def _of_first_tails(prog: Program, dtype: np.dtype[np.void]) -> np.dtype[np.void]:
+    """Add what a folio keeps in the struct page of its first tail."""
+    try:
+        offset = offsetof(prog.type("struct folio"), "_large_mapcount.counter") - dtype.itemsize
+    except LookupError:
+        return dtype
+    if not 0 <= offset <= dtype.itemsize - 4:
+        return dtype
+    assert dtype.fields
+    fields = {name: field[:2] for name, field in dtype.fields.items()}
+    fields[_LARGE_MAPCOUNT] = np.dtype(np.int32), offset
+    return np.dtype(
+        {
+            "names": list(fields),
+            "formats": [format_ for format_, _ in fields.values()],
+            "offsets": [at for _, at in fields.values()],
+            "itemsize": dtype.itemsize,
+        }
+    )

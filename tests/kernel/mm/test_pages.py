@@ -36,6 +36,18 @@ def frames(layout: str, pfn: int = 0) -> Frames:
     )
 
 
+def test_anonymous_memory_that_no_task_maps() -> None:
+    """A page, and all of a folio: its first tail counts its mappings, less one."""
+    found = frames("HHH...H...")
+    found.raw = np.zeros(10, [("page_type", "u4"), ("large_mapcount", "i4")])
+    found.raw["page_type"][0] = 0xFFFF_FFFF
+    found.raw["large_mapcount"][[3, 7]] = -1, 5
+    found.kind[:] = PageKind.ANONYMOUS
+    found.head = np.array([0, 1, 2, 2, 2, 2, 6, 6, 6, 6], np.int32)
+    found.order = np.array([0, 0, 2, 0, 0, 0, 2, 0, 0, 0], np.uint8)
+    assert np.flatnonzero(found.is_unmapped).tolist() == [0, 2, 3, 4, 5]
+
+
 @pytest.mark.parametrize(
     ("layout", "pfn", "tails"),
     [
