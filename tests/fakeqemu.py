@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 PAGE = 4096
-SIZE = 256 << 20
-"""Of the guest: more than the lab's dumps are of."""
+SIZE = 512 << 20
+"""Of the guest: a power of two, more than the lab's dumps are of."""
+MACHINES = {"X86_64": ("x86_64", 62, 0), "AARCH64": ("aarch64", 183, 1 << 30)}
+"""Name in QEMU, number in ELF, and where memory begins."""
 PR_SET_PTRACER = 0x59616D61
 
 GREETING = {"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}}, "capabilities": []}}
@@ -46,6 +48,8 @@ class FakeQemu:
 
         self.prog = drgn.Program()
         self.prog.set_core_dump(core)
+        assert self.prog.platform
+        self.name, self.machine, self.base = MACHINES[self.prog.platform.arch.name]
         self.memory = mmap.mmap(-1, SIZE)
         self._fill(0, SIZE, drgn.FaultError)
         # As root may always; a system can forbid it to others.
@@ -58,7 +62,7 @@ class FakeQemu:
     def _fill(self, start: int, end: int, fault: type[Exception]) -> None:
         """Copy the dump's memory; what is not in it stays zero."""
         try:
-            self.memory[start:end] = self.prog.read(start, end - start, physical=True)
+            self.memory[start:end] = self.prog.read(self.base + start, end - start, physical=True)
         except fault:
             middle = (start + end) // 2
             if middle - start >= PAGE:
@@ -110,7 +114,7 @@ class FakeQemu:
             raise RefusedError(f"{command} is refused")
         match command:
             case "query-target":
-                return {"arch": "x86_64"}
+                return {"arch": self.name}
             case "query-status":
                 self.asked += 1
                 return {"running": self.running, "status": "running" if self.running else "paused"}
@@ -130,11 +134,11 @@ class FakeQemu:
         if line == "info mtree -f":
             return (
                 'FlatView #0\r\n AS "memory", root: system\r\n Root memory region: system\r\n'
-                f"  0000000000000000-{SIZE - 1:016x} (prio 0, ram): pc.ram\r\n"
+                f"  {self.base:016x}-{self.base + SIZE - 1:016x} (prio 0, ram): ram\r\n"
             )
-        if line == "gpa2hva 0x0":
+        if line == f"gpa2hva {self.base:#x}":
             address = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
-            return f"Host virtual address for 0x0 (pc.ram) is {address:#x}\r\n"
+            return f"Host virtual address for {self.base:#x} (ram) is {address:#x}\r\n"
         return "0000000000000000: Cannot access memory\r\n"
 
     def _dump(self) -> None:
@@ -146,7 +150,7 @@ class FakeQemu:
             note += text + bytes(-len(text) % 4)
         header = struct.pack(
             "<16sHHIQQQIHHHHHH",
-            b"\x7fELF\x02\x01\x01", 4, 62, 1, 0, 64, 0, 0, 64, 56, 1, 64, 0, 0,
+            b"\x7fELF\x02\x01\x01", 4, self.machine, 1, 0, 64, 0, 0, 64, 56, 1, 64, 0, 0,
         )  # fmt: skip
         segment = struct.pack("<IIQQQQQQ", 4, 0, 120, 0, 0, len(note), len(note), 4)
         fd = self.fds.pop()

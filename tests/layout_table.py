@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Tables of layouts in docs/architecture.md, of bugs in docs/known-bugs.md, of releases in
-docs/releases.md.
+docs/releases.md, of architectures in docs/architectures.md.
 
 ``python -m tests.layout_table`` writes them anew.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from allocdump.kernel.bugs import Bug, KnownBug
 from allocdump.kernel.layouts import LAYOUTS, Layout
 
-from .dumpdata import FOLDERS, MADE, STOCK
+from .dumpdata import CORES_WITH_TRUTH, FOLDERS, MADE, STOCK, made, page_size, run
 from .releases.facts import Release, releases
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -70,12 +70,38 @@ def tested() -> str:
     return "\n".join(rows) + "\n"
 
 
+ANSWERS = {
+    "triage": [], "report": [], "pages": [], "objects": [], "whois": ["init_task"], "usage": [],
+    "leaks": [], "retained": [], "paths": ["init_task"], "audit": [],
+}  # fmt: skip
+"""Commands that each architecture answers, or does not, and their arguments."""
+
+
+def architectures() -> str:
+    """A row for each architecture and size of pages of bundled dumps: the commands' exit codes on
+    the smallest of them."""
+    heads = ["architecture", "pages", "bundled dumps", "tried on", *map("`{}`".format, ANSWERS)]
+    rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    kinds: dict[tuple[str, int], list[Path]] = {}
+    for path in CORES_WITH_TRUTH:
+        kind = made(path).get("architecture", "x86_64").replace("x86_64", "x86-64")
+        kinds.setdefault((kind, page_size(path)), []).append(path)
+    for (kind, size), paths in sorted(kinds.items()):
+        smallest = min(paths, key=lambda path: (path.stat().st_size, path))
+        codes = (run(command, smallest, *args).returncode for command, args in ANSWERS.items())
+        yes = ("yes" if code == 0 else f"no: exit code {code}" for code in codes)
+        dump = f"`{smallest.parent.name}`"
+        rows.append(f"| {' | '.join([kind, f'{size >> 10} KiB', str(len(paths)), dump, *yes])} |")
+    return "\n".join(rows) + "\n"
+
+
 def _is_of(folder: Path, release: Release) -> bool:
     return str(MADE[folder]["kernel"]["version"]).startswith(f"{release.name}.")
 
 
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "architecture.md": ("layouts", table),
+    "architectures.md": ("tried", architectures),
     "known-bugs.md": ("bugs", bugs),
     "releases.md": ("releases", tested),
 }

@@ -27,7 +27,7 @@ from allocdump.source.program import open_dump
 from ..dumpdata import TESTDATA, core, default_signals, process, run, truth
 from ..fakeqemu import Running, fake_qemu
 
-QUIET = core("7.2-quiet")
+QUIET, ARM = core("7.2-quiet"), core("arm64-oom")
 
 
 def one_sentence(done: subprocess.CompletedProcess[str], code: int) -> str:
@@ -66,12 +66,20 @@ def test_without_pause(guest: Running) -> None:
     assert report["warnings"]
 
 
+@pytest.fixture(scope="module")
+def arm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with fake_qemu(tmp_path_factory.mktemp("qemu"), ARM) as guest:
+        yield guest
+
+
+@pytest.mark.parametrize("architecture", ["x86-64", "aarch64"])
 @pytest.mark.parametrize("args", [["audit"], ["usage"], ["pages"], ["objects"], ["whois"]])
-def test_all_commands(guest: Running, args: list[str]) -> None:
+def test_all_commands(guest: Running, arm: Running, args: list[str], architecture: str) -> None:
+    guest, dump = (guest, QUIET) if architecture == "x86-64" else (arm, ARM)
     address = ["init_task"] if args == ["whois"] else []
     live = process(*args, "--qemu", guest.path, "--pause", *address)
     assert pauses(guest.commands()) == ["stop", "cont"]
-    dead = run(*args, QUIET, *address)
+    dead = run(*args, dump, *address)
     assert live.returncode == 0
     # The first lines tell where it comes from.
     assert live.stdout.splitlines()[1:] == dead.stdout.splitlines()[1:]
