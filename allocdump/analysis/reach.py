@@ -144,9 +144,14 @@ def _led_by(graph: Graph, nodes: I32) -> Bool:
 
 def _with(graph: Graph, source: I32, target: I32) -> Graph:
     """The graph with some more links."""
-    source, target = np.append(graph.source, source), np.append(graph.target, target)
     order = np.argsort(source, kind="stable")
-    return replace(graph, source=source[order], target=target[order])
+    source, target = source[order], target[order]
+    at = np.searchsorted(graph.source, source, side="right")
+    return replace(
+        graph,
+        source=np.insert(graph.source, at, source),
+        target=np.insert(graph.target, at, target),
+    )
 
 
 def mentions(graph: Graph, reached: Bool) -> tuple[I32, I32]:
