@@ -8,13 +8,14 @@ apart.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ..arch.base import PageSize
-from ..arrays import Columns, Int, sum_by
+from ..arrays import Bool, Columns, Int, sum_by
 from ..kernel.mm.boot_memory import NO_MEMORY, SYSTEM_RAM
 from ..kernel.mm.page_types import PageKind
 from ..kernel.mm.pagemap import PageMap, Part
@@ -81,6 +82,18 @@ class CacheUse(Columns):
 
 
 @dataclass(frozen=True)
+class Moved:
+    """Bytes of objects that count elsewhere than the pages that they lie in."""
+
+    kfence: int = 0
+    """Of KFENCE's pool: its tagged objects count as slab."""
+    slab: int = 0
+    """Of a part of memory: objects in others' slabs, less those of others in its own."""
+    percpu: Mapping[int, int] = field(default_factory=dict)
+    """The same of per-CPU objects in the pages of chunks, by origin of these pages."""
+
+
+@dataclass(frozen=True)
 class Attribution(Result):
     """Owners of memory. Rows of sites are those of :class:`.origins.Origins`."""
 
@@ -100,6 +113,8 @@ class Attribution(Result):
     kinds: Int
     """Page frames by kind and site: shape (kinds, sites + 3); the last columns are
     STRAY, EMPTY and NONE. Reserved frames that are no memory are left out."""
+    vmalloc: Int
+    """Those of the kind IN_USE that lie in vmalloc areas, by site: shape (sites + 3,)."""
     slab: CacheUse
     caches: list[Cache]
     strays: dict[int, tuple[int, int]]
@@ -115,6 +130,8 @@ class Attribution(Result):
     unreadable_pages: int
     """Page frames whose struct page is not in the dump."""
     problems: list[Problem]
+    moved: Moved = field(default_factory=Moved)
+    """Bytes that count elsewhere than their pages do."""
     cycles: VectorCycles = field(default_factory=VectorCycles)
     """Slabs that can never be given back, since they hold one another's extension vectors."""
 
@@ -125,9 +142,12 @@ class Attribution(Result):
         """
         kinds = np.concatenate([self.kinds[:, :sites], self.kinds[:, -3:]], axis=1)
         kinds[:, -1] += self.kinds[:, sites:-3].sum(axis=1)
+        vmalloc = np.concatenate([self.vmalloc[:sites], self.vmalloc[-3:]])
+        vmalloc[-1] += self.vmalloc[sites:-3].sum()
         return replace(
             self,
             kinds=kinds,
+            vmalloc=vmalloc,
             pages=self.pages.first(sites),
             inferred=self.inferred.first(sites),
             objects=self.objects.first(sites),
@@ -138,6 +158,22 @@ class Attribution(Result):
         """Bytes by site as columns, by the kind of reference."""
         tallies = ("pages", "inferred", "objects", "percpu")
         return {name: getattr(self, name).bytes for name in tallies}
+
+
+@dataclass(frozen=True)
+class PageCells:
+    """What page frames of a part count as; columns of shape (number of pages,)."""
+
+    memory: Bool
+    """False for reserved frames that are no memory: these are left out."""
+    kind: Int
+    """A :class:`.page_types.PageKind`."""
+    column: Int
+    """Of :attr:`Attribution.kinds`."""
+    label: Int
+    """Index of the label of a reserved frame; else 0."""
+    vmalloc: Bool
+    """Marks those of the kind IN_USE that lie in vmalloc areas."""
 
 
 class Attributor:
@@ -154,6 +190,7 @@ class Attributor:
         self._pages, self._inferred = Tally.zeros(count), Tally.zeros(count)
         self._objects = Tally.zeros(count)
         self._kinds = np.zeros((len(PageKind), count + 3), np.int64)
+        self._vmalloc = np.zeros(count + 3, np.int64)
         self._slab = CacheUse(*np.zeros((12, caches), np.int64))
         self._strays: dict[int, tuple[int, int]] = {}
         self._unknown_slabs = self._unreadable_pages = self._kfence = 0
@@ -161,7 +198,7 @@ class Attributor:
 
     def part(self, part: Part) -> None:
         """Count one part."""
-        self._add_pages(part)
+        self._add_pages(part, self._cells(part))
         self._add_slabs(part.slabs)
         for objects in part.objects():
             self._add_objects(part.slabs, objects)
@@ -185,6 +222,7 @@ class Attributor:
             reserved={label: n for label, n in labels if n and label != NO_MEMORY},
             map_known=not self.boot.problems,
             kinds=self._kinds,
+            vmalloc=self._vmalloc,
             slab=self._slab,
             caches=pagemap.caches,
             strays=self._strays,
@@ -194,11 +232,33 @@ class Attributor:
             page_ext=pagemap.frames.page_ext_bytes,
             unreadable_pages=self._unreadable_pages,
             problems=pagemap.problems(),
+            moved=Moved(kfence=self._kfence),
             cycles=self._vectors.result(),
         )
 
-    def _label_reserved(self, frames: Frames) -> npt.NDArray[np.bool_]:
-        """Count reserved frames by label; return those that are no memory."""
+    def _cells(self, part: Part) -> PageCells:
+        frames = part.frames
+        # What a page belongs to, its first page knows; loose tails have theirs elsewhere.
+        site = frames.site[frames.head]
+        site[frames.is_free] = NONE
+        tails, inferred = part.loose_tails
+        site[tails] = frames.site[inferred]
+        # Negative rows count from the end: NONE, EMPTY, STRAY.
+        column = np.where(site >= 0, site, self.count + 3 + site).astype(np.int64)
+        reserved = frames.kind == PageKind.RESERVED
+        label = np.where(reserved, self._labels(frames), 0)
+        first, last = frames.section.pfn, frames.section.pfn + frames.section.pages
+        of_areas = self.pagemap.origins.pages_of_areas
+        rows = of_areas.rows_of(first, last)
+        vmalloc = np.zeros(len(site), np.bool_)
+        vmalloc[of_areas.pfn[rows.start : rows.stop] - first] = True
+        vmalloc &= frames.kind == PageKind.IN_USE
+        return PageCells(
+            ~(reserved & (label == 0)), frames.kind.astype(np.int64), column, label, vmalloc
+        )
+
+    def _labels(self, frames: Frames) -> Int:
+        """Indexes of the labels of page frames; 0 for those that are no memory."""
         first, count = frames.section.pfn, frames.section.pages
         label = np.zeros(count, np.int64)
         for span in self.boot.spans:
@@ -206,29 +266,23 @@ class Attributor:
             part = label[max(0, span.start - first) : max(0, min(count, span.end - first))]
             index = self.boot.labels.index(span.label)
             part[(part > 0) | (span.label == SYSTEM_RAM)] = index
-        reserved = frames.kind == PageKind.RESERVED
-        self._reserved += np.bincount(label[reserved], minlength=len(self.boot.labels))
-        return np.asarray(reserved & (label == 0))
+        return label
 
-    def _add_pages(self, part: Part) -> None:
+    def _add_pages(self, part: Part, pages: PageCells) -> None:
         count, frames = self.count, part.frames
         starts = np.flatnonzero(frames.is_head & ~frames.is_free & (frames.site != NONE))
         rows, order = frames.site[starts], frames.order[starts].astype(np.int64)
         self._pages.add(rows, self.page.bytes << order)
         self._add_strays(rows, frames.refs[starts], self.page.bytes << order)
-        # What a page belongs to, its first page knows; loose tails follow below.
-        site = frames.site[frames.head]
-        site[frames.is_free] = NONE
-        tails, inferred = part.loose_tails
-        site[tails] = frames.site[inferred]
+        _, inferred = part.loose_tails
         heads, lengths = np.unique(inferred, return_counts=True)
         self._inferred.add(frames.site[heads], lengths.astype(np.int64) << self.page.shift)
-        # Negative rows count from the end: NONE, EMPTY, STRAY.
-        column = np.where(site >= 0, site, count + 3 + site)
-        cell = frames.kind.astype(np.int64) * (count + 3) + column
-        cell = cell[~self._label_reserved(frames)]
-        kinds = self._kinds
+        cell = (pages.kind * (count + 3) + pages.column)[pages.memory]
+        kinds, reserved, vmalloc = self._kinds, self._reserved, self._vmalloc
         kinds += np.bincount(cell, minlength=kinds.size).reshape(kinds.shape)
+        is_reserved = frames.kind == PageKind.RESERVED
+        reserved += np.bincount(pages.label[is_reserved], minlength=len(reserved))
+        vmalloc += np.bincount(pages.column[pages.vmalloc], minlength=len(vmalloc))
         self._unreadable_pages += int(np.count_nonzero(frames.kind == PageKind.UNREADABLE))
 
     def _add_slabs(self, slabs: Slabs) -> None:
@@ -249,9 +303,14 @@ class Attributor:
         add(use.cached, known & kept, slabs.objects - slabs.inuse)
         add(use.untracked, known & (slabs.vector == 0), slabs.objects)
         add(use.failed, known & slabs.failed, slabs.objects)
-        inside = slabs.vector - slabs.address < (pages << self.page.shift).astype(np.uint64)
+        add(use.inside, known, self._inside(slabs))
+
+    def _inside(self, slabs: Slabs) -> Int:
+        """Bytes of extensions that lie in the slabs themselves."""
+        size = np.int64(self.page.bytes) << slabs.order.astype(np.int64)
+        inside = (slabs.vector != 0) & (slabs.vector - slabs.address < size.astype(np.uint64))
         step = np.minimum(slabs.stride, slabs.ref_offset + 8)
-        add(use.inside, known & inside & (slabs.vector != 0), slabs.objects * step)
+        return np.where(inside, slabs.objects * step, 0)
 
     def _less_free_objects(self) -> None:
         """Slabs count as in use what is free on CPUs' lists and in sheaves."""

@@ -467,21 +467,30 @@ class Session:
             unnamed=tags_beyond_index(self.kernel) if Bug.UNNAMED_TAGS in bugs else (0, 0),
         )
 
-    def usage(self, progress: Progress | None = None) -> Node:
-        """All memory: a tree that adds up to every page."""
-        from ..analysis.usage import usage, vmalloc_pages
+    def usage(self, progress: Progress | None = None, by: str | None = None) -> Node:
+        """All memory: a tree that adds up to every page.
+
+        :param by: ``cgroup`` or ``node``: each that is charged, or that memory lies on, is a tree
+            of its own
+        """
+        from ..analysis.divided import Divider, by_cgroup, by_node
+        from ..analysis.usage import divided, usage
         from ..kernel.machine.memory_counters import memory_counters
         from ..kernel.machine.vmstat import VmStat
         from ..kernel.tags.cost import profiler_cost
 
-        found, areas = self.attribution(progress), self._vmalloc_areas
-        return usage(
-            self.origins,
-            found,
-            vmalloc_pages(areas, len(self.origins)),
-            memory_counters(VmStat(self.kernel), self.kernel.page),
-            profiler_cost(self.kernel, self.sites),
+        counters = memory_counters(VmStat(self.kernel), self.kernel.page)
+        cost = profiler_cost(self.kernel, self.sites)
+        if by is None:
+            return usage(self.origins, self.attribution(progress), counters, cost)
+        pagemap = self.pagemap
+        divider = Divider(
+            pagemap, by_node(self.zones.found) if by == "node" else by_cgroup(pagemap)
         )
+        self._described(lambda: pagemap.show(divider, progress=progress))
+        self._attribution = divider.result()
+        parts = divider.parts(self._attribution, self.origins)
+        return divided(self.origins, self._attribution, parts, counters, cost)
 
     def fragmentation(
         self, order: int | None = None, progress: Progress | None = None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from allocdump.analysis.attribution import Attribution, CacheUse, Tally
-from allocdump.analysis.usage import Node, _Usage, usage
+from allocdump.analysis.usage import Node, Untold, _Usage, divided, usage
 from allocdump.arch.base import PageSize
 from allocdump.kernel.machine.memory_counters import MemoryCounters
 from allocdump.kernel.mm.page_types import PageKind
@@ -41,6 +41,8 @@ def attribution(**changes: Any) -> Attribution:
     kinds[PageKind.ANONYMOUS, 3] = 7
     kinds[PageKind.IN_USE, [1, 2, 3, 4, 6]] = [5, 4, 20, 8, 6]
     kinds[PageKind.IN_USE, [STRAY, EMPTY, NONE]] = [1, 2, 3]
+    vmalloc = np.zeros(COUNT + 3, np.int64)
+    vmalloc[[2, 3]] = 4, 15
     objects = Tally.zeros(COUNT)
     objects.bytes[[1, 5]] = 6 * 1024, 1024
     use = CacheUse(*np.zeros((12, 1), np.int64))
@@ -51,7 +53,7 @@ def attribution(**changes: Any) -> Attribution:
         pages=Tally.zeros(COUNT), inferred=Tally.zeros(COUNT), objects=objects,
         percpu=Tally.zeros(COUNT),
         reserved={"System RAM": 30, "Kernel data": 12, "struct pages": 8}, map_known=True,
-        kinds=kinds, slab=use, caches=[Cache(0, "kmalloc-1k", 1024, 1024, 0)],
+        kinds=kinds, vmalloc=vmalloc, slab=use, caches=[Cache(0, "kmalloc-1k", 1024, 1024, 0)],
         strays={}, unknown_slabs=0, kfence=0,
         percpu_vectors=3 * 4096, page_ext=8 * 4096,
         unreadable_pages=0, problems=[],
@@ -62,10 +64,8 @@ def attribution(**changes: Any) -> Attribution:
 def tree(
     found: Attribution | None = None, counters: MemoryCounters | None = None, share: float = 1.0
 ) -> Node:
-    vmalloc = np.zeros(COUNT, np.int64)
-    vmalloc[[2, 3]] = 4, 15
     return usage(
-        SITES, found or attribution(), vmalloc, counters or MemoryCounters(),
+        SITES, found or attribution(), counters or MemoryCounters(),
         ProfilerCost(tags=280, counters=1000, page_ext_share=share),
     )  # fmt: skip
 
@@ -149,11 +149,30 @@ def test_a_node_adds_up_and_sorts() -> None:
 
 
 def test_classes_can_be_asked_for_in_any_order() -> None:
-    vmalloc = np.zeros(COUNT, np.int64)
-    cost = ProfilerCost(tags=280, counters=1000, page_ext_share=0.5)
+    cost, counters = ProfilerCost(280, 1000, page_ext_share=0.5), MemoryCounters(vmalloc=100)
     one, other = (
-        _Usage(SITES, attribution(), vmalloc, MemoryCounters(vmalloc=100), cost) for _ in range(2)
+        _Usage(SITES, attribution(), counters, cost, Untold.of(attribution(), counters, cost))
+        for _ in range(2)
     )
     profiler, counter = one._profiler(), one._vmalloc_counter()
     other._in_use()
     assert (profiler, counter) == (other._profiler(), other._vmalloc_counter())
+
+
+def test_parts_share_what_only_the_sum_is_known_of() -> None:
+    """Two halves of the same memory: each has room for some of it."""
+    whole = attribution()
+    half = replace(whole, kinds=whole.kinds // 2, vmalloc=whole.vmalloc // 2)
+    rest = replace(
+        whole, kinds=whole.kinds - half.kinds, vmalloc=whole.vmalloc - half.vmalloc,
+        objects=Tally.zeros(COUNT), slab=CacheUse(*np.zeros((12, 1), np.int64)),
+        reserved={}, page_ext=0,
+    )  # fmt: skip
+    half = replace(half, page_ext=whole.page_ext)
+    cost, none = ProfilerCost(280, 1000, page_ext_share=1.0), MemoryCounters()
+    root = divided(SITES, whole, [("a", half), ("b", rest)], none, cost)
+    sizes = {"/".join(path[1:]): node.bytes for path, node in root.walk()}
+    vectors = "allocation profiler/per-CPU extension vectors"
+    assert sizes[f"a/{vectors}"] + sizes.get(f"b/{vectors}", 0) == whole.percpu_vectors
+    assert sizes["a/allocation profiler/code tags of the kernel"] == 280
+    assert [node.name for node in root.children] == ["a", "b"]

@@ -207,7 +207,20 @@ class FrameReader:
     @property
     def page_ext_bytes(self) -> int:
         """Bytes of all page extensions."""
-        return sum(s.pages for s in self.sections if s.page_ext) * self._ext_size
+        return sum(size for _, size in self.page_ext_tables)
+
+    @property
+    def page_ext_tables(self) -> list[tuple[int, int]]:
+        """Page frame that the extensions of each section begin in, and their bytes; of those in
+        vmalloc space, a page frame of the section itself: they are allocated on its node."""
+        found = []
+        for section in self.sections:
+            if section.page_ext:
+                pfn = int(self.kernel.frame_at(np.array([section.page_ext], np.uint64))[0])
+                inside = any(s.pfn <= pfn < s.pfn + s.pages for s in self.sections)
+                size = section.pages * self._ext_size
+                found.append((pfn if inside else section.pfn, size))
+        return found
 
     def references(self, section: MemorySection, flags: U64) -> U64:
         """The reference of each page of a section: an address of a tag, 0 or 1."""
