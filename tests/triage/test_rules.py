@@ -712,14 +712,15 @@ class TestFragmentation:
             )
         )
         told = [
-            "freeing the 40.0 MiB of b.c:3 other in node 0 Normal would give 1,000 pieces of that"
-            " order",
+            "freeing the 40.0 MiB of b.c:3 other in node 0 Normal would give 1,000 blocks of order"
+            " 4",
             "task culprit (pid 42), 39,000 pipeanon files",
         ]
         assert [text(fact.value) for fact in found.below] == told
         assert evidence(found) == [
             told[0],
-            "there is no piece without unmovable pages: compaction could have made none",
+            "freeing the 8.00 MiB of c.c:4 small in node 0 Normal would give 9 blocks of order 4",
+            "no block is without unmovable pages: compaction could have made none",
             told[1],
             "node 0 Normal: 300 MiB free in pieces of up to 4.00 KiB (order 0), watermarks"
             " 10.0 MiB to 12.0 MiB",
@@ -729,8 +730,39 @@ class TestFragmentation:
         (found,) = fragmentation(
             case(events=[event(order=4)], zones=[self.pieces], fragments=self.blocks(9, movable=7))
         )
-        assert evidence(found)[1].startswith("7 pieces had nothing unmovable")
+        assert evidence(found)[1].startswith("7 blocks had nothing unmovable: compaction could")
         assert [fact.key for fact in found.below] == ["between"]
+
+    def test_compaction_makes_nothing_of_cma_for_the_kernel(self) -> None:
+        blocks = self.blocks(9, movable=7)
+        (zone,) = blocks.zones
+        for of_cma, mask, told in (
+            (7, "GFP_KERNEL", "7 blocks had nothing unmovable, but in CMA areas"),
+            (5, "GFP_KERNEL", "2 blocks had nothing unmovable: compaction could"),
+            (7, "GFP_HIGHUSER_MOVABLE", "7 blocks had nothing unmovable: compaction could"),
+        ):
+            fragments = replace(blocks, zones=[replace(zone, movable_cma=of_cma)])
+            asked = event(order=4, gfp_mask=mask)
+            (found,) = fragmentation(case(events=[asked], zones=[self.pieces], fragments=fragments))
+            assert evidence(found)[1].startswith(told)
+
+    def test_large_pieces_of_cma_are_of_no_use_to_the_kernel(self) -> None:
+        """236 MiB are free in single pages, and 64 MiB of CMA in pieces of 4 MiB."""
+        blocks = (236 * 256, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16)
+        pieces = replace(zone(300, blocks=blocks), free_cma=64 * 256, cma_blocks=(0,) * 10 + (16,))
+        kernel = case(events=[event(order=4, gfp_mask="GFP_KERNEL")], zones=[pieces])
+        assert shortage(kernel) == Shortage.FRAGMENTED
+        assert [found.rule for found in fragmentation(kernel)] == ["fragmentation"]
+        movable = case(events=[event(order=4, gfp_mask="GFP_HIGHUSER_MOVABLE")], zones=[pieces])
+        assert fragmentation(movable) == []
+
+    def test_nothing_that_boot_kept_is_named(self) -> None:
+        blocks = self.blocks(9)
+        rows = replace(blocks.rows, row=np.array([len(cases.SITES)]))
+        (found,) = fragmentation(
+            case(events=[event(order=4)], zones=[self.pieces], fragments=replace(blocks, rows=rows))
+        )
+        assert found.below == []
 
     def test_nothing_stands_in_the_way_alone(self) -> None:
         (found,) = fragmentation(

@@ -20,6 +20,7 @@ from ..stacks.kept import KeptStacks
 from ..tags.references import SiteIndex
 from .boot_memory import KFENCE, BootMemory, Span, boot_memory, bounce_buffers
 from .charges import Charges
+from .cma import cma_areas
 from .origins import OriginRows
 from .pages import FrameReader, Frames, loose_tails
 from .percpu import PerCpuObjects, PerCpuReader
@@ -162,6 +163,11 @@ class PageMap:
         pool += bounce_buffers(self.kernel.prog)
         labels = list(dict.fromkeys([*found.labels, *(span.label for span in pool)]))
         return BootMemory(labels, found.spans + pool, found.problems)
+
+    @cached_property
+    def cma(self) -> list[Span]:
+        """Areas of the contiguous memory allocator."""
+        return cma_areas(self.kernel.prog)
 
     @cached_property
     def free_in_use(self) -> npt.NDArray[np.int64]:
