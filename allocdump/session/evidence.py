@@ -36,6 +36,7 @@ from ..progress import Progress
 from ..triage.evidence import Evidence, LargeHolder, LostSite, Machine, StackEvidence
 from ..triage.shortage import wanted_order
 from .kept import note_kept, note_pins
+from .zombies import zombie_evidence
 
 T = TypeVar("T")
 
@@ -271,6 +272,7 @@ class _Investigation:
             self._miss(*areas.problems)
         case.usage = self._attempt("the kernel's own account of memory", self.session.usage)
         case.caches = cache_rows(found)
+        case.zombies = zombie_evidence(self.kernel, self.session.zombies())
         case.stacks = self._stacks()
         if self.report is None:
             return

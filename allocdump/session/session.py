@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ..analysis.stacks import StackUse
     from ..analysis.totals import ObjectTotals
     from ..analysis.usage import Node
+    from ..analysis.zombies import Zombies
     from ..graph.build import HeapBuilder
     from ..graph.edges import Graph
     from ..graph.nodes import Nodes
@@ -83,6 +84,7 @@ class Session:
         self._attribution: Attribution | None = None
         self._totals: ObjectTotals | None = None
         self._stack_use: StackUse | None = None
+        self._zombies: Zombies | None = None
         self._heap: HeapBuilder | None = None
         self._graph: Graph | None = None
         self._reach: Reach | None = None
@@ -383,10 +385,12 @@ class Session:
         from ..analysis.attribution import Attributor
         from ..analysis.stacks import StackAdder
         from ..analysis.totals import ObjectAdder
+        from ..analysis.zombies import ZombieAdder
 
         pagemap = self.pagemap
         attributor, adder = Attributor(pagemap), ObjectAdder(self.objects())
-        visitors: list[Visitor] = [attributor, adder]
+        zombies = ZombieAdder(pagemap)
+        visitors: list[Visitor] = [attributor, adder, zombies]
         stacks = StackAdder(pagemap, self.objects())
         if pagemap.stacks:
             visitors.append(stacks)
@@ -395,7 +399,7 @@ class Session:
             visitors.append(self._heap)
         self._described(lambda: pagemap.show(*visitors, progress=progress))
         self._attribution, self._totals = attributor.result(), adder.result()
-        self._stack_use = stacks.result()
+        self._stack_use, self._zombies = stacks.result(), zombies.result()
 
     def attribution(self, progress: Progress | None = None) -> Attribution:
         """The memory of each of :attr:`origins`: one pass over all memory.
@@ -437,6 +441,19 @@ class Session:
                 self._described(lambda: pagemap.show(adder, progress=progress))
             self._stack_use = adder.result()
         return self._stack_use
+
+    def zombies(self, progress: Progress | None = None) -> Zombies:
+        """Memory that is charged to memory cgroups which were removed.
+
+        :raises DamagedError: if the dump lacks what describes its memory
+        """
+        if self._zombies is None:
+            from ..analysis.zombies import ZombieAdder
+
+            adder = ZombieAdder(self.pagemap)
+            self._described(lambda: self.pagemap.show(adder, progress=progress))
+            self._zombies = adder.result()
+        return self._zombies
 
     def audit(self, progress: Progress | None = None) -> Audit:
         """Counters against memory."""

@@ -24,7 +24,14 @@ from allocdump.kernel.mm.origins import Origins
 from allocdump.kernel.tags.sites import Sites
 from allocdump.sentence import say
 from allocdump.triage.died import died
-from allocdump.triage.evidence import Evidence, Keeper, LargeHolder, LostSite, Watcher
+from allocdump.triage.evidence import (
+    Evidence,
+    Keeper,
+    LargeHolder,
+    LostSite,
+    Watcher,
+    ZombieMemory,
+)
 from allocdump.triage.holders import holders
 from allocdump.triage.rules import RULES, suspects
 from allocdump.triage.rules.caches import large_caches
@@ -44,6 +51,7 @@ from allocdump.triage.rules.trust import (
     unexplained,
 )
 from allocdump.triage.rules.user import user_memory
+from allocdump.triage.rules.zombies import zombie_cgroups
 from allocdump.triage.shortage import Shortage, shortage, standing
 from allocdump.triage.verdict import Suspect
 from allocdump.view.sentence import text
@@ -64,7 +72,7 @@ def test_nothing_is_invented() -> None:
     assert suspects(case()) == []
     assert suspects(case(**QUIET)) == []
     assert suspects(case(footprint=None, usage=None, zones=[], events=[])) == []
-    assert len(RULES) == len(set(RULES)) == 17
+    assert len(RULES) == len(set(RULES)) == 18
 
 
 class TestLargeSites:
@@ -676,6 +684,53 @@ class TestZoneStates:
         assert (shortage(kernel), shortage(user)) == (Shortage.MACHINE, Shortage.ELSEWHERE)
         assert elsewhere(kernel) == []
         assert standing(cma, cma=True) == "enough"
+
+
+class TestZombies:
+    def of(self, **kinds: int) -> ZombieMemory:
+        """MiB by kind of page, of 30 groups below /jobs."""
+        size = sum(kinds.values()) * MIB
+        return ZombieMemory(
+            30,
+            {kind: n * MIB for kind, n in kinds.items()},
+            {"/jobs": size},
+            {"/scratch": (size, 40)},
+            [("/scratch/result7", 3 * MIB)],
+        )
+
+    def test_files_of_groups_that_are_gone(self) -> None:
+        (found,) = zombie_cgroups(case(zombies=self.of(shmem=600)))
+        assert titles([found]) == [
+            "REMOVED MEMORY CGROUPS: 600 MiB are still charged to 30 cgroups that were removed,"
+            " 60.0% of memory"
+        ]
+        assert evidence(found) == [
+            "files in tmpfs and shared memory: 600 MiB",
+            "most were below /jobs: 600 MiB",
+            "most is of 40 files in /scratch: 600 MiB",
+            "the largest of them is /scratch/result7, 3.00 MiB",
+        ]
+        assert (found.confidence, found.cause) == (Confidence.LIKELY, True)
+
+    @pytest.mark.parametrize(
+        ("kinds", "changes", "cause"),
+        [
+            ({"shmem": 400}, {}, False),
+            ({"cache": 600}, {}, False),
+            ({"shmem": 600}, QUIET, False),
+            ({"shmem": 300, "anonymous": 250}, {}, True),
+        ],
+    )
+    def test_a_cause_is_most_of_a_short_memory(
+        self, kinds: dict[str, int], changes: dict[str, Any], cause: bool
+    ) -> None:
+        (found,) = zombie_cgroups(case(zombies=self.of(**kinds), **changes))
+        assert found.cause == cause
+
+    @pytest.mark.parametrize("size", [0, 199, 1001])
+    def test_little_or_absurdly_much_is_nothing(self, size: int) -> None:
+        assert zombie_cgroups(case(zombies=self.of(shmem=size))) == []
+        assert zombie_cgroups(case()) == []
 
 
 class TestFragmentation:
