@@ -29,6 +29,12 @@ from .vectors import VectorCycles, VectorFinder
 _MAX_STRAYS = 1 << 16
 
 
+CMA_FREE, HUGE_USED, HUGE_FREE = 0, 1, 65
+"""Uses of pages of some kinds: free ones of CMA areas; parts of huge pages that somebody has, and
+of those that nobody has, to which the order of the huge page is added."""
+_USES = 129
+
+
 @dataclass(frozen=True)
 class Tally(Columns):
     """Bytes and number of allocations by site: two columns of shape (number of sites,)."""
@@ -115,6 +121,8 @@ class Attribution(Result):
     STRAY, EMPTY and NONE. Reserved frames that are no memory are left out."""
     vmalloc: Int
     """Those of the kind IN_USE that lie in vmalloc areas, by site: shape (sites + 3,)."""
+    uses: Int
+    """Page frames by :data:`CMA_FREE`, :data:`HUGE_USED` and :data:`HUGE_FREE`: shape (129,)."""
     slab: CacheUse
     caches: list[Cache]
     strays: dict[int, tuple[int, int]]
@@ -162,7 +170,7 @@ class Attribution(Result):
 
 @dataclass(frozen=True)
 class PageCells:
-    """What page frames of a part count as; columns of shape (number of pages,)."""
+    """Classes of the page frames of a part; columns of shape (number of pages,)."""
 
     memory: Bool
     """False for reserved frames that are no memory: these are left out."""
@@ -174,6 +182,8 @@ class PageCells:
     """Index of the label of a reserved frame; else 0."""
     vmalloc: Bool
     """Marks those of the kind IN_USE that lie in vmalloc areas."""
+    use: Int
+    """Index in :attr:`Attribution.uses`; -1 for most."""
 
 
 class Attributor:
@@ -191,6 +201,7 @@ class Attributor:
         self._objects = Tally.zeros(count)
         self._kinds = np.zeros((len(PageKind), count + 3), np.int64)
         self._vmalloc = np.zeros(count + 3, np.int64)
+        self._uses = np.zeros(_USES, np.int64)
         self._slab = CacheUse(*np.zeros((12, caches), np.int64))
         self._strays: dict[int, tuple[int, int]] = {}
         self._unknown_slabs = self._unreadable_pages = self._kfence = 0
@@ -207,6 +218,9 @@ class Attributor:
         """All sums, after the last part."""
         pagemap, percpu, vectors = self.pagemap, Tally.zeros(self.count), 0
         self._kinds[PageKind.FREE, NONE] += pagemap.frames.free_pages
+        for first in pagemap.frames.free_blocks:
+            of_cma = int(np.count_nonzero(self._in_cma(first)))
+            self._uses[CMA_FREE] += of_cma * pagemap.frames.window
         self._less_free_objects()
         for chunk in pagemap.percpu_chunks:
             percpu.add(chunk.site, chunk.size)
@@ -223,6 +237,7 @@ class Attributor:
             map_known=not self.boot.problems,
             kinds=self._kinds,
             vmalloc=self._vmalloc,
+            uses=self._uses,
             slab=self._slab,
             caches=pagemap.caches,
             strays=self._strays,
@@ -254,8 +269,32 @@ class Attributor:
         vmalloc[of_areas.pfn[rows.start : rows.stop] - first] = True
         vmalloc &= frames.kind == PageKind.IN_USE
         return PageCells(
-            ~(reserved & (label == 0)), frames.kind.astype(np.int64), column, label, vmalloc
+            ~(reserved & (label == 0)),
+            frames.kind.astype(np.int64),
+            column,
+            label,
+            vmalloc,
+            self._use(frames),
         )
+
+    def _use(self, frames: Frames) -> Int:
+        use = np.full(len(frames.kind), -1, np.int64)
+        use[(frames.kind == PageKind.FREE) & self._in_cma(frames.pfn)] = CMA_FREE
+        huge = np.flatnonzero(frames.kind == PageKind.HUGETLB)
+        head = frames.head[huge]
+        first = np.where(frames.raw["refcount"][head] > 0, HUGE_USED, HUGE_FREE)
+        use[huge] = first + np.minimum(frames.order[head], HUGE_FREE - HUGE_USED - 1)
+        if frames.before:
+            inside = huge[huge < frames.before.pages]
+            first_use = HUGE_USED if frames.before.counted else HUGE_FREE
+            use[inside] = first_use + frames.before.order
+        return use
+
+    def _in_cma(self, pfn: Int) -> Bool:
+        inside = np.zeros(len(pfn), np.bool_)
+        for span in self.pagemap.cma:
+            inside |= (pfn >= span.start) & (pfn < span.end)
+        return inside
 
     def _labels(self, frames: Frames) -> Int:
         """Indexes of the labels of page frames; 0 for those that are no memory."""
@@ -278,11 +317,12 @@ class Attributor:
         heads, lengths = np.unique(inferred, return_counts=True)
         self._inferred.add(frames.site[heads], lengths.astype(np.int64) << self.page.shift)
         cell = (pages.kind * (count + 3) + pages.column)[pages.memory]
-        kinds, reserved, vmalloc = self._kinds, self._reserved, self._vmalloc
+        kinds, reserved, vmalloc, uses = self._kinds, self._reserved, self._vmalloc, self._uses
         kinds += np.bincount(cell, minlength=kinds.size).reshape(kinds.shape)
         is_reserved = frames.kind == PageKind.RESERVED
         reserved += np.bincount(pages.label[is_reserved], minlength=len(reserved))
         vmalloc += np.bincount(pages.column[pages.vmalloc], minlength=len(vmalloc))
+        uses += np.bincount(pages.use[pages.use >= 0], minlength=len(uses))
         self._unreadable_pages += int(np.count_nonzero(frames.kind == PageKind.UNREADABLE))
 
     def _add_slabs(self, slabs: Slabs) -> None:

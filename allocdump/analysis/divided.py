@@ -25,10 +25,10 @@ from ..kernel.mm.slab import Objects, Slabs
 from ..kernel.tags.references import EMPTY, NONE, STRAY
 from ..kernel.tags.roles import Role
 from ..kernel.tags.sites import Sites
-from .attribution import Attribution, Attributor, CacheUse, Moved, PageCells, Tally
+from .attribution import CMA_FREE, Attribution, Attributor, CacheUse, Moved, PageCells, Tally
 
 BY = ("cgroup", "node")
-"""What memory is divided by."""
+"""Names of divisions."""
 
 NOWHERE = -1
 """The part of page frames that are in no zone."""
@@ -145,6 +145,7 @@ class Divider(Attributor):
         caches = len(pagemap.caches)
         self._page_cells = _Cells(self._kinds.size)
         self._vmalloc_cells = _Cells(len(self._vmalloc))
+        self._use_cells = _Cells(len(self._uses))
         self._reserved_cells = _Cells(len(self.boot.labels))
         self._object_bytes = _Cells(self.count)
         self._columns = {name: _Cells(caches) for name in _COLUMNS}
@@ -159,6 +160,8 @@ class Divider(Attributor):
         some = pages.memory
         self._page_cells.add(of[some], (pages.kind * count + pages.column)[some])
         self._vmalloc_cells.add(of[pages.vmalloc], pages.column[pages.vmalloc])
+        used = pages.use >= 0
+        self._use_cells.add(of[used], pages.use[used])
         reserved = pages.label > 0
         self._reserved_cells.add(of[reserved], pages.label[reserved])
 
@@ -230,6 +233,7 @@ class Divider(Attributor):
             whole,
             kinds=self._page_cells.of(of).reshape(self._kinds.shape),
             vmalloc=self._vmalloc_cells.of(of),
+            uses=self._use_cells.of(of),
             objects=Tally(objects, np.zeros_like(objects)),
             slab=CacheUse(**columns),
             reserved={label: n for label, n in reserved if n and label != NO_MEMORY},
@@ -243,6 +247,9 @@ class Divider(Attributor):
             cell = PageKind.FREE * (self.count + 3) + self.count + 3 + NONE
             size = np.full(len(first), self.pagemap.frames.window)
             self._page_cells.add(self.division.at(first), np.full(len(first), cell), size)
+            cma = self._in_cma(first)
+            of = self.division.at(first[cma])
+            self._use_cells.add(of, np.full(len(of), CMA_FREE), size[cma])
 
     def _page_extensions(self) -> _Cells:
         """Bytes of page extensions: one cell for each part."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What stands most in the way of large pieces of memory, in sentences."""
+"""Sentences on origins that stand in the way of large pieces of memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def rows_in_the_way(found: Fragmentation, most: int = _TOLD) -> list[int]:
 
 
 def most_in_the_way(found: Fragmentation) -> list[Sentence]:
-    """What freeing each of them would give."""
+    """Sentences on the blocks that freeing each of them would give."""
     return [_sentence(found, i) for i in rows_in_the_way(found)]
 
 

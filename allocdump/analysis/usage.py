@@ -18,7 +18,7 @@ from ..kernel.tags.cost import ProfilerCost
 from ..kernel.tags.roles import PERCPU_VECTOR_SITE, Role
 from ..kernel.tags.sites import Sites
 from ..result import Result
-from .attribution import Attribution
+from .attribution import CMA_FREE, HUGE_FREE, HUGE_USED, Attribution
 
 
 @dataclass
@@ -205,7 +205,7 @@ class _Usage:
         root = Node("memory", counter=self._of(k.present))
         root.add(
             Node("free", counter=None).add(
-                Node("buddy allocator", self._pages(PageKind.FREE), counter=self._of(k.free)),
+                self._buddy(),
                 Node("per-CPU lists", self._pages(PageKind.FREE_PCP), counter=self._of(k.pcp)),
             ),
             boot,
@@ -215,7 +215,7 @@ class _Usage:
             slab,
             self._kind("large kmalloc", PageKind.LARGE_KMALLOC, None),
             self._kind("page tables", PageKind.PAGE_TABLE, k.page_tables),
-            self._kind("huge pages (hugetlb)", PageKind.HUGETLB, None),
+            self._huge(),
             self._kind("offline (balloon)", PageKind.OFFLINE, None),
             *in_use,
             *other,
@@ -238,6 +238,35 @@ class _Usage:
         node = Node(name, counter=self._of(counter))
         node.add(*self._leaves(row[: self.sites] * self.page))
         node.add(Node("(no site)", int(row[self.sites :].sum()) * self.page))
+        return node
+
+    def _buddy(self) -> Node:
+        """Free pages, those of CMA areas by themselves."""
+        counters = self.counters
+        node = Node("buddy allocator", self._pages(PageKind.FREE), counter=self._of(counters.free))
+        of_cma = int(self.memory.uses[CMA_FREE]) * self.page
+        if of_cma or counters.free_cma:
+            cma = Node("of CMA areas", of_cma, counter=self._of(counters.free_cma))
+            node.add(cma, Node("of all others", node.bytes - of_cma))
+        return node
+
+    def _huge(self) -> Node:
+        """Huge pages by size: those that somebody has, and those that wait in their pool."""
+        uses, pools = self.memory.uses, {pool.order: pool for pool in self.counters.huge}
+        node = Node("huge pages (hugetlb)")
+        for order in range(HUGE_FREE - HUGE_USED):
+            used, free = (int(uses[kind + order]) * self.page for kind in (HUGE_USED, HUGE_FREE))
+            pool = pools.get(order)
+            size = self.page << order
+            of_size = Node(f"hugepages-{size >> 10}kB")
+            waiting = Node("free", free)
+            if pool:
+                of_size.counter, waiting.counter = pool.total * size, pool.free * size
+                waiting.note = f"{pool.reserved:,} reserved" if pool.reserved else ""
+                of_size.note = f"{pool.surplus:,} surplus" if pool.surplus else ""
+            node.add(of_size.add(Node("in use", used), waiting))
+        if pools:
+            node.counter = sum(pool.total * (self.page << pool.order) for pool in pools.values())
         return node
 
     def _leaves(self, sizes: Int) -> list[Node]:

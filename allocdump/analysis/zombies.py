@@ -24,7 +24,7 @@ FILES = (PageKind.CACHE, PageKind.SHMEM)
 
 @dataclass
 class Zombies:
-    """What is charged to them, by charges themselves, not by counters; bytes."""
+    """Bytes that are charged to them, by charges themselves, not by counters."""
 
     cgroups: Counter[str] = field(default_factory=Counter)
     """By path of the zombie, without a mark; several may have had one."""

@@ -492,11 +492,13 @@ class Session:
         """
         from ..analysis.divided import Divider, by_cgroup, by_node
         from ..analysis.usage import divided, usage
+        from ..kernel.machine.huge_pools import huge_pools
         from ..kernel.machine.memory_counters import memory_counters
         from ..kernel.machine.vmstat import VmStat
         from ..kernel.tags.cost import profiler_cost
 
-        counters = memory_counters(VmStat(self.kernel), self.kernel.page)
+        pools = huge_pools(self.prog)
+        counters = memory_counters(VmStat(self.kernel), self.kernel.page, pools)
         cost = profiler_cost(self.kernel, self.sites)
         if by is None:
             return usage(self.origins, self.attribution(progress), counters, cost)

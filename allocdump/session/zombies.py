@@ -16,7 +16,7 @@ _MOST_FILES = 5
 
 
 def zombie_evidence(kernel: Kernel, found: Zombies) -> ZombieMemory | None:
-    """What removed memory cgroups are charged for; None if that is nothing."""
+    """Memory that removed memory cgroups are charged for; None if there is none."""
     if not found.bytes:
         return None
     mappings = list(found.mappings)

@@ -133,7 +133,7 @@ def _size(inode: Object) -> tuple[int, int]:
 
 
 def mount_name(sb: Object, problems: list[Problem]) -> str:
-    """Where a file system is mounted first; its device, or its kind, where nothing tells."""
+    """The first mount point of a file system; its ``s_id`` where nothing tells."""
     if sb.s_flags.value_() & _SB_KERNMOUNT:
         return INTERNAL
     with suppress(StopIteration, *ReadErrors):

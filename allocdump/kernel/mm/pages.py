@@ -32,6 +32,17 @@ _MAX_ORDER = 40
 """Higher ones are damage."""
 
 
+@dataclass(frozen=True)
+class Before:
+    """A gigantic page that began before the frames next to one another."""
+
+    pages: int
+    """Those of it that are among them."""
+    order: int
+    counted: bool
+    """Somebody has a reference to it."""
+
+
 @dataclass
 class Frames:
     """Page frames next to one another; all columns have shape (number of pages,)."""
@@ -52,6 +63,8 @@ class Frames:
     loose: Bool
     """Allocated but counted by no reference of their own or of a compound head: tails of
     higher-order allocations that are not compound, or memory that was never tagged."""
+    before: Before | None = None
+    """The gigantic page that the first pages here are still of."""
 
     @property
     def is_head(self) -> Bool:
@@ -118,6 +131,7 @@ class FrameReader:
         self.free_blocks = []
         # A gigantic page goes on in the sections after that of its head.
         gigantic_until, gigantic_kind = 0, PageKind.IN_USE
+        gigantic_order, gigantic_counted = 0, False
         for section in self._without_free_blocks():
             frames = self._read(section)
             covered = min(max(0, gigantic_until - section.pfn), section.pages)
@@ -125,12 +139,15 @@ class FrameReader:
                 frames.kind[:covered] = gigantic_kind
                 frames.head[:covered] = 0
                 frames.loose[:covered] = False
+                frames.before = Before(covered, gigantic_order, gigantic_counted)
             yield frames
             large = np.flatnonzero(frames.order > 0)
             if len(large):
                 last = int(large[-1])
                 gigantic_until = section.pfn + last + (1 << int(frames.order[last]))
                 gigantic_kind = PageKind(int(frames.kind[last]))
+                gigantic_order = int(frames.order[last])
+                gigantic_counted = bool(frames.raw["refcount"][last] > 0)
 
     def _without_free_blocks(self) -> Iterator[MemorySection]:
         fields = self.dtype.fields
