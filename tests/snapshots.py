@@ -32,6 +32,7 @@ COMMAND_LINES = {
     "report-module": f"report {_CORE} --group-by module",
     "diff": f"diff {_BEFORE} {_CORE}",
     "usage": f"usage {_CORE}",
+    "usage-by-node": f"usage {_CORE} --by node --depth 1",
     "usage-fragmentation": f"usage {_CORE} --fragmentation --order 4",
     "audit": f"audit {_CORE} --all --filter file=fs/*",
     "leaks": f"leaks {_CORE}",

@@ -8,13 +8,15 @@ apart.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ..arch.base import PageSize
-from ..arrays import Columns, Int, sum_by
+from ..arrays import Bool, Columns, Int, sum_by
+from ..kernel.machine.tasks import stacks
 from ..kernel.mm.boot_memory import NO_MEMORY, SYSTEM_RAM
 from ..kernel.mm.page_types import PageKind
 from ..kernel.mm.pagemap import PageMap, Part
@@ -26,6 +28,12 @@ from ..result import Result, Values
 from .vectors import VectorCycles, VectorFinder
 
 _MAX_STRAYS = 1 << 16
+
+
+CMA_FREE, HUGE_USED, HUGE_FREE = 0, 1, 65
+"""Uses of pages of some kinds: free ones of CMA areas; parts of huge pages that somebody has, and
+of those that nobody has, to which the order of the huge page is added."""
+_USES = 129
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,18 @@ class CacheUse(Columns):
 
 
 @dataclass(frozen=True)
+class Moved:
+    """Bytes of objects that count elsewhere than the pages that they lie in."""
+
+    kfence: int = 0
+    """Of KFENCE's pool: its tagged objects count as slab."""
+    slab: int = 0
+    """Of a part of memory: objects in others' slabs, less those of others in its own."""
+    percpu: Mapping[int, int] = field(default_factory=dict)
+    """The same of per-CPU objects in the pages of chunks, by origin of these pages."""
+
+
+@dataclass(frozen=True)
 class Attribution(Result):
     """Owners of memory. Rows of sites are those of :class:`.origins.Origins`."""
 
@@ -102,6 +122,12 @@ class Attribution(Result):
     STRAY, EMPTY and NONE. Reserved frames that are no memory are left out."""
     unmapped: Int
     """Anonymous pages that no task maps, by site: shape (sites + 3,)."""
+    vmalloc: Int
+    """Those of the kind IN_USE that lie in vmalloc areas, by site: shape (sites + 3,)."""
+    idle: Int
+    """Those of them whose area is no task's stack, as far as all tasks can be told: likewise."""
+    uses: Int
+    """Page frames by :data:`CMA_FREE`, :data:`HUGE_USED` and :data:`HUGE_FREE`: shape (129,)."""
     slab: CacheUse
     caches: list[Cache]
     strays: dict[int, tuple[int, int]]
@@ -117,6 +143,8 @@ class Attribution(Result):
     unreadable_pages: int
     """Page frames whose struct page is not in the dump."""
     problems: list[Problem]
+    moved: Moved = field(default_factory=Moved)
+    """Bytes that count elsewhere than their pages do."""
     cycles: VectorCycles = field(default_factory=VectorCycles)
     """Slabs that can never be given back, since they hold one another's extension vectors."""
 
@@ -135,6 +163,8 @@ class Attribution(Result):
             self,
             kinds=of_tags(self.kinds),
             unmapped=of_tags(self.unmapped),
+            vmalloc=of_tags(self.vmalloc),
+            idle=of_tags(self.idle),
             pages=self.pages.first(sites),
             inferred=self.inferred.first(sites),
             objects=self.objects.first(sites),
@@ -145,6 +175,28 @@ class Attribution(Result):
         """Bytes by site as columns, by the kind of reference."""
         tallies = ("pages", "inferred", "objects", "percpu")
         return {name: getattr(self, name).bytes for name in tallies}
+
+
+@dataclass(frozen=True)
+class PageCells:
+    """Classes of the page frames of a part; columns of shape (number of pages,)."""
+
+    memory: Bool
+    """False for reserved frames that are no memory: these are left out."""
+    kind: Int
+    """A :class:`.page_types.PageKind`."""
+    column: Int
+    """Of :attr:`Attribution.kinds`."""
+    label: Int
+    """Index of the label of a reserved frame; else 0."""
+    vmalloc: Bool
+    """Marks those of the kind IN_USE that lie in vmalloc areas."""
+    idle: Bool
+    """Marks those of them whose area is no task's stack."""
+    unmapped: Bool
+    """Marks anonymous pages that no task maps."""
+    use: Int
+    """Index in :attr:`Attribution.uses`; -1 for most."""
 
 
 class Attributor:
@@ -162,6 +214,10 @@ class Attributor:
         self._objects = Tally.zeros(count)
         self._kinds = np.zeros((len(PageKind), count + 3), np.int64)
         self._unmapped = np.zeros(count + 3, np.int64)
+        self._vmalloc = np.zeros(count + 3, np.int64)
+        self._idle = np.zeros(count + 3, np.int64)
+        self._uses = np.zeros(_USES, np.int64)
+        self._idle_area = self._areas_of_no_task()
         self._slab = CacheUse(*np.zeros((12, caches), np.int64))
         self._strays: dict[int, tuple[int, int]] = {}
         self._unknown_slabs = self._unreadable_pages = self._kfence = 0
@@ -169,7 +225,7 @@ class Attributor:
 
     def part(self, part: Part) -> None:
         """Count one part."""
-        self._add_pages(part)
+        self._add_pages(part, self._cells(part))
         self._add_slabs(part.slabs)
         for objects in part.objects():
             self._add_objects(part.slabs, objects)
@@ -178,6 +234,9 @@ class Attributor:
         """All sums, after the last part."""
         pagemap, percpu, vectors = self.pagemap, Tally.zeros(self.count), 0
         self._kinds[PageKind.FREE, NONE] += pagemap.frames.free_pages
+        for first in pagemap.frames.free_blocks:
+            of_cma = int(np.count_nonzero(self._in_cma(first)))
+            self._uses[CMA_FREE] += of_cma * pagemap.frames.window
         self._less_free_objects()
         for chunk in pagemap.percpu_chunks:
             percpu.add(chunk.site, chunk.size)
@@ -194,6 +253,9 @@ class Attributor:
             map_known=not self.boot.problems,
             kinds=self._kinds,
             unmapped=self._unmapped,
+            vmalloc=self._vmalloc,
+            idle=self._idle,
+            uses=self._uses,
             slab=self._slab,
             caches=pagemap.caches,
             strays=self._strays,
@@ -203,11 +265,71 @@ class Attributor:
             page_ext=pagemap.frames.page_ext_bytes,
             unreadable_pages=self._unreadable_pages,
             problems=pagemap.problems(),
+            moved=Moved(kfence=self._kfence),
             cycles=self._vectors.result(),
         )
 
-    def _label_reserved(self, frames: Frames) -> npt.NDArray[np.bool_]:
-        """Count reserved frames by label; return those that are no memory."""
+    def _cells(self, part: Part) -> PageCells:
+        frames = part.frames
+        # What a page belongs to, its first page knows; loose tails have theirs elsewhere.
+        site = frames.site[frames.head]
+        site[frames.is_free] = NONE
+        tails, inferred = part.loose_tails
+        site[tails] = frames.site[inferred]
+        # Negative rows count from the end: NONE, EMPTY, STRAY.
+        column = np.where(site >= 0, site, self.count + 3 + site).astype(np.int64)
+        reserved = frames.kind == PageKind.RESERVED
+        label = np.where(reserved, self._labels(frames), 0)
+        first, last = frames.section.pfn, frames.section.pfn + frames.section.pages
+        of_areas = self.pagemap.origins.pages_of_areas
+        rows = of_areas.rows_of(first, last)
+        vmalloc = np.zeros(len(site), np.bool_)
+        vmalloc[of_areas.pfn[rows.start : rows.stop] - first] = True
+        vmalloc &= frames.kind == PageKind.IN_USE
+        idle = np.zeros(len(site), np.bool_)
+        area = of_areas.area[rows.start : rows.stop]
+        none = (area >= 0) & self._idle_area[area]
+        idle[of_areas.pfn[rows.start : rows.stop][none] - first] = True
+        return PageCells(
+            ~(reserved & (label == 0)),
+            frames.kind.astype(np.int64),
+            column,
+            label,
+            vmalloc,
+            idle & vmalloc,
+            frames.is_unmapped,
+            self._use(frames),
+        )
+
+    def _areas_of_no_task(self) -> Bool:
+        """Mark the vmalloc areas that are no task's stack; none, where tasks are unreadable."""
+        used = stacks(self.pagemap.kernel.prog)
+        areas = self.pagemap.origins.pages_of_areas.areas
+        found = [used is not None and area.start not in used for area in areas]
+        # A page frame of no area has the last one.
+        return np.array([*found, False], np.bool_)
+
+    def _use(self, frames: Frames) -> Int:
+        use = np.full(len(frames.kind), -1, np.int64)
+        use[(frames.kind == PageKind.FREE) & self._in_cma(frames.pfn)] = CMA_FREE
+        huge = np.flatnonzero(frames.kind == PageKind.HUGETLB)
+        head = frames.head[huge]
+        first = np.where(frames.raw["refcount"][head] > 0, HUGE_USED, HUGE_FREE)
+        use[huge] = first + np.minimum(frames.order[head], HUGE_FREE - HUGE_USED - 1)
+        if frames.before:
+            inside = huge[huge < frames.before.pages]
+            first_use = HUGE_USED if frames.before.counted else HUGE_FREE
+            use[inside] = first_use + frames.before.order
+        return use
+
+    def _in_cma(self, pfn: Int) -> Bool:
+        inside = np.zeros(len(pfn), np.bool_)
+        for span in self.pagemap.cma:
+            inside |= (pfn >= span.start) & (pfn < span.end)
+        return inside
+
+    def _labels(self, frames: Frames) -> Int:
+        """Indexes of the labels of page frames; 0 for those that are no memory."""
         first, count = frames.section.pfn, frames.section.pages
         label = np.zeros(count, np.int64)
         for span in self.boot.spans:
@@ -215,31 +337,29 @@ class Attributor:
             part = label[max(0, span.start - first) : max(0, min(count, span.end - first))]
             index = self.boot.labels.index(span.label)
             part[(part > 0) | (span.label == SYSTEM_RAM)] = index
-        reserved = frames.kind == PageKind.RESERVED
-        self._reserved += np.bincount(label[reserved], minlength=len(self.boot.labels))
-        return np.asarray(reserved & (label == 0))
+        return label
 
-    def _add_pages(self, part: Part) -> None:
+    def _add_pages(self, part: Part, pages: PageCells) -> None:
         count, frames = self.count, part.frames
         starts = np.flatnonzero(frames.is_head & ~frames.is_free & (frames.site != NONE))
         rows, order = frames.site[starts], frames.order[starts].astype(np.int64)
         self._pages.add(rows, self.page.bytes << order)
         self._add_strays(rows, frames.refs[starts], self.page.bytes << order)
-        # What a page belongs to, its first page knows; loose tails follow below.
-        site = frames.site[frames.head]
-        site[frames.is_free] = NONE
-        tails, inferred = part.loose_tails
-        site[tails] = frames.site[inferred]
+        _, inferred = part.loose_tails
         heads, lengths = np.unique(inferred, return_counts=True)
         self._inferred.add(frames.site[heads], lengths.astype(np.int64) << self.page.shift)
-        # Negative rows count from the end: NONE, EMPTY, STRAY.
-        column = np.where(site >= 0, site, count + 3 + site)
-        unmapped = np.flatnonzero(frames.is_unmapped)
-        self._unmapped += np.bincount(column[unmapped], minlength=count + 3)
-        cell = frames.kind.astype(np.int64) * (count + 3) + column
-        cell = cell[~self._label_reserved(frames)]
-        kinds = self._kinds
+        for sums, marked in (
+            (self._unmapped, pages.unmapped),
+            (self._vmalloc, pages.vmalloc),
+            (self._idle, pages.idle),
+        ):
+            sums += np.bincount(pages.column[rows], minlength=count + 3)
+        cell = (pages.kind * (count + 3) + pages.column)[pages.memory]
+        kinds, reserved, uses = self._kinds, self._reserved, self._uses
         kinds += np.bincount(cell, minlength=kinds.size).reshape(kinds.shape)
+        is_reserved = frames.kind == PageKind.RESERVED
+        reserved += np.bincount(pages.label[is_reserved], minlength=len(reserved))
+        uses += np.bincount(pages.use[pages.use >= 0], minlength=len(uses))
         self._unreadable_pages += int(np.count_nonzero(frames.kind == PageKind.UNREADABLE))
 
     def _add_slabs(self, slabs: Slabs) -> None:
@@ -260,9 +380,14 @@ class Attributor:
         add(use.cached, known & kept, slabs.objects - slabs.inuse)
         add(use.untracked, known & (slabs.vector == 0), slabs.objects)
         add(use.failed, known & slabs.failed, slabs.objects)
-        inside = slabs.vector - slabs.address < (pages << self.page.shift).astype(np.uint64)
+        add(use.inside, known, self._inside(slabs))
+
+    def _inside(self, slabs: Slabs) -> Int:
+        """Bytes of extensions that lie in the slabs themselves."""
+        size = np.int64(self.page.bytes) << slabs.order.astype(np.int64)
+        inside = (slabs.vector != 0) & (slabs.vector - slabs.address < size.astype(np.uint64))
         step = np.minimum(slabs.stride, slabs.ref_offset + 8)
-        add(use.inside, known & inside & (slabs.vector != 0), slabs.objects * step)
+        return np.where(inside, slabs.objects * step, 0)
 
     def _less_free_objects(self) -> None:
         """Slabs count as in use what is free on CPUs' lists and in sheaves."""

@@ -226,6 +226,8 @@ class ZoneBlocks:
     """Those of them that are free."""
     movable: int
     """Others with nothing unmovable."""
+    movable_cma: int = 0
+    """Those of them that are CMA's: of use to movable requests only."""
 
 
 @dataclass(frozen=True)
@@ -281,24 +283,28 @@ def fragmentation(
     pages, page = 1 << adder.order, adder.pagemap.kernel.page
     place = {(z.node, z.name): z for z in zones}
     zone_of = np.full(len(blocks), -1, np.int64)
+    start = blocks.block * pages
     for number, state in enumerate(states):
         zone = place.get((state.node, state.name))
         if zone:
             first, last = zone.pfn, zone.pfn + zone.spanned
-            start = blocks.block * pages
             zone_of[(start < last) & (start + pages > first) & (zone_of < 0)] = number
     size = blocks.free + blocks.movable + blocks.unmovable
     whole = (zone_of >= 0) & (size == pages)
+    of_cma = np.zeros(len(blocks), np.bool_)
+    for span in adder.pagemap.cma:
+        of_cma |= (start < span.end) & (start + pages > span.start)
     found = []
     for number, state in enumerate(states):
         mine = whole & (zone_of == number)
         free = mine & (blocks.free == pages)
         clear = mine & ~free & (blocks.unmovable == 0)
+        sets = (mine, free, clear, clear & of_cma)
         found.append(
             ZoneBlocks(
                 state,
                 lists[number] if number < len(lists) else None,
-                *(int(np.count_nonzero(rows)) for rows in (mine, free, clear)),
+                *(int(np.count_nonzero(rows)) for rows in sets),
             )
         )
     first = len(origins) + SLABS

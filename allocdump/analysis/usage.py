@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..arch.base import PageSize
 from ..arrays import Int, Values
 from ..kernel.machine.memory_counters import MemoryCounters
 from ..kernel.mm.allocations import VmallocUse
@@ -17,7 +18,7 @@ from ..kernel.tags.cost import ProfilerCost
 from ..kernel.tags.roles import PERCPU_VECTOR_SITE, Role
 from ..kernel.tags.sites import Sites
 from ..result import Result
-from .attribution import Attribution
+from .attribution import CMA_FREE, HUGE_FREE, HUGE_USED, Attribution
 
 
 @dataclass
@@ -70,19 +71,64 @@ class Node(Result):
 
 
 def usage(
+    origins: Sites, memory: Attribution, counters: MemoryCounters, cost: ProfilerCost
+) -> Node:
+    """Account for every page."""
+    return _Usage(origins, memory, counters, cost, Untold.of(memory, counters, cost)).tree()
+
+
+def divided(
     origins: Sites,
     memory: Attribution,
-    vmalloc_pages: Int,
-    idle_pages: Int,
+    parts: Iterable[tuple[str, Attribution]],
     counters: MemoryCounters,
     cost: ProfilerCost,
 ) -> Node:
-    """Account for every page.
+    """The same account for each part of all memory, largest first; none of its leaves has a
+    counter.
 
-    :param vmalloc_pages: pages in vmalloc areas by origin, shape (number of origins,)
-    :param idle_pages: those of them that are no task's stack
+    :param memory: all of it
+    :param parts: names and memory of the parts
     """
-    return _Usage(origins, memory, vmalloc_pages, idle_pages, counters, cost).tree()
+    untold, none = Untold.of(memory, counters, cost), MemoryCounters()
+    root = Node("memory", counter=_bytes(counters.present, memory.page))
+    for name, part in parts:
+        node = _Usage(origins, part, none, cost, untold).tree()
+        root.add(Node(name, node.bytes, node.children))
+    return root
+
+
+@dataclass
+class Untold:
+    """Bytes of which only the sum is known, not the places: whoever has room takes them."""
+
+    vectors: int
+    """Extension vectors of per-CPU chunks."""
+    tags: int
+    """Code tags of the kernel's own sites."""
+    counters: int
+    """Counters of these."""
+    holes: int
+    """Holes in memory, where its map is unreadable."""
+
+    @classmethod
+    def of(cls, memory: Attribution, counters: MemoryCounters, cost: ProfilerCost) -> Untold:
+        """Those of all memory."""
+        holes = 0
+        if not memory.map_known and counters.present is not None:
+            # Without the map, holes look like memory that boot kept: the zones know their number.
+            holes = max(0, int(memory.kinds.sum()) - counters.present) * memory.page.bytes
+        return cls(memory.percpu_vectors, cost.tags, cost.counters, holes)
+
+    def take(self, what: str, room: int) -> int:
+        """As much of it as there is room for."""
+        taken = max(0, min(room, int(getattr(self, what))))
+        setattr(self, what, getattr(self, what) - taken)
+        return taken
+
+
+def _bytes(pages: int | None, page: PageSize) -> int | None:
+    return None if pages is None else pages * page.bytes
 
 
 def vmalloc_pages(areas: Iterable[VmallocUse], sites: int) -> Int:
@@ -99,30 +145,30 @@ class _Usage:
         self,
         origins: Sites,
         memory: Attribution,
-        vmalloc_pages: Int,
-        idle_pages: Int,
         counters: MemoryCounters,
         cost: ProfilerCost,
+        untold: Untold,
     ) -> None:
-        self.memory, self.counters, self.cost = memory, counters, cost
+        self.memory, self.counters, self.cost, self.untold = memory, counters, cost, untold
         self.page = memory.page.bytes
         self.count = len(origins)
         self.sites = origins.tagged
         """Number of call sites, whose rows come first."""
-        self.names = [origins.label(i) for i in range(self.count)]
+        self.label = origins.label
         self.roles = origins.role
         self.percpu_vectors = (origins.function == PERCPU_VECTOR_SITE) & (origins.module == "")
-        self.vmalloc_pages, self.idle_pages = vmalloc_pages, idle_pages
+        self.vmalloc_pages = memory.vmalloc[: self.count]
         self._profiler_pages = self._pages_of_profiler()
         self._vectors = self._pages_of_vectors()
         self._early_page_ext = self._page_ext_without_site()
 
     def _pages_of_profiler(self) -> Int:
         """Bytes of pages by site that are references and code tags."""
-        by_site = self.memory.kinds[PageKind.IN_USE][: self.count] * self.page
-        page_ext = self.roles == Role.PAGE_EXT
-        share = (np.where(page_ext, by_site, 0) * self.cost.page_ext_share).astype(np.int64)
-        return np.where(page_ext, share, np.where(self.roles == Role.TAGS, by_site, 0))
+        pages = self.memory.kinds[PageKind.IN_USE][: self.count]
+        # Of each page alike, so that parts of memory add up.
+        share = int(self.page * self.cost.page_ext_share)
+        tags = np.where(self.roles == Role.TAGS, pages * self.page, 0)
+        return np.where(self.roles == Role.PAGE_EXT, pages * share, tags)
 
     def _pages_of_vectors(self) -> Int:
         """Bytes of pages by site that are vectors of per-CPU chunks.
@@ -132,7 +178,7 @@ class _Usage:
         by_site = self.memory.kinds[PageKind.IN_USE][: self.count] * self.page
         vectors = np.zeros(self.count, np.int64)
         for i in np.flatnonzero(self.percpu_vectors).tolist():
-            vectors[i] = min(int(by_site[i]), self.memory.percpu_vectors - int(vectors.sum()))
+            vectors[i] = self.untold.take("vectors", int(by_site[i]))
         return vectors
 
     def _page_ext_without_site(self) -> int:
@@ -156,11 +202,11 @@ class _Usage:
         slab, slab_profiler = self._slab()
         boot, boot_profiler = self._boot()
         k = self.counters
-        root = Node("memory", counter=self._bytes(k.present))
+        root = Node("memory", counter=self._of(k.present))
         root.add(
             Node("free", counter=None).add(
-                Node("buddy allocator", self._pages(PageKind.FREE), counter=self._bytes(k.free)),
-                Node("per-CPU lists", self._pages(PageKind.FREE_PCP), counter=self._bytes(k.pcp)),
+                self._buddy(),
+                Node("per-CPU lists", self._pages(PageKind.FREE_PCP), counter=self._of(k.pcp)),
             ),
             boot,
             self._anonymous(),
@@ -169,7 +215,7 @@ class _Usage:
             slab,
             self._kind("large kmalloc", PageKind.LARGE_KMALLOC, None),
             self._kind("page tables", PageKind.PAGE_TABLE, k.page_tables),
-            self._kind("huge pages (hugetlb)", PageKind.HUGETLB, None),
+            self._huge(),
             self._kind("offline (balloon)", PageKind.OFFLINE, None),
             *in_use,
             *other,
@@ -180,8 +226,8 @@ class _Usage:
         )
         return root
 
-    def _bytes(self, pages: int | None) -> int | None:
-        return None if pages is None else pages * self.page
+    def _of(self, pages: int | None) -> int | None:
+        return _bytes(pages, self.memory.page)
 
     def _pages(self, kind: PageKind) -> int:
         return int(self.memory.kinds[kind].sum()) * self.page
@@ -192,7 +238,7 @@ class _Usage:
         :param less: pages to be left out, by column
         """
         row = self.memory.kinds[kind] - less
-        node = Node(name, counter=self._bytes(counter))
+        node = Node(name, counter=self._of(counter))
         node.add(*self._leaves(row[: self.sites] * self.page))
         node.add(Node("(no site)", int(row[self.sites :].sum()) * self.page))
         return node
@@ -205,8 +251,37 @@ class _Usage:
         )
         return node.add(Node("(mapped by no task)", int(unmapped.sum()) * self.page))
 
+    def _buddy(self) -> Node:
+        """Free pages, those of CMA areas by themselves."""
+        counters = self.counters
+        node = Node("buddy allocator", self._pages(PageKind.FREE), counter=self._of(counters.free))
+        of_cma = int(self.memory.uses[CMA_FREE]) * self.page
+        if of_cma or counters.free_cma:
+            cma = Node("of CMA areas", of_cma, counter=self._of(counters.free_cma))
+            node.add(cma, Node("of all others", node.bytes - of_cma))
+        return node
+
+    def _huge(self) -> Node:
+        """Huge pages by size: those that somebody has, and those that wait in their pool."""
+        uses, pools = self.memory.uses, {pool.order: pool for pool in self.counters.huge}
+        node = Node("huge pages (hugetlb)")
+        for order in range(HUGE_FREE - HUGE_USED):
+            used, free = (int(uses[kind + order]) * self.page for kind in (HUGE_USED, HUGE_FREE))
+            pool = pools.get(order)
+            size = self.page << order
+            of_size = Node(f"hugepages-{size >> 10}kB")
+            waiting = Node("free", free)
+            if pool:
+                of_size.counter, waiting.counter = pool.total * size, pool.free * size
+                waiting.note = f"{pool.reserved:,} reserved" if pool.reserved else ""
+                of_size.note = f"{pool.surplus:,} surplus" if pool.surplus else ""
+            node.add(of_size.add(Node("in use", used), waiting))
+        if pools:
+            node.counter = sum(pool.total * (self.page << pool.order) for pool in pools.values())
+        return node
+
     def _leaves(self, sizes: Int) -> list[Node]:
-        return [Node(self.names[i], int(sizes[i])) for i in np.flatnonzero(sizes).tolist()]
+        return [Node(self.label(i), int(sizes[i])) for i in np.flatnonzero(sizes).tolist()]
 
     def _in_use(self) -> tuple[list[Node], list[Node]]:
         """Pages in use whose struct pages tell nothing: their sites tell."""
@@ -215,11 +290,13 @@ class _Usage:
         rest = by_site.copy()
         nodes = []
         stacks = np.where(self.roles == Role.STACK, by_site, 0)
-        idle = np.minimum(self.idle_pages * self.page, stacks)
+        idle = np.minimum(self.memory.idle[: self.count] * self.page, stacks)
         percpu = np.where(self.roles == Role.PERCPU, by_site, 0)
         rest -= stacks + percpu
+        for i, size in self.memory.moved.percpu.items():
+            percpu[i] += size
         nodes.append(
-            Node("kernel stacks", counter=self._bytes(self.counters.stacks)).add(
+            Node("kernel stacks", counter=self._of(self.counters.stacks)).add(
                 *self._leaves(stacks - idle), Node("(of no task)", int(idle.sum()))
             )
         )
@@ -284,7 +361,7 @@ class _Usage:
             "free objects": (use.capacity - use.in_use) * size,
         }
         inside = int(use.inside.sum())
-        total += m.kfence
+        total += m.kfence + m.moved.slab
         objects = int(by_site.sum())
         overhead = total - objects - sum(int(p.sum()) for p in parts.values())
         # Extensions inside of slabs are in the room that objects leave over, or in the objects.
@@ -309,19 +386,18 @@ class _Usage:
 
     def _boot(self) -> tuple[Node, list[Node]]:
         reserved = {label: pages * self.page for label, pages in self.memory.reserved.items()}
-        if not self.memory.map_known and self.counters.present is not None:
-            # Without the map, holes look like memory that boot kept: the zones know their number.
-            holes = (int(self.memory.kinds.sum()) - self.counters.present) * self.page
-            reserved[SYSTEM_RAM] = max(0, reserved.get(SYSTEM_RAM, 0) - max(0, holes))
         if KFENCE in reserved:
             # Objects in it that have a site are among all others.
-            reserved[KFENCE] = max(0, reserved[KFENCE] - self.memory.kfence)
-        tags = min(self.cost.tags, reserved.get("Kernel data", 0))
-        if tags:
-            reserved["Kernel data"] -= tags
-        counters = min(self.cost.counters, reserved.get(SYSTEM_RAM, 0))
-        if counters:
-            reserved[SYSTEM_RAM] -= counters
+            reserved[KFENCE] = max(0, reserved[KFENCE] - self.memory.moved.kfence)
+
+        def take(what: str, label: str) -> int:
+            taken = self.untold.take(what, reserved.get(label, 0))
+            if taken:
+                reserved[label] -= taken
+            return taken
+
+        take("holes", SYSTEM_RAM)
+        tags, counters = take("tags", "Kernel data"), take("counters", SYSTEM_RAM)
         boot = Node("boot")
         image = Node("kernel image")
         for label, size in reserved.items():

@@ -13,12 +13,12 @@ from ..analysis.keys import Key
 from ..analysis.memory import SUMS, MemoryTotal, OfSites
 from ..analysis.report import Report
 from ..analysis.sums import total
-from ..formats import folded
 from ..formats.records import report as records
 from ..kernel.tags.sites import Sites
 from ..session import Session
 from ..view import report as projection
 from .output import show, warn, write
+from .profiles import write_groups
 from .progress import MEMORY, progress
 
 
@@ -56,13 +56,8 @@ class GroupedReport:
                 write(records.groups_as_json(self.report, groups, shown, whole, memory), output)
             case "csv":
                 write(records.groups_as_csv(groups, whole, memory), output)
-            case "folded":
-                write("".join(folded.render_groups(groups)), output)
-            case "pprof":
-                from ..formats import pprof
-
-                data = pprof.render_groups(self.report, groups)
-                write(data, output, to_terminal=False)
+            case "folded" | "pprof":
+                write_groups(format_, self.report, groups, output)
             case _:
                 document = projection.groups(self.report, groups, shown, whole, memory)
                 show(document, format_, output, exact)

@@ -31,6 +31,7 @@ from .options import (
 )
 from .output import output_option, warn
 from .parameters import Command
+from .profiles import PROFILES
 from .progress import GRAPH, MEMORY, progress
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     "-a", "--all", "everything", is_flag=True,
     help="Each site with undecided memory, not only their number.",
 )  # fmt: skip
-@format_option("table", "markdown", "json", "csv", "html", json=LINES)
+@format_option("table", "markdown", "json", "csv", "html", *PROFILES, json=LINES)
 @exact_option
 @output_option
 def command(
@@ -83,6 +84,7 @@ def command(
       allocdump leaks vmcore --filter 'module=nvme*' --list
       allocdump leaks vmcore --group-by cgroup,module
       allocdump leaks vmcore --min-size 1M --format json
+      allocdump leaks vmcore --group-by stack --format folded
     """
     if as_list and group_by != (SITE,):
         raise click.UsageError("--group-by does not go with --list.")
@@ -102,11 +104,11 @@ def command(
             sums = [record for record in sums if not record["undecided"]]
         project = partial(projection.sums, report, found, undecided)
         listing = Listing(sums, records.SUMS, project, ("lost", "undecided"), "allocations")
-        if group_by != (SITE,):
+        if group_by != (SITE,) or format_ in PROFILES:
             wanted = records.wanted(found, chosen, min_size or 0)
             read = partial(_groups, dump, found, wanted, group_by)
             groups = partial(projection.groups, report, found)
-            listing = listing.grouped(read, group_by, records.GROUPS, groups)
+            listing = listing.grouped(read, group_by, records.GROUPS, groups, report)
     listing.show(format_, exact, top, output, sort)
 
 

@@ -14,10 +14,12 @@ import click
 
 from ..analysis.groups import Groups
 from ..analysis.keys import Key
+from ..analysis.report import Report
 from ..formats.records.groups import fields, records
 from ..formats.records.json_text import Record, listed
 from ..view.model import Document
 from .output import show, write_all
+from .profiles import PROFILES, write_groups
 
 Order = Callable[[Record], Any]
 
@@ -36,6 +38,8 @@ class Listing:
     """Fields whose sum ``--sort size`` sorts by."""
     calls: str = ""
     """The field that ``--sort calls`` sorts by; empty if rows are single allocations."""
+    profile: Callable[[str, int | None, str | None], None] | None = None
+    """Writes it in one of :data:`.profiles.PROFILES`; None if it is no sums."""
 
     def grouped(
         self,
@@ -43,17 +47,26 @@ class Listing:
         keys: Sequence[Key],
         sums: Sequence[str],
         project: Callable[[Sequence[str], Sequence[Key], Iterable[Record]], Document],
+        report: Report,
     ) -> Listing:
         """Sums by keys, in place of the records.
 
         :param read: adds them up, when they are asked for
         :param sums: fields that are added up
         """
+
+        def profile(format_: str, top: int | None, output: str | None) -> None:
+            groups = read()
+            groups = replace(groups, groups=groups.groups[:top])
+            size = self.size[0]
+            write_groups(format_, report, groups, output, size=size, calls=self.calls)
+
         return replace(
             self,
             records=_when_asked(lambda: records(read())),
             fields=(*sums, "sites", *fields(keys)),
             project=partial(project, sums, keys),
+            profile=profile,
         )
 
     def show(
@@ -65,6 +78,14 @@ class Listing:
         sort: str | None = None,
     ) -> None:
         """Put the first *top* records where they were asked for; None is all."""
+        if format_ in PROFILES:
+            if self.profile is None or sort not in (None, "size"):
+                raise click.UsageError(
+                    f"{format_} is for sums by keys, largest first: not with --list, nor with"
+                    " other orders or groups that are no keys."
+                )
+            self.profile(format_, top, output)
+            return
         rows = self.first(top, sort)
         if format_ in ("json", "csv"):
             write_all(listed(rows, self.fields, format_), output)

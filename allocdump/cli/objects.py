@@ -43,6 +43,7 @@ from .options import (
 )
 from .output import output_option, output_width, rendered, warn, write_all
 from .parameters import Command, Number
+from .profiles import PROFILES
 from .progress import MEMORY, progress
 
 
@@ -64,7 +65,7 @@ from .progress import MEMORY, progress
     vmalloc="each area of vmalloc space",
 )
 @list_option
-@format_option("table", "markdown", "json", "csv", "html", json=LINES)
+@format_option("table", "markdown", "json", "csv", "html", *PROFILES, json=LINES)
 @exact_option
 @output_option
 @click.option("--hexdump", "dump_bytes", type=Number(1, 1 << 20), metavar="N",
@@ -95,11 +96,12 @@ def command(
       allocdump objects vmcore --group-by cache --top 10
       allocdump objects vmcore --group-by cgroup,cache
       allocdump objects vmcore --group-by vmalloc
+      allocdump objects vmcore --group-by stack --format pprof --output objects.pb.gz
       allocdump objects vmcore --cache dentry --list --top 3 --type 'struct dentry'
     """
     if (dump_bytes or type_name) and (not as_list or format_ != "table"):
         raise click.UsageError("--hexdump and --type go with --list and --format table.")
-    by_cache = group_by == (KEYS["cache"],)
+    by_cache = group_by == (KEYS["cache"],) and format_ not in PROFILES
     if as_list and group_by != (SITE,):
         raise click.UsageError("--group-by does not go with --list.")
     if filters and by_cache:
@@ -129,11 +131,12 @@ def command(
         else:
             sums = records.sums(*where)
             listing = Listing(sums, records.SUMS, projection.sums, calls="objects")
-            if group_by != (SITE,):
+            if group_by != (SITE,) or format_ in PROFILES:
                 kernel = dump.kernel
                 parts = ((Allocations.of_objects(b, kernel), object_sums(b)) for b in batches)
                 read = partial(group, group_by, dump.names, records.GROUPS, parts)
-                listing = listing.grouped(read, group_by, records.GROUPS, projection.groups)
+                groups = projection.groups
+                listing = listing.grouped(read, group_by, records.GROUPS, groups, report)
         if dump_bytes or type_name:
             contents = _Contents(dump, dump_bytes, type_name, exact, output)
             write_all(contents.texts(listing.first(top, sort)), output)

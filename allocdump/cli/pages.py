@@ -30,6 +30,7 @@ from .options import (
 )
 from .output import output_option, warn
 from .parameters import Command, Number
+from .profiles import PROFILES
 from .progress import MEMORY, progress
 
 
@@ -43,7 +44,7 @@ from .progress import MEMORY, progress
 @sort_option("size", "calls", "name", "address", default="size; address with --list")
 @group_option()
 @list_option
-@format_option("table", "markdown", "json", "csv", "html", json=LINES)
+@format_option("table", "markdown", "json", "csv", "html", *PROFILES, json=LINES)
 @exact_option
 @output_option
 def command(
@@ -72,6 +73,7 @@ def command(
       allocdump pages vmcore --list --top 20 --order 3
       allocdump pages vmcore --group-by cgroup,type
       allocdump pages vmcore --node 1 --format csv
+      allocdump pages vmcore --group-by stack --format folded | flamegraph.pl > pages.svg
     """
     if as_list and group_by != (SITE,):
         raise click.UsageError("--group-by does not go with --list.")
@@ -96,10 +98,10 @@ def command(
         else:
             sums = records.sums(report.sites, batches, dump.kernel.page)
             found = Listing(sums, records.SUMS, projection.sums, calls="allocations")
-            if group_by != (SITE,):
+            if group_by != (SITE,) or format_ in PROFILES:
                 page = dump.kernel.page
                 parts = ((Allocations.of_pages(batch), page_sums(batch, page)) for batch in batches)
                 read = partial(group, group_by, dump.names, records.GROUPS, parts)
-                found = found.grouped(read, group_by, records.GROUPS, projection.groups)
+                found = found.grouped(read, group_by, records.GROUPS, projection.groups, report)
         found.show(format_, exact, top, output, sort)
     warn(f"{problem}." for problem in pages.problems)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import click
 
+from ..analysis.divided import BY
 from ..analysis.report import Report
 from ..formats.records import fragmentation as fragmentation_records
 from ..formats.records import usage as records
@@ -29,6 +30,12 @@ _DEPTH = 2
     help="Levels of the tree.  [default: 2; all for json, csv and html]",
 )
 @click.option(
+    "--by",
+    type=click.Choice(BY),
+    help="The same for each of these: cgroup, the memory cgroup that is charged; node, the NUMA"
+    " node that it lies on.",
+)
+@click.option(
     "--fragmentation",
     is_flag=True,
     help="Instead of classes: free blocks of each zone, and what stands in the way of larger ones.",
@@ -45,6 +52,7 @@ _DEPTH = 2
 def command(
     dump: Session,
     depth: int | None,
+    by: str | None,
     fragmentation: bool,
     order: int | None,
     format_: str,
@@ -61,6 +69,7 @@ def command(
     Examples:
       allocdump usage vmcore
       allocdump usage vmcore --depth 3
+      allocdump usage vmcore --by cgroup
       allocdump usage vmcore --fragmentation
       allocdump usage vmcore --format json
       allocdump usage vmcore --format html --output usage.html
@@ -69,22 +78,25 @@ def command(
         raise click.UsageError("--order is for --fragmentation.")
     if depth is not None and fragmentation:
         raise click.UsageError("--depth is not for --fragmentation, which is no tree.")
+    if by is not None and fragmentation:
+        raise click.UsageError("--by is not for --fragmentation, which tells of each zone.")
     report = dump.memory_report()
     if fragmentation:
         _fragmentation(dump, report, order, format_, exact, output)
         return
     with progress(*MEMORY) as show_progress:
-        root = dump.usage(show_progress)
+        root = dump.usage(show_progress, by)
     read = dict.fromkeys([*dump.attribution().problems, *dump.vmalloc_areas().problems])
     problems = [f"{problem}." for problem in read]
     warn(report.warnings + problems)
     if format_ == "json":
-        write(records.as_json(root, depth, report.origin.state), output)
+        write(records.as_json(root, depth, report.origin.state, by), output)
     elif format_ == "csv":
         write_all(records.as_csv(root, depth), output)
     else:
         levels = _DEPTH if depth is None else depth
-        show(projection.document(report, root, levels, problems), format_, output, exact)
+        document = projection.document(report, root, levels, problems, by)
+        show(document, format_, output, exact)
 
 
 def _fragmentation(

@@ -23,11 +23,14 @@ def render(sites: Sites) -> Iterator[str]:
             yield _line(frames, size)
 
 
-def render_groups(groups: Groups) -> Iterator[str]:
-    """One line per group that holds memory: a frame for each key."""
+def render_groups(groups: Groups, size: str = "bytes") -> Iterator[str]:
+    """One line per group that holds memory: a frame for each key.
+
+    :param size: the sum that is bytes
+    """
     for group in groups:
-        if group.sums["bytes"] > 0:
-            yield _line(of_group(groups, group), group.sums["bytes"])
+        if group.sums[size] > 0:
+            yield _line(of_group(groups, group), group.sums[size])
 
 
 def _line(frames: Iterable[str], size: int) -> str:

@@ -52,12 +52,18 @@ def render(report: Report, sites: Sites) -> bytes:
     return _compressed(profile, report, without)
 
 
-def render_groups(report: Report, groups: Groups) -> bytes:
-    """The given groups, each a sample with a frame for each key."""
+def render_groups(
+    report: Report, groups: Groups, size: str = "bytes", calls: str = "calls"
+) -> bytes:
+    """The given groups, each a sample with a frame for each key.
+
+    :param size: the sum that is bytes
+    :param calls: the sum that is a number of allocations
+    """
     profile = _Profile()
     for group in groups:
         frames = profile.frames(of_group(groups, group))
-        profile.sample(frames, group.sums["bytes"], group.sums["calls"])
+        profile.sample(frames, group.sums[size], group.sums[calls])
     return _compressed(profile, report, [])
 
 

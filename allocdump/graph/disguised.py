@@ -305,7 +305,7 @@ def loaded_kernels(prog: Program) -> Spans:
     """
     words: list[int] = []
     for name in _LOADED_KERNELS:
-        with suppress(ReadErrors):
+        with suppress(*ReadErrors):
             image = prog[name].read_()
             if image:
                 words += [int(part.buf.address_of_()) for part in image.segment]

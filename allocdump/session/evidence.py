@@ -19,6 +19,7 @@ from ..graph.roots import Tier
 from ..kernel.machine.cgroups import memory_cgroups
 from ..kernel.machine.clock import uptime
 from ..kernel.machine.death import death, memory_parameters, taint
+from ..kernel.machine.free_lists import free_lists, with_cma_blocks
 from ..kernel.machine.memory_counters import reclaimable
 from ..kernel.machine.oom import allocation_failures, oom_events
 from ..kernel.machine.open_files import Parts, open_files
@@ -36,6 +37,7 @@ from ..triage.evidence import Evidence, LargeHolder, LostSite, Machine, StackEvi
 from ..triage.shortage import wanted_order
 from ..triage.thresholds import NOTABLE
 from .kept import note_kept, note_pins
+from .zombies import zombie_evidence
 
 T = TypeVar("T")
 
@@ -108,6 +110,9 @@ class _Investigation:
         )
         case.zones, problems = zone_states(self.kernel)
         self._miss(*problems)
+        if any(zone.free_cma for zone in case.zones):
+            lists = self._attempt("whose free blocks are", lambda: free_lists(self.kernel))
+            case.zones = with_cma_blocks(case.zones, lists[0] if lists else [])
         processes = tasks(self.kernel)
         cgroups, mounts = memory_cgroups(self.prog), tmpfs_mounts(self.kernel)
         case.tasks, case.cgroups = processes.tasks, cgroups.cgroups
@@ -265,6 +270,7 @@ class _Investigation:
             self._miss(*areas.problems)
         case.usage = self._attempt("the kernel's own account of memory", self.session.usage)
         case.caches = cache_rows(found)
+        case.zombies = zombie_evidence(self.kernel, self.session.zombies())
         case.stacks = self._stacks()
         if self.report is None:
             return

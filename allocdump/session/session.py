@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ..analysis.stacks import StackUse
     from ..analysis.totals import ObjectTotals
     from ..analysis.usage import Node
+    from ..analysis.zombies import Zombies
     from ..graph.build import HeapBuilder
     from ..graph.edges import Graph
     from ..graph.nodes import Nodes
@@ -83,6 +84,7 @@ class Session:
         self._attribution: Attribution | None = None
         self._totals: ObjectTotals | None = None
         self._stack_use: StackUse | None = None
+        self._zombies: Zombies | None = None
         self._heap: HeapBuilder | None = None
         self._graph: Graph | None = None
         self._reach: Reach | None = None
@@ -390,10 +392,12 @@ class Session:
         from ..analysis.attribution import Attributor
         from ..analysis.stacks import StackAdder
         from ..analysis.totals import ObjectAdder
+        from ..analysis.zombies import ZombieAdder
 
         pagemap = self.pagemap
         attributor, adder = Attributor(pagemap), ObjectAdder(self.objects())
-        visitors: list[Visitor] = [attributor, adder]
+        zombies = ZombieAdder(pagemap)
+        visitors: list[Visitor] = [attributor, adder, zombies]
         stacks = StackAdder(pagemap, self.objects())
         if pagemap.stacks:
             visitors.append(stacks)
@@ -402,7 +406,7 @@ class Session:
             visitors.append(self._heap)
         self._described(lambda: pagemap.show(*visitors, progress=progress))
         self._attribution, self._totals = attributor.result(), adder.result()
-        self._stack_use = stacks.result()
+        self._stack_use, self._zombies = stacks.result(), zombies.result()
 
     def attribution(self, progress: Progress | None = None) -> Attribution:
         """The memory of each of :attr:`origins`: one pass over all memory.
@@ -445,6 +449,19 @@ class Session:
             self._stack_use = adder.result()
         return self._stack_use
 
+    def zombies(self, progress: Progress | None = None) -> Zombies:
+        """Memory that is charged to memory cgroups which were removed.
+
+        :raises DamagedError: if the dump lacks what describes its memory
+        """
+        if self._zombies is None:
+            from ..analysis.zombies import ZombieAdder
+
+            adder = ZombieAdder(self.pagemap)
+            self._described(lambda: self.pagemap.show(adder, progress=progress))
+            self._zombies = adder.result()
+        return self._zombies
+
     def audit(self, progress: Progress | None = None) -> Audit:
         """Counters against memory."""
         from dataclasses import replace
@@ -474,24 +491,32 @@ class Session:
             unnamed=tags_beyond_index(self.kernel) if Bug.UNNAMED_TAGS in bugs else (0, 0),
         )
 
-    def usage(self, progress: Progress | None = None) -> Node:
-        """All memory: a tree that adds up to every page."""
-        from ..analysis.usage import usage, vmalloc_pages
+    def usage(self, progress: Progress | None = None, by: str | None = None) -> Node:
+        """All memory: a tree that adds up to every page.
+
+        :param by: ``cgroup`` or ``node``: each that is charged, or that memory lies on, is a tree
+            of its own
+        """
+        from ..analysis.divided import Divider, by_cgroup, by_node
+        from ..analysis.usage import divided, usage
+        from ..kernel.machine.huge_pools import huge_pools
         from ..kernel.machine.memory_counters import memory_counters
-        from ..kernel.machine.tasks import stacks
         from ..kernel.machine.vmstat import VmStat
         from ..kernel.tags.cost import profiler_cost
 
-        found, areas, used = self.attribution(progress), self._vmalloc_areas, stacks(self.prog)
-        idle = [a for a in areas if used is not None and a.area.start not in used]
-        return usage(
-            self.origins,
-            found,
-            vmalloc_pages(areas, len(self.origins)),
-            vmalloc_pages(idle, len(self.origins)),
-            memory_counters(VmStat(self.kernel), self.kernel.page),
-            profiler_cost(self.kernel, self.sites),
+        pools = huge_pools(self.prog)
+        counters = memory_counters(VmStat(self.kernel), self.kernel.page, pools)
+        cost = profiler_cost(self.kernel, self.sites)
+        if by is None:
+            return usage(self.origins, self.attribution(progress), counters, cost)
+        pagemap = self.pagemap
+        divider = Divider(
+            pagemap, by_node(self.zones.found) if by == "node" else by_cgroup(pagemap)
         )
+        self._described(lambda: pagemap.show(divider, progress=progress))
+        self._attribution = divider.result()
+        parts = divider.parts(self._attribution, self.origins)
+        return divided(self.origins, self._attribution, parts, counters, cost)
 
     def fragmentation(
         self, order: int | None = None, progress: Progress | None = None

@@ -60,6 +60,10 @@ TYPES = {
     # memory
     "slab_caches": "struct list_head",
     "mem_section": "struct mem_section **",
+    "hstates": "struct hstate []",
+    "hugetlb_max_hstate": "int",
+    "cma_areas": "struct cma []",
+    "cma_area_count": "unsigned int",
     "node_data": "struct pglist_data *[]",
     "contig_page_data": "struct pglist_data",
     "node_states": "nodemask_t []",

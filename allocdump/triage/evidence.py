@@ -128,6 +128,27 @@ class Watcher:
 
 
 @dataclass(frozen=True)
+class ZombieMemory:
+    """Memory that is still charged to memory cgroups which were removed; bytes."""
+
+    number: int
+    """Of these cgroups."""
+    kinds: dict[str, int]
+    """By kind of page: ``shmem``, ``cache``, ``anonymous``; most first."""
+    parents: dict[str, int]
+    """By path of the cgroup that they were below; most first."""
+    mounts: dict[str, tuple[int, int]]
+    """By mount of the files that pages belong to: bytes, and number of files; most first."""
+    files: list[tuple[str, int]]
+    """Paths of the largest of these files, as far as they have one, and what they have."""
+
+    @property
+    def bytes(self) -> int:
+        """All of it."""
+        return sum(self.kinds.values())
+
+
+@dataclass(frozen=True)
 class StackEvidence:
     """Memory by the stacks that allocated it."""
 
@@ -164,6 +185,8 @@ class Evidence:
     cgroups: list[MemoryCgroup] = field(default_factory=list)
     caches: list[CacheRow] = field(default_factory=list)
     areas: list[VmallocUse] = field(default_factory=list)
+    zombies: ZombieMemory | None = None
+    """None if there is none, or nothing tells."""
     tmpfs: list[Tmpfs] = field(default_factory=list)
     files: list[OpenFiles] = field(default_factory=list)
     """Of each process, most memory first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from ..kernel.machine.oom import Constraint, OomEvent
+from ..kernel.machine.oom import AllocationFailure, Constraint, OomEvent
 from ..kernel.machine.zones import ZoneState
 from .evidence import Evidence
 from .thresholds import NOTABLE
@@ -67,7 +67,7 @@ def _notable(case: Evidence, zones: list[ZoneState]) -> bool:
     return case.share(sum(zone.free for zone in zones) * case.page.bytes) >= NOTABLE
 
 
-def takes_cma(event: OomEvent | None) -> bool:
+def takes_cma(event: OomEvent | AllocationFailure | None) -> bool:
     """Tell if a request may use CMA's pages: a movable one, ``gfp_to_alloc_flags_cma()``."""
     return event is not None and "MOVABLE" in event.gfp_mask
 
@@ -97,21 +97,32 @@ def exhausted(zones: list[ZoneState], cma: bool = False) -> bool:
 
 def with_room(zones: list[ZoneState], order: int = 0, cma: bool = False) -> list[ZoneState]:
     """Zones that had memory to spare, in pieces of an order."""
-    return [z for z in zones if z.free > z.high + unusable(z, cma) and z.blocks_of(max(order, 0))]
+    return [
+        z for z in zones if z.free > z.high + unusable(z, cma) and z.blocks_of(max(order, 0), cma)
+    ]
 
 
 def too_fragmented(zones: list[ZoneState], order: int, cma: bool = False) -> bool:
     """Memory was there for an allocation of an order, but not in one piece."""
     enough = [z for z in zones if z.free - (1 << order) > z.min + unusable(z, cma)]
-    return bool(enough) and not any(zone.blocks_of(order) for zone in enough)
+    return bool(enough) and not any(zone.blocks_of(order, cma) for zone in enough)
 
 
 def wanted_order(case: Evidence) -> int:
     """The order of the smallest piece that could not be had for want of one, above 0; else 0."""
-    event = case.fatal_event
-    failed = [event.order] if event else [f.order for f in case.failures]
-    orders = [order for order in failed if order > 0 and too_fragmented(case.zones, order)]
-    return min(orders, default=0)
+    event = wanted(case)
+    return 0 if event is None else event.order
+
+
+def wanted(case: Evidence) -> OomEvent | AllocationFailure | None:
+    """The request for the smallest piece that could not be had for want of one, above order 0."""
+    failed = [case.fatal_event] if case.fatal_event else case.failures
+    for_want = [
+        one
+        for one in failed
+        if one.order > 0 and too_fragmented(case.zones, one.order, takes_cma(one))
+    ]
+    return min(for_want, key=lambda one: one.order, default=None)
 
 
 def standing(zone: ZoneState, cma: bool) -> Standing:

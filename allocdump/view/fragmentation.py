@@ -4,16 +4,14 @@
 from __future__ import annotations
 
 from ..analysis.fragmentation import Fragmentation
+from ..analysis.in_the_way import most_in_the_way
 from ..analysis.report import Report
 from ..kernel.machine.free_lists import fragmentation_index, unusable_index
-from ..sentence import Sentence, say
 from .header import about
 from .model import NOT_APPLICABLE, Absent, Cell, Column, Document, Item, Items, Section, Table
 
 _MOST = 20
 """Rows of what is in the way."""
-_TOLD = 3
-"""Sentences on these."""
 _SUITABLE = Absent("a request of this order would not fail for fragmentation", "")
 
 
@@ -33,36 +31,6 @@ def document(report: Report, found: Fragmentation, problems: list[str]) -> Docum
 
 def _told(found: Fragmentation) -> Items:
     return Items([Item(sentence) for sentence in most_in_the_way(found)])
-
-
-def most_in_the_way(found: Fragmentation) -> list[Sentence]:
-    """Sentences on the origins without which there would be most blocks."""
-    rows = found.rows
-    out: list[Sentence] = []
-    for i in range(len(rows)):
-        row = int(rows.row[i])
-        if len(out) == _TOLD or not rows.gives[i]:
-            break
-        if not found.can_go(row):
-            continue
-        zone = found.zones[int(rows.zone[i])].state
-        blocks, whole = int(rows.gives[i]), int(rows.gives_whole[i])
-        empty = ", {empty:bytes} of it free objects," if rows.gives_empty[i] else ""
-        rest = ", {whole:count} of them at once, the others by compaction" if whole < blocks else ""
-        out.append(
-            say(
-                "freeing the {size:bytes} of {name} in {zone}" + empty + " would give"
-                " {blocks:count block} of order {order:number}" + rest,
-                size=int(rows.gives_bytes[i]),
-                name=found.name(row),
-                zone=f"node {zone.node} {zone.name}",
-                empty=int(rows.gives_empty[i]),
-                blocks=blocks,
-                whole=whole,
-                order=found.order,
-            )
-        )
-    return out
 
 
 def _zones(found: Fragmentation) -> Table:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ..analysis.report import Report
 from ..analysis.usage import Node
@@ -13,27 +13,36 @@ from .model import NOT_APPLICABLE, Absent, Cell, Column, Document, Fact, Section
 from .treemap import all_memory
 
 _MAX_CHILDREN = 10
+_MAX_PARTS = 20
 _FIGURES = 4
 
+_TITLES = {
+    None: "Classes of memory and the kernel's own counters",
+    "cgroup": "Memory cgroups",
+    "node": "NUMA nodes",
+}
 _NO_COUNTER = Absent("the kernel has no counter of it")
 _NO_MEMORY = Absent("no memory to have a share of")
 _SIZE = Column("bytes", "bytes", "Size", priority=0)
 _SHARE = Column("share", "share", priority=2)
 
 
-def document(report: Report, root: Node, depth: int, problems: list[str]) -> Document:
+def document(
+    report: Report, root: Node, depth: int, problems: list[str], by: str | None = None
+) -> Document:
     """A tree of all memory beside the kernel's counters; on a page, all of it.
 
     :param depth: levels of the tree
     :param problems: sentences on how it was counted, besides the report's warnings
+    :param by: what the children of *root* are, if they are no classes
     """
     largest = [root, *root.children[:_FIGURES]]
     out = about(report, "Where memory went", problems)
     out.lead = Fact("reason", report.origin.reason)
     out.figures = [Fact(n.name.capitalize(), say("{n:bytes}", n=n.bytes)) for n in largest]
     out.sections = [
-        Section("All memory", [all_memory(root), _tree(root, depth)]),
-        Section("Classes of memory and the kernel's own counters", [_classes(root)]),
+        Section("All memory", [all_memory(root), _tree(root, depth, divided=by is not None)]),
+        Section(_TITLES[by], [_classes(root)]),
         Section("All parts, down to call sites", [_leaves(root)]),
     ]
     return out
@@ -43,8 +52,9 @@ def _share(node: Node, root: Node) -> Cell:
     return node.bytes / root.bytes if root.bytes > 0 else _NO_MEMORY
 
 
-def _tree(root: Node, depth: int) -> Tree:
-    nodes = list(_walk(root, depth))
+def _tree(root: Node, depth: int, divided: bool) -> Tree:
+    most = [_MAX_PARTS, None, None] if divided else [None, None]
+    nodes = list(_walk(root, depth, most))
     return Tree(
         [
             _SIZE,
@@ -70,14 +80,19 @@ def _tree(root: Node, depth: int) -> Tree:
     )
 
 
-def _walk(node: Node, depth: int, level: int = 0) -> Iterator[tuple[int, Node]]:
+def _walk(
+    node: Node, depth: int, most: Sequence[int | None], level: int = 0
+) -> Iterator[tuple[int, Node]]:
+    """Steps through the tree; classes are whole, since they add up, and lists of sites are cut.
+
+    :param most: children that are shown on each of the first levels; None is all
+    """
     yield level, node
     if level >= depth:
         return
-    # The first levels are whole: they add up. Lists of sites are cut.
-    shown = node.children if level < 2 else node.children[:_MAX_CHILDREN]
+    shown = node.children[: most[level] if level < len(most) else _MAX_CHILDREN]
     for child in shown:
-        yield from _walk(child, depth, level + 1)
+        yield from _walk(child, depth, most, level + 1)
     rest = node.children[len(shown) :]
     if rest:
         yield level + 1, Node(f"({len(rest):,} more)", sum(child.bytes for child in rest))

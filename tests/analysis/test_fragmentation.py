@@ -9,12 +9,18 @@ import numpy as np
 import pytest
 
 from allocdump.analysis.fragmentation import Blocks, Contents, _in_the_way
+from allocdump.analysis.in_the_way import most_in_the_way
 from allocdump.arch.base import PageSize
-from allocdump.kernel.machine.free_lists import fragmentation_index, unusable_index
+from allocdump.kernel.machine.free_lists import (
+    FreeLists,
+    fragmentation_index,
+    unusable_index,
+    with_cma_blocks,
+)
 from allocdump.kernel.machine.zones import ZoneState
 from allocdump.kernel.mm.page_types import PageKind
-from allocdump.view.fragmentation import most_in_the_way
 
+from .. import cases
 from ..dumpdata import core, open_core
 
 QUIET = core("7.2-quiet")
@@ -143,3 +149,12 @@ def test_indexes_are_those_of_the_kernel() -> None:
     assert [unusable_index(zone, n) for n in range(4)] == [0, 272, 272, 1000]
     empty = ZoneState(0, "Normal", 100, 100, 0, 0, 1, 2, 3, 0, (), (0, 0, 0, 0))
     assert (fragmentation_index(empty, 2), unusable_index(empty, 2)) == (0, 1000)
+
+
+def test_free_blocks_of_cma_are_told_by_the_lists() -> None:
+    zones = [cases.zone(1), cases.zone(2)]
+    lists = FreeLists(("movable", "cma"), np.array([[1, 2], [3, 4]]), np.zeros(2, np.int64))
+    first, second = with_cma_blocks(zones, [lists])
+    assert (first.cma_blocks, second.cma_blocks) == ((3, 4), ())
+    assert first.blocks_of(0, cma=False) == first.blocks_of(0) - 7
+    assert second.blocks_of(0, cma=False) == second.blocks_of(0)

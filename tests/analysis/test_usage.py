@@ -9,9 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from allocdump.analysis.attribution import Attribution, CacheUse, Tally
-from allocdump.analysis.usage import Node, _Usage, usage
+from allocdump.analysis.attribution import (
+    CMA_FREE,
+    HUGE_FREE,
+    HUGE_USED,
+    Attribution,
+    CacheUse,
+    Tally,
+)
+from allocdump.analysis.usage import Node, Untold, _Usage, divided, usage
 from allocdump.arch.base import PageSize
+from allocdump.kernel.machine.huge_pools import HugePool
 from allocdump.kernel.machine.memory_counters import MemoryCounters
 from allocdump.kernel.mm.page_types import PageKind
 from allocdump.kernel.mm.slab import Cache
@@ -43,6 +51,8 @@ def attribution(**changes: Any) -> Attribution:
     kinds[PageKind.IN_USE, [STRAY, EMPTY, NONE]] = [1, 2, 3]
     unmapped = np.zeros(COUNT + 3, np.int64)
     unmapped[3] = 2
+    vmalloc = np.zeros(COUNT + 3, np.int64)
+    vmalloc[[2, 3]] = 4, 15
     objects = Tally.zeros(COUNT)
     objects.bytes[[1, 5]] = 6 * 1024, 1024
     use = CacheUse(*np.zeros((12, 1), np.int64))
@@ -53,7 +63,8 @@ def attribution(**changes: Any) -> Attribution:
         pages=Tally.zeros(COUNT), inferred=Tally.zeros(COUNT), objects=objects,
         percpu=Tally.zeros(COUNT),
         reserved={"System RAM": 30, "Kernel data": 12, "struct pages": 8}, map_known=True,
-        kinds=kinds, unmapped=unmapped, slab=use, caches=[Cache(0, "kmalloc-1k", 1024, 1024, 0)],
+        kinds=kinds, unmapped=unmapped, vmalloc=vmalloc, idle=np.minimum(vmalloc, 1),
+        uses=np.zeros(129, np.int64), slab=use, caches=[Cache(0, "kmalloc-1k", 1024, 1024, 0)],
         strays={}, unknown_slabs=0, kfence=0,
         percpu_vectors=3 * 4096, page_ext=8 * 4096,
         unreadable_pages=0, problems=[],
@@ -64,11 +75,8 @@ def attribution(**changes: Any) -> Attribution:
 def tree(
     found: Attribution | None = None, counters: MemoryCounters | None = None, share: float = 1.0
 ) -> Node:
-    vmalloc = np.zeros(COUNT, np.int64)
-    vmalloc[[2, 3]] = 4, 15
-    idle = np.minimum(vmalloc, 1)
     return usage(
-        SITES, found or attribution(), vmalloc, idle, counters or MemoryCounters(),
+        SITES, found or attribution(), counters or MemoryCounters(),
         ProfilerCost(tags=280, counters=1000, page_ext_share=share),
     )  # fmt: skip
 
@@ -154,12 +162,51 @@ def test_a_node_adds_up_and_sorts() -> None:
 
 
 def test_classes_can_be_asked_for_in_any_order() -> None:
-    vmalloc = np.zeros(COUNT, np.int64)
-    cost = ProfilerCost(tags=280, counters=1000, page_ext_share=0.5)
+    cost, counters = ProfilerCost(280, 1000, page_ext_share=0.5), MemoryCounters(vmalloc=100)
     one, other = (
-        _Usage(SITES, attribution(), vmalloc, vmalloc, MemoryCounters(vmalloc=100), cost)
+        _Usage(SITES, attribution(), counters, cost, Untold.of(attribution(), counters, cost))
         for _ in range(2)
     )
     profiler, counter = one._profiler(), one._vmalloc_counter()
     other._in_use()
     assert (profiler, counter) == (other._profiler(), other._vmalloc_counter())
+
+
+def test_huge_pages_by_size_and_free_pages_of_cma() -> None:
+    """Three huge pages of 2 MiB, one of them in its pool, and one of 1 GiB."""
+    found = attribution()
+    found.kinds[PageKind.HUGETLB, NONE] = 3 * 512 + (1 << 18)
+    found.uses[[HUGE_USED + 9, HUGE_FREE + 9, HUGE_USED + 18]] = 1024, 512, 1 << 18
+    found.uses[CMA_FREE] = 30
+    pools = (HugePool(9, 3, 1, 1, 2), HugePool(18, 1, 0, 0, 0))
+    counters = MemoryCounters(free=100, free_cma=31, huge=pools)
+    nodes = {path[1:]: node for path, node in flat(tree(found, counters))}
+    huge = nodes[("huge pages (hugetlb)",)]
+    assert huge.bytes == huge.counter == (3 << 21) + (1 << 30)
+    of_size = nodes["huge pages (hugetlb)", "hugepages-2048kB"]
+    assert (of_size.bytes, of_size.counter, of_size.note) == (3 << 21, 3 << 21, "2 surplus")
+    free = nodes["huge pages (hugetlb)", "hugepages-2048kB", "free"]
+    assert (free.bytes, free.counter, free.note) == (1 << 21, 1 << 21, "1 reserved")
+    assert nodes["huge pages (hugetlb)", "hugepages-1048576kB", "in use"].bytes == 1 << 30
+    cma = nodes["free", "buddy allocator", "of CMA areas"]
+    assert (cma.bytes, cma.counter) == (30 * 4096, 31 * 4096)
+    assert nodes["free", "buddy allocator", "of all others"].bytes == 70 * 4096
+
+
+def test_parts_share_what_only_the_sum_is_known_of() -> None:
+    """Two halves of the same memory: each has room for some of it."""
+    whole = attribution()
+    half = replace(whole, kinds=whole.kinds // 2, vmalloc=whole.vmalloc // 2)
+    rest = replace(
+        whole, kinds=whole.kinds - half.kinds, vmalloc=whole.vmalloc - half.vmalloc,
+        objects=Tally.zeros(COUNT), slab=CacheUse(*np.zeros((12, 1), np.int64)),
+        reserved={}, page_ext=0,
+    )  # fmt: skip
+    half = replace(half, page_ext=whole.page_ext)
+    cost, none = ProfilerCost(280, 1000, page_ext_share=1.0), MemoryCounters()
+    root = divided(SITES, whole, [("a", half), ("b", rest)], none, cost)
+    sizes = {"/".join(path[1:]): node.bytes for path, node in root.walk()}
+    vectors = "allocation profiler/per-CPU extension vectors"
+    assert sizes[f"a/{vectors}"] + sizes.get(f"b/{vectors}", 0) == whole.percpu_vectors
+    assert sizes["a/allocation profiler/code tags of the kernel"] == 280
+    assert [node.name for node in root.children] == ["a", "b"]

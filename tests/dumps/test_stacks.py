@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flamegraph_textual.pprof_parser.profile_pb2 import Profile
 
 from allocdump.kernel.machine.code_names import CodeNames
 from allocdump.kernel.stacks.page_owner import comm_of
@@ -212,6 +213,33 @@ def test_groups_by_stack_add_up_to_the_whole(command: str) -> None:
         assert sum(r.get(field, 0) for r in by_stack) == sum(r.get(field, 0) for r in by_site)
     assert len(by_stack) > 20
     assert all(isinstance(r["stack"], str) for r in by_stack)
+
+
+@pytest.mark.parametrize("command", ["objects", "pages", "leaks"])
+def test_flame_graphs_of_stacks_add_up_to_the_whole(command: str) -> None:
+    """One line or sample for each way, outermost frame first."""
+    size, calls = {"objects": ("bytes", "objects"), "leaks": ("lost", "allocations")}.get(
+        command, ("bytes", "allocations")
+    )
+    told = [row for row in rows(command, core(FOLDER), "-g", "stack") if row[size]]
+    whole = sum(row[size] for row in told)
+    folded = run(command, core(FOLDER), "-g", "stack", "--format", "folded").stdout.splitlines()
+    assert sum(int(line.rpartition(" ")[2]) for line in folded) == whole > 0
+    assert len(folded) == len(told)
+    way = next(line for line in folded if "lose_" in line)
+    assert way.startswith(("entry_SYSCALL_64", "do_syscall_64"))
+    assert way.rpartition(" ")[0].rpartition(";")[2].startswith("lose_")
+    done = run(command, core(FOLDER), "-g", "stack", "--format", "pprof", text=False)
+    profile = Profile.FromString(gzip.decompress(done.stdout))
+    assert sum(sample.value[0] for sample in profile.sample) == whole
+    assert sum(sample.value[1] for sample in profile.sample) == sum(r[calls] for r in told)
+
+
+def test_flame_graphs_are_of_sums() -> None:
+    for option in (["--list"], ["-g", "vmalloc"], ["--sort", "name"]):
+        done = run("objects", core(FOLDER), *option, "--format", "folded")
+        assert done.returncode == 2
+        assert "folded is for sums by keys" in done.stderr
 
 
 def test_lost_memory_is_told_by_the_call_site_in_its_stack() -> None:

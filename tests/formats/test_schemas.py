@@ -43,7 +43,7 @@ OF_DUMPS = [
     ["objects", "--group-by", "cache"],
     ["objects", "--group-by", "vmalloc"],
     ["leaks"], ["leaks", "--group-by", "directory,zone"], ["leaks", "--list", "--top", "1000"],
-    ["usage", "--fragmentation"],
+    ["usage", "--fragmentation"], ["usage", "--by", "node"],
     ["retained", "--depth", "3"], ["retained", "--filter", "*"],
     ["triage"],
 ]  # fmt: skip
@@ -56,7 +56,7 @@ REFUSED = (4, 5, 6)
 """Exit codes for dumps that tell nothing of it."""
 
 OPTIONAL = {
-    "usage": {"note", "children"},
+    "usage": {"note", "children", "by"},
     "report": {"directory", "zone"},
     "pages": {"directory", "cgroup", "node", "type"},
     "objects": {"directory", "cache", "order"},

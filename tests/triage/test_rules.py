@@ -24,7 +24,14 @@ from allocdump.kernel.mm.origins import Origins
 from allocdump.kernel.tags.sites import Sites
 from allocdump.sentence import say
 from allocdump.triage.died import died
-from allocdump.triage.evidence import Evidence, Keeper, LargeHolder, LostSite, Watcher
+from allocdump.triage.evidence import (
+    Evidence,
+    Keeper,
+    LargeHolder,
+    LostSite,
+    Watcher,
+    ZombieMemory,
+)
 from allocdump.triage.holders import holders
 from allocdump.triage.rules import RULES, suspects
 from allocdump.triage.rules.caches import large_caches
@@ -44,6 +51,7 @@ from allocdump.triage.rules.trust import (
     unexplained,
 )
 from allocdump.triage.rules.user import user_memory
+from allocdump.triage.rules.zombies import zombie_cgroups
 from allocdump.triage.shortage import Shortage, shortage, standing
 from allocdump.triage.verdict import Suspect
 from allocdump.view.sentence import text
@@ -64,7 +72,7 @@ def test_nothing_is_invented() -> None:
     assert suspects(case()) == []
     assert suspects(case(**QUIET)) == []
     assert suspects(case(footprint=None, usage=None, zones=[], events=[])) == []
-    assert len(RULES) == len(set(RULES)) == 17
+    assert len(RULES) == len(set(RULES)) == 18
 
 
 class TestLargeSites:
@@ -92,10 +100,10 @@ class TestLargeSites:
         said = "most files in memory: tmpfs /scratch, 9 files"
         assert said in evidence(found)
         assert [(fact.label, text(fact.value)) for fact in found.below] == [("files", said)]
-        assert "nr_inodes" in text(found.advice)
+        assert found.advice and "nr_inodes" in text(found.advice)
         (found,) = large_sites(case(footprint=footprint((600, 100, 100)), tmpfs=mounts[:1]))
         assert not found.below
-        assert "first()" in text(found.advice)
+        assert found.advice and "first()" in text(found.advice)
 
     def test_less_than_half(self) -> None:
         (found,) = large_sites(case(footprint=footprint((300, 0, 100))))
@@ -690,6 +698,53 @@ class TestZoneStates:
         assert standing(cma, cma=True) == "enough"
 
 
+class TestZombies:
+    def of(self, **kinds: int) -> ZombieMemory:
+        """MiB by kind of page, of 30 groups below /jobs."""
+        size = sum(kinds.values()) * MIB
+        return ZombieMemory(
+            30,
+            {kind: n * MIB for kind, n in kinds.items()},
+            {"/jobs": size},
+            {"/scratch": (size, 40)},
+            [("/scratch/result7", 3 * MIB)],
+        )
+
+    def test_files_of_groups_that_are_gone(self) -> None:
+        (found,) = zombie_cgroups(case(zombies=self.of(shmem=600)))
+        assert titles([found]) == [
+            "REMOVED MEMORY CGROUPS: 600 MiB are still charged to 30 cgroups that were removed,"
+            " 60.0% of memory"
+        ]
+        assert evidence(found) == [
+            "files in tmpfs and shared memory: 600 MiB",
+            "most were below /jobs: 600 MiB",
+            "most is of 40 files in /scratch: 600 MiB",
+            "the largest of them is /scratch/result7, 3.00 MiB",
+        ]
+        assert (found.confidence, found.cause) == (Confidence.LIKELY, True)
+
+    @pytest.mark.parametrize(
+        ("kinds", "changes", "cause"),
+        [
+            ({"shmem": 400}, {}, False),
+            ({"cache": 600}, {}, False),
+            ({"shmem": 600}, QUIET, False),
+            ({"shmem": 300, "anonymous": 250}, {}, True),
+        ],
+    )
+    def test_a_cause_is_most_of_a_short_memory(
+        self, kinds: dict[str, int], changes: dict[str, Any], cause: bool
+    ) -> None:
+        (found,) = zombie_cgroups(case(zombies=self.of(**kinds), **changes))
+        assert found.cause == cause
+
+    @pytest.mark.parametrize("size", [0, 199, 1001])
+    def test_little_or_absurdly_much_is_nothing(self, size: int) -> None:
+        assert zombie_cgroups(case(zombies=self.of(shmem=size))) == []
+        assert zombie_cgroups(case()) == []
+
+
 class TestFragmentation:
     pieces = zone(300, blocks=(300 * 256, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
 
@@ -724,14 +779,15 @@ class TestFragmentation:
             )
         )
         told = [
-            "freeing the 40.0 MiB of b.c:3 other in node 0 Normal would give 1,000 pieces of that"
-            " order",
+            "freeing the 40.0 MiB of b.c:3 other in node 0 Normal would give 1,000 blocks of order"
+            " 4",
             "task culprit (pid 42), 39,000 pipeanon files",
         ]
         assert [text(fact.value) for fact in found.below] == told
         assert evidence(found) == [
             told[0],
-            "there is no piece without unmovable pages: compaction could have made none",
+            "freeing the 8.00 MiB of c.c:4 small in node 0 Normal would give 9 blocks of order 4",
+            "no block is without unmovable pages: compaction could have made none",
             told[1],
             "node 0 Normal: 300 MiB free in pieces of up to 4.00 KiB (order 0), watermarks"
             " 10.0 MiB to 12.0 MiB",
@@ -741,8 +797,39 @@ class TestFragmentation:
         (found,) = fragmentation(
             case(events=[event(order=4)], zones=[self.pieces], fragments=self.blocks(9, movable=7))
         )
-        assert evidence(found)[1].startswith("7 pieces had nothing unmovable")
+        assert evidence(found)[1].startswith("7 blocks had nothing unmovable: compaction could")
         assert [fact.key for fact in found.below] == ["between"]
+
+    def test_compaction_makes_nothing_of_cma_for_the_kernel(self) -> None:
+        blocks = self.blocks(9, movable=7)
+        (zone,) = blocks.zones
+        for of_cma, mask, told in (
+            (7, "GFP_KERNEL", "7 blocks had nothing unmovable, but in CMA areas"),
+            (5, "GFP_KERNEL", "2 blocks had nothing unmovable: compaction could"),
+            (7, "GFP_HIGHUSER_MOVABLE", "7 blocks had nothing unmovable: compaction could"),
+        ):
+            fragments = replace(blocks, zones=[replace(zone, movable_cma=of_cma)])
+            asked = event(order=4, gfp_mask=mask)
+            (found,) = fragmentation(case(events=[asked], zones=[self.pieces], fragments=fragments))
+            assert evidence(found)[1].startswith(told)
+
+    def test_large_pieces_of_cma_are_of_no_use_to_the_kernel(self) -> None:
+        """236 MiB are free in single pages, and 64 MiB of CMA in pieces of 4 MiB."""
+        blocks = (236 * 256, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16)
+        pieces = replace(zone(300, blocks=blocks), free_cma=64 * 256, cma_blocks=(0,) * 10 + (16,))
+        kernel = case(events=[event(order=4, gfp_mask="GFP_KERNEL")], zones=[pieces])
+        assert shortage(kernel) == Shortage.FRAGMENTED
+        assert [found.rule for found in fragmentation(kernel)] == ["fragmentation"]
+        movable = case(events=[event(order=4, gfp_mask="GFP_HIGHUSER_MOVABLE")], zones=[pieces])
+        assert fragmentation(movable) == []
+
+    def test_nothing_that_boot_kept_is_named(self) -> None:
+        blocks = self.blocks(9)
+        rows = replace(blocks.rows, row=np.array([len(cases.SITES)]))
+        (found,) = fragmentation(
+            case(events=[event(order=4)], zones=[self.pieces], fragments=replace(blocks, rows=rows))
+        )
+        assert found.below == []
 
     def test_nothing_stands_in_the_way_alone(self) -> None:
         (found,) = fragmentation(

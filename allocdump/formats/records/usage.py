@@ -12,13 +12,15 @@ from .json_text import Record, document
 _FIELDS = ("bytes", "share", "kernel_counter", "level", "name", "note")
 
 
-def as_json(root: Node, depth: int | None, state: str = "dead") -> str:
+def as_json(root: Node, depth: int | None, state: str = "dead", by: str | None = None) -> str:
     """Nested objects.
 
     :param depth: levels of the tree; None is all
     :param state: of the kernel while it was read
+    :param by: what the children of the root are, if they are no classes
     """
-    return document("usage", 1, state=state, memory=_nested(root, root, depth))
+    divided = {} if by is None else {"by": by}
+    return document("usage", 1, state=state, **divided, memory=_nested(root, root, depth))
 
 
 def as_csv(root: Node, depth: int | None) -> Iterator[str]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ...analysis.divided import BY
 from .words import (
     COUNT,
     ORIGIN_OR_NONE,
@@ -14,6 +15,7 @@ from .words import (
     document,
     either,
     many,
+    one_of,
     or_null,
     record,
 )
@@ -51,7 +53,7 @@ _ROW = record(
 
 SCHEMA = either(
     "allocdump usage --format json, version 1",
-    document("usage", 1, {"state": STATE, "memory": _NODE}),
+    document("usage", 1, {"state": STATE, "memory": _NODE}, {"by": one_of(*BY)}),
     document(
         "usage",
         1,

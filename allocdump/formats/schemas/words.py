@@ -62,13 +62,16 @@ def record(
     }
 
 
-def document(name: str, version: int, fields: dict[str, Schema]) -> Schema:
+def document(
+    name: str, version: int, fields: dict[str, Schema], optional: dict[str, Schema] | None = None
+) -> Schema:
     """One document that names its schema."""
     head: dict[str, Schema] = {
         "schema": {"const": f"allocdump.{name}"},
         "version": {"const": version},
     }
-    return record(head | fields, title=f"allocdump {name} --format json, version {version}")
+    title = f"allocdump {name} --format json, version {version}"
+    return record(head | fields, optional, title)
 
 
 def either(title: str, *forms: Schema) -> Schema:

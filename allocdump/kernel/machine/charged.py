@@ -24,7 +24,7 @@ UNREADABLE = -2
 """One that the dump does not have, or a pointer to none."""
 
 _NAMES = {NOT_CHARGED: "(not charged)", UNREADABLE: "(unreadable)"}
-_ZOMBIE = " (zombie)"
+ZOMBIE = " (zombie)"
 """Behind the path of a memory cgroup that was removed."""
 
 
@@ -35,6 +35,8 @@ class ChargedCgroups:
         self._prog, self._memory = kernel.prog, kernel.counting_holes().memory
         self.names: list[str] = []
         """Path of each; with ``(zombie)`` behind it, if it is offline."""
+        self.gone: list[bool] = []
+        """Marks those that were removed: zombies."""
         self._rows: dict[int, int] = {}
 
     def name(self, row: int) -> str:
@@ -71,7 +73,9 @@ class ChargedCgroups:
             address = int(found[i])
             if address not in self._rows:
                 self._rows[address] = len(self.names)
-                self.names.append(self._name(address))
+                name, gone = self._name(address)
+                self.names.append(name)
+                self.gone.append(gone)
             rows[i] = self._rows[address]
         return np.asarray(rows[where.reshape(-1)])
 
@@ -87,10 +91,11 @@ class ChargedCgroups:
     def _online(self) -> int:
         return int(self._prog.constant("CSS_ONLINE").value_())
 
-    def _name(self, address: int) -> str:
+    def _name(self, address: int) -> tuple[str, bool]:
+        """Its name, and whether it was removed."""
         memcg = Object(self._prog, "struct mem_cgroup *", address)
         try:
-            path = path_of(memcg.css.cgroup)
-            return path if memcg.css.flags.value_() & self._online else path + _ZOMBIE
+            path, gone = path_of(memcg.css.cgroup), not memcg.css.flags.value_() & self._online
         except ReadErrors:
-            return "?"
+            return "?", False
+        return (path + ZOMBIE if gone else path), gone

@@ -7,7 +7,8 @@ Mirrors what ``mm/vmstat.c`` prints in /proc/pagetypeinfo, and in ``extfrag_inde
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import numpy as np
 from drgn import Object, Program, offsetof, sizeof
@@ -69,6 +70,18 @@ def free_lists(kernel: Kernel) -> tuple[list[FreeLists], list[Problem]]:
     told, _ = kernel.memory.words(places)
     more = np.maximum(told.view(np.int64).reshape(len(bases), orders) - blocks.sum(axis=1), 0)
     return [FreeLists(tuple(types), blocks[i], more[i]) for i in range(len(bases))], problems
+
+
+def with_cma_blocks(zones: list[ZoneState], lists: list[FreeLists]) -> list[ZoneState]:
+    """Zones that know how many of their free blocks are CMA's.
+
+    :param lists: theirs, in the same order; or none
+    """
+    found = []
+    for zone, free in zip_longest(zones, lists[: len(zones)]):
+        of_cma = free.blocks[free.types.index("cma")] if free and "cma" in free.types else ()
+        found.append(replace(zone, cma_blocks=tuple(map(int, of_cma))))
+    return found
 
 
 def migrate_types(prog: Program) -> list[str]:

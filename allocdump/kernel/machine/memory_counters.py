@@ -6,9 +6,11 @@ Mirrors ``mm/vmstat.c``, ``fs/proc/meminfo.c`` and ``mm/show_mem.c``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...arch.base import PageSize
+from .huge_pools import HugePool
 from .vmstat import VmStat
 
 
@@ -28,10 +30,15 @@ class MemoryCounters:
     page_tables: int | None = None
     stacks: int | None = None
     vmalloc: int | None = None
+    free_cma: int | None = None
+    huge: tuple[HugePool, ...] = ()
 
 
-def memory_counters(stat: VmStat, page: PageSize) -> MemoryCounters:
-    """Sum the counters up over all zones, nodes and CPUs."""
+def memory_counters(stat: VmStat, page: PageSize, huge: Sequence[HugePool] = ()) -> MemoryCounters:
+    """Sum the counters up over all zones, nodes and CPUs.
+
+    :param huge: pools of huge pages, which have counters of their own
+    """
     file, shmem = stat.node("NR_FILE_PAGES"), stat.node("NR_SHMEM")
     slab = [stat.node(f"NR_SLAB_{r}RECLAIMABLE_B") for r in ("", "UN")]
     stacks = stat.node("NR_KERNEL_STACK_KB")
@@ -50,6 +57,8 @@ def memory_counters(stat: VmStat, page: PageSize) -> MemoryCounters:
         page_tables=stat.node("NR_PAGETABLE"),
         stacks=None if stacks is None else (stacks << 10) >> page.shift,
         vmalloc=stat.variable("nr_vmalloc_pages") if vmalloc is None else vmalloc,
+        free_cma=stat.zone("NR_FREE_CMA_PAGES"),
+        huge=tuple(huge),
     )
 
 

@@ -85,7 +85,7 @@ def tmpfs_mounts(kernel: Kernel) -> TmpfsMounts:
 def _mount(sb: Object, account: TmpfsInodes) -> tuple[Tmpfs, list[Problem]]:
     """A tmpfs, and what of it was unreadable."""
     problems: list[Problem] = []
-    name, inodes = _name(sb, problems), sb.s_inodes.address_of_()
+    name, inodes = mount_name(sb, problems), sb.s_inodes.address_of_()
     files = walk(
         sb.prog_,
         replace(
@@ -132,7 +132,8 @@ def _size(inode: Object) -> tuple[int, int]:
     return inode.i_data.nrpages.value_(), info.swapped.value_()
 
 
-def _name(sb: Object, problems: list[Problem]) -> str:
+def mount_name(sb: Object, problems: list[Problem]) -> str:
+    """The first mount point of a file system; its ``s_id`` where nothing tells."""
     if sb.s_flags.value_() & _SB_KERNMOUNT:
         return INTERNAL
     with suppress(StopIteration, *ReadErrors):

@@ -44,10 +44,15 @@ class ZoneState:
     """The part of *free* that is CMA's: of use to movable allocations only."""
     pcp: int | None = None
     """Pages on the CPUs' own free lists; none of *free*."""
+    cma_blocks: tuple[int, ...] = ()
+    """Those of *free_blocks* that are CMA's; empty if nothing tells."""
 
-    def blocks_of(self, order: int) -> int:
-        """Free blocks of an order, or that would have to be split for it."""
-        return sum(self.free_blocks[order:])
+    def blocks_of(self, order: int, cma: bool = True) -> int:
+        """Free blocks of an order, or that would have to be split for it.
+
+        :param cma: the request takes CMA's pages, too
+        """
+        return sum(self.free_blocks[order:]) - (0 if cma else sum(self.cma_blocks[order:]))
 
 
 def zone_states(kernel: Kernel) -> tuple[list[ZoneState], list[Problem]]:

@@ -21,6 +21,7 @@ from ..tags.references import SiteIndex
 from ..tags.sites import Sites
 from .boot_memory import KFENCE, BootMemory, Span, boot_memory, bounce_buffers
 from .charges import Charges
+from .cma import cma_areas
 from .origins import OriginRows
 from .pages import FrameReader, Frames, loose_tails
 from .percpu import PerCpuObjects, PerCpuReader
@@ -166,6 +167,11 @@ class PageMap:
         pool += bounce_buffers(self.kernel.prog)
         labels = list(dict.fromkeys([*found.labels, *(span.label for span in pool)]))
         return BootMemory(labels, found.spans + pool, found.problems)
+
+    @cached_property
+    def cma(self) -> list[Span]:
+        """Areas of the contiguous memory allocator."""
+        return cma_areas(self.kernel.prog)
 
     @cached_property
     def free_in_use(self) -> npt.NDArray[np.int64]:

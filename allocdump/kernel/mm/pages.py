@@ -35,6 +35,17 @@ _MAX_ORDER = 40
 """Higher ones are damage."""
 
 
+@dataclass(frozen=True)
+class Before:
+    """A gigantic page that began before the frames next to one another."""
+
+    pages: int
+    """Those of it that are among them."""
+    order: int
+    counted: bool
+    """Somebody has a reference to it."""
+
+
 @dataclass
 class Frames:
     """Page frames next to one another; all columns have shape (number of pages,)."""
@@ -55,6 +66,8 @@ class Frames:
     loose: Bool
     """Allocated but counted by no reference of their own or of a compound head, and on no list:
     tails of higher-order allocations that are not compound, or memory that was never tagged."""
+    before: Before | None = None
+    """The gigantic page that the first pages here are still of."""
 
     @property
     def is_head(self) -> Bool:
@@ -137,6 +150,7 @@ class FrameReader:
         self.free_blocks = []
         # A gigantic page goes on in the sections after that of its head.
         gigantic_until, gigantic_kind = 0, PageKind.IN_USE
+        gigantic_order, gigantic_counted = 0, False
         for section in self._without_free_blocks():
             frames = self._read(section)
             covered = min(max(0, gigantic_until - section.pfn), section.pages)
@@ -144,12 +158,15 @@ class FrameReader:
                 frames.kind[:covered] = gigantic_kind
                 frames.head[:covered] = 0
                 frames.loose[:covered] = False
+                frames.before = Before(covered, gigantic_order, gigantic_counted)
             yield frames
             large = np.flatnonzero(frames.order > 0)
             if len(large):
                 last = int(large[-1])
                 gigantic_until = section.pfn + last + (1 << int(frames.order[last]))
                 gigantic_kind = PageKind(int(frames.kind[last]))
+                gigantic_order = int(frames.order[last])
+                gigantic_counted = bool(frames.raw["refcount"][last] > 0)
 
     def _without_free_blocks(self) -> Iterator[MemorySection]:
         fields = self.dtype.fields
@@ -226,7 +243,20 @@ class FrameReader:
     @property
     def page_ext_bytes(self) -> int:
         """Bytes of all page extensions."""
-        return sum(s.pages for s in self.sections if s.page_ext) * self._ext_size
+        return sum(size for _, size in self.page_ext_tables)
+
+    @property
+    def page_ext_tables(self) -> list[tuple[int, int]]:
+        """Page frame that the extensions of each section begin in, and their bytes; of those in
+        vmalloc space, a page frame of the section itself: they are allocated on its node."""
+        found = []
+        for section in self.sections:
+            if section.page_ext:
+                pfn = int(self.kernel.frame_at(np.array([section.page_ext], np.uint64))[0])
+                inside = any(s.pfn <= pfn < s.pfn + s.pages for s in self.sections)
+                size = section.pages * self._ext_size
+                found.append((pfn if inside else section.pfn, size))
+        return found
 
     def references(self, section: MemorySection, flags: U64) -> U64:
         """The reference of each page of a section: an address of a tag, 0 or 1."""

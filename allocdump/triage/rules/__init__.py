@@ -21,6 +21,7 @@ from .proof import held_memory, lost_memory, unloaded_modules
 from .sites import large_sites
 from .trust import empty_slabs, unexplained
 from .user import user_memory
+from .zombies import zombie_cgroups
 
 Rule = Callable[[Evidence], list[Suspect]]
 
@@ -31,6 +32,7 @@ RULES: list[Rule] = [
     elsewhere,
     fragmentation,
     user_memory,
+    zombie_cgroups,
     open_files,
     kept_files,
     kept_keys,

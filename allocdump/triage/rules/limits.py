@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ...analysis.in_the_way import most_in_the_way, rows_in_the_way
 from ...arch.base import PageSize
 from ...confidence import Confidence
 from ...kernel.machine.cgroups import MemoryCgroup
@@ -11,7 +12,17 @@ from ...kernel.machine.zones import ZoneState
 from ...sentence import Sentence, say
 from ..commands import command, more
 from ..evidence import Evidence
-from ..shortage import Shortage, exhausted, in_list, shortage, takes_cma, wanted_order, with_room
+from ..shortage import (
+    Shortage,
+    Standing,
+    in_list,
+    shortage,
+    standing,
+    takes_cma,
+    wanted,
+    wanted_order,
+    with_room,
+)
 from ..thresholds import MOST
 from ..verdict import ChapterFact, Suspect
 
@@ -152,7 +163,8 @@ def elsewhere(case: Evidence) -> list[Suspect]:
     if not rich:
         return []
     free = sum(zone.free for zone in rich) * case.page.bytes
-    poor = [zone for zone in case.zones if exhausted([zone])]
+    cma = takes_cma(event)
+    poor = [zone for zone in case.zones if standing(zone, cma) == Standing.EXHAUSTED]
     evidence = [_zone(zone, case.page) for zone in [*rich, *poor]]
     if event.constraint:
         evidence.append(
@@ -210,7 +222,8 @@ def fragmentation(case: Evidence) -> list[Suspect]:
         return []
     piece = case.page.bytes << order
     between, holder = _between(case), _holder(case)
-    below = [ChapterFact("between", "in the way", sentence) for sentence in between[:1]]
+    first = between[:1] if case.fragments and rows_in_the_way(case.fragments) else []
+    below = [ChapterFact("between", "in the way", sentence) for sentence in first]
     below += [ChapterFact("holder", "held by", sentence) for sentence in holder]
     return [
         Suspect(
@@ -249,50 +262,38 @@ def _pieces(zone: ZoneState, page: PageSize) -> Sentence:
     )
 
 
-def _first(case: Evidence) -> int | None:
-    """Index of what stands most in the way of such pieces, in rows of the fragmentation."""
-    found = case.fragments
-    if found is None:
-        return None
-    rows = found.rows
-    one = (i for i in range(len(rows)) if int(rows.row[i]) < len(found.origins))
-    first = next(one, None)
-    return first if first is not None and rows.gives[first] else None
-
-
 def _between(case: Evidence) -> list[Sentence]:
     """What stands in the way, and whether compaction could have made a piece."""
-    found, i = case.fragments, _first(case)
-    if found is None or i is None:
+    found = case.fragments
+    if found is None:
         return []
-    rows = found.rows
-    zone = found.zones[int(rows.zone[i])].state
-    movable = sum(zone.movable for zone in found.zones)
-    return [
-        say(
-            "freeing the {size:bytes} of {name} in node {node:number} {zone} would give"
-            " {blocks:count piece} of that order",
-            size=int(rows.gives_bytes[i]),
-            name=found.name(int(rows.row[i])),
-            node=zone.node,
-            zone=zone.name,
-            blocks=int(rows.gives[i]),
-        ),
-        say(
-            "{movable:count piece} had nothing unmovable: compaction could have made as many,"
-            " while pages were free elsewhere",
+    movable, of_cma = sum(zone.movable for zone in found.zones), 0
+    if not takes_cma(wanted(case)):
+        of_cma = sum(zone.movable_cma for zone in found.zones)
+    if movable > of_cma:
+        compaction = say(
+            "{movable:count block} had nothing unmovable: compaction could have made as many"
+            " free, while pages were free elsewhere",
+            movable=movable - of_cma,
+        )
+    elif movable:
+        compaction = say(
+            "{movable:count block} had nothing unmovable, but in CMA areas, which are not for"
+            " such requests: compaction could have made none",
             movable=movable,
         )
-        if movable
-        else say("there is no piece without unmovable pages: compaction could have made none"),
-    ]
+    else:
+        compaction = say("no block is without unmovable pages: compaction could have made none")
+    return [*most_in_the_way(found), compaction]
 
 
 def _holder(case: Evidence) -> list[Sentence]:
     """The process whose open files keep most of what stands in the way."""
-    found, i = case.fragments, _first(case)
-    if found is None or i is None:
+    found = case.fragments
+    first = [] if found is None else rows_in_the_way(found, 1)
+    if found is None or not first:
         return []
+    i = first[0]
     row, size = int(found.rows.row[i]), int(found.rows.gives_bytes[i])
     keeper = next((one for one in case.kept if one.sites.get(row, 0) >= MOST * size), None)
     if keeper is None:
