@@ -353,7 +353,7 @@ class Attributor:
             (self._vmalloc, pages.vmalloc),
             (self._idle, pages.idle),
         ):
-            sums += np.bincount(pages.column[rows], minlength=count + 3)
+            sums += np.bincount(pages.column[marked], minlength=count + 3)
         cell = (pages.kind * (count + 3) + pages.column)[pages.memory]
         kinds, reserved, uses = self._kinds, self._reserved, self._uses
         kinds += np.bincount(cell, minlength=kinds.size).reshape(kinds.shape)
