@@ -11,12 +11,12 @@ import time
 import click
 
 from .names import Name
-from .runs import readers, with_another
+from .runs import CHEAP, COMMANDS, Words, readers, with_another
 
 
-def _do(task: tuple[str, Name]) -> tuple[Name, dict[str, str]]:
-    folder, name = task
-    return name, with_another(folder, name, readers(folder)[name])
+def _do(task: tuple[str, Name, tuple[Words, ...]]) -> tuple[Name, dict[str, str]]:
+    folder, name, commands = task
+    return name, with_another(folder, name, commands)
 
 
 @click.command()
@@ -24,8 +24,11 @@ def _do(task: tuple[str, Name]) -> tuple[Name, dict[str, str]]:
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Processes.")
 @click.option("--only", default="", help="Only names that contain this.")
 @click.option("--new", is_flag=True, help="Only names that no dump before had.")
+@click.option("--quick", is_flag=True, help="Only commands that take little: no triage, no leaks.")
 @click.option("--list", "only_list", is_flag=True, help="Only list the names.")
-def main(folders: tuple[str, ...], jobs: int, only: str, new: bool, only_list: bool) -> None:
+def main(
+    folders: tuple[str, ...], jobs: int, only: str, new: bool, quick: bool, only_list: bool
+) -> None:
     """Rename each name that commands read of the dumps, and list the commands that mind.
 
     Exit code 1 if any did.
@@ -33,14 +36,15 @@ def main(folders: tuple[str, ...], jobs: int, only: str, new: bool, only_list: b
     failed, seen = 0, set[str]()
     for folder in folders:
         start = time.monotonic()
-        chosen = [n for n in readers(folder) if only in str(n) and not (new and str(n) in seen)]
+        of = readers(folder, CHEAP if quick else COMMANDS)
+        chosen = [n for n in of if only in str(n) and not (new and str(n) in seen)]
         seen.update(map(str, chosen))
         if only_list:
             click.echo("\n".join(map(str, chosen)))
             continue
         bad = 0
         with multiprocessing.get_context("fork").Pool(jobs) as pool:
-            done = pool.imap_unordered(_do, [(folder, name) for name in chosen])
+            done = pool.imap_unordered(_do, [(folder, name, of[name]) for name in chosen])
             for count, (name, found) in enumerate(done, 1):
                 bad += bool(found)
                 if count % 50 == 0:
