@@ -11,7 +11,7 @@ import time
 import click
 
 from .names import Name
-from .runs import CHEAP, COMMANDS, Words, readers, with_another
+from .runs import COMMANDS, Words, readers, with_another
 
 
 def _do(task: tuple[str, Name, tuple[Words, ...]]) -> tuple[Name, dict[str, str]]:
@@ -24,19 +24,25 @@ def _do(task: tuple[str, Name, tuple[Words, ...]]) -> tuple[Name, dict[str, str]
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Processes.")
 @click.option("--only", default="", help="Only names that contain this.")
 @click.option("--new", is_flag=True, help="Only names that no dump before had.")
-@click.option("--quick", is_flag=True, help="Only commands that take little: no triage, no leaks.")
+@click.option("--command", "only_commands", multiple=True, help="Only such commands.")
 @click.option("--list", "only_list", is_flag=True, help="Only list the names.")
 def main(
-    folders: tuple[str, ...], jobs: int, only: str, new: bool, quick: bool, only_list: bool
+    folders: tuple[str, ...],
+    jobs: int,
+    only: str,
+    new: bool,
+    only_commands: tuple[str, ...],
+    only_list: bool,
 ) -> None:
     """Rename each name that commands read of the dumps, and list the commands that mind.
 
     Exit code 1 if any did.
     """
     failed, seen = 0, set[str]()
+    commands = tuple(w for w in COMMANDS if not only_commands or w[0] in only_commands)
     for folder in folders:
         start = time.monotonic()
-        of = readers(folder, CHEAP if quick else COMMANDS)
+        of = readers(folder, commands)
         chosen = [n for n in of if only in str(n) and not (new and str(n) in seen)]
         seen.update(map(str, chosen))
         if only_list:
