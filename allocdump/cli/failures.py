@@ -24,10 +24,16 @@ def explain(error: Exception) -> tuple[str, int]:
         return str(error), error.exit_code
     if isinstance(error, BtfError) or (is_damage(error) and not isinstance(error, _OURS_TOO)):
         # Of memory or types that everything else depends on.
+        reason = printable(str(error).encode())
+        if isinstance(error, (LookupError, AttributeError, TypeError)):
+            return (
+                "This version of allocdump does not know something of this kernel that this cannot"
+                f" do without, or the dump lacks it ({reason}); other commands may work.",
+                DamagedError.exit_code,
+            )
         return (
-            "The dump lacks memory or types that this cannot do without"
-            f" ({printable(str(error).encode())}); copy it again, or capture with"
-            " makedumpfile -d 23 or lower.",
+            f"The dump lacks memory that this cannot do without ({reason}); copy it again, or"
+            " capture with makedumpfile -d 23 or lower.",
             DamagedError.exit_code,
         )
     if os.environ.get("ALLOCDUMP_DEBUG"):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from drgn import Program
 
 from .layouts import (
+    CodeTags,
     PageReferences,
     Probe,
     UnknownLayoutError,
@@ -86,6 +87,10 @@ def _reclaimable_slabs(prog: Program) -> bool:
     return has_type(prog, "enum _slab_flag_bits") and not same
 
 
+def _module_area(prog: Program) -> bool:
+    return CodeTags.detect(prog) is CodeTags.BUILT_IN and has_symbol(prog, "module_tags")
+
+
 def _page_extensions(prog: Program) -> bool:
     """References of pages are in their extensions."""
     try:
@@ -148,7 +153,16 @@ EXPECTED = (
     ),
     Expected(
         "memory of struct pages counts as reserved since boot",
-        ("symbol init_mm",),
+        ("symbol init_mm", "member struct mm_struct.pgd"),
+    ),
+    Expected(
+        "stacks of tasks that have ended are not told from others",
+        ("member struct task_struct.exit_state", "member struct task_struct.stack"),
+    ),
+    Expected(
+        "counters of unloaded modules are not read, but what the kernel log has of them",
+        ("member struct codetag_type_desc.module_load",),
+        _module_area,
     ),
     Expected(
         "what the kernel was tainted with is not told",

@@ -171,7 +171,13 @@ class CodeTags(Layout):
         _code_tags,
         "7.3-tiny",
     )
-    NONE = Variant("", "", "without CONFIG_MEM_ALLOC_PROFILING", _always, "stock-6.12-quiet")
+    NONE = Variant(
+        "",
+        "",
+        "without CONFIG_MEM_ALLOC_PROFILING",
+        lambda prog: not has_symbol(prog, "alloc_tag_cttype"),
+        "stock-6.12-quiet",
+    )
 
 
 class ModuleTags(Layout):

@@ -13,6 +13,7 @@ from ..analysis.attribution import Attribution
 from ..analysis.caches import cache_rows
 from ..analysis.footprint import footprint
 from ..analysis.usage import vmalloc_pages
+from ..analysis.wrappers import sizes
 from ..confidence import Confidence
 from ..errors import AllocdumpError, ProfilingError
 from ..graph.roots import Tier
@@ -278,6 +279,7 @@ class _Investigation:
         pages = vmalloc_pages(case.areas, len(self.sites))
         tagged = found.of_tags(len(self.sites))
         case.footprint = footprint(self.sites, tagged, objects, pages, self.cpus, case.in_use)
+        case.sizes = sizes(objects, len(self.sites))
         case.audit = self.session.audit()
 
 

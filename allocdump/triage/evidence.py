@@ -177,6 +177,8 @@ class Evidence:
     swap: Swap | None = None
     reclaimable: Reclaimable | None = None
     footprint: Footprint | None = None
+    sizes: Int | None = None
+    """Number of sizes of each site's objects: see :mod:`..analysis.wrappers`."""
     audit: Audit | None = None
     bugs: frozenset[Bug] = frozenset()
     """Known bugs that the kernel has, or what saved it."""

@@ -11,12 +11,12 @@ import time
 import click
 
 from .names import Name
-from .runs import readers, with_another
+from .runs import COMMANDS, Words, readers, with_another
 
 
-def _do(task: tuple[str, Name]) -> tuple[Name, dict[str, str]]:
-    folder, name = task
-    return name, with_another(folder, name, readers(folder)[name])
+def _do(task: tuple[str, Name, tuple[Words, ...]]) -> tuple[Name, dict[str, str]]:
+    folder, name, commands = task
+    return name, with_another(folder, name, commands)
 
 
 @click.command()
@@ -24,23 +24,33 @@ def _do(task: tuple[str, Name]) -> tuple[Name, dict[str, str]]:
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Processes.")
 @click.option("--only", default="", help="Only names that contain this.")
 @click.option("--new", is_flag=True, help="Only names that no dump before had.")
+@click.option("--command", "only_commands", multiple=True, help="Only such commands.")
 @click.option("--list", "only_list", is_flag=True, help="Only list the names.")
-def main(folders: tuple[str, ...], jobs: int, only: str, new: bool, only_list: bool) -> None:
+def main(
+    folders: tuple[str, ...],
+    jobs: int,
+    only: str,
+    new: bool,
+    only_commands: tuple[str, ...],
+    only_list: bool,
+) -> None:
     """Rename each name that commands read of the dumps, and list the commands that mind.
 
     Exit code 1 if any did.
     """
     failed, seen = 0, set[str]()
+    commands = tuple(w for w in COMMANDS if not only_commands or w[0] in only_commands)
     for folder in folders:
         start = time.monotonic()
-        chosen = [n for n in readers(folder) if only in str(n) and not (new and str(n) in seen)]
+        of = readers(folder, commands)
+        chosen = [n for n in of if only in str(n) and not (new and str(n) in seen)]
         seen.update(map(str, chosen))
         if only_list:
             click.echo("\n".join(map(str, chosen)))
             continue
         bad = 0
         with multiprocessing.get_context("fork").Pool(jobs) as pool:
-            done = pool.imap_unordered(_do, [(folder, name) for name in chosen])
+            done = pool.imap_unordered(_do, [(folder, name, of[name]) for name in chosen])
             for count, (name, found) in enumerate(done, 1):
                 bad += bool(found)
                 if count % 50 == 0:

@@ -61,10 +61,10 @@ Answers = dict[Words, Answer]
 
 
 @cache
-def readers(folder: str) -> dict[Name, tuple[Words, ...]]:
-    """Names that are read of a dump, in order, and the commands that read each."""
+def readers(folder: str, commands: tuple[Words, ...] = COMMANDS) -> dict[Name, tuple[Words, ...]]:
+    """Names that are read of a dump, in order, and those of some commands that read each."""
     found: dict[Name, list[Words]] = {}
-    for words in COMMANDS:
+    for words in commands:
         for name in names_read(folder, (words,)):
             found.setdefault(name, []).append(words)
     return {name: tuple(found[name]) for name in sorted(found)}

@@ -76,6 +76,13 @@ def test_nothing_is_invented() -> None:
 
 
 class TestLargeSites:
+    def test_a_site_that_allocates_for_others(self) -> None:
+        held, said = footprint((600, 100, 100)), "its objects are of 11 sizes"
+        (found,) = large_sites(case(footprint=held, sizes=np.array([11, 0, 1, 2])))
+        assert any(one.startswith(said) for one in evidence(found))
+        (found,) = large_sites(case(footprint=held, sizes=np.array([3, 11, 1, 2])))
+        assert not any("sizes" in one for one in evidence(found))
+
     def test_far_above_the_rest(self) -> None:
         (found,) = large_sites(case(footprint=footprint((600, 100, 100))))
         assert titles([found]) == [

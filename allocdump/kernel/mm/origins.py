@@ -11,14 +11,15 @@ What is free, kept since boot, or not in the dump has no origin.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from ...arrays import U32, U64, Bool, Int, ranges
-from ...problems import Problem
+from ...problems import Code, Problem
+from ...text import some
 from ..chains import Broken
 from ..kernel import Kernel
 from ..machine.code_names import CodeNames
@@ -48,6 +49,7 @@ _PAGES = {
 }
 """Kinds of pages that are allocations."""
 _CHUNKS, _STACKS = "pages of per-CPU chunks", "pages of kernel stacks"
+_UNTOLD = "kernel stacks may count as other memory"
 _BEHIND = "pages of unknown use, behind one that is held"
 _KINDS = [*_PAGES.values(), _CHUNKS, _STACKS, _BEHIND]
 _PERCPU = "per-CPU objects"
@@ -152,6 +154,8 @@ class OriginRows:
         """Free lists that could not be followed: what is on them looks as if it were in use."""
         self._lasting: list[Problem] = []
         """The same, of CPUs' lists and sheaves, which are read once."""
+        self.of_stacks: list[Problem] = []
+        """Tasks that were unreadable, when the stacks of all were read."""
         for chunk in chunks:
             chunk.site[(chunk.site == NONE) & ~chunk.hidden] = self._percpu
 
@@ -215,12 +219,18 @@ class OriginRows:
     @cached_property
     def _stacks(self) -> tuple[set[int], Int]:
         """Callers that asked for the areas of tasks' stacks; page frames of other stacks."""
-        starts = []
-        for task in every_task(self.kernel.prog):
+        tasks = every_task(self.kernel.prog)
+        starts, unreadable = [], 0
+        for task in tasks:
             try:
                 starts.append(task.stack.value_())
             except ReadErrors:
-                continue
+                unreadable += 1
+        self.of_stacks += [replace(problem, affects=_UNTOLD) for problem in tasks.problems]
+        if unreadable:
+            subject = some(unreadable, "stack of a task", "stacks of tasks")
+            many = unreadable != 1
+            self.of_stacks.append(Problem(Code.UNREADABLE, subject, "", _UNTOLD, many))
         found = np.unique(np.array(starts, np.uint64))
         base = np.array(
             sorted((a.start, a.start + a.size, a.caller) for a in self.areas), np.uint64

@@ -206,6 +206,7 @@ class PageMap:
     def problems(self) -> list[Problem]:
         """Unreadable memory of the last pass, and before it."""
         found = [*self.boot_memory.problems, *self.problems_of_objects()]
+        found += self.origins.of_stacks
         holes = self.kernel.memory.holes
         pages = f"{holes.pages:,} pages that describe memory"
         if holes.pages and self.kernel.state != "dead":

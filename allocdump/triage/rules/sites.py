@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ...analysis.wrappers import MANY
 from ...confidence import Confidence
 from ...sentence import Sentence, say
 from ..cgroups import largest_cgroup
@@ -58,6 +59,7 @@ def _large(case: Evidence, group: Group, following: Group | None) -> Suspect:
         cause=short,
         evidence=[
             *_counted(case, group),
+            *_wrapper(case, row),
             *_following(case, following),
             *_together(case, group),
             *_reclaimable(reclaimable, size),
@@ -107,6 +109,19 @@ def _counted(case: Evidence, group: Group) -> list[Sentence]:
 
 _MOST_SITES = 5
 """So many of a group are told one by one."""
+
+
+def _wrapper(case: Evidence, row: int) -> list[Sentence]:
+    """Whether a site may allocate for others."""
+    if case.sizes is None or case.sizes[row] < MANY:
+        return []
+    return [
+        say(
+            "its objects are of {sizes:number} sizes, so that it may allocate for many callers: who"
+            " they are, only stacks tell",
+            sizes=int(case.sizes[row]),
+        )
+    ]
 
 
 def _following(case: Evidence, following: Group | None) -> list[Sentence]:
