@@ -19,6 +19,7 @@ from ..errors import DumpError
 from . import in_memory
 from .core import Core, elf_segments
 from .image import BELOW_4_GIB, FROM_HIGHER, IDENTITY, Image, ranges, raw
+from .trial import succeeds
 from .vmcoreinfo import VmcoreInfo
 
 _NO_KERNEL = (
@@ -95,11 +96,24 @@ def _with_others(core: Core) -> Iterator[Program]:
     """The core opened with each VMCOREINFO in its memory that fits."""
     for text in in_memory.texts(_blocks(core)):
         with suppress(Exception):  # drgn and libkdumpfile raise bare Exception
-            # The headers of QEMU do not always name the architecture.
-            prog = Program(in_memory.platform(text), vmcoreinfo=text)
-            prog.set_core_dump(core.path)
-            if in_memory.is_readable_by(prog, VmcoreInfo.parse(text)):
+            prog = _opened(core, text)
+            if prog and in_memory.is_readable_by(prog, VmcoreInfo.parse(text)):
                 yield prog
+
+
+def _opened(core: Core, text: bytes) -> Program | None:
+    """The core with another VMCOREINFO; None if it cannot be opened.
+
+    libkdumpfile 0.5 may crash where that fails: it ends attributes that it had not begun.
+    """
+
+    def program() -> Program:
+        # The headers of QEMU do not always name the architecture.
+        prog = Program(in_memory.platform(text), vmcoreinfo=text)
+        prog.set_core_dump(core.path)
+        return prog
+
+    return program() if succeeds(program) else None
 
 
 def _blocks(core: Core) -> Iterable[bytes]:
@@ -120,10 +134,8 @@ def _pages(core: Core) -> Iterator[bytes]:
 
 
 def _pages_by(core: Core, text: bytes) -> Iterator[bytes]:
-    prog = Program(in_memory.platform(text), vmcoreinfo=text)
-    try:
-        prog.set_core_dump(core.path)
-    except Exception:  # drgn and libkdumpfile raise bare Exception
+    prog = _opened(core, text)
+    if not prog:
         return
     size = core.frame_bytes
     run = max(_RUN, size)
