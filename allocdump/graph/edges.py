@@ -18,6 +18,7 @@ from ..result import Result, Values
 from ..text import some
 from . import disguised
 from .build import HeapBuilder
+from .cached_bios import cached_bios
 from .folio_batches import unused_slots
 from .kernel_code import kernel_code
 from .nodes import Nodes, Spans
@@ -106,6 +107,7 @@ def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None =
         kcore,
         disguised.loaded_kernels(kernel.prog),
         unused_slots(kernel),
+        cached_bios(kernel),
     )
     disguised.page_extensions(scanner)
     disguised.page_tables(scanner)

@@ -25,8 +25,9 @@ from allocdump.analysis.reach import Verdict, reach
 from allocdump.graph import disguised as hidden
 from allocdump.graph import edges as graph_module
 from allocdump.graph.build import HeapBuilder
+from allocdump.graph.cached_bios import cached_bios
 from allocdump.graph.edges import read_graph
-from allocdump.graph.nodes import NodeKind
+from allocdump.graph.nodes import NodeKind, Spans
 from allocdump.kernel.mm.pagemap import PageMap
 from allocdump.kernel.mm.slab_free import Sheaves
 from allocdump.session.evidence import investigate
@@ -349,6 +350,24 @@ def test_each_rule_sees_through_what_is_no_pointer(
     home = hidden if hasattr(hidden, rule) else graph_module
     monkeypatch.setattr(home, rule, lambda *arguments: nothing)
     assert lost_functions(dump)[function] < all_lost
+
+
+@pytest.mark.parametrize(("rule", "verdict"), [(True, Verdict.LOST), (False, Verdict.HELD)])
+def test_a_bio_that_waits_for_its_next_user_holds_nothing(
+    rule: bool, verdict: Verdict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = core("7.2-quiet")
+    before = open_core(path).reach()
+    graph = before.graph
+    mine = open_core(path).origins.function[graph.nodes.site] == "leaked_objects"
+    lost = int(np.flatnonzero(mine & (before.verdict == Verdict.LOST))[0])
+    dump = allocdump.open(path, debug_info="btf")
+    bios = cached_bios(dump.kernel)
+    assert len(bios.start)
+    overwrite(dump.prog, int(bios.start[-1]), graph.nodes.address[lost].tobytes())
+    if not rule:
+        monkeypatch.setattr(graph_module, "cached_bios", lambda kernel: Spans.none())
+    assert dump.reach().verdict[lost] == verdict
 
 
 def test_leaks_command() -> None:
