@@ -183,6 +183,16 @@ UNKNOWN_TO_DWARF: dict[str, tuple[str, Callable[[Program], bool]]] = {
     # test_stacks.py reads them.
     "page_owner_ops": ("", lambda prog: not prog.symbols("page_owner_ops")),
     "page_owner_inited": ("", lambda prog: not prog.symbols("page_owner_inited")),
+    "hstates": (
+        "",
+        lambda prog: (
+            4 << prog["hstates"][0].order.value_() == in_file("meminfo", r"Hugepagesize: +(\d+) kB")
+        ),
+    ),
+    "hugetlb_max_hstate": ("int", lambda prog: prog["hugetlb_max_hstate"] == 1),
+    # tests/kernel/mm/test_pools.py reads them.
+    "cma_areas": ("", lambda prog: not prog.symbols("cma_areas")),
+    "cma_area_count": ("", lambda prog: not prog.symbols("cma_area_count")),
     # None of the kernels has it.
     "root_task_group": ("", lambda prog: not prog.symbols("root_task_group")),
 }
