@@ -121,6 +121,15 @@ def test_whois(made: tuple[Machine, Session]) -> None:
     assert page.layers[0].site == list(SITES).index("pages")
 
 
+def test_number_of_cpus_that_is_a_constant() -> None:
+    """CONFIG_FORCE_NR_CPUS: the mask has room for all, and no variable tells how many there are."""
+    machine = Machine(RELEASES[-1])
+    del machine.objects["nr_cpu_ids"]
+    dump = machine.open()
+    assert dump.possible_cpus == 2
+    assert dump.sites.bytes.tolist() == [machine.truth.bytes(name) for name in SITES]
+
+
 def test_areas_are_found_without_the_tree() -> None:
     machine = Machine(RELEASES[-1])
     del machine.objects["vmap_zone_size"]

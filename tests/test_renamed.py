@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The judge of ``python -m tests.renamed``, which runs commands where one name is another."""
+"""``python -m tests.renamed``, which runs commands where one name is another: judge and sample."""
 
 from __future__ import annotations
 
 import pytest
 
 from .renamed.names import Name
-from .renamed.runs import CHEAP, Answer, failures
+from .renamed.runs import CHEAP, Answer, failures, with_another
 
 WORDS = CHEAP[2]
 
@@ -35,3 +35,22 @@ def test_no_answer_is_a_failure() -> None:
 def test_names_say_what_they_are() -> None:
     assert str(Name("member", "lru", "struct page", 7)) == "member struct page.lru"
     assert str(Name("symbol", "modules")) == "symbol modules"
+
+
+@pytest.mark.xdist_group("renamed")
+@pytest.mark.parametrize(
+    "name",
+    [
+        Name("symbol", "nr_cpu_ids"),
+        Name("symbol", "init_pid_ns"),
+        Name("symbol", "pcpu_chunk_lists"),
+        Name("symbol", "__stop_alloc_tags"),
+        Name("type", "alloc_tag_module_section"),
+        Name("enumerator", "PIDTYPE_PID"),
+        Name("enumerator", "PGTY_slab"),
+    ],
+    ids=str,
+)
+def test_a_sample(name: Name) -> None:
+    """All others take half an hour; members have a test of their own in test_releases."""
+    assert with_another("7.3-tiny", name, CHEAP) == {}

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from drgn import FaultError, Program, ProgramFlags
-from drgn.helpers.linux.cpumask import for_each_possible_cpu
+from drgn import FaultError, Object, Program, ProgramFlags, sizeof
+from drgn.helpers.linux.bitops import for_each_set_bit
+from drgn.helpers.linux.cpumask import cpu_online_mask, cpu_possible_mask
 from drgn.helpers.linux.mm import pfn_to_virt
 
 from ..arch.base import Architecture, PageSize, page_size
@@ -40,6 +43,28 @@ class Cpus:
         """CPU and address of each copy of what a per-CPU pointer points at."""
         addresses = [(pointer + offset) % (1 << 64) for offset in self.offsets.tolist()]
         return list(zip(self.numbers, addresses, strict=True))
+
+
+def possible_cpus(prog: Program) -> Iterator[int]:
+    """Numbers of the possible CPUs."""
+    return _set_in(cpu_possible_mask(prog))
+
+
+def online_cpus(prog: Program) -> Iterator[int]:
+    """Numbers of the CPUs that are online."""
+    return _set_in(cpu_online_mask(prog))
+
+
+def _set_in(mask: Object) -> Iterator[int]:
+    """CPUs in a ``struct cpumask *``.
+
+    drgn takes CPU 0 for the only one where there is no variable ``nr_cpu_ids``. With
+    CONFIG_FORCE_NR_CPUS it is a constant (``include/linux/cpumask.h``): the mask has as many bits.
+    """
+    bits, most = mask.bits, 8 * sizeof(mask.bits.type_)
+    with suppress(LookupError):
+        most = min(most, mask.prog_["nr_cpu_ids"].value_())
+    yield from for_each_set_bit(bits, most)
 
 
 @dataclass
@@ -127,7 +152,7 @@ class Kernel:
             offsets = self.prog["__per_cpu_offset"]
         except LookupError:
             return Cpus((0,), np.zeros(1, np.uint64))
-        numbers = tuple(for_each_possible_cpu(self.prog))
+        numbers = tuple(possible_cpus(self.prog))
         if not numbers:
             mask = self.prog["__cpu_possible_mask"].address_
             raise FaultError("the mask of possible CPUs is damaged: it is empty", mask or 0)

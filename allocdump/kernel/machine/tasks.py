@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from drgn import FaultError, Object, Program, offsetof, sizeof
-from drgn.helpers.linux.cpumask import for_each_online_cpu, for_each_possible_cpu
 from drgn.helpers.linux.pid import pid_task
 from drgn.helpers.linux.sched import idle_task
 
 from ...arrays import U64
 from ...problems import Code, Problem
 from ...text import printable
-from ..kernel import Kernel
+from ..kernel import Kernel, online_cpus, possible_cpus
 from ..layouts import RssCounters
 from ..walk import (
     ReadErrors,
@@ -124,7 +123,7 @@ def every_task(prog: Program) -> Walked[Object]:
 
     By their pids; where the table of these is damaged, by the lists of tasks and of threads.
     """
-    idle = walk(prog, _IDLE, lambda: for_each_online_cpu(prog), lambda cpu: idle_task(prog, cpu))
+    idle = walk(prog, _IDLE, lambda: online_cpus(prog), lambda cpu: idle_task(prog, cpu))
     by_pid = _by_pid(prog, "PIDTYPE_PID")
     problems = idle.problems + by_pid.problems
     if not by_pid.problems:
@@ -144,7 +143,7 @@ def stacks(prog: Program) -> set[int] | None:
     ``exit_task_stack_account()`` and ``cached_stacks`` in ``kernel/fork.c``.
     """
     tasks = every_task(prog)
-    idle = walk(prog, _IDLE, lambda: for_each_possible_cpu(prog), lambda cpu: idle_task(prog, cpu))
+    idle = walk(prog, _IDLE, lambda: possible_cpus(prog), lambda cpu: idle_task(prog, cpu))
     if tasks.problems or idle.problems:
         return None
     try:

@@ -62,9 +62,7 @@ def unloaded_ranges(
         return _orphaned(prog, modules)
     try:
         area = prog["module_tags"].read_()
-    except LookupError:
-        return _orphaned(prog, modules)
-    except FaultError as e:
+    except (FaultError, LookupError) as e:
         return [], [Problem(Code.UNREADABLE, "the area of module tags", str(e))]
     start, size = area.start_addr.value_(), area.size.value_()
     if not size:
