@@ -188,6 +188,8 @@ def run(
     with _standard_streams(input) as (out, err), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["allocdump", *words])
         patch.setattr(allocdump, "open", _shared_open)
+        # What a child process said would not be seen.
+        patch.setattr("allocdump.cli.options.guarded", lambda core, action: action())
         code = _main()
         sys.stdout.flush()
         sys.stderr.flush()

@@ -17,12 +17,8 @@ from .. import __version__
 from ..commands import COMMANDS
 from ..errors import did_you_mean
 from ..text import printable
-from ..view.wrap import wrap
-from .failures import explain
 from .help import Context
-from .output import complain, stream_width
-
-EXIT_INTERRUPTED = 128 + signal.SIGINT
+from .outcome import outcome
 
 _EPILOG = """\b
 Exit codes:
@@ -144,29 +140,4 @@ def _run() -> int:
         from .completing import answer
 
         return answer(cli)
-    try:
-        result = cli.main(prog_name="allocdump", standalone_mode=False)
-        sys.stdout.flush()
-        return result if isinstance(result, int) else 0
-    except click.ClickException as e:
-        _show(e)
-        return e.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        return EXIT_INTERRUPTED
-    except Exception as e:
-        text, exit_code = explain(e)
-        complain(text)
-        return exit_code
-
-
-def _show(error: click.ClickException) -> None:
-    """As click does, but within the width of the terminal."""
-    if type(error).__name__ == "NoArgsIsHelpError":  # since click 8.2
-        error.show()
-        return
-    if isinstance(error, click.UsageError) and error.ctx is not None:
-        ctx, error.ctx = error.ctx, None
-        hint = f"Try '{ctx.command_path} {ctx.help_option_names[-1]}' for help.\n"
-        click.echo(f"{ctx.get_usage()}\n{hint}", err=True)
-    for line in wrap(f"Error: {error.format_message()}", stream_width(sys.stderr), rest="  "):
-        click.echo(line, err=True)
+    return outcome(lambda: cli.main(prog_name="allocdump", standalone_mode=False))

@@ -12,6 +12,7 @@ import click
 
 from ..analysis.keys import KEYS
 from ..progress import Phase
+from .guard import guarded
 from .live import held_output, hung_up_is_an_error, reading
 from .output import warn, wide_option
 from .parameters import Argument, Choice, Keys, Number, Option, Size
@@ -82,6 +83,9 @@ def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
             with reading(dump):
                 return command(dump, **options)
         how = choose_source(how, options)
+        return guarded(how["core"], lambda: opened(how, options))
+
+    def opened(how: dict[str, Any], options: dict[str, Any]) -> Any:
         from .. import open as open_dump
 
         with ExitStack() as around:

@@ -49,6 +49,10 @@ _INCOMPLETE = 8
 
 _DUMP_LEVEL_USER = 8
 
+_LAST_DESCRIPTORS, _MOST_DESCRIPTORS = 4096, 1 << 21
+"""Descriptors of pages that tell where a kdump has to end, and that are looked at for damage: 48
+MiB of them."""
+
 _MOST_SPARSE = 1 << 10
 """A dump is no larger than so many times its flattened file: all but holes is written."""
 
@@ -65,6 +69,8 @@ class Core:
     """makedumpfile's ``-d``; None if the format does not record it."""
     missing_bytes: int = 0
     """Number of bytes missing at the end of the file, as far as the headers tell."""
+    behind_end: bool = False
+    """Data of some page lies behind the end of the file, as far as was looked."""
     incomplete: bool = False
     """makedumpfile itself marked the dump as incomplete (it ran out of space)."""
     flattened: bool = False
@@ -239,29 +245,31 @@ def _kdump(name: str, file: BinaryIO, size: int) -> Core:
             f" {shlex.quote(name)} OTHER-PARTS... vmcore"
         )
     bitmaps = (1 + sub_blocks) * block
-    missing = _missing(file, size, order, bitmaps, bitmap_blocks * block)
+    missing, behind = _missing(file, size, order, bitmaps, bitmap_blocks * block)
     return Core(
         name,
         "kdump",
         next((c for bit, c in _COMPRESSION.items() if status & bit), None),
         dump_level,
         missing,
+        behind,
         bool(status & _INCOMPLETE),
         frames=bitmap_blocks * block * 4,
         frame_bytes=block,
     )
 
 
-def _missing(file: BinaryIO, size: int, order: str, bitmaps: int, length: int) -> int:
-    """Bytes missing at the end.
+def _missing(file: BinaryIO, size: int, order: str, bitmaps: int, length: int) -> tuple[int, bool]:
+    """Bytes missing at the end, and whether data of some page lies behind it.
 
     Page descriptors are one for each bit set in the second of two bitmaps, and the
     data they point to follows in the same order (but for zero pages, which share
-    one), so the last few descriptors tell where the file has to end.
+    one), so the last few descriptors tell where the file has to end. Of others, damage is looked
+    for as long as that is quick.
     """
     descriptors = bitmaps + length
     if descriptors > size:
-        return descriptors - size
+        return descriptors - size, True
     file.seek(bitmaps + length // 2)
     pages = 0
     for left in range(length // 2, 0, -(1 << 24)):
@@ -269,16 +277,18 @@ def _missing(file: BinaryIO, size: int, order: str, bitmaps: int, length: int) -
         pages += int(np.bitwise_count(chunk).sum(dtype=np.int64))
     end = descriptors + 24 * pages
     if end > size:
-        return end - size
-    last = min(pages, 4096)
-    file.seek(end - 24 * last)
+        return end - size, True
+    looked = min(pages, _MOST_DESCRIPTORS)
+    file.seek(end - 24 * looked)
     raw = np.frombuffer(
-        file.read(24 * last),
+        file.read(24 * looked),
         np.dtype([("offset", order + "i8"), ("size", order + "u4"), ("rest", "V12")]),
     )
-    if len(raw):
-        end = int((raw["offset"] + raw["size"]).max())
-    return max(0, end - size)
+    if not len(raw):
+        return max(0, end - size), False
+    ends = raw["offset"] + raw["size"]
+    missing = max(0, int(ends[-_LAST_DESCRIPTORS:].max()) - size)
+    return missing, bool((raw["offset"] < 0).any() or (ends < 0).any() or (ends > size).any())
 
 
 def elf_segments(core: Core) -> tuple[Extent, ...]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What may end the whole process, tried in another one first."""
+"""Trials in a process of their own, of actions that may end the whole process."""
 
 from __future__ import annotations
 
