@@ -32,15 +32,16 @@ def test_report(path: Path) -> None:
 
 def test_report_by_module() -> None:
     by = open_core(QUIET).report().by("module")
-    sizes = dict(zip(by.name.tolist(), by.bytes.tolist(), strict=True))
+    sizes = {group.labels[0]: group.sums["bytes"] for group in by}
     kernels = [line.split() for line in truth(QUIET).splitlines()[2:]]
     assert sizes["labmod"] == sum(
         int(size) for size, _, _, third, *_ in kernels if third == "[labmod]"
     )
-    assert by.bytes.tolist() == sorted(sizes.values(), reverse=True)
+    assert list(sizes.values()) == sorted(sizes.values(), reverse=True)
     total = open_core(QUIET).report().total()
-    assert by.to_dict()["count"].sum() == total.added
-    assert by.bytes.sum() == total.bytes
+    assert by.to_dict()["sites"].sum() == total.added
+    assert by.to_dict()["bytes"].sum() == by.total("bytes") == total.bytes
+    assert by.to_dict()["module"].tolist() == list(sizes)
 
 
 @whole_dumps

@@ -17,7 +17,8 @@ from ..kernel.machine.system import System
 from ..kernel.tags.sites import Provenance, Sites
 from ..result import Result
 from .filters import site_names
-from .report import GroupBy, group_names
+from .keys import Names
+from .site_groups import GroupBy
 from .sums import Total, counted_once, total
 
 DiffSortBy = Literal["growth", "calls", "after", "name"]
@@ -253,7 +254,7 @@ def group(changes: Changes, by: GroupBy) -> Changes:
     assert changes.sites is not None
     changes = changes.take(~changes.sites.backing)
     assert changes.sites is not None
-    names, where = group_names(changes.sites, by)
+    where, names = Names(changes.sites).groups(by)
 
     def by_group(column: Int) -> Int:
         out = np.zeros(len(names), np.int64)
@@ -264,7 +265,7 @@ def group(changes: Changes, by: GroupBy) -> Changes:
     np.logical_and.at(counted, where, changes.counted)
     return Changes(
         by=by,
-        name=names,
+        name=np.array(names, np.object_),
         before=by_group(changes.before),
         after=by_group(changes.after),
         calls_before=by_group(changes.calls_before),

@@ -18,7 +18,7 @@ from ..arrays import I32, U64, Columns, Int
 from ..kernel.mm.page_types import PageKind
 from ..kernel.tags.references import Rows
 from ..kernel.tags.sites import SiteName, Sites
-from .report import GroupBy, group_name
+from .site_groups import GroupBy, group_name
 
 if TYPE_CHECKING:
     from ..kernel.kernel import Kernel

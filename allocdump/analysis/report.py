@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The allocation report: choose, order and group call sites."""
+"""The allocation report: choose and order call sites."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -16,16 +15,17 @@ from ..kernel.machine.system import System
 from ..kernel.tags.codetag import CodetagType
 from ..kernel.tags.profile import Completeness
 from ..kernel.tags.profiling import Profiling
-from ..kernel.tags.sites import UNKNOWN, Provenance, Sites
+from ..kernel.tags.sites import Provenance, Sites
 from ..result import Result
 from ..source.program import State
+from .counted import by_counters
 from .filters import matching, site_names
+from .groups import Groups
+from .keys import KEYS
+from .site_groups import GroupBy
 from .sums import Total, counted_once, total
 
-GroupBy = Literal["site", "function", "file", "directory", "module"]
 SortBy = Literal["size", "calls", "average", "name", "kernel"]
-
-BUILT_IN = "(built-in)"
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,10 @@ class Report(Result):
         """Sums over all sites, in which every byte is counted once."""
         return total(self.sites)
 
-    def by(self, what: GroupBy) -> ReportRows:
-        """Sums over the sites of each function, file, directory or module; largest first."""
-        return order(group(self.sites, what))
+    def by(self, *keys: GroupBy) -> Groups:
+        """Sums over the sites of each function, file, directory or module, or of each combination
+        of some of these; largest first."""
+        return by_counters([KEYS[key] for key in keys], self.sites)
 
     def to_dict(self) -> dict[str, Values]:
         """The columns of all sites by name; a site's index is its row everywhere else."""
@@ -87,24 +88,18 @@ class Report(Result):
 
     def _head(self) -> dict[str, Values]:
         """The largest first."""
-        sites = order(group(self.sites)).sites
-        assert sites is not None
-        return sites.to_dict()
+        return order(rows_of(self.sites)).sites.to_dict()
 
 
 @dataclass
 class ReportRows(Columns):
-    """ReportRows to show: one per site or group, all columns of one length."""
+    """Sites to show; all columns have shape (number of sites,)."""
 
-    by: GroupBy
     name: npt.NDArray[np.object_]
-    """``file:line`` of a site, or the name of a group."""
+    """``file:line``"""
     bytes: npt.NDArray[np.int64]
     calls: npt.NDArray[np.uint64]
-    count: npt.NDArray[np.int64]
-    """Number of sites in the row."""
-    sites: Sites | None = None
-    """The rows' sites if each row is one."""
+    sites: Sites
 
     def average(self) -> npt.NDArray[np.float64]:
         """Bytes per call; 0 without calls."""
@@ -114,7 +109,7 @@ class ReportRows(Columns):
     @property
     def counted_once(self) -> npt.NDArray[np.int64]:
         """Bytes to add up and to rank by: see :mod:`.sums`."""
-        return self.bytes if self.sites is None else counted_once(self.sites, self.bytes)
+        return counted_once(self.sites, self.bytes)
 
 
 def choose(
@@ -139,52 +134,9 @@ def choose(
     return sites.take(keep)
 
 
-def group(sites: Sites, by: GroupBy = "site") -> ReportRows:
-    """One row per site, or per function, file, directory or module.
-
-    Functions of the same name in different files, static ones, are kept apart. In groups, no
-    byte is counted twice; sites keep the kernel's numbers.
-    """
-    if by == "site":
-        ones = np.ones(len(sites), np.int64)
-        return ReportRows(by, site_names(sites), sites.bytes, sites.calls, ones, sites)
-    sites = sites.take(~sites.backing)
-    names, where = group_names(sites, by)
-    size = np.zeros(len(names), np.int64)
-    calls = np.zeros(len(names), np.uint64)
-    np.add.at(size, where, sites.bytes)
-    np.add.at(calls, where, sites.calls)
-    return ReportRows(by, names, size, calls, np.bincount(where, minlength=len(names)))
-
-
-def group_names(sites: Sites, by: GroupBy) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.intp]]:
-    """The names of groups, and for each site the index of its own."""
-    keys = list(map(partial(group_name, by), sites.file, sites.function, sites.module))
-    index = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-    where = np.fromiter((index[k] for k in keys), np.intp, len(keys))
-    return np.array(list(index), np.object_), where
-
-
-def directory(file: str, module: str) -> str:
-    """The directory of a source file; that of out-of-tree modules often means nothing."""
-    head = file.rpartition("/")[0]
-    return head or (f"[{module}]" if module else UNKNOWN if file == UNKNOWN else ".")
-
-
-def group_name(by: GroupBy, file: str, function: str, module: str) -> str:
-    """The name of the group of a site.
-
-    :raises KeyError: for *by* ``site``, which is no group
-    """
-    return _KEYS[by](file, function, module)
-
-
-_KEYS: dict[str, Callable[[str, str, str], str]] = {
-    "function": lambda file, function, module: f"{function} ({file})",
-    "file": lambda file, function, module: file,
-    "directory": lambda file, function, module: directory(file, module),
-    "module": lambda file, function, module: module or BUILT_IN,
-}
+def rows_of(sites: Sites) -> ReportRows:
+    """One row for each site, with the kernel's numbers."""
+    return ReportRows(site_names(sites), sites.bytes, sites.calls, sites)
 
 
 def order(rows: ReportRows, by: SortBy = "size", top: int | None = None) -> ReportRows:

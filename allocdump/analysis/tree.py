@@ -12,7 +12,7 @@ from ..arrays import Int
 from ..kernel.tags.sites import Sites
 from .diff import Changes
 from .groups import Groups
-from .report import directory
+from .site_groups import directory
 from .sums import counted_once
 from .usage import Node
 

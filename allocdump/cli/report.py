@@ -14,7 +14,6 @@ from ..analysis.sums import total
 from ..errors import DamagedError
 from ..formats import allocinfo, folded
 from ..formats.records import report as records
-from ..kernel.tags.sites import Sites
 from ..session import Session
 from ..view import report as projection
 from .grouped_report import GroupedReport
@@ -104,7 +103,7 @@ def command(
         show_groups = GroupedReport(dump, report, chosen, group_by, filters, unloaded)
         show_groups.show(format_, exact, top, output, sort, min_size)
         return
-    rows = analysis.group(chosen)
+    rows = analysis.rows_of(chosen)
     if min_size is not None:
         rows = rows.take(np.flatnonzero(rows.bytes >= min_size))
     rows = analysis.order(rows, sort or ("kernel" if as_kernel else "size"), top)
@@ -124,17 +123,12 @@ def command(
         case "pprof":
             from ..formats import pprof
 
-            data = pprof.render(report, _sites(rows))
+            data = pprof.render(report, rows.sites)
             write(data, output, to_terminal=False)
         case "folded":
-            write("".join(folded.render(_sites(rows))), output)
+            write("".join(folded.render(rows.sites)), output)
         case _:
-            write("".join(allocinfo.render(_header(dump), _sites(rows))), output)
-
-
-def _sites(rows: analysis.ReportRows) -> Sites:
-    assert rows.sites is not None  # these formats do not group
-    return rows.sites
+            write("".join(allocinfo.render(_header(dump), rows.sites)), output)
 
 
 def _header(dump: Session) -> str:

@@ -120,7 +120,6 @@ def _table(rows: ReportRows, whole: Total) -> Table:
         for size, count, average in zip(sizes, calls, averages, strict=True)
     ]
     sites = rows.sites
-    assert sites is not None
     remarks, not_added = notes(sites), np.flatnonzero(sites.backing).tolist()
     for i in not_added:
         numbers[i][-1] = ELSEWHERE

@@ -6,7 +6,7 @@ from __future__ import annotations
 from string import Formatter
 from typing import Any
 
-from ..analysis.report import BUILT_IN
+from ..analysis.site_groups import BUILT_IN
 from ..sentence import Sentence
 from . import units
 from .model import Absent, Cell, Line

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ..analysis.report import GroupBy
+from ..analysis.site_groups import GroupBy
 from ..analysis.sums import Total
 from ..kernel.tags.roles import Role
 from ..kernel.tags.sites import UNKNOWN, Provenance, SiteName, Sites

@@ -17,7 +17,7 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from allocdump.analysis.report import group, order
+from allocdump.analysis.report import order, rows_of
 from allocdump.analysis.sums import total
 from allocdump.analysis.tree import site_tree
 from allocdump.kernel.tags.roles import Role
@@ -56,7 +56,7 @@ def page(tmp_path: Path, *args: object) -> Path:
 
 
 def made_up(tmp_path: Path, sites: Sites) -> Path:
-    rows, everything = order(group(sites)), total(sites)
+    rows, everything = order(rows_of(sites)), total(sites)
     tree = site_tree(sites, sites.bytes, "memory")
     path = tmp_path / "page.html"
     path.write_text(

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from allocdump.analysis import report as analysis
-from allocdump.analysis.sums import total
+from allocdump.analysis.site_groups import GroupBy
 from allocdump.formats import allocinfo
 from allocdump.kernel.tags.sites import Provenance
 
@@ -46,16 +45,14 @@ def test_every_registered_site_is_read(core: Path) -> None:
 
 @cores
 def test_groups_sum_to_the_whole(core: Path) -> None:
-    sites = open_core(core).report().sites
-    whole = total(sites)
-    for by in ("function", "file", "directory", "module"):
-        rows = analysis.group(sites, by)
-        assert len(set(rows.name)) == len(rows)
-        assert (rows.bytes.sum(), rows.calls.sum(), rows.count.sum()) == (
-            whole.bytes,
-            whole.calls,
-            whole.added,
-        )
+    report = open_core(core).report()
+    whole = report.total()
+    ways: tuple[GroupBy, ...] = ("function", "file", "directory", "module")
+    for by in ways:
+        groups = report.by(by)
+        assert len({group.labels for group in groups}) == len(groups)
+        sums = (groups.total("bytes"), groups.total("calls"), sum(group.sites for group in groups))
+        assert sums == (whole.bytes, whole.calls, whole.added)
 
 
 @cores

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from allocdump.analysis.report import GroupBy, group
+from allocdump.analysis.report import rows_of
 from allocdump.analysis.sums import total
 from allocdump.formats.records import report as records
 from allocdump.formats.saved import NotAReportError, SavedReport, parse_report
@@ -23,9 +23,9 @@ SITES = samples.sites(
 )
 
 
-def document(sites: Sites = SITES, by: GroupBy = "site") -> dict[str, Any]:
+def document(sites: Sites = SITES) -> dict[str, Any]:
     report = samples.report(sites, warnings=["careful"])
-    rows = group(sites, by)
+    rows = rows_of(sites)
     made: dict[str, Any] = json.loads(records.as_json(report, rows, total(sites), total(sites)))
     return made
 

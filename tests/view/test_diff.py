@@ -10,7 +10,7 @@ from typing import Unpack
 import pytest
 
 from allocdump.analysis.diff import Changes, Snapshot, Summary, compare, group, order, summary
-from allocdump.analysis.report import GroupBy
+from allocdump.analysis.site_groups import GroupBy
 from allocdump.formats.records import diff as records
 from allocdump.kernel.tags.sites import Provenance
 from allocdump.view import diff

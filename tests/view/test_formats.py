@@ -12,7 +12,7 @@ import pytest
 
 from allocdump.analysis.counted import by_counters
 from allocdump.analysis.keys import KEYS
-from allocdump.analysis.report import group, order
+from allocdump.analysis.report import order, rows_of
 from allocdump.analysis.sums import total
 from allocdump.formats import allocinfo, folded
 from allocdump.formats.records import report as records
@@ -51,7 +51,7 @@ def test_folded() -> None:
 
 def as_json(sites: Sites) -> dict[str, Any]:
     report = samples.report(sites, warnings=["careful"])
-    rows, every = order(group(sites)), total(sites)
+    rows, every = order(rows_of(sites)), total(sites)
     made: dict[str, Any] = json.loads(records.as_json(report, rows, every, every))
     return made
 
@@ -112,7 +112,7 @@ def test_every_json_field_is_documented() -> None:
 
 
 def test_csv() -> None:
-    rows = order(group(SITES))
+    rows = order(rows_of(SITES))
     read = list(csv.DictReader(io.StringIO(records.as_csv(rows, total(SITES)))))
     assert [int(r["bytes"]) for r in read] == rows.bytes.tolist()
     assert [int(r["calls"]) for r in read] == rows.calls.tolist()
@@ -131,7 +131,7 @@ def test_csv_cells_are_no_formulas() -> None:
     """Names come from an untrusted dump; a spreadsheet would run them."""
     names = ("=cmd()", "+1", "-1", "@SUM(A1)", "\tx", "a=b")
     hostile = samples.sites(*((f"{n}.c", 1, n, n, -5, 1) for n in names))
-    rows = order(group(hostile), "kernel")
+    rows = order(rows_of(hostile), "kernel")
     read = list(csv.DictReader(io.StringIO(records.as_csv(rows, total(hostile)), newline="")))
     assert [r["function"] for r in read] == [*("'" + n for n in names[:-1]), "a=b"]
     assert read[0]["file"] == "'=cmd().c"

@@ -17,7 +17,7 @@ import pytest
 
 from allocdump.analysis.counted import by_counters
 from allocdump.analysis.keys import KEYS
-from allocdump.analysis.report import group
+from allocdump.analysis.report import rows_of
 from allocdump.analysis.sums import total
 from allocdump.analysis.tree import growth_tree, site_tree
 from allocdump.analysis.usage import Node
@@ -204,7 +204,7 @@ def test_a_path_without_end_is_no_tree_without_end() -> None:
 def test_report_page() -> None:
     sites = samples.sites(*ROWS)
     report = samples.report(sites, warnings=["careful"])
-    rows, everything = group(sites), total(sites)
+    rows, everything = rows_of(sites), total(sites)
     tree = site_tree(sites, sites.bytes, "x")
     text = page.render(document(report, rows, everything, everything, tree))
     shown = Reader(text).text

@@ -8,7 +8,7 @@ import pytest
 
 from allocdump.analysis.counted import by_counters
 from allocdump.analysis.keys import KEYS
-from allocdump.analysis.report import choose, group, order
+from allocdump.analysis.report import choose, order, rows_of
 from allocdump.analysis.sums import total
 from allocdump.kernel.tags.profile import Completeness
 from allocdump.kernel.tags.sites import Provenance, Sites
@@ -29,7 +29,7 @@ ROWS = [
 def shown(sites: Sites, top: int | None = None, **how: Unpack[Wishes]) -> str:
     report = samples.report(sites)
     chosen = choose(sites)
-    rows = order(group(chosen), top=top)
+    rows = order(rows_of(chosen), top=top)
     return render(document(report, rows, total(chosen), total(sites)), How(**how))
 
 

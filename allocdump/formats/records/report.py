@@ -33,7 +33,6 @@ def records(rows: ReportRows, whole: Total) -> Iterator[Record]:
     """
     averages = rows.average().tolist()
     sites = rows.sites
-    assert sites is not None
     roles = sites.role.tolist()
     for i in range(len(rows)):
         size, calls = int(rows.bytes[i]), int(rows.calls[i])
