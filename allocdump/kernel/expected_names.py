@@ -75,7 +75,7 @@ def _has(name: str) -> Probe:
 
 def _memcg(prog: Program) -> bool:
     """CONFIG_MEMCG."""
-    return has_symbol(prog, "root_mem_cgroup")
+    return has_symbol(prog, "root_mem_cgroup") or has_symbol(prog, "memory_cgrp_subsys")
 
 
 def _reclaimable_slabs(prog: Program) -> bool:
@@ -132,6 +132,11 @@ EXPECTED = (
         _page_extensions,
     ),
     Expected(
+        "memory cgroups, their limits and their memory are not told",
+        ("symbol root_mem_cgroup", "symbol memory_cgrp_subsys"),
+        _memcg,
+    ),
+    Expected(
         "the memory cgroups of tasks are not told",
         ("enumerator memory_cgrp_id", "member struct task_struct.cgroups", "type struct css_set"),
         _memcg,
@@ -167,6 +172,24 @@ EXPECTED = (
     Expected(
         "what the kernel was tainted with is not told",
         ("symbol tainted_mask", "symbol taint_flags", "member struct taint_flag.c_true"),
+    ),
+    Expected(
+        "the stack of the task that died is not told, but what the kernel log has of it",
+        ("symbol crash_notes", "symbol panic_cpu | symbol crashing_cpu"),
+        _has("symbol crashk_res"),
+    ),
+    Expected(
+        "memory for the crash kernel counts as other memory that boot kept",
+        ("symbol crashk_res", "symbol crashk_low_res"),
+        _has("symbol crash_notes"),
+    ),
+    Expected(
+        "the kernel's version and the machine's name are not told",
+        ("symbol init_uts_ns",),
+    ),
+    Expected(
+        "parameters on the kernel's command line are not told",
+        ("symbol saved_command_line",),
     ),
     Expected(
         "how long the machine was up is not told",
