@@ -78,7 +78,6 @@ class Arm(Architecture):
     name = "aarch64"
     page_shifts = frozenset({12, 14, 16})
     stacks = ("overflow_stack",)
-    stack_pointers = ("irq_stack_ptr", "sdei_stack_normal_ptr", "sdei_stack_critical_ptr")
     code_tables = ()
     instruction_bytes = 16
     any_kernel = (

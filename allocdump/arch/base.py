@@ -140,8 +140,6 @@ class Architecture(ABC):
     """Sizes of pages that are known."""
     stacks: ClassVar[tuple[str, ...]]
     """Per-CPU variables that are stacks: what lies there unused is no pointer."""
-    stack_pointers: ClassVar[tuple[str, ...]]
-    """Per-CPU variables that point at stacks in vmalloc areas."""
     code_tables: ClassVar[tuple[tuple[str, str | None], ...]]
     """Tables of places in code, which hold no pointer to an allocation: the symbol where each
     begins, and what follows it; None is the next symbol."""

@@ -64,7 +64,6 @@ class X86(Architecture):
     name = "x86-64"
     page_shifts = frozenset({12})
     stacks = ("irq_stack_backing_store", "exception_stacks")
-    stack_pointers = ()
     never_dumped = 1 << 20
     """``arch_crash_exclude_ranges()`` (arch/x86/kernel/crash.c) for ``kexec_file_load()``, and
     ``reserve_real_mode()``."""

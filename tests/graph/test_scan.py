@@ -101,3 +101,14 @@ def test_stacks_of_idle_workers_hold_nothing(folder: str) -> None:
     assert busy  # hold_by_work() keeps one
     assert not idle & stacks
     assert busy <= stacks
+
+
+@pytest.mark.parametrize("folder", ["arm64-reach", "arm64-64k-compressed"])
+def test_stacks_of_interrupts_hold_nothing(folder: str) -> None:
+    """Between interrupts, all words there are of earlier ones."""
+    graph = open_core(core(folder)).graph()
+    of_stacks = graph.sites.function[graph.nodes.site] == "arch_alloc_vmap_stack"
+    stacks = np.flatnonzero(of_stacks & (graph.nodes.kind == NodeKind.VMALLOC))
+    assert len(stacks) == 2
+    links = graph.target[np.isin(graph.source, stacks)]
+    assert set(graph.sites.function[graph.nodes.site[links]]) == {"__get_vm_area_node"}

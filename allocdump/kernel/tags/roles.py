@@ -40,6 +40,8 @@ _FUNCTIONS = {
     # A pool from boot has no site; this one is made when KFENCE is switched on later.
     "kfence_init_late": ("mm/kfence/core.c", Role.KFENCE),
     "alloc_thread_stack_node": ("kernel/fork.c", Role.STACK),
+    # Stacks of interrupts and firmware events, on arm64.
+    "arch_alloc_vmap_stack": ("asm/vmap_stack.h", Role.STACK),
     "alloc_page_ext": ("mm/page_ext.c", Role.PAGE_EXT),
     "alloc_slab_obj_exts": ("mm/slub.c", Role.SLAB_EXT),
     "vm_module_tags_populate": ("alloc_tag.c", Role.TAGS),  # in lib/; in mm/ since 7.3
