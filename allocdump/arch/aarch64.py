@@ -80,6 +80,7 @@ class Arm(Architecture):
     stacks = ("overflow_stack",)
     code_tables = ()
     instruction_bytes = 16
+    top_bits = int(_TOP_BYTE)
     any_kernel = (
         b"OSRELEASE=6.10.0\nPAGESIZE=%d\nSYMBOL(swapper_pg_dir)=ffffffc008000000\n"
         b"SYMBOL(_stext)=ffffffc008010000\nSYMBOL(mem_section)=ffffffc008000000\n"

@@ -148,6 +148,8 @@ class Architecture(ABC):
     be told of."""
     instruction_bytes: ClassVar[int]
     """More than what :meth:`constants` looks at together."""
+    top_bits: ClassVar[int] = 0
+    """Bits of an address that processors ignore; in plain addresses of kernels, all are set."""
     any_kernel: ClassVar[bytes]
     """VMCOREINFO of a kernel that there is not, with a place for the size of its pages."""
 

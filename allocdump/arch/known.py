@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import drgn
+import numpy as np
 from drgn import Platform, PlatformFlags, Program
 
+from ..arrays import U64
 from ..errors import UnsupportedError
 from .aarch64 import Arm
 from .base import Architecture, Numbers, page_size
@@ -15,6 +17,8 @@ _KNOWN: dict[drgn.Architecture, type[Architecture]] = {
     drgn.Architecture.X86_64: X86,
     drgn.Architecture.AARCH64: Arm,
 }
+_KERNEL = 1 << 55
+"""Set in all addresses of kernels, whatever is in the bits above."""
 _READ = " and ".join(known.name for known in _KNOWN.values())
 
 
@@ -51,6 +55,23 @@ def architecture(prog: Program, numbers: Numbers) -> Architecture:
             f"Memory in pages of {page.bytes >> 10} KiB cannot be told apart on {known.name}{other}"
         )
     return known(prog, numbers)
+
+
+def plain(prog: Program, address: int) -> int:
+    """An address without a tag, which two pointers at the same thing may have."""
+    top = _top_bits(prog)
+    return address | top if address & _KERNEL else address
+
+
+def plain_words(prog: Program, words: U64) -> U64:
+    """Addresses without tags."""
+    top = np.uint64(_top_bits(prog))
+    return np.where(words & np.uint64(_KERNEL) != 0, words | top, words)
+
+
+def _top_bits(prog: Program) -> int:
+    known = _KNOWN.get(prog.platform.arch) if prog.platform else None
+    return known.top_bits if known else 0
 
 
 def any_kernels(page: int) -> list[bytes]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from drgn import Program, ProgramFlags
 
+from ..arch.known import plain_words
 from ..arrays import U64, Bool
 from ..problems import Problem
 from ..source.memory import Memory
@@ -98,15 +99,21 @@ def list_links(
     :param heads: addresses of the heads, shape (n,)
     :param problems: takes what was unreadable
     """
-    at, ok = memory.words(heads)
+
+    def read(words: Memory, places: U64) -> tuple[U64, Bool]:
+        links, ok = words.words(places)
+        return plain_words(memory.prog, links), ok
+
+    heads = plain_words(memory.prog, heads)
+    at, ok = read(memory, heads)
     rows = np.flatnonzero(ok)
-    forth = Chains(lambda _, links: memory.words(links), most)
+    forth = Chains(lambda _, links: read(memory, links), most)
     for some, links in forth.follow(at[rows], heads[rows]):
         yield rows[some], links
     broken = rows[forth.broken_rows]
     again = Memory(memory.prog)  # what is missing has been counted
-    back = Chains(lambda _, links: again.words(links + _LIST_PREV), most)
-    at, ok_back = again.words(heads[broken] + _LIST_PREV)
+    back = Chains(lambda _, links: read(again, links + _LIST_PREV), most)
+    at, ok_back = read(again, heads[broken] + _LIST_PREV)
     for some, links in back.follow(np.where(ok_back, at, heads[broken]), heads[broken]):
         yield broken[some], links
     count = len(heads) - len(rows) + len(broken)

@@ -23,6 +23,7 @@ from drgn import (
     Type,
 )
 
+from ..arch.known import plain
 from ..problems import Code, Problem
 from ..result import Result, Values, column
 from ..text import some
@@ -262,7 +263,7 @@ def list_entries(type_: str, head: Object, member: str) -> Iterator[Object | Cut
     """
     prog, offset = head.prog_, _offset(head.prog_, type_, member)
     pointer = prog.pointer_type(prog.type(type_))
-    seen = {head.value_()}
+    seen = {plain(prog, head.value_())}
     error = None
     for link in _links(head, "next", seen):
         if isinstance(link, Cut):
@@ -283,10 +284,10 @@ def _offset(prog: Program, type_: str, member: str) -> int:
 
 def _links(head: Object, direction: str, seen: set[int]) -> Iterator[int | Cut]:
     """Addresses of links from one end of a list on, up to the head or to one that was seen."""
-    start = head.value_()
+    prog, start = head.prog_, plain(head.prog_, head.value_())
     try:
         link = head.member_(direction).read_()
-        while (address := link.value_()) != start:
+        while (address := plain(prog, link.value_())) != start:
             if address in seen or len(seen) > _MOST:
                 raise ValueError("it goes in circles")
             # The link that comes next tells whether this one is there.
@@ -312,10 +313,11 @@ def tree_entries(type_: str, root: Object, member: str) -> Iterator[Object | Cut
     while todo:
         try:
             node = todo.pop().read_()
-            if node.value_() in seen:
+            address = plain(prog, node.value_())
+            if address in seen:
                 raise ValueError("it goes in circles")
             if node:
-                seen.add(node.value_())
+                seen.add(address)
                 children = node[0].read_()
                 todo += [children.rb_right, children.rb_left]
         except Exception as e:
@@ -324,7 +326,7 @@ def tree_entries(type_: str, root: Object, member: str) -> Iterator[Object | Cut
             yield Cut(e)
         else:
             if node:
-                yield Object(prog, pointer, node.value_() - offset)
+                yield Object(prog, pointer, address - offset)
 
 
 _XA_INTERNAL, _XA_KINDS, _XA_SMALLEST_NODE = 2, 3, 4096
@@ -354,4 +356,4 @@ def idr_entries(idr: Object, type_: str) -> Iterator[Object | Cut]:
                     raise
                 yield Cut(e)
         elif entry and entry & _XA_KINDS == 0:
-            yield Object(prog, pointer, entry)
+            yield Object(prog, pointer, plain(prog, entry))

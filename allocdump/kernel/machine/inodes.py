@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from drgn import Object, offsetof
 
+from ...arch.known import plain
 from ...arrays import U64, Bool, Int
 from ..kernel import Kernel
 from .tmpfs import super_blocks
@@ -73,13 +74,11 @@ def pins(kernel: Kernel, neighbors: Neighbors) -> Pins:
 def _samples(sb: Object) -> tuple[int, int] | None:
     """Addresses of the root dentry and of one inode of a file system; 0 for none."""
     head = sb.s_inodes.address_of_()
-    first = head.next.read_()
-    inode = (
-        0
-        if first == head
-        else first.value_() - offsetof(sb.prog_.type("struct inode"), "i_sb_list")
-    )
-    return sb.s_root.value_(), inode
+    prog = sb.prog_
+    first = plain(prog, head.next.value_())
+    empty = first == plain(prog, head.value_())
+    inode = 0 if empty else first - offsetof(prog.type("struct inode"), "i_sb_list")
+    return plain(prog, sb.s_root.value_()), inode
 
 
 def _dentries(kernel: Kernel, dentries: U64) -> tuple[U64, Bool]:
@@ -91,6 +90,7 @@ def _dentries(kernel: Kernel, dentries: U64) -> tuple[U64, Bool]:
     parent, _ = memory.words(dentries + np.uint64(offsetof(type_, "d_parent")))
     inode, _ = memory.words(dentries + np.uint64(offsetof(type_, "d_inode")))
     count, ok = memory.u32(dentries + np.uint64(offsetof(type_, "d_lockref.count")))
+    parent, inode = kernel.arch.untag(parent), kernel.arch.untag(inode)
     above = _index(dentries, np.where(parent == dentries, 0, parent).astype(np.uint64))
     children = np.bincount(above[above >= 0], minlength=len(dentries))
     # Each child counts as a use of its parent.
@@ -138,7 +138,7 @@ def _groups(kernel: Kernel, inodes: U64) -> U64:
     at = inodes
     for step in steps:
         found, ok = memory.words(at + np.uint64(step % (1 << 64)))
-        at = found[ok & (found != 0)]
+        at = kernel.arch.untag(found[ok & (found != 0)])
     return at
 
 

@@ -156,6 +156,7 @@ def open_files(kernel: Kernel) -> AllOpenFiles:
     is_socket = np.isin(operations, _addresses(prog, SOCKET_OPERATIONS))
     parts.append((owner[is_socket], kind.ravel()[is_socket], socks(kernel, private[is_socket])))
     row, which, address = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    address = kernel.arch.untag(address)
     all_parts = Parts.of(pid[row], names[which], address, int(np.count_nonzero(ok)))
     return AllOpenFiles(out, all_parts, problems)
 

@@ -14,6 +14,7 @@ from drgn import Object, ObjectAbsentError, Program
 from drgn.helpers.linux.mm import find_vmap_area
 
 from ...arch.base import page_size
+from ...arch.known import plain
 from ...text import printable
 from ..layouts import VmapAreas
 from ..walk import (
@@ -138,7 +139,7 @@ def _area(area: Object) -> VmArea | None:
     pointer = area.vm.read_()
     if not pointer:
         return None
-    vm = pointer[0].read_()
+    prog, vm = area.prog_, pointer[0].read_()
     flags, size = vm.flags.value_(), vm.size.value_()
     if size > _LARGEST:
         raise ValueError("its size is damaged")
@@ -146,11 +147,11 @@ def _area(area: Object) -> VmArea | None:
         area.va_start.value_(),  # vm->addr may have a tag
         size,
         next((name for bit, name in _KINDS.items() if flags & bit), "area"),
-        min(vm.nr_pages.value_(), size >> page_size(area.prog_).shift),
-        vm.pages.value_(),
+        min(vm.nr_pages.value_(), size >> page_size(prog).shift),
+        plain(prog, vm.pages.value_()),
         vm.caller.value_(),
-        pointer.value_(),
-        area.value_(),
+        plain(prog, pointer.value_()),
+        plain(prog, area.value_()),
     )
 
 
