@@ -48,6 +48,14 @@ _COMPRESSION = {1: "zlib", 2: "lzo", 4: "snappy", 0x20: "zstd"}
 _INCOMPLETE = 8
 
 _DUMP_LEVEL_USER = 8
+_LEVELS = {
+    1: "pages of zeros",
+    2: "page cache without private data",
+    4: "page cache with private data",
+    _DUMP_LEVEL_USER: "user data",
+    16: "free pages",
+}
+"""Pages that each bit of makedumpfile's ``-d`` leaves out: DL_EXCLUDE_* in makedumpfile.h."""
 
 _MOST_SPARSE = 1 << 10
 """A dump is no larger than so many times its flattened file: all but holes is written."""
@@ -85,6 +93,11 @@ class Core:
     def excludes_user_pages(self) -> bool:
         return bool((self.dump_level or 0) & _DUMP_LEVEL_USER)
 
+    @property
+    def left_out(self) -> list[str]:
+        """Kinds of pages that the dump level leaves out; none if no level is known."""
+        return left_out(self.dump_level or 0)
+
     def describe(self) -> str:
         """For people: ``kdump, zstd, -d 31``."""
         parts = [self.format, self.compression]
@@ -93,6 +106,11 @@ class Core:
         if self.flattened:
             parts.append("flattened")
         return ", ".join(p for p in parts if p)
+
+
+def left_out(level: int) -> list[str]:
+    """Kinds of pages that a level of makedumpfile's ``-d`` leaves out."""
+    return [pages for bit, pages in _LEVELS.items() if level & bit]
 
 
 def looks_like_core(path: str | os.PathLike[str], head: bytes) -> bool:
