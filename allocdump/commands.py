@@ -17,6 +17,7 @@ COMMANDS = (
     "audit",
     "diff",
     "tags",
+    "doctor",
     "schema",
     "shell",
     "completion",
@@ -27,8 +28,9 @@ _WITHOUT_JSON = frozenset({"schema", "shell", "completion"})
 WITH_JSON = tuple(name for name in COMMANDS if name not in _WITHOUT_JSON)
 """The commands with ``--format json``."""
 
-_NOT_IN_DRGN = frozenset({"watch", "diff", "tags"}) | _WITHOUT_JSON
-"""They read no program, or two, or never end, or are a session themselves."""
+_NOT_IN_DRGN = frozenset({"watch", "diff", "tags", "doctor"}) | _WITHOUT_JSON
+"""They read no program, or two, or never end, or say what can be opened, or are a session
+themselves."""
 
 IN_DRGN = tuple(name for name in COMMANDS if name not in _NOT_IN_DRGN)
 """The commands of a drgn session."""

@@ -48,6 +48,7 @@ COMMAND_LINES = {
     "objects-vmalloc": f"objects {_CORE} --group-by vmalloc --top 20",
     "pages": f"pages {_CORE} --top 20",
     "pages-list": f"pages {_CORE} --list --top 5",
+    "doctor": f"doctor {_CORE}",
     "wrong": f"report {_CORE} --top none",
     "help": "--help",
     **{f"help-{command}": f"{command} --help" for command in COMMANDS},

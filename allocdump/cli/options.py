@@ -29,12 +29,10 @@ OPENING = ("core", "second", "live", "qemu", "pause", "vmlinux", "debug_info")
 """The parameters of :func:`opens_dump`; where a program is open already, there are none of them."""
 
 
-def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the argument CORE and all that tells how to open it.
+def names_dump(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the argument CORE and all that tells how to open it: :data:`OPENING`.
 
-    The command's first parameter is then the opened :class:`allocdump.session.Session`. Within a
-    drgn session, the context's object is a function that returns it. A kernel image may stand
-    beside CORE, before or behind it.
+    A kernel image may stand beside CORE, before or behind it.
     """
     own = getattr(command, "__click_params__", [])
     if not any(isinstance(param, click.Argument) for param in own):
@@ -74,6 +72,21 @@ def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
         help="btf: from the dump itself. dwarf: from --vmlinux, or where drgn looks for it."
         " auto: --vmlinux if given, else btf, else where drgn looks.",
     )
+    @wraps(command)
+    def named(**options: Any) -> Any:
+        return command(**options)
+
+    return named
+
+
+def opens_dump(command: Callable[..., Any]) -> Callable[..., Any]:
+    """:func:`names_dump`, and open it.
+
+    The command's first parameter is then the opened :class:`allocdump.session.Session`. Within a
+    drgn session, the context's object is a function that returns it.
+    """
+
+    @names_dump
     @wraps(command)
     def with_dump(**options: Any) -> Any:
         how = {name: options.pop(name) for name in OPENING if name in options}

@@ -75,10 +75,8 @@ def command(
       allocdump watch --qemu qmp.sock --interval 5 --filter module=nvme
       allocdump watch --live --count 60 | jq -c '.rows[0] | [.file, .line, .growth_bytes]'
     """
-    if dump.state == "dead":
-        raise click.UsageError("A dump does not change; watch --live, or --qemu SOCKET.")
-    if dump.state == "paused":
-        raise click.UsageError("The guest is paused and does not change; watch one that runs.")
+    if dump.standstill:
+        raise click.UsageError(dump.standstill)
     sampler = dump.sampler()
     first = sampler.sample()
     matching(first, filters)

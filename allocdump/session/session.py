@@ -129,6 +129,16 @@ class Session:
         return self.kernel.state
 
     @property
+    def standstill(self) -> str:
+        """The reason why nothing changes while it is read; empty if it does."""
+        match self.state:
+            case "dead":
+                return "A dump does not change; watch --live, or --qemu SOCKET."
+            case "paused":
+                return "The guest is paused and does not change; watch one that runs."
+        return ""
+
+    @property
     def notices(self) -> list[str]:
         """Sentences to be known before anything is read: that it will be slow."""
         return self.source.notices

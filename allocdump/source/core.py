@@ -48,6 +48,14 @@ _COMPRESSION = {1: "zlib", 2: "lzo", 4: "snappy", 0x20: "zstd"}
 _INCOMPLETE = 8
 
 _DUMP_LEVEL_USER = 8
+_LEVELS = {
+    1: "pages of zeros",
+    2: "page cache without private data",
+    4: "page cache with private data",
+    _DUMP_LEVEL_USER: "user data",
+    16: "free pages",
+}
+"""Pages that each bit of makedumpfile's ``-d`` leaves out: DL_EXCLUDE_* in makedumpfile.h."""
 
 _LAST_DESCRIPTORS, _MOST_DESCRIPTORS = 4096, 1 << 21
 """Descriptors of pages that tell where a kdump has to end, and that are looked at for damage: 48
@@ -91,6 +99,11 @@ class Core:
     def excludes_user_pages(self) -> bool:
         return bool((self.dump_level or 0) & _DUMP_LEVEL_USER)
 
+    @property
+    def left_out(self) -> list[str]:
+        """Kinds of pages that the dump level leaves out; none if no level is known."""
+        return left_out(self.dump_level or 0)
+
     def describe(self) -> str:
         """For people: ``kdump, zstd, -d 31``."""
         parts = [self.format, self.compression]
@@ -99,6 +112,11 @@ class Core:
         if self.flattened:
             parts.append("flattened")
         return ", ".join(p for p in parts if p)
+
+
+def left_out(level: int) -> list[str]:
+    """Kinds of pages that a level of makedumpfile's ``-d`` leaves out."""
+    return [pages for bit, pages in _LEVELS.items() if level & bit]
 
 
 def looks_like_core(path: str | os.PathLike[str], head: bytes) -> bool:

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from drgn import FaultError, MissingDebugInfoError, Program, ProgramFlags
+from drgn import FaultError, MissingDebugInfoError, Program, ProgramFlags, Symbol
 from drgn.helpers.linux.kallsyms import load_vmlinux_kallsyms
 
 from ..arch.known import check_words
@@ -29,6 +29,8 @@ _NAME_VMLINUX = "name the kernel's vmlinux with --vmlinux"
 _LOAD_VMLINUX = "load the kernel's vmlinux with drgn -s FILE or prog.load_debug_info([FILE])"
 
 _FINDERS = "allocdump-btf"
+
+SymbolFinder = Callable[[Program, str | None, int | None, bool], Sequence[Symbol]]
 
 State = Literal["dead", "running", "paused"]
 """State of the kernel while it is read; that of a dump is dead."""
@@ -54,6 +56,8 @@ class Source:
     """Sentences about the reading itself, for the time before it begins."""
     state: State = "dead"
     guest: Guest | None = None
+    failure: AllocdumpError | None = None
+    """The reason why it has no types, where it was opened all the same."""
 
     def close(self) -> None:
         """Hang up on a guest, which runs again if it was paused.
@@ -71,6 +75,7 @@ def open_dump(
     pause: bool = False,
     vmlinux: Sequence[str] = (),
     debug_info: DebugInfo = "auto",
+    partly: bool = False,
 ) -> Source:
     """Open a vmcore, the running kernel, or a QEMU guest's.
 
@@ -81,6 +86,7 @@ def open_dump(
     :param debug_info: ``btf``: the BTF in the dump. ``dwarf``: *vmlinux*, or without
         one drgn's usual places. ``auto``: *vmlinux* if given, else BTF, else the
         usual places.
+    :param partly: open a vmcore without types, too: :attr:`Source.failure` says why it has none
     :raises DumpError: if there is no such dump, or it cannot be read
     :raises TypesError: if there are no types or symbols for it
     :raises UnsupportedError: if its processor has 32 bits, or the other byte order
@@ -100,15 +106,22 @@ def open_dump(
     try:
         _load_types(opened, vmlinux, debug_info)
     except AllocdumpError as e:
-        if not info.missing_bytes:
-            raise
-        # The missing end is why: say that first.
-        raise DumpError(
-            f"{info.path} is truncated: {info.missing_bytes:,} bytes are missing at its"
-            f" end, and what is left is too little ({e}) Copy the dump again."
-        ) from None
+        failure = _for_lack_of(info, e)
+        if not partly:
+            raise failure from None
+        opened.failure = failure
     opened.arguments = _arguments(("--live" if core is None else info.path,), vmlinux, debug_info)
     return opened
+
+
+def _for_lack_of(info: Core, error: AllocdumpError) -> AllocdumpError:
+    """The error; of a truncated dump, the missing end is why, and said first."""
+    if not info.missing_bytes:
+        return error
+    return DumpError(
+        f"{info.path} is truncated: {info.missing_bytes:,} bytes are missing at its"
+        f" end, and what is left is too little ({error}) Copy the dump again."
+    )
 
 
 def _arguments(
@@ -158,7 +171,7 @@ def of_program(prog: Program) -> Source:
     check_words(prog.platform)
     info = _core_of(prog)
     if not _has_types(prog):
-        _load_btf(prog, _LOAD_VMLINUX)
+        _load_btf(prog, f"{_LOAD_VMLINUX}: {wanted_vmlinux(_vmcoreinfo(prog))}")
     return Source(
         prog,
         info,
@@ -210,7 +223,7 @@ def _load_types(dump: Source, vmlinux: Sequence[str], debug_info: DebugInfo) -> 
         _load_dwarf(dump, vmlinux)
         return
     try:
-        _load_btf(dump.prog, _NAME_VMLINUX)
+        _load_btf(dump.prog, f"{_NAME_VMLINUX}: {wanted_vmlinux(dump.vmcoreinfo)}")
     except TypesError as no_btf:
         if debug_info == "btf":
             raise
@@ -220,13 +233,21 @@ def _load_types(dump: Source, vmlinux: Sequence[str], debug_info: DebugInfo) -> 
             raise no_btf from None
 
 
-def _load_btf(prog: Program, advice: str) -> None:
-    """Register finders of symbols, types and globals; none of them without BTF.
+def wanted_vmlinux(info: VmcoreInfo) -> str:
+    """The vmlinux that brings types for a dump, by all that is known of it."""
+    release, build_id = info.text("OSRELEASE") or "an unknown release", info.build_id or "unknown"
+    return f"that of Linux {release}, build ID {build_id}"
 
-    They come after those that there are: DWARF that is loaded later has precedence.
+
+def symbols_of(prog: Program, advice: str) -> SymbolFinder:
+    """Finder of the symbols in the kernel's own memory (kallsyms).
+
+    :param advice: to those who have none
+    :raises TypesError: if there are none
     """
     try:
-        symbols = load_vmlinux_kallsyms(prog)
+        symbols: SymbolFinder = load_vmlinux_kallsyms(prog)
+        return symbols
     except FaultError:
         raise TypesError(
             f"The kernel's symbol table (kallsyms) is not readable in this dump; {advice}."
@@ -235,6 +256,14 @@ def _load_btf(prog: Program, advice: str) -> None:
         raise TypesError(
             f"The kernel's symbol table (kallsyms) cannot be used ({e}); {advice}."
         ) from None
+
+
+def btf_of(prog: Program, symbols: SymbolFinder, advice: str) -> Btf:
+    """The BTF in the kernel's own memory.
+
+    :param advice: to those who have none
+    :raises TypesError: if there is none
+    """
     try:
         start, stop = (
             symbols(prog, name, None, True)[0].address for name in ("__start_BTF", "__stop_BTF")
@@ -253,12 +282,20 @@ def _load_btf(prog: Program, advice: str) -> None:
     try:
         if not 0 < size <= _MAX_BTF:
             raise BtfError(f"its size is {size}")
-        btf = Btf(prog.read(start, size))
+        return Btf(prog.read(start, size))
     except (FaultError, BtfError) as e:
         raise TypesError(
             f"The type information (BTF) in the dump cannot be used ({e}); {advice}."
         ) from None
-    types = BtfTypes(prog, btf)
+
+
+def _load_btf(prog: Program, advice: str) -> None:
+    """Register finders of symbols, types and globals; none of them without BTF.
+
+    They come after those that there are: DWARF that is loaded later has precedence.
+    """
+    symbols = symbols_of(prog, advice)
+    types = BtfTypes(prog, btf_of(prog, symbols, advice))
     prog.register_symbol_finder(_FINDERS, symbols, enable_index=-1)
     prog.register_type_finder(_FINDERS, types.find, enable_index=-1)
     prog.register_object_finder(_FINDERS, Globals(types).find, enable_index=-1)

@@ -22,13 +22,13 @@ from ..dumpdata import core, run
 QUIET, OOM = core("7.2-quiet"), core("6.12-oom")
 READING = set(COMMANDS) - {"schema", "shell", "completion"}
 WITH = {
-    "top": READING - {"usage"},
-    "sort": READING - {"triage", "whois", "usage", "paths"},
+    "top": READING - {"usage", "doctor"},
+    "sort": READING - {"triage", "whois", "usage", "paths", "doctor"},
     "group_by": {"report", "diff", "pages", "objects", "leaks"},
-    "filters": READING - {"triage", "whois", "usage", "paths"},
+    "filters": READING - {"triage", "whois", "usage", "paths", "doctor"},
     "format_": READING,
     "output": READING | {"schema"},
-    "exact": READING - {"tags"},
+    "exact": READING - {"tags", "doctor"},
 }
 """Commands that have an option; what cannot be added up has no ``--group-by``, and so on."""
 

@@ -17,8 +17,9 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from allocdump.analysis.growth import Watch, largest
 from allocdump.commands import COMMANDS
-from allocdump.formats.records import watch
+from allocdump.formats.records import doctor, watch
 from allocdump.formats.schemas import NAMES, schema
+from allocdump.source.host import examine
 from allocdump.triage import triage
 
 from .. import cases
@@ -45,7 +46,7 @@ OF_DUMPS = [
     ["leaks"], ["leaks", "--group-by", "directory,zone"], ["leaks", "--list", "--top", "1000"],
     ["usage", "--fragmentation"], ["usage", "--by", "node"],
     ["retained", "--depth", "3"], ["retained", "--filter", "*"],
-    ["triage"],
+    ["triage"], ["doctor"],
 ]  # fmt: skip
 """Commands with options, as far as these change the form of the answer."""
 
@@ -95,7 +96,8 @@ def answers(command: str, *args: object) -> list[Any]:
         return []
     assert done.returncode == 0, done.stderr
     # Only documents name their schema.
-    whole = "schema" in schema(command).get("properties", {})
+    forms = schema(command).get("oneOf", [schema(command)])
+    whole = any("schema" in form.get("properties", {}) for form in forms)
     return [parse(done.stdout)] if whole else list(map(parse, done.stdout.splitlines()))
 
 
@@ -113,6 +115,7 @@ def samples() -> dict[str, list[Any]]:
     forms["tags"] = answers("tags", TESTDATA / "7.2-quiet" / "labmod.ko")
     forms["diff"] = diffs(core("7.3-before"), core("7.3-after"))
     forms["watch"] = rounds()
+    forms["doctor"].append(parse(doctor.machine(examine())))
     return {command: list(map(shortened, found)) for command, found in forms.items()}
 
 
