@@ -9,12 +9,13 @@ from collections.abc import Callable
 
 import pytest
 from drgn import Program
+from drgn.helpers.linux.list import list_for_each_entry
 
 from allocdump.kernel.mm.vmalloc import vm_areas
 from allocdump.kernel.walk import is_damage
 from allocdump.source.memory import Memory
 
-from ..dumpdata import core, exclude, open_core
+from ..dumpdata import core, exclude, open_core, place
 from ..hostile.child import Outcome
 from ..hostile.child import run as run_damaged
 from ..hostile.damage import Overlay
@@ -66,6 +67,15 @@ def test_no_possible_cpu() -> None:
     done = damaged(word("__cpu_possible_mask", 0), "report")
     assert done.code == 6
     assert b"the mask of possible CPUs is damaged" in done.err
+
+
+def test_first_inode_of_a_file_system() -> None:
+    """Its list's first entry is at an address less than the member's offset."""
+    sb = next(list_for_each_entry(
+        "struct super_block", open_core(DUMP).prog["super_blocks"].address_of_(), "s_list"
+    ))  # fmt: skip
+    at = place(sb.s_inodes.next)
+    damaged(lambda prog: Overlay(prog).write(at, (8).to_bytes(8, "little")), "triage")
 
 
 @pytest.mark.parametrize("name", ["pcpu_nr_slots", "nr_vmap_nodes", "nr_swapfiles"])

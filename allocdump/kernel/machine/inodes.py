@@ -77,7 +77,8 @@ def _samples(sb: Object) -> tuple[int, int] | None:
     prog = sb.prog_
     first = plain(prog, head.next.value_())
     empty = first == plain(prog, head.value_())
-    inode = 0 if empty else first - offsetof(prog.type("struct inode"), "i_sb_list")
+    member = offsetof(prog.type("struct inode"), "i_sb_list")
+    inode = 0 if empty else (first - member) % (1 << 64)
     return plain(prog, sb.s_root.value_()), inode
 
 
