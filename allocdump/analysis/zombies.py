@@ -17,13 +17,14 @@ from ..arrays import sum_by
 from ..kernel.machine.charged import ZOMBIE
 from ..kernel.mm.page_types import PageKind
 from ..kernel.mm.pagemap import PageMap, Part
+from ..result import Result, Values, column
 
 FILES = (PageKind.CACHE, PageKind.SHMEM)
 """Kinds of pages that a file has."""
 
 
 @dataclass
-class Zombies:
+class Zombies(Result):
     """Bytes that are charged to them, by charges themselves, not by counters."""
 
     cgroups: Counter[str] = field(default_factory=Counter)
@@ -38,6 +39,17 @@ class Zombies:
     def bytes(self) -> int:
         """All of it."""
         return self.kinds.total()
+
+    def to_dict(self) -> dict[str, Values]:
+        """Path and bytes of each, most first."""
+        rows = self.cgroups.most_common()
+        return {
+            "path": column([path for path, _ in rows]),
+            "bytes": column([size for _, size in rows]),
+        }
+
+    def in_short(self) -> str:
+        return f"{self.bytes:,} bytes charged to {self.number:,} removed memory cgroups"
 
 
 class ZombieAdder:

@@ -527,6 +527,26 @@ class TestUserMemory:
             "swap: 8 B of 9 B used",
         ]
 
+    @pytest.mark.parametrize("idle", [600, 300])
+    def test_huge_pages_that_nobody_uses(self, idle: int) -> None:
+        size = Node("hugepages-2048kB").add(Node("in use", (620 - idle) * MIB))
+        size.add(Node("free", idle * MIB))
+        huge = Node("huge pages (hugetlb)").add(size)
+        made = cases.usage(free=5, anonymous_memory=50).add(huge)
+        (found,) = user_memory(case(usage=made))
+        assert f"huge pages that wait in their pool, unused: {idle} MiB" in evidence(found)
+        assert found.advice is not None
+        advice = text(found.advice)
+        if idle == 600:
+            assert titles([found]) == [
+                "HUGE PAGES that nobody uses: 600 MiB wait in their pool; with all user memory,"
+                " 670 MiB, 67.0% of memory"
+            ]
+            assert advice.startswith("make the pool of huge pages smaller")
+        else:
+            assert titles([found]) == ["USER MEMORY, not the kernel's: 670 MiB, 67.0% of memory"]
+            assert not advice.startswith("make the pool")
+
     def test_many_tasks(self) -> None:
         eaters = [task(anon=100) for _ in range(7)]
         (found,) = user_memory(case(usage=self.filled, tasks=eaters))

@@ -12,7 +12,8 @@ from ..shortage import machine_short
 from ..thresholds import MOST, WHOLE
 from ..verdict import Suspect
 
-_CLASSES = ("anonymous memory", "shared memory and tmpfs", "huge pages (hugetlb)")
+_HUGE = "huge pages (hugetlb)"
+_CLASSES = ("anonymous memory", "shared memory and tmpfs", _HUGE)
 """Of usage: user memory that cannot simply be dropped, as page cache can."""
 
 
@@ -31,6 +32,9 @@ def user_memory(case: Evidence) -> list[Suspect]:
             if case.class_bytes(name)
         ),
     ]
+    idle = _idle_huge_pages(case)
+    if idle:
+        evidence.append(say("huge pages that wait in their pool, unused: {size:bytes}", size=idle))
     kernel = int(case.suspicious.sum())
     if kernel:
         evidence.append(
@@ -99,7 +103,18 @@ def _without_account(case: Evidence) -> list[Suspect]:
     ]
 
 
+def _idle_huge_pages(case: Evidence) -> int:
+    """Bytes of huge pages that nobody has."""
+    if case.usage is None:
+        return 0
+    pools = (node for node in case.usage.children if node.name == _HUGE)
+    parts = (part for pool in pools for of_size in pool.children for part in of_size.children)
+    return sum(part.bytes for part in parts if part.name == "free")
+
+
 def _advice(case: Evidence, size: int) -> Sentence:
+    if _idle_huge_pages(case) >= MOST * size:
+        return say("make the pool of huge pages smaller: vm.nr_hugepages")
     if _most_is_a_task(case, size):
         return say("find out why {comm} needs so much, or limit it", comm=case.tasks[0].comm)
     if _most_is_shared(case, size):
@@ -164,5 +179,12 @@ def _title(case: Evidence, size: int) -> Sentence:
         return say(
             "USER MEMORY, most of it files in tmpfs {mount} with {files:bytes}: " + whole,
             **values, mount=files.mount, files=files.bytes,
+        )  # fmt: skip
+    if _idle_huge_pages(case) >= MOST * size:
+        idle = _idle_huge_pages(case)
+        return say(
+            "HUGE PAGES that nobody uses: {idle:bytes} wait in their pool; with all user memory, "
+            + whole,
+            **values, idle=idle,
         )  # fmt: skip
     return say("USER MEMORY, not the kernel's: " + whole, **values)
