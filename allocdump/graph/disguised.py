@@ -102,7 +102,7 @@ def _user_tops(scanner: Scanner) -> U64:
     offset = offsetof(scanner.memory.prog.type("struct mm_struct"), "pgd")
     spaces = scanner.heap.objects_of("mm_struct")
     words, _ = scanner.memory.words(spaces + np.uint64(offset))
-    return np.unique(words[words != 0])
+    return np.unique(scanner.kernel.arch.untag(words[words != 0]))
 
 
 def _link_tables(scanner: Scanner, level: Level, root: int) -> None:

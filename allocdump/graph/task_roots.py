@@ -13,6 +13,7 @@ from drgn import Object, Program
 from drgn.helpers.linux.sched import cpu_curr, task_cpu
 
 from ..arch.base import Architecture
+from ..arch.known import plain
 from ..arrays import U64
 from ..kernel.machine.tasks import every_task
 from ..kernel.walk import ReadErrors, is_damage
@@ -121,7 +122,8 @@ def registers_of(task: Object) -> dict[str, int] | None:
     """Registers of a task that was on a CPU; None for others, none if they were not saved."""
     prog = task.prog_
     try:
-        if cpu_curr(prog, task_cpu(task)).value_() != task.value_():
+        current = cpu_curr(prog, task_cpu(task)).value_()
+        if plain(prog, current) != plain(prog, task.value_()):
             return None
         found = prog.stack_trace(task)[0].registers()
     except ReadErrors:

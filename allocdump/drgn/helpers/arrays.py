@@ -20,6 +20,7 @@ import numpy.typing as npt
 from drgn import Object, Program
 from drgn.helpers.common.prog import takes_program_or_default
 
+from ...arch.known import plain
 from ...arrays import U64, Columns, Int, Values
 from ...kernel.kernel import Kernel
 from ...kernel.machine.log import kernel_log
@@ -127,8 +128,9 @@ def slab_alloc_tag_arrays(slab_cache: Object) -> SlabAllocTags:
     prog = slab_cache.prog_
     frames = _frames(prog)
     slabs = SlabReader(frames.kernel, frames.index)
-    caches = [cache.address for cache in slabs.caches]
-    wanted = caches.index(slab_cache.value_()) if slab_cache.value_() in caches else -1
+    address = plain(prog, slab_cache.value_())
+    caches = [plain(prog, cache.address) for cache in slabs.caches]
+    wanted = caches.index(address) if address in caches else -1
 
     def batches() -> Iterable[tuple[U64, U64]]:
         for some in frames:
