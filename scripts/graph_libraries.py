@@ -213,15 +213,15 @@ def installed_bytes(names: tuple[str, ...]) -> int:
     return size
 
 
-def table(count: int, seconds: int, folder: Path) -> None:
+def table(libraries: list[str], count: int, seconds: int, folder: Path) -> None:
     """Print the table as Markdown, row by row."""
     for shape in SHAPES:
         np.save(folder / f"{shape}.npy", np.array(made(shape, count)))
     print(f"| {count:,} nodes | installed | graph | " + " | ".join(QUESTIONS) + " |")
     print("|---|---|---|" + "---|" * len(QUESTIONS))
-    for library, names in NEEDS.items():
+    for library in libraries:
         try:
-            size = f"{installed_bytes(names) / 1e6:.0f} MB"
+            size = f"{installed_bytes(NEEDS[library]) / 1e6:.0f} MB"
         except PackageNotFoundError:
             continue
         for shape in SHAPES:
@@ -247,6 +247,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nodes", type=int, default=10_000_000)
     parser.add_argument("--limit", type=int, default=300, help="seconds for an answer")
+    parser.add_argument("libraries", nargs="*", metavar="LIBRARY", help=", ".join(NEEDS))
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
@@ -254,7 +255,7 @@ def main() -> None:
         run_one(library, question, file, int(limit))
         return
     with tempfile.TemporaryDirectory() as folder:
-        table(args.nodes, args.limit, Path(folder))
+        table(args.libraries or list(NEEDS), args.nodes, args.limit, Path(folder))
 
 
 if __name__ == "__main__":
