@@ -112,6 +112,11 @@ EXPECTED = (
         _reclaimable_slabs,
     ),
     Expected(
+        "flags of slab caches are taken for those of Linux 6.8",
+        ("type enum _slab_flag_bits",),
+        _has("type struct vmap_node"),  # it came in the same release, 6.9
+    ),
+    Expected(
         "slab caches of kmalloc() are not told from others",
         ("enumerator _SLAB_KMALLOC",),
         _has("type enum _slab_flag_bits"),
