@@ -180,7 +180,7 @@ EXPECTED = (
     ),
     Expected(
         "the stack of the task that died is not told, but what the kernel log has of it",
-        ("symbol crash_notes", "symbol panic_cpu | symbol crashing_cpu"),
+        ("symbol crash_notes", "symbol panic_cpu | symbol crashing_cpu", "type note_buf_t"),
         _has("symbol crashk_res"),
     ),
     Expected(
