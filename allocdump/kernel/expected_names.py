@@ -190,7 +190,7 @@ EXPECTED = (
     ),
     Expected(
         "the kernel's version and the machine's name are not told",
-        ("symbol init_uts_ns",),
+        ("symbol init_uts_ns", "type struct uts_namespace"),
     ),
     Expected(
         "parameters on the kernel's command line are not told",
