@@ -179,6 +179,15 @@ EXPECTED = (
         ("symbol tainted_mask", "symbol taint_flags", "member struct taint_flag.c_true"),
     ),
     Expected(
+        "parts of the memory of tasks are not counted",
+        ("member struct percpu_counter.counters",),
+        _has("symbol __per_cpu_offset"),
+    ),
+    Expected(
+        "the task that died may be another one",
+        ("symbol runqueues", "member struct rq.curr"),
+    ),
+    Expected(
         "the stack of the task that died is not told, but what the kernel log has of it",
         ("symbol crash_notes", "symbol panic_cpu | symbol crashing_cpu", "type note_buf_t"),
         _has("symbol crashk_res"),
@@ -190,7 +199,14 @@ EXPECTED = (
     ),
     Expected(
         "the kernel's version and the machine's name are not told",
-        ("symbol init_uts_ns", "type struct uts_namespace"),
+        (
+            "symbol init_uts_ns",
+            "type struct uts_namespace",
+            "member struct uts_namespace.name",
+            "member struct new_utsname.machine",
+            "member struct new_utsname.nodename",
+            "member struct new_utsname.version",
+        ),
     ),
     Expected(
         "parameters on the kernel's command line are not told",
