@@ -143,7 +143,12 @@ EXPECTED = (
     ),
     Expected(
         "the memory cgroups of tasks are not told",
-        ("enumerator memory_cgrp_id", "member struct task_struct.cgroups", "type struct css_set"),
+        (
+            "enumerator memory_cgrp_id",
+            "member struct task_struct.cgroups",
+            "type struct css_set",
+            "member struct css_set.subsys",
+        ),
         _memcg,
     ),
     Expected(
@@ -179,13 +184,17 @@ EXPECTED = (
         ("symbol tainted_mask", "symbol taint_flags", "member struct taint_flag.c_true"),
     ),
     Expected(
+        "mounts are called by their types",
+        ("member struct super_block.s_mounts",),
+    ),
+    Expected(
         "parts of the memory of tasks are not counted",
         ("member struct percpu_counter.counters",),
         _has("symbol __per_cpu_offset"),
     ),
     Expected(
         "the task that died may be another one",
-        ("symbol runqueues", "member struct rq.curr"),
+        ("symbol runqueues", "member struct rq.curr", "member struct task_struct.pid"),
     ),
     Expected(
         "the stack of the task that died is not told, but what the kernel log has of it",
