@@ -19,6 +19,7 @@ from .layouts import (
     ModuleCounters,
     ModuleTags,
     PageReferences,
+    SlabExtensions,
     has_constant,
     has_symbol,
 )
@@ -92,7 +93,10 @@ class Bug(Enum):
         "6.10",
         "6.12.103, 6.18.44, 7.1.8, 7.2",
         lambda kernel: (
-            kernel.layouts.profiling and not has_constant(kernel.prog, "KMALLOC_NO_OBJ_EXT")
+            kernel.layouts.profiling
+            # Whatever they call it, kernels that came after the fix have it.
+            and kernel.layouts[SlabExtensions] is not SlabExtensions.WORDS
+            and not has_constant(kernel.prog, "KMALLOC_NO_OBJ_EXT")
         ),
     )
     MODULE_COUNTERS = KnownBug(
