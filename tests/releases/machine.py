@@ -28,6 +28,7 @@ from allocdump.source.core import Core
 from allocdump.source.program import Source
 from allocdump.source.vmcoreinfo import VmcoreInfo
 
+from ..dumpdata import place
 from ..fakekernel import FakeKernel
 from .facts import Release
 from .types import FactTypes
@@ -426,10 +427,10 @@ class Machine(FakeKernel):
             self.list_of(barn + offsetof(self.prog.type("struct node_barn"), member))
         per_node = self.has(Barns.PER_NODE)
         if per_node:
-            self.words(int(owner.per_node[0].barn.address_), barn)
+            self.words(place(owner.per_node[0].barn), barn)
         else:
             node = self.made("struct kmem_cache_node", barn=barn)
-            self.words(int(owner.node[0].address_), node)
+            self.words(place(owner.node[0]), node)
         if page == self.struct_page(2):
             full = barn + offsetof(self.prog.type("struct node_barn"), "sheaves_full")
             self.list_of(full, sheaf)

@@ -319,8 +319,8 @@ class FrameReader:
             return found
         pages = np.flatnonzero(among)
         assert raw.dtype.fields
-        own = raw.dtype.fields["lru_next"][1] + pages * self.page_size
-        own = np.uint64(section.memmap) + own.astype(np.uint64)
+        offset = raw.dtype.fields["lru_next"][1] + pages * self.page_size
+        own = np.uint64(section.memmap) + offset.astype(np.uint64)
         after, before = raw["lru_next"][pages], raw["lru_prev"][pages]
         some = np.flatnonzero((after != 0) & (after != own) & (before % 8 == 0))
         # What else may be there need not be an address, and nothing is missing then.
