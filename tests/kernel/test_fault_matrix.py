@@ -18,8 +18,8 @@ from allocdump.kernel.walk import STRUCTURES
 from ..dumpdata import core, exclude, open_core
 from .walks import FAULTS, ROWS, vmap_lists
 
-SYNTHETIC = {"the list of kcore ranges"}
-"""No bundled dump has CONFIG_PROC_KCORE: see test_disguised.py."""
+SYNTHETIC = {"the list of kcore ranges", "the path of a file"}
+"""No bundled dump has CONFIG_PROC_KCORE: see test_disguised.py; test_file_pages.py has the other."""
 
 
 def structures() -> list[str]:
