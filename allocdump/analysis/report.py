@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +18,13 @@ from ..kernel.tags.profiling import Profiling
 from ..kernel.tags.sites import Provenance, Sites
 from ..result import Result
 from ..source.program import State
-from .counted import by_counters
 from .filters import matching, site_names
-from .groups import Groups
 from .keys import KEYS
-from .site_groups import GroupBy
 from .sums import Total, counted_once, total
+
+if TYPE_CHECKING:
+    from .groups import Groups
+    from .site_groups import GroupBy
 
 SortBy = Literal["size", "calls", "average", "name", "kernel"]
 
@@ -75,6 +76,8 @@ class Report(Result):
     def by(self, *keys: GroupBy) -> Groups:
         """Sums over the sites of each function, file, directory or module, or of each combination
         of some of these; largest first."""
+        from .counted import by_counters
+
         return by_counters([KEYS[key] for key in keys], self.sites)
 
     def to_dict(self) -> dict[str, Values]:

@@ -17,6 +17,7 @@ from ..source.core import identify
 from .outcome import outcome
 
 T = TypeVar("T")
+_PASSED_ON = (signal.SIGTERM, signal.SIGHUP)
 _CRASHES = (signal.SIGBUS, signal.SIGSEGV)
 
 
@@ -39,12 +40,7 @@ def guarded(core: str | None, action: Callable[[], T]) -> T:
             sys.stderr.flush()
         finally:
             os._exit(code)
-    # The child gets the terminal's signals, too, and ends as it should.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        _, status = os.waitpid(pid, 0)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    status = _wait(pid)
     code = os.waitstatus_to_exitcode(status)
     if -code in _CRASHES:
         raise DamagedError(
@@ -55,6 +51,18 @@ def guarded(core: str | None, action: Callable[[], T]) -> T:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     sys.exit(code)
+
+
+def _wait(pid: int) -> int:
+    """Status of a child at its end. It gets the terminal's signals itself, and others from here."""
+    handlers = {number: lambda got, _: os.kill(pid, got) for number in _PASSED_ON}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return os.waitpid(pid, 0)[1]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _is_risky(core: str) -> bool:

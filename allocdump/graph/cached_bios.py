@@ -19,7 +19,7 @@ from ..kernel.kernel import Kernel
 from ..kernel.walk import ReadErrors
 from .nodes import Spans
 
-_MOST_SETS = 1 << 12
+_MOST_SETS = 5_000
 _MOST = 1 << 11
 """Of a list: ``ALLOC_CACHE_MAX`` is 256."""
 

@@ -14,6 +14,7 @@ import os
 import shlex
 import stat
 import struct
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from ..arrays import Int
 from ..errors import DumpError
 from .flattened import MAGIC as _FLATTENED
 from .flattened import Flattened
@@ -57,6 +59,8 @@ _LEVELS = {
 }
 """Pages that each bit of makedumpfile's ``-d`` leaves out: DL_EXCLUDE_* in makedumpfile.h."""
 
+_DESCRIPTOR = 24
+"""Bytes that tell where the data of a page is: ``struct page_desc``."""
 _LAST_DESCRIPTORS, _MOST_DESCRIPTORS = 4096, 1 << 21
 """Descriptors of pages that tell where a kdump has to end, and that are looked at for damage: 48
 MiB of them."""
@@ -83,10 +87,10 @@ class Core:
     """makedumpfile itself marked the dump as incomplete (it ran out of space)."""
     flattened: bool = False
     """It is in makedumpfile's format for pipes."""
-    frames: int = 0
-    """Number of page frames that a kdump-compressed dump has room for."""
     frame_bytes: int = 0
-    """Their size."""
+    """Size of a page frame of a kdump-compressed dump."""
+    bitmap: tuple[int, int] = (0, 0)
+    """Where in such a dump a bit for each page frame tells if it is there: offset and bytes."""
     at_once: bool = False
     """Of an image: it was saved by a hypervisor that stopped its guest."""
 
@@ -272,8 +276,8 @@ def _kdump(name: str, file: BinaryIO, size: int) -> Core:
         missing,
         behind,
         bool(status & _INCOMPLETE),
-        frames=bitmap_blocks * block * 4,
         frame_bytes=block,
+        bitmap=(bitmaps + bitmap_blocks * block // 2, bitmap_blocks * block // 2),
     )
 
 
@@ -293,13 +297,13 @@ def _missing(file: BinaryIO, size: int, order: str, bitmaps: int, length: int) -
     for left in range(length // 2, 0, -(1 << 24)):
         chunk = np.frombuffer(file.read(min(left, 1 << 24)), np.uint8)
         pages += int(np.bitwise_count(chunk).sum(dtype=np.int64))
-    end = descriptors + 24 * pages
+    end = descriptors + _DESCRIPTOR * pages
     if end > size:
         return end - size, True
     looked = min(pages, _MOST_DESCRIPTORS)
-    file.seek(end - 24 * looked)
+    file.seek(end - _DESCRIPTOR * looked)
     raw = np.frombuffer(
-        file.read(24 * looked),
+        file.read(_DESCRIPTOR * looked),
         np.dtype([("offset", order + "i8"), ("size", order + "u4"), ("rest", "V12")]),
     )
     if not len(raw):
@@ -307,6 +311,28 @@ def _missing(file: BinaryIO, size: int, order: str, bitmaps: int, length: int) -
     ends = raw["offset"] + raw["size"]
     missing = max(0, int(ends[-_LAST_DESCRIPTORS:].max()) - size)
     return missing, bool((raw["offset"] < 0).any() or (ends < 0).any() or (ends > size).any())
+
+
+def dumped(core: Core, frames: int) -> Iterator[Int]:
+    """Numbers of the page frames that are in a kdump-compressed dump, ascending: those of each
+    *frames* that have any.
+
+    :param frames: a multiple of 8
+    :raises OSError: if the file cannot be read
+    """
+    at, left = core.bitmap
+    with Path(core.path).open("rb") as file:
+        inner = io.BufferedReader(Flattened(file)) if core.flattened else file
+        inner.seek(at)
+        # Each has a descriptor: a damaged map may tell of more than the file can hold.
+        first, room = 0, os.fstat(file.fileno()).st_size // _DESCRIPTOR
+        while min(left, room) > 0 and (chunk := inner.read(min(left, frames // 8))):
+            left -= len(chunk)
+            bits = np.unpackbits(np.frombuffer(chunk, np.uint8), bitorder="little")
+            if bits.any():
+                yield first + np.flatnonzero(bits)
+                room -= int(bits.sum())
+            first += frames
 
 
 def elf_segments(core: Core) -> tuple[Extent, ...]:

@@ -17,7 +17,7 @@ from drgn import FaultError, Platform, Program, ProgramFlags
 from ..arch.known import any_kernels
 from ..errors import DumpError
 from . import in_memory
-from .core import Core, elf_segments
+from .core import Core, dumped, elf_segments
 from .image import BELOW_4_GIB, FROM_HIGHER, IDENTITY, Image, ranges, raw
 from .trial import succeeds
 from .vmcoreinfo import VmcoreInfo
@@ -26,6 +26,8 @@ _NO_KERNEL = (
     "no Linux kernel is found in it: no page holds a VMCOREINFO that fits the memory around it"
 )
 _RUN = 1 << 20
+_MOST_UNREADABLE = 1_000
+"""Pages that are in a dump but cannot be read: with more, its headers are damaged."""
 
 
 def open_program(core: Core) -> tuple[Program, Core, list[str]]:
@@ -93,7 +95,9 @@ def _fits(prog: Program) -> bool:
 
 
 def _with_others(core: Core) -> Iterator[Program]:
-    """The core opened with each VMCOREINFO in its memory that fits."""
+    """The core opened with each VMCOREINFO in its memory that fits; none where most is missing."""
+    if core.missing_bytes > os.path.getsize(core.path):
+        return
     for text in in_memory.texts(_blocks(core)):
         with suppress(Exception):  # drgn and libkdumpfile raise bare Exception
             prog = _opened(core, text)
@@ -137,17 +141,20 @@ def _pages_by(core: Core, text: bytes) -> Iterator[bytes]:
     prog = _opened(core, text)
     if not prog:
         return
-    size = core.frame_bytes
-    run = max(_RUN, size)
-    for start in range(0, core.frames * size, run):
-        try:
-            yield prog.read(start, run, physical=True)
-        except FaultError:
-            pages = (_page(prog, at, size) for at in range(start, start + run, size))
-            yield b"".join(pages)
+    size, unreadable = core.frame_bytes, 0
+    for frames in dumped(core, max(_RUN // size, 8)):
+        first, count = int(frames[0]), len(frames)
+        if frames[-1] - first + 1 == count and (run := _read(prog, first * size, count * size)):
+            yield run
+            continue
+        pages = [_read(prog, frame * size, size) for frame in frames.tolist()]
+        yield b"".join(pages)
+        unreadable += pages.count(b"")
+        if unreadable > _MOST_UNREADABLE:
+            return
 
 
-def _page(prog: Program, address: int, size: int) -> bytes:
+def _read(prog: Program, address: int, size: int) -> bytes:
     try:
         return bytes(prog.read(address, size, physical=True))
     except FaultError:

@@ -145,7 +145,8 @@ def test_it_starts_with_little() -> None:
     done = shell("import sys; print(*sys.modules)")
     loaded = {m for m in done.stdout.split() if m.startswith(("allocdump.analysis", "tabulate"))}
     few = {"allocdump.analysis"} | {
-        f"allocdump.analysis.{name}" for name in ("filters", "keys", "report", "sums")
+        f"allocdump.analysis.{name}"
+        for name in ("filters", "keys", "report", "site_groups", "sums")
     }
     assert loaded == few
     assert "allocdump.analysis.attribution" not in done.stdout.split()

@@ -19,7 +19,7 @@ from ..dumpdata import core, exclude, open_core
 from .walks import FAULTS, ROWS, vmap_lists
 
 SYNTHETIC = {"the list of kcore ranges", "the path of a file"}
-"""Tested in test_disguised.py, since no bundled dump has CONFIG_PROC_KCORE, and test_file_pages.py."""
+"""See test_disguised.py, since no bundled dump has CONFIG_PROC_KCORE, and test_file_pages.py."""
 
 
 def structures() -> list[str]:
