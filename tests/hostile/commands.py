@@ -33,6 +33,8 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("leaks", "--list"),
     ("retained",),
     ("retained", "--format", "json"),
+    ("doctor",),
+    ("doctor", "--format", "json"),
     ("triage",),
     ("triage", "--format", "json"),
     ("triage", "--format", "html"),
