@@ -90,7 +90,7 @@ class Core:
     frame_bytes: int = 0
     """Size of a page frame of a kdump-compressed dump."""
     bitmap: tuple[int, int] = (0, 0)
-    """Where in such a dump a bit for each page frame tells if it is there: offset and bytes."""
+    """Offset and bytes of the map with a bit for each page frame that is in such a dump."""
     at_once: bool = False
     """Of an image: it was saved by a hypervisor that stopped its guest."""
 
