@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .attribution import Attribution
+
+_MOST_NAMES = 2
+"""So many more names are told in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,15 @@ class CacheRow:
     untagged: int
     """The part of them without a reference to a site."""
     reclaimable: bool
+    merged: tuple[str, ...] = ()
+    """Names of other caches that were merged in it: its objects may be theirs."""
+
+    @property
+    def called(self) -> str:
+        """Its name, and those that may be meant as well."""
+        if len(self.merged) > _MOST_NAMES:
+            return f"{self.name} or one of {len(self.merged)} merged in it"
+        return " or ".join((self.name, *self.merged))
 
     @property
     def free(self) -> int:
@@ -42,9 +55,15 @@ class CacheRow:
         return self.bytes - self.capacity * self.object_size
 
 
-def cache_rows(memory: Attribution) -> list[CacheRow]:
-    """All caches that have slabs, largest first."""
+def cache_rows(memory: Attribution, names: Iterable[tuple[int, str]] = ()) -> list[CacheRow]:
+    """All caches that have slabs, largest first.
+
+    :param names: pairs of the address of a cache and a name of one that was merged in it
+    """
     use = memory.slab
+    merged: dict[int, list[str]] = {}
+    for address, name in names:
+        merged.setdefault(address, []).append(name)
     untagged = use.in_use - use.tagged - use.empty - use.stray
     rows = [
         CacheRow(
@@ -58,6 +77,7 @@ def cache_rows(memory: Attribution) -> list[CacheRow]:
             cached=int(use.cached[i]),
             untagged=int(untagged[i]),
             reclaimable=cache.reclaimable,
+            merged=tuple(sorted(set(merged.get(cache.address, [])) - {cache.name})),
         )
         for i, cache in enumerate(memory.caches)
         if use.pages[i]

@@ -31,6 +31,7 @@ from ..kernel.machine.tmpfs import tmpfs_mounts
 from ..kernel.machine.vmstat import VmStat
 from ..kernel.machine.zones import zone_states
 from ..kernel.mm.allocations import vmalloc_uses
+from ..kernel.mm.merged_caches import merged_names
 from ..kernel.tags.profiling import profiling
 from ..kernel.walk import is_damage
 from ..progress import Progress
@@ -270,7 +271,9 @@ class _Investigation:
             case.areas = areas.found
             self._miss(*areas.problems)
         case.usage = self._attempt("the kernel's own account of memory", self.session.usage)
-        case.caches = cache_rows(found)
+        merged = merged_names(self.prog)
+        self._miss(*merged.problems)
+        case.caches = cache_rows(found, merged)
         case.zombies = zombie_evidence(self.kernel, self.session.zombies())
         case.stacks = self._stacks()
         if self.report is None:

@@ -187,9 +187,19 @@ def _caches(case: Evidence, top: int | None, least: float) -> Records:
         Field("size", "bytes"),
         Field("name", title="cache"),
         Field("reclaimable", "flag"),
+        Field("merged", title="or merged in it"),
     ]
     rows: Iterator[list[RecordCell]] = (
-        [c.bytes, c.allocated, c.free, c.untagged, c.size, c.name, c.reclaimable]
+        [
+            c.bytes,
+            c.allocated,
+            c.free,
+            c.untagged,
+            c.size,
+            c.name,
+            c.reclaimable,
+            ", ".join(c.merged),
+        ]
         for c in case.caches
     )
     return Records("caches", "Slab caches", columns).fill(rows, top, least)

@@ -34,13 +34,19 @@ def in_use(case: Evidence, caches: Iterable[str]) -> list[Sentence]:
 
 
 def watched(case: Evidence) -> list[Sentence]:
-    """The process that watches most inodes, if that is most of all inodes."""
+    """The process that watches most inodes, if that is most of all inodes.
+
+    Files of a tmpfs stay in memory whether they are watched or not.
+    """
     first = case.watchers[0] if case.watchers else None
     if first is None or case.pins is None or first.inodes < MOST * case.pins.inodes:
         return []
+    template = "task {comm} (pid {pid:number}) watches {n:count} of all {all:count inode}"
+    if case.pins.only_watched < MOST * first.inodes:
+        template += ", which something else keeps as well"
     return [
         say(
-            "task {comm} (pid {pid:number}) watches {n:count} of all {all:count inode}",
+            template,
             comm=first.comm,
             pid=first.pid,
             n=first.inodes,

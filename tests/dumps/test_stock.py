@@ -57,7 +57,7 @@ def test_inodes() -> None:
     )
     assert [text(sentence) for sentence in first.evidence] == [
         "as many objects are in dentry: 51,017 objects, 9.51 MiB",
-        "as many objects are in lsm_inode_cache: 51,049 objects, 4.34 MiB",
+        "as many objects are in lsm_inode_cache or blkdev_ioc: 51,049 objects, 4.34 MiB",
         "together 48.1 MiB, 60.6% of memory",
         "51,017 of 51,017 objects of dentry cannot be given back: somebody uses them",
         "most files in memory: tmpfs /scratch, 49,932 files",

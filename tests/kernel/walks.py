@@ -25,6 +25,7 @@ from allocdump.kernel.machine.tasks import every_task, tasks
 from allocdump.kernel.machine.tmpfs import tmpfs_mounts
 from allocdump.kernel.machine.zones import zone_states
 from allocdump.kernel.mm.boot_memory import Span, memory_map
+from allocdump.kernel.mm.merged_caches import merged_names
 from allocdump.kernel.mm.page_lists import pcp_blocks
 from allocdump.kernel.mm.pages import FrameReader
 from allocdump.kernel.mm.percpu import PerCpuReader, chunks, pointer_base
@@ -34,6 +35,7 @@ from allocdump.kernel.mm.vmalloc import unused_ranges, vm_areas
 from allocdump.kernel.tags.codetag import codetag_types, tag_ranges
 from allocdump.kernel.tags.references import SiteIndex
 from allocdump.kernel.tags.unloaded import unloaded_ranges
+from allocdump.kernel.walk import tree_entries
 from allocdump.problems import Problem
 
 from ..dumpdata import core, exclude, open_core, overwrite, place
@@ -669,11 +671,41 @@ def _socket(number: int) -> Callable[[Program], Object]:
     return _private("socket", number)
 
 
+def _merged(prog: Program) -> Found:
+    return merged_names(prog).found
+
+
+def _names_of_caches(prog: Program) -> Object:
+    return prog["slab_kset"].kobj.sd.dir.children
+
+
+def _link_to_cache(prog: Program) -> Object:
+    return next(
+        node[0]
+        for node in tree_entries("struct kernfs_node", _names_of_caches(prog).address_of_(), "rb")
+        if isinstance(node, Object) and node.flags.value_() & 4
+    )
+
+
 ROWS: dict[str, Row] = {}
 ROWS["the list of slab caches"] = of_list(
     "7.2-quiet", _caches, on("struct kmem_cache", variable("slab_caches"), "list"), "list",
     lambda c: c.value_(),
 )  # fmt: skip
+ROWS["the list of merged slab caches"] = Row(
+    "stock-7.3-inodes",
+    lambda p: (merged_names(p).found, merged_names(p).problems),
+    {
+        CUT: put(lambda p: place(_names_of_caches(p).rb_node.rb_left), poison, _merged),
+        CYCLE: put(
+            lambda p: place(_names_of_caches(p).rb_node.rb_left),
+            lambda p: _names_of_caches(p).rb_node.value_(),
+            _merged,
+        ),
+        BAD: put(lambda p: place(_link_to_cache(p).name), poison, lambda p: 1),
+        FIRST: put(lambda p: place(_link_to_cache(p).symlink.target_kn), poison, lambda p: 1),
+    },
+)
 ROWS["per-CPU chunks"] = of_list("7.2-quiet", _chunks, percpu_chunks, "list", _start_of_chunk)
 # The page of the first chunk has the heads of all lists, too.
 ROWS["per-CPU chunks"].faults[FIRST] = put(

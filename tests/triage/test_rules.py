@@ -212,7 +212,7 @@ class TestLargeSites:
     def test_in_use(self) -> None:
         """It could be given back if nobody used it."""
         held = footprint((0,), slab=(600,), pinned=(500,))
-        pins = Pins(1000, {"inode": (990, 1000)}, {})
+        pins = Pins(1000, {"inode": (990, 1000)}, {}, 970)
         (found,) = large_sites(
             case(footprint=held, pins=pins, watchers=[Watcher(42, "culprit", 980)])
         )
@@ -221,6 +221,19 @@ class TestLargeSites:
         watch = "task culprit (pid 42) watches 980 of all 1,000 inodes"
         assert watch in evidence(found)
         assert [text(fact.value) for fact in found.below] == [watch]
+
+    def test_watched_files_of_a_tmpfs(self) -> None:
+        """They are in no cache that shrinks, and stay without their watches."""
+        files = [Tmpfs("/scratch", int(cases.SITES.calls[0]), 0, 0)]
+        found = case(footprint=footprint((600,)), tmpfs=files, pins=Pins(1000))
+        found.watchers = [Watcher(42, "culprit", 980)]
+        (suspect,) = large_sites(found)
+        watch = (
+            "task culprit (pid 42) watches 980 of all 1,000 inodes, which something else keeps as"
+            " well"
+        )
+        assert watch in evidence(suspect)
+        assert [fact.label for fact in suspect.below] == ["in use", "files"]
 
     def test_not_the_cause_when_memory_was_not_short(self) -> None:
         (found,) = large_sites(case(**QUIET, footprint=footprint((600,))))
@@ -276,6 +289,19 @@ class TestLargeCaches:
         found.caches[1] = replace(found.caches[1], allocated=50_000)
         assert large_caches(found) == []
 
+    def test_merged(self) -> None:
+        """Caches of one size share one, which has the name of the first."""
+        found = self.of(340, 180)
+        found.caches[0] = replace(found.caches[0], merged=("eventpoll_pwq", "fs_cache"))
+        found.caches[1] = replace(found.caches[1], merged=("a", "b", "c"))
+        (suspect,) = large_caches(found)
+        assert titles([suspect])[0].startswith("SLAB CACHE c0 or eventpoll_pwq or fs_cache and 1 ")
+        assert evidence(suspect)[:2] == [
+            "the kernel merged caches of one size, so that c0 may be any of these: eventpoll_pwq,"
+            " fs_cache",
+            "as many objects are in c1 or one of 3 merged in it: 100,023 objects, 180 MiB",
+        ]
+
     def test_reclaimable(self) -> None:
         (found,) = large_caches(self.of(600, reclaimable=True))
         assert found.confidence == Confidence.POSSIBLE
@@ -300,7 +326,8 @@ class TestLargeCaches:
     def test_in_use(self) -> None:
         """Caches that shrink on demand, but for objects that somebody uses."""
         found = self.of(600, 300, reclaimable=True)
-        found.pins = Pins(100_100, {"c0": (100_000, 100_100), "c1": (100, 100_000)}, {})
+        pinned = {"c0": (100_000, 100_100), "c1": (100, 100_000)}
+        found.pins = Pins(100_100, pinned, {}, 99_000)
         found.watchers = [Watcher(42, "culprit", 99_000)]
         found.tmpfs = [Tmpfs("/scratch", 99_000, 0, 0)]
         (suspect,) = large_caches(found)

@@ -162,6 +162,7 @@ _HOLDERS = _chapter(
             "size": COUNT,
             "name": TEXT,
             "reclaimable": FLAG,
+            "merged": TEXT,
         }
     ),
     vmalloc=record({"bytes": COUNT, "address": ADDRESS, "caller": TEXT, **ORIGIN_OR_NONE}),

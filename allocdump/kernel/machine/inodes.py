@@ -36,8 +36,9 @@ class Pins:
     pinned: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By slab cache: objects that cannot be given back, and all objects."""
     watched: dict[int, int] = field(default_factory=dict)
-    """Number of inodes by the group that watches them (``struct fsnotify_group``), which alone
-    keeps them; most first."""
+    """Number of inodes by the group that watches them (``struct fsnotify_group``), most first."""
+    only_watched: int = 0
+    """Number of these that a watch alone keeps: others are open, say, or files of a tmpfs."""
 
 
 def pins(kernel: Kernel, neighbors: Neighbors) -> Pins:
@@ -59,7 +60,8 @@ def pins(kernel: Kernel, neighbors: Neighbors) -> Pins:
             if name not in caches:
                 caches[name] = np.sort(objects) + np.uint64(offset)
     for name, inodes in caches.items():
-        busy, watched = _inodes(kernel, inodes, inode_of, pinned)
+        busy, watched, only = _inodes(kernel, inodes, inode_of, pinned)
+        out.only_watched += int(np.count_nonzero(only))
         out.inodes += len(inodes)
         before, total = out.pinned.get(name, (0, 0))
         out.pinned[name] = before + int(np.count_nonzero(busy)), total + len(inodes)
@@ -104,8 +106,8 @@ def _dentries(kernel: Kernel, dentries: U64) -> tuple[U64, Bool]:
     return inode, used
 
 
-def _inodes(kernel: Kernel, inodes: U64, inode_of: U64, pinned: Bool) -> tuple[Bool, Bool]:
-    """Whether each inode is in use, and whether a watch is all that uses it."""
+def _inodes(kernel: Kernel, inodes: U64, inode_of: U64, pinned: Bool) -> tuple[Bool, Bool, Bool]:
+    """Whether each inode is in use, whether it is watched, and whether that is its only use."""
     type_, memory = kernel.prog.type("struct inode"), kernel.memory
     count, ok = memory.u32(inodes + np.uint64(offsetof(type_, "i_count")))
     row = _index(inodes, inode_of)
@@ -118,7 +120,8 @@ def _inodes(kernel: Kernel, inodes: U64, inode_of: U64, pinned: Bool) -> tuple[B
     except LookupError:
         marks = np.zeros(len(inodes), np.uint64)
     busy = ~ok | in_use | (own > 0)
-    return busy, busy & ~in_use & (own == 1) & (marks != 0)
+    watched = busy & (marks != 0)
+    return busy, watched, watched & ~in_use & (own == 1)
 
 
 def _groups(kernel: Kernel, inodes: U64) -> U64:

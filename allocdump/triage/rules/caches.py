@@ -64,7 +64,7 @@ def _large(case: Evidence, group: list[CacheRow]) -> Suspect:
     if short and not _shrinks(case, group):
         used = sum(map(_used, group))
         confidence = Confidence.VERY_LIKELY if case.share(used) >= MOST else Confidence.LIKELY
-    evidence = _belonging(case, group)
+    evidence = [*_merged(first), *_belonging(case, group)]
     if _shrinks(case, group):
         evidence.append(
             say(
@@ -84,7 +84,7 @@ def _large(case: Evidence, group: list[CacheRow]) -> Suspect:
             "SLAB CACHE {name}"
             + (" and {more:count cache} that {go} with it" if len(group) > 1 else "")
             + ": {size:bytes} in {n:count object}, {share:share} of memory",
-            name=first.name,
+            name=first.called,
             more=len(group) - 1,
             go="goes" if len(group) == 2 else "go",
             size=whole,
@@ -97,9 +97,21 @@ def _large(case: Evidence, group: list[CacheRow]) -> Suspect:
         evidence=evidence + users + files + largest_cgroup(case),
         caches=tuple(cache.name for cache in group),
         commands=more(case),
-        advice=say("find out who makes so many objects of {name}", name=first.name),
+        advice=say("find out who makes so many objects of {name}", name=first.called),
         below=below,
     )
+
+
+def _merged(cache: CacheRow) -> list[Sentence]:
+    if not cache.merged:
+        return []
+    return [
+        say(
+            "the kernel merged caches of one size, so that {name} may be any of these: {names}",
+            name=cache.name,
+            names=", ".join(cache.merged),
+        )
+    ]
 
 
 def _belonging(case: Evidence, group: list[CacheRow]) -> list[Sentence]:
@@ -110,7 +122,7 @@ def _belonging(case: Evidence, group: list[CacheRow]) -> list[Sentence]:
     return [
         say(
             "as many objects are in {name}: {n:count object}, {size:bytes}",
-            name=cache.name,
+            name=cache.called,
             n=cache.allocated,
             size=cache.bytes,
         )

@@ -43,6 +43,7 @@ def _large(case: Evidence, group: Group, following: Group | None) -> Suspect:
         confidence = Confidence.VERY_LIKELY if case.share(size) >= MOST else Confidence.LIKELY
     pins = _pinned(case, int(found.pinned[rows].sum()), size)
     files = files_in_memory(case, int(case.sites.calls[row]))
+    watches = watched(case) if pins or files else []
     short = machine_short(case)
     place, values = where(case, group)
     return Suspect(
@@ -64,6 +65,7 @@ def _large(case: Evidence, group: Group, following: Group | None) -> Suspect:
             *_together(case, group),
             *_reclaimable(reclaimable, size),
             *pins,
+            *watches,
             *files,
             *_in_the_log(case, row),
             *most_open_files(case, sum(int(case.sites.calls[r]) for r in rows)),
@@ -72,7 +74,7 @@ def _large(case: Evidence, group: Group, following: Group | None) -> Suspect:
         rows=tuple(rows),
         commands=_commands(case, group),
         below=[
-            *(ChapterFact("pinned", "in use", one) for one in watched(case) if pins),
+            *(ChapterFact("pinned", "in use", one) for one in watches),
             *(ChapterFact("files", "files", one) for one in files),
         ],
         advice=_advice(case, row, bool(files)),
@@ -165,8 +167,7 @@ def _reclaimable(reclaimable: int, size: int) -> list[Sentence]:
 def _pinned(case: Evidence, pinned: int, size: int) -> list[Sentence]:
     if pinned < size // 2:
         return []
-    told = say("{size:bytes} of it is inodes and dentries that somebody uses", size=pinned)
-    return [told, *watched(case)]
+    return [say("{size:bytes} of it is inodes and dentries that somebody uses", size=pinned)]
 
 
 def _in_the_log(case: Evidence, row: int) -> list[Sentence]:
