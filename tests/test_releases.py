@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from allocdump.drgn.helpers.alloc_tag import alloc_tag_counters, for_each_alloc_tag
 from allocdump.kernel.layouts import LAYOUTS, PageReferences, StackPools
 from allocdump.kernel.tags.references import NONE
 from allocdump.session import Session
@@ -128,6 +129,8 @@ def test_number_of_cpus_that_is_a_constant() -> None:
     dump = machine.open()
     assert dump.possible_cpus == 2
     assert dump.sites.bytes.tolist() == [machine.truth.bytes(name) for name in SITES]
+    counted = [alloc_tag_counters(tag).bytes for tag in for_each_alloc_tag(dump.prog)]
+    assert counted == dump.sites.bytes.tolist()
 
 
 def test_areas_are_found_without_the_tree() -> None:

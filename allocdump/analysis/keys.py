@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from ..kernel.mm.allocations import ObjectBatch, PageBatch, Zone
     from ..kernel.mm.slab import Cache
     from ..kernel.stacks.names import StackNames
+    from .holder_kinds import HolderKinds
 
 Label = str | int | None
 """None: there is none."""
 
 NONE = -1
-_PERCPU = 255
-"""Stands beside the kinds of pages."""
+PERCPU = 255
+"""Stands beside the kinds of pages: per-CPU objects."""
 _OF_PAGES = -2
 
 
@@ -78,7 +79,7 @@ class Allocations(Columns):
             batch.address,
             np.where(of_slab, pfn, NONE),
             np.full(len(batch), NONE, np.int64),
-            np.where(of_slab, PageKind.SLAB, _PERCPU).astype(np.uint8),
+            np.where(of_slab, PageKind.SLAB, PERCPU).astype(np.uint8),
             batch.cache,
             batch.cgroup,
         )
@@ -102,6 +103,8 @@ class Names:
     zones: Sequence[Zone] = ()
     cgroups: ChargedCgroups | None = None
     stacks: StackNames | None = None
+    holders: Callable[[], HolderKinds] | None = None
+    """Searches for them, since only one key asks; None if nobody can."""
     _groups: dict[str, tuple[Int, list[str]]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -152,6 +155,8 @@ class Key:
     """Of the column."""
     of_site: bool = False
     """Tells whether the call site alone decides, so that counters can be added up, too."""
+    follows: bool = False
+    """Tells whether pointers have to be followed first, which takes longest."""
 
 
 def _of_site(by: GroupBy) -> Callable[[Names], Coding]:
@@ -196,7 +201,7 @@ def _order(names: Names) -> Coding:
 
 
 def _type(names: Names) -> Coding:
-    return Coding(lambda a: a.kind, lambda kind: "per-CPU" if kind == _PERCPU else _words(kind))
+    return Coding(lambda a: a.kind, lambda kind: "per-CPU" if kind == PERCPU else _words(kind))
 
 
 def _words(kind: int) -> str:
@@ -208,6 +213,13 @@ def _stack(names: Names) -> Coding:
     if stacks is None:
         return Coding(lambda a: np.zeros(len(a), np.int64), lambda code: None)
     return Coding(lambda a: stacks.codes(a.address, a.pfn, a.cache), stacks.text)
+
+
+def _holder(names: Names) -> Coding:
+    if names.holders is None:
+        return Coding(lambda a: np.zeros(len(a), np.int64), lambda code: None)
+    holders = names.holders()
+    return Coding(holders.codes, holders.label)
 
 
 SITE = Key(
@@ -233,6 +245,7 @@ KEYS = {
         Key("order", "of an allocation of pages", _order, "number"),
         Key("type", "of page", _type),
         Key("stack", "that allocated it, if the kernel kept it", _stack, "code"),
+        Key("holder", "kind of what holds it", _holder, "code", follows=True),
     )
 }
 """All keys, in the order of the help."""

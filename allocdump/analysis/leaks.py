@@ -153,8 +153,7 @@ def leaks(
     lost = reach.verdict != Verdict.HELD
     if earlier is not None:
         lost &= earlier.has(nodes, sites)
-    node = np.flatnonzero(lost)
-    head = node[_clusters(graph, lost, _likeness(graph, sites))]
+    node, head = heads_of(graph, lost, sites)
     decided = reach.verdict[node] == Verdict.LOST
     sure = _sums(nodes, lost, len(sites), node[decided], head[decided])
     _judge_all(sure, sites)
@@ -179,6 +178,15 @@ def leaks(
         int(nodes.size.sum()),
         int(nodes.calls.sum()),
     )
+
+
+def heads_of(graph: Graph, lost: Bool, sites: Sites) -> tuple[Int, Int]:
+    """Lost nodes, ascending, and the head of the cluster of each: see :class:`Leaks`.
+
+    :param lost: marks them, shape (nodes,)
+    """
+    node = np.flatnonzero(lost)
+    return node, node[_clusters(graph, lost, _likeness(graph, sites))]
 
 
 def _sums(nodes: Nodes, lost: Bool, count: int, node: Int, head: Int) -> Lost:

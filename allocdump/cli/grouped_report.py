@@ -19,7 +19,7 @@ from ..session import Session
 from ..view import report as projection
 from .output import show, warn, write
 from .profiles import write_groups
-from .progress import MEMORY, progress
+from .progress import MEMORY, follow_for, progress
 
 
 @dataclass
@@ -67,6 +67,7 @@ class GroupedReport:
         wanted = matching(sites, self.filters)
         if self.unloaded is False:
             wanted &= ~sites.unloaded
+        follow_for(self.dump, self.keys)
         with progress(*MEMORY) as show_progress:
             parts = OfSites(self.dump.memory(show_progress), len(sites), wanted)
             groups = group(self.keys, self.dump.names, SUMS, parts)

@@ -97,7 +97,7 @@ def command(
         each = records.each(report.sites, found, chosen)
         listing = Listing(each, records.EACH, partial(projection.each, report, found))
     else:
-        sums = list(records.sums(report.sites, found, chosen, min_size or 0))
+        sums = list(records.sums(report.sites, found, dump.wrappers(), chosen, min_size or 0))
         folds = not everything and format_ in ("table", "markdown") and group_by == (SITE,)
         undecided = [record for record in sums if folds and record["undecided"]]
         if undecided:

@@ -44,7 +44,7 @@ from .options import (
 from .output import output_option, output_width, rendered, warn, write_all
 from .parameters import Command, Number
 from .profiles import PROFILES
-from .progress import MEMORY, progress
+from .progress import MEMORY, follow_for, progress
 
 
 @click.command("objects", cls=Command)
@@ -123,6 +123,7 @@ def command(
         _by_cache(dump, cache or "*").show(format_, exact, top, output, sort)
         return
     wanted = ObjectFilter(chosen, caches)
+    follow_for(dump, group_by)
     with progress(*MEMORY) as show_progress:
         batches = map(wanted.choose, reader.batches(show_progress))
         where = (report.sites, reader.caches, batches)

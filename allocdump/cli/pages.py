@@ -31,7 +31,7 @@ from .options import (
 from .output import output_option, warn
 from .parameters import Command, Number
 from .profiles import PROFILES
-from .progress import MEMORY, progress
+from .progress import MEMORY, follow_for, progress
 
 
 @click.command("pages", cls=Command)
@@ -89,6 +89,7 @@ def command(
     warn(report.warnings + [f"{p}." for p in dump.zones.problems])
     anywhere = node is None and zone is None
     wanted = PageFilter(matching(report.sites, filters), order, None if anywhere else zones)
+    follow_for(dump, group_by)
     with progress(*MEMORY) as show_progress:
         pages = dump.pages(show_progress)
         batches = map(wanted.choose, pages)

@@ -8,12 +8,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock, Timer
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from ..progress import Phase, Progress
 from .output import stream_width
+
+if TYPE_CHECKING:
+    from ..session import Session
 
 _AFTER = 0.5
 """Seconds without a sign of life, at most."""
@@ -107,6 +110,13 @@ def progress(*plan: Phase) -> Iterator[Progress | None]:
         return
     with Bar(plan, sys.stderr, _begun()) as bar:
         yield bar
+
+
+def follow_for(dump: Session, keys: Any) -> None:
+    """Follow all pointers, if one of the keys of ``--group-by`` needs it."""
+    if any(getattr(key, "follows", False) for key in keys):
+        with progress(*GRAPH) as show_progress:
+            dump.holder_kinds(show_progress)
 
 
 def _begun() -> float:

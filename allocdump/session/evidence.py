@@ -13,7 +13,7 @@ from ..analysis.attribution import Attribution
 from ..analysis.caches import cache_rows
 from ..analysis.footprint import footprint
 from ..analysis.usage import vmalloc_pages
-from ..analysis.wrappers import sizes
+from ..analysis.wrappers import of_objects
 from ..confidence import Confidence
 from ..errors import AllocdumpError, ProfilingError
 from ..graph.roots import Tier
@@ -165,6 +165,7 @@ class _Investigation:
             self._miss(e)
             self.gaps.append("not searched for leaks")
             return
+        case.wrappers = self.session.wrappers()
         if self.parts is not None:
             note_pins(case, self.kernel, reach, self.parts)
         if reach.reasons:
@@ -282,7 +283,8 @@ class _Investigation:
         pages = vmalloc_pages(case.areas, len(self.sites))
         tagged = found.of_tags(len(self.sites))
         case.footprint = footprint(self.sites, tagged, objects, pages, self.cpus, case.in_use)
-        case.sizes = sizes(objects, len(self.sites))
+        if case.wrappers is None:
+            case.wrappers = of_objects(objects, len(self.sites))
         case.audit = self.session.audit()
 
 

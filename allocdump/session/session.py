@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ..analysis.dominators import Dominators
     from ..analysis.fragmentation import Fragmentation
     from ..analysis.groups import Sums
+    from ..analysis.holder_kinds import HolderKinds
     from ..analysis.keys import Allocations, Names
     from ..analysis.leaks import Earlier, Leaks
     from ..analysis.paths import Paths
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from ..analysis.stacks import StackUse
     from ..analysis.totals import ObjectTotals
     from ..analysis.usage import Node
+    from ..analysis.wrappers import Wrappers
     from ..analysis.zombies import Zombies
     from ..graph.build import HeapBuilder
     from ..graph.edges import Graph
@@ -88,6 +90,7 @@ class Session:
         self._heap: HeapBuilder | None = None
         self._graph: Graph | None = None
         self._reach: Reach | None = None
+        self._holder_kinds: HolderKinds | None = None
         self._dominators: Dominators | None = None
 
     def __repr__(self) -> str:
@@ -578,7 +581,10 @@ class Session:
         pagemap = self.pagemap
         zones = self.zones.found
         stacks = StackNames(pagemap.stacks, pagemap.origins.code)
-        return Names(self.origins, pagemap.caches, zones, pagemap.charges.cgroups, stacks)
+        cgroups = pagemap.charges.cgroups
+        return Names(
+            self.origins, pagemap.caches, zones, cgroups, stacks, holders=self.holder_kinds
+        )
 
     def vmalloc_areas(self) -> Walked[VmallocUse]:
         """All vmalloc areas with their sites and callers, and what was unreadable.
@@ -693,6 +699,21 @@ class Session:
                 progress(Phase.FOLLOWING, 0, 1)
             self._reach = reach(graph)
         return self._reach
+
+    def holder_kinds(self, progress: Progress | None = None) -> HolderKinds:
+        """The kind of what holds each allocation, for those of sites that allocate for others."""
+        reached = self.reach(progress)
+        if self._holder_kinds is None:
+            from ..analysis.holder_kinds import HolderKinds
+
+            self._holder_kinds = HolderKinds(reached, self.origins)
+        return self._holder_kinds
+
+    def wrappers(self, progress: Progress | None = None) -> Wrappers:
+        """Signs of origins that allocate for others: sizes and holders of their allocations."""
+        from ..analysis.wrappers import of_holders
+
+        return of_holders(self.holder_kinds(progress))
 
     def leaks(self, progress: Progress | None = None) -> Leaks:
         """Memory that nothing points at any more, by origin.

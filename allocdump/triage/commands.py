@@ -39,10 +39,12 @@ def of_site(case: Evidence, row: int) -> list[str]:
     out = [command(case, "audit", "--all", "--filter", place)]
     if found is None:
         return out
+    name, contents = "objects", ["--hexdump", "64"]
     if found.pages[row] >= found.slab[row] + found.percpu[row]:
-        out.append(command(case, "pages", "--filter", place, *_FEW))
-    else:
-        out.append(command(case, "objects", "--filter", place, *_FEW, "--hexdump", "64"))
+        name, contents = "pages", []
+    out.append(command(case, name, "--filter", place, *_FEW, *contents))
+    if case.wrappers is not None and case.wrappers.marks[row]:
+        out.append(command(case, name, "--filter", place, "--group-by", "holder"))
     return out
 
 

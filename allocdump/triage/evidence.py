@@ -17,6 +17,7 @@ from ..analysis.fragmentation import Fragmentation
 from ..analysis.stacks import StackUse
 from ..analysis.usage import Node
 from ..analysis.vectors import VectorCycles
+from ..analysis.wrappers import Wrappers
 from ..arch.base import PageSize
 from ..arrays import Int
 from ..confidence import Confidence
@@ -177,8 +178,8 @@ class Evidence:
     swap: Swap | None = None
     reclaimable: Reclaimable | None = None
     footprint: Footprint | None = None
-    sizes: Int | None = None
-    """Number of sizes of each site's objects: see :mod:`..analysis.wrappers`."""
+    wrappers: Wrappers | None = None
+    """Signs of sites that allocate for others."""
     audit: Audit | None = None
     bugs: frozenset[Bug] = frozenset()
     """Known bugs that the kernel has, or what saved it."""

@@ -13,6 +13,7 @@ from ..sentence import Sentence, say
 from .header import about
 from .listing import SITE, RowValues, by, column, group_columns, table
 from .model import Document, Section, Table
+from .wrappers import wrappers
 
 if TYPE_CHECKING:
     from ..analysis.leaks import Leaks
@@ -47,8 +48,10 @@ def sums(
     :param undecided: sites without a row, of which one line tells
     """
     heading = "Lost memory by call site"
-    rows = table(_SUMS, records)
+    shown = list(records)
+    rows = table(_SUMS, shown)
     out = _document(report, found, heading, rows)
+    out.summary = [*out.summary, *wrappers(shown)]
     if undecided:
         out.summary = [_undecided(undecided), *out.summary]
         if not rows.rows:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from ..analysis.keys import Key
 from .listing import SITE, RowValues, by, column, group_columns, listing
 from .model import Document
+from .wrappers import wrappers
 
 _EACH = (
     column("address", "code", priority=0),
@@ -52,7 +53,10 @@ def each(records: Iterable[RowValues]) -> Document:
 
 def sums(records: Iterable[RowValues]) -> Document:
     """One row for each site and cache."""
-    return listing(_SUMS, records, "Objects by call site and cache")
+    rows = list(records)
+    out = listing(_SUMS, rows, "Objects by call site and cache")
+    out.summary = wrappers(rows)
+    return out
 
 
 def by_cache(records: Iterable[RowValues]) -> Document:

@@ -72,7 +72,7 @@ def test_negative_counters() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(alloc_tag, "per_cpu_ptr", lambda ptr, cpu: Counters())
-        patch.setattr(alloc_tag, "for_each_possible_cpu", lambda prog: range(2))
+        patch.setattr(alloc_tag, "possible_cpus", lambda prog: range(2))
         assert alloc_tag_counters(tag) == (-8192, 2**64 - 2)
 
 

@@ -12,6 +12,7 @@ import pytest
 from allocdump.analysis.audit import Cause
 from allocdump.analysis.fragmentation import Fragmentation, InTheWay, ZoneBlocks
 from allocdump.analysis.usage import Node
+from allocdump.analysis.wrappers import Wrappers
 from allocdump.arch.base import PageSize
 from allocdump.confidence import Confidence
 from allocdump.kernel.machine.inodes import Pins
@@ -77,11 +78,18 @@ def test_nothing_is_invented() -> None:
 
 class TestLargeSites:
     def test_a_site_that_allocates_for_others(self) -> None:
-        held, said = footprint((600, 100, 100)), "its objects are of 11 sizes"
-        (found,) = large_sites(case(footprint=held, sizes=np.array([11, 0, 1, 2])))
-        assert any(one.startswith(said) for one in evidence(found))
-        (found,) = large_sites(case(footprint=held, sizes=np.array([3, 11, 1, 2])))
-        assert not any("sizes" in one for one in evidence(found))
+        held, none = footprint((600, 100, 100)), np.zeros(4, np.int64)
+        many, few = np.array([11, 0, 1, 2]), np.array([3, 11, 1, 2])
+        for sizes, kinds, said in (
+            (many, none, "its objects are of 11 sizes"),
+            (few, many, "its objects are of 3 sizes and held by 11 kinds of holders"),
+            (few, few, ""),
+            (many, few, ""),
+        ):
+            (found,) = large_sites(case(footprint=held, wrappers=Wrappers(sizes, kinds)))
+            lines = [one for one in evidence(found) if "many callers" in one]
+            assert lines == ([f"{said}, so that it may allocate for many callers"] if said else [])
+            assert any("--group-by holder" in one for one in found.commands) == bool(said)
 
     def test_far_above_the_rest(self) -> None:
         (found,) = large_sites(case(footprint=footprint((600, 100, 100))))

@@ -26,7 +26,6 @@ from typing import NamedTuple
 
 from drgn import NULL, FaultError, IntegerLike, Object, Program, ProgramFlags, sizeof
 from drgn.helpers.common.prog import takes_program_or_default
-from drgn.helpers.linux.cpumask import for_each_possible_cpu
 from drgn.helpers.linux.mm import (
     compound_head,
     find_vmap_area,
@@ -40,7 +39,7 @@ from drgn.helpers.linux.percpu import per_cpu_ptr
 from drgn.helpers.linux.slab import find_containing_slab_cache
 
 from ...analysis.filters import Pattern
-from ...kernel.kernel import Kernel
+from ...kernel.kernel import Kernel, possible_cpus
 from ...kernel.layouts import static_key
 from ...kernel.machine.modules import loaded_modules
 from ...kernel.mm.pagemap import PageMap
@@ -176,7 +175,7 @@ def alloc_tag_counters(tag: Object) -> AllocTagCounters:
     size = calls = 0
     # Tags of modules have no counters where they could not be allocated.
     if counters:
-        for cpu in for_each_possible_cpu(tag.prog_):
+        for cpu in possible_cpus(tag.prog_):
             counter = per_cpu_ptr(counters, cpu)[0].read_()
             # Memory may be freed on another CPU than it was allocated on: only sums modulo 2^64
             # mean something.

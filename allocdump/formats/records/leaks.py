@@ -16,11 +16,13 @@ from .site import ORIGIN_FIELDS, origin_record
 
 if TYPE_CHECKING:
     from ...analysis.leaks import Leaks
+    from ...analysis.wrappers import Wrappers
 
 EACH = ("address", "bytes", "kind", "head", "verdict", *ORIGIN_FIELDS)
 SUMS = (
     "lost", "undecided", "allocations", "held", "held_allocations", "share", "heads", "cluster",
     "cluster_allocations", "confidence", *ORIGIN_FIELDS, "reason",
+    "sizes", "holders",
 )  # fmt: skip
 
 GROUPS = ("lost", "undecided", "allocations", "held", "held_allocations", "heads")
@@ -28,10 +30,15 @@ GROUPS = ("lost", "undecided", "allocations", "held", "held_allocations", "heads
 
 
 def sums(
-    sites: Sites, found: Leaks, chosen: npt.NDArray[np.bool_], min_size: int = 0
+    sites: Sites,
+    found: Leaks,
+    callers: Wrappers,
+    chosen: npt.NDArray[np.bool_],
+    min_size: int = 0,
 ) -> Iterator[Record]:
     """One record for each origin that lost memory, most first.
 
+    :param callers: signs of origins that allocate for others
     :param chosen: origins that are wanted, shape (number of origins,)
     :param min_size: bytes that they lost, with what was lost with them
     """
@@ -54,6 +61,8 @@ def sums(
             "confidence": str(lost.confidence[i]),
             **origin_record(sites.name(row)),
             "reason": lost.reason[i],
+            "sizes": int(callers.sizes[row]),
+            "holders": int(callers.holders[row]),
         }
 
 

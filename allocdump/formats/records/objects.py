@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from ...analysis.caches import CacheRow
 from ...analysis.totals import object_totals
+from ...analysis.wrappers import of_objects
 from ...kernel.mm.allocations import ObjectBatch, VmallocUse
 from ...kernel.mm.slab import Cache
 from ...kernel.tags.sites import Sites
@@ -16,7 +17,7 @@ from .site import ORIGIN_FIELDS, origin_record
 PER_CPU = "(per-CPU)"
 
 EACH = ("address", "bytes", "used", "cache", *ORIGIN_FIELDS)
-SUMS = ("bytes", "objects", "used", "lost", "cache", *ORIGIN_FIELDS)
+SUMS = ("bytes", "objects", "used", "lost", "cache", *ORIGIN_FIELDS, "sizes")
 GROUPS = ("bytes", "objects", "used", "lost")
 """Fields of SUMS that can be added up."""
 CACHES = ("bytes", "slabs", "objects", "free", "cached", "untagged", "size", "lost", "cache")
@@ -39,6 +40,7 @@ def each(sites: Sites, caches: list[Cache], batches: Iterable[ObjectBatch]) -> I
 def sums(sites: Sites, caches: list[Cache], batches: Iterable[ObjectBatch]) -> Iterator[Record]:
     """One record for each site and cache, largest first."""
     totals = object_totals(batches, len(caches))
+    found = of_objects(totals, len(sites))
     for i, row in enumerate(totals.site.tolist()):
         size, used = int(totals.bytes[i]), int(totals.used[i])
         yield {
@@ -48,6 +50,7 @@ def sums(sites: Sites, caches: list[Cache], batches: Iterable[ObjectBatch]) -> I
             "lost": size - used,
             "cache": _cache(caches, int(totals.cache[i])),
             **origin_record(sites.name(row)),
+            "sizes": int(found.sizes[row]),
         }
 
 

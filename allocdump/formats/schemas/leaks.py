@@ -26,6 +26,8 @@ SCHEMA = either(
             "confidence": one_of(*_CONFIDENCE),
             **ORIGIN,
             "reason": TEXT,
+            "sizes": COUNT,
+            "holders": COUNT,
         },
         title="a site",
     ),

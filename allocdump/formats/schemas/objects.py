@@ -16,6 +16,7 @@ SCHEMA = either(
             "lost": COUNT,
             "cache": TEXT,
             **ORIGIN,
+            "sizes": COUNT,
         },
         title="a site and cache",
     ),

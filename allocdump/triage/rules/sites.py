@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ...analysis.wrappers import MANY
+from ...analysis.wrappers import in_words
 from ...confidence import Confidence
 from ...sentence import Sentence, say
 from ..cgroups import largest_cgroup
@@ -115,15 +115,11 @@ _MOST_SITES = 5
 
 def _wrapper(case: Evidence, row: int) -> list[Sentence]:
     """Whether a site may allocate for others."""
-    if case.sizes is None or case.sizes[row] < MANY:
+    found = case.wrappers
+    if found is None or not found.marks[row]:
         return []
-    return [
-        say(
-            "its objects are of {sizes:number} sizes, so that it may allocate for many callers: who"
-            " they are, only stacks tell",
-            sizes=int(case.sizes[row]),
-        )
-    ]
+    facts, values = in_words(int(found.sizes[row]), int(found.holders[row]))
+    return [say(f"{facts}, so that it may allocate for many callers", **values)]
 
 
 def _following(case: Evidence, following: Group | None) -> list[Sentence]:
