@@ -95,7 +95,7 @@ def test_all_of_it_runs_from_an_archive(tmp_path: Path) -> None:
             if path.suffix != ".pyc":
                 made.write(path, path.relative_to(ROOT))
     for words in (["report", core("7.3-tiny"), "--top", "3"], ["completion", "zsh"]):
-        command = [sys.executable, "-I", archive, *map(str, words)]
+        command = [sys.executable, "-I", str(archive), *map(str, words)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == process(*words).stdout
