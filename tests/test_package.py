@@ -4,12 +4,15 @@
 import subprocess
 import sys
 from importlib.resources import files
+from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
 from . import sizes
-from .dumpdata import core
+from .dumpdata import core, process
 
+ROOT = Path(__file__).parent.parent
 HEAVY = {"igraph", "pandas", "plotly"}
 """Libraries that few commands need: slow to load, or not installed."""
 
@@ -73,3 +76,43 @@ def test_the_core_is_small() -> None:
     assert sum(size or 0 for size in found.values()) < sizes.LIMIT * sizes.MEGABYTE
     heaviest = sorted(found, key=lambda name: -(found[name] or 0))[:2]
     assert set(heaviest) == {"drgn", "numpy"}
+
+
+def test_without_igraph_triage_says_so_and_tells_the_rest() -> None:
+    code = "import sys; sys.modules['igraph'] = None\nimport allocdump.cli; allocdump.cli.main()"
+    command = [sys.executable, "-c", code, "triage", str(core("7.3-tiny"))]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "This needs the Python library igraph" in done.stdout
+    assert done.stdout.startswith("VERDICT: ")
+
+
+def test_all_of_it_runs_from_an_archive(tmp_path: Path) -> None:
+    archive = tmp_path / "allocdump.pyz"
+    with ZipFile(archive, "w") as made:
+        made.write(ROOT / "packaging" / "zipapp" / "__main__.py", "__main__.py")
+        for path in (ROOT / "allocdump").rglob("*"):
+            if path.suffix != ".pyc":
+                made.write(path, path.relative_to(ROOT))
+    for words in (["report", core("7.3-tiny"), "--top", "3"], ["completion", "zsh"]):
+        command = [sys.executable, "-I", str(archive), *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == process(*words).stdout
+
+
+@pytest.mark.parametrize(
+    ("fake", "sentence"),
+    [
+        ("sys.version_info = (3, 10)", "Python 3.11 or later is needed"),
+        ("sys.modules['numpy'] = None", "The Python library numpy is needed"),
+    ],
+    ids=["Python", "library"],
+)
+def test_an_archive_says_what_its_host_lacks(fake: str, sentence: str) -> None:
+    start = (ROOT / "packaging" / "zipapp" / "__main__.py").read_text()
+    command = [sys.executable, "-c", f"import sys; {fake}\n{start}", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"allocdump: {sentence}")
+    assert done.stderr.count("\n") == 1

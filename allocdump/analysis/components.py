@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..arrays import I32, Int
+from ..errors import library
 
 if TYPE_CHECKING:
     import igraph
@@ -19,6 +20,7 @@ def strong_components(source: I32, target: I32, count: int) -> Int:
     :param source: of each link
     :param target: of each link
     :param count: number of nodes
+    :raises ExtraError: if igraph is not installed, which a zipapp's host may lack
     """
     if not len(source):
         return np.arange(count)
@@ -32,13 +34,15 @@ def immediate_dominators(source: I32, target: I32, count: int) -> Int:
     :param target: of each link
     :param count: number of nodes, all of which the first one reaches
     :return: shape (count,); -1 for the first
+    :raises ExtraError: if igraph is not installed
     """
     return np.array(_graph(source, target, count).dominator(0, mode="out"), np.int64)
 
 
 def _graph(source: I32, target: I32, count: int) -> igraph.Graph:
-    # Slow to load, and not needed where nothing is lost.
-    import igraph
+    # Slow to load, and not needed where nothing is lost. A zipapp's host may lack it.
+    with library("igraph"):
+        import igraph
 
     edges = np.column_stack((source, target)).astype(np.int64)
     return igraph.Graph(n=count, edges=edges, directed=True)

@@ -187,7 +187,13 @@ class _Investigation:
         if torn:
             self._miss("lost memory cannot be told from memory on its way in a torn image")
             self.gaps.append("leaks cannot be told, since the image may be torn")
-        lost = leaks(reach, self.session.origins, moving=running or torn).lost
+        found = self._attempt(
+            "what is lost", lambda: leaks(reach, self.session.origins, moving=running or torn)
+        )
+        if found is None:
+            self.gaps.append("not searched for leaks")
+            return
+        lost = found.lost
         words = {degree.words: degree for degree in Confidence if degree > Confidence.POSSIBLE}
         rows = lost.take(np.isin(lost.confidence, list(words)))
         case.lost = [
@@ -207,6 +213,7 @@ class _Investigation:
         if len(graph.nodes) > _MOST_NODES:
             self._miss("there are too many allocations to tell here who holds them")
             return
+        held = self._attempt("who holds memory", lambda: holdings(self.session.dominators(), 1))
         case.holders = [
             LargeHolder(
                 graph.roots[h.root].name,
@@ -215,7 +222,7 @@ class _Investigation:
                 h.allocations,
                 _most_of(h),
             )
-            for h in holdings(self.session.dominators(), 1)[:_MOST_HOLDERS]
+            for h in (held or [])[:_MOST_HOLDERS]
             if h.root is not None and graph.roots[h.root].tier != Tier.OTHER
         ]
 

@@ -7,6 +7,7 @@ client at a time, so pausing shares drgn's connection, between its requests.
 
 from __future__ import annotations
 
+import inspect
 import os
 import socket
 import stat
@@ -80,10 +81,11 @@ class Guest:
         """
         if not self.is_running():
             return
-        # A process of its own, which notices even that this one was killed.
+        # A process of its own, which notices even that this one was killed. Its source, since a
+        # module in a zip archive is no file.
         fd = self._connection.socket.fileno()
         self._guard = subprocess.Popen(
-            [sys.executable, "-I", qmp.__file__, str(fd)],
+            [sys.executable, "-I", "-c", inspect.getsource(qmp), str(fd)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
