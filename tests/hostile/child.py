@@ -29,7 +29,7 @@ from allocdump.source.core import Core
 _MEMORY = 6 << 30
 """Address space that a run may take, in bytes: an absurd size must not take the machine's."""
 
-_PATIENCE = 10
+_PATIENCE = 40
 """Times as long as allowed, by the clock: for runs that wait for something."""
 _NO_DAMAGE = 96
 """Exit code if the damage itself failed."""
