@@ -92,13 +92,16 @@ def lookup(prog: Program, kind: str, address: int) -> Object | None:
 
 
 def sample(path: Path) -> Iterator[tuple[str, int, int, int, str, int, str]]:
-    """The first records of each line and state, and some of the others: of each dump other ones."""
+    """The first records of each line and state, and some of the others: of each dump other ones.
+
+    Of per-CPU objects all, since few are outside of the first chunks.
+    """
     seen: Counter[tuple[object, ...]] = Counter()
     for row in recorded(path):
         kind, _, _, line, state, _, module = row
         like = (kind, line, state, module)
         seen[like] += 1
-        if seen[like] <= 50 or seen[like] % 7 == WHOLE.index(path) % 7:
+        if kind == "percpu" or seen[like] <= 50 or seen[like] % 7 == WHOLE.index(path) % 7:
             yield row
 
 
@@ -159,7 +162,7 @@ def test_pages_as_dump_finds_them(path: Path) -> None:
             of_tag = 0 <= batch.site[i] < len(addresses)
             assert tag.value_() == addresses[batch.site[i]] if of_tag else not tag
             checked += 1
-    assert checked > 150
+    assert checked > 50
 
 
 def test_only_first_pages_refer_to_a_tag() -> None:
