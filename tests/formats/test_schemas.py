@@ -37,13 +37,13 @@ from ..schemas import FOLDER, texts
 
 OF_DUMPS = [
     ["report", "--all"], ["report", "--group-by", "directory,zone"], ["usage"], ["audit", "--all"],
-    ["pages"], ["pages", "--list", "--top", "1000"],
+    ["pages"], ["pages", "--list", "--top", "200"],
     ["pages", "--group-by", "directory,cgroup,node,type"],
-    ["objects"], ["objects", "--list", "--top", "1000"],
+    ["objects"], ["objects", "--list", "--top", "200"],
     ["objects", "--group-by", "directory,cache,order"],
     ["objects", "--group-by", "cache"],
     ["objects", "--group-by", "vmalloc"],
-    ["leaks"], ["leaks", "--group-by", "directory,zone"], ["leaks", "--list", "--top", "1000"],
+    ["leaks"], ["leaks", "--group-by", "directory,zone"], ["leaks", "--list", "--top", "200"],
     ["usage", "--fragmentation"], ["usage", "--by", "node"],
     ["retained", "--depth", "3"], ["retained", "--filter", "*"],
     ["triage"], ["doctor"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -90,9 +91,23 @@ def lookup(prog: Program, kind: str, address: int) -> Object | None:
     return address_alloc_tag(prog, address)
 
 
+def sample(path: Path) -> Iterator[tuple[str, int, int, int, str, int, str]]:
+    """The first records of each line and state, and some of the others: of each dump other ones.
+
+    Of per-CPU objects all, since few are outside of the first chunks.
+    """
+    seen: Counter[tuple[object, ...]] = Counter()
+    for row in recorded(path):
+        kind, _, _, line, state, _, module = row
+        like = (kind, line, state, module)
+        seen[like] += 1
+        if kind == "percpu" or seen[like] <= 50 or seen[like] % 7 == WHOLE.index(path) % 7:
+            yield row
+
+
 def check_recorded(path: Path, prog: Program) -> Counter[str]:
     checked: Counter[str] = Counter()
-    for kind, address, _, line, state, pfn, module in recorded(path):
+    for kind, address, _, line, state, pfn, module in sample(path):
         tag = lookup(prog, kind, address)
         if state == "freed":
             # Free, or somebody else's by now.
@@ -125,15 +140,15 @@ def test_everything_recorded(path: Path) -> None:
     if "reach" in modules:
         assert {"kmalloc", "percpu", "vmalloc", "compound", "page"} <= set(checked)
     elif "labmod" in modules:
-        assert checked["cache"] > 900
+        assert checked["cache"] > 150
         assert checked["percpu"] > 40
         assert {"vmalloc", "compound", "plain", "large"} <= set(checked)
-        assert checked["kmalloc"] >= 400
+        assert checked["kmalloc"] >= 90
 
 
 def test_everything_recorded_with_dwarf() -> None:
     prog = allocdump.open(TINY, vmlinux=[str(TINY.parent / "vmlinux")]).prog
-    assert check_recorded(TINY, prog)["cache"] > 900
+    assert check_recorded(TINY, prog)["cache"] > 150
 
 
 @whole_dumps
@@ -142,12 +157,12 @@ def test_pages_as_dump_finds_them(path: Path) -> None:
     addresses = dump.report().sites.address
     checked = 0
     for batch in dump.pages():
-        for i in range(0, len(batch.pfn), 7):
+        for i in range(0, len(batch.pfn), 19):
             tag = page_alloc_tag(pfn_to_page(dump.prog, batch.pfn[i]))
             of_tag = 0 <= batch.site[i] < len(addresses)
             assert tag.value_() == addresses[batch.site[i]] if of_tag else not tag
             checked += 1
-    assert checked > 150
+    assert checked > 50
 
 
 def test_only_first_pages_refer_to_a_tag() -> None:

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
+import pkgutil
 import resource
 import signal
 import sys
@@ -14,10 +16,12 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import BinaryIO
 
 from drgn import Program
 
+import allocdump
 import allocdump.cli
 from allocdump.source import opening, program
 from allocdump.source.core import Core
@@ -25,7 +29,7 @@ from allocdump.source.core import Core
 _MEMORY = 6 << 30
 """Address space that a run may take, in bytes: an absurd size must not take the machine's."""
 
-_PATIENCE = 10
+_PATIENCE = 40
 """Times as long as allowed, by the clock: for runs that wait for something."""
 _NO_DAMAGE = 96
 """Exit code if the damage itself failed."""
@@ -55,6 +59,7 @@ def run(arguments: list[str], damage: Damage | None, seconds: float) -> Outcome:
     :param damage: lays damage over the program, before anything is read of it
     :param seconds: of a processor, after which it is killed
     """
+    _load()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -73,6 +78,14 @@ def run(arguments: list[str], damage: Damage | None, seconds: float) -> Outcome:
             err.read(),
             late or code == -signal.SIGXCPU,
         )
+
+
+@cache
+def _load() -> None:
+    """Import what commands import when they need it, once instead of in each child."""
+    for module in pkgutil.walk_packages(allocdump.__path__, f"{allocdump.__name__}."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
 
 
 def _wait(pid: int, end: float) -> tuple[int, resource.struct_rusage, bool]:

@@ -26,7 +26,8 @@ _MORE = 1 << 30
 # Line feeds alone structure text; everything else that steers a terminal or turns text is escaped.
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe]")
 _WORDS = re.compile(
-    r'not in the dump|missing|unreadable|not readable|damaged|incomplete|cannot|unknown|"\?"| \? ',
+    r"not in the dump|missing|unreadable|not readable|damaged|incomplete|cannot|unknown"
+    r'|"\?"| \? |\?:\d',
     re.IGNORECASE,
 )
 """Of an answer that says that it is not whole."""
