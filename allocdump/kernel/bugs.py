@@ -7,11 +7,12 @@ take fixes back. What the bug did, if it did anything, is for those who see the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
-from drgn import sizeof
+from drgn import Program, sizeof
 
 from .damage import tail_pages_dropped
 from .kernel import Kernel
@@ -19,8 +20,8 @@ from .layouts import (
     ModuleCounters,
     ModuleTags,
     PageReferences,
+    PageTypes,
     SlabExtensions,
-    has_constant,
     has_symbol,
 )
 from .walk import is_damage
@@ -60,6 +61,33 @@ def tags_beyond_index(kernel: Kernel) -> tuple[int, int]:
     return start + named * size, start + tags.count.value_() * size
 
 
+_KMALLOC_TYPES = ("NORMAL", "RANDOM_START", "RECLAIM", "DMA", "CGROUP")
+"""Enumerators of ``enum kmalloc_cache_type`` (include/linux/slab.h) before the fix; RANDOM_END is
+the last of a range."""
+
+
+def _has_vector_cycles(kernel: Kernel) -> bool:
+    """Kernels with the fix have one more type of caches, whatever they call it; and so have those
+    that came after it, whose extensions are words."""
+    prog = kernel.prog
+    if not kernel.layouts.profiling or kernel.layouts[SlabExtensions] is SlabExtensions.WORDS:
+        return False
+    numbers = {value for name in _KMALLOC_TYPES for value in _constants(prog, f"KMALLOC_{name}")}
+    last = max(_constants(prog, "KMALLOC_RANDOM_END"), default=0)
+    numbers |= set(range(min(last, _MOST_TYPES) + 1))
+    return list(_constants(prog, "NR_KMALLOC_TYPES")) == [len(numbers)]
+
+
+def _constants(prog: Program, name: str) -> Iterator[int]:
+    """The value of an enumerator; nothing if there is none."""
+    with suppress(LookupError):
+        yield int(prog.constant(name).value_())
+
+
+_MOST_TYPES = 64
+"""More than CONFIG_RANDOM_KMALLOC_CACHES makes."""
+
+
 def _has_unnamed_tags(kernel: Kernel) -> bool:
     if kernel.layouts[PageReferences] is not PageReferences.PAGE_FLAGS:
         return False
@@ -84,6 +112,19 @@ class Bug(Enum):
             and not has_symbol(kernel.prog, "pgalloc_tag_swap")
         ),
     )
+    MIGRATED_TAGS = KnownBug(
+        "migrated pages count for the allocators for migration",
+        "pages that compaction moved are told as of compaction_alloc, by counters and references"
+        " alike, not as of the site that allocated them",
+        "e0a955bf7f61",
+        "mm/codetag: add pgalloc_tag_copy()",
+        "6.10",
+        "6.12",
+        # The function is inlined, so only what else came with that release tells.
+        lambda kernel: (
+            kernel.layouts.profiling and kernel.layouts[PageTypes] is not PageTypes.TOP_BYTE
+        ),
+    )
     VECTOR_CYCLES = KnownBug(
         "slabs hold one another's extension vectors",
         "such slabs are not given back until others free them, which can overflow the stack"
@@ -92,12 +133,7 @@ class Bug(Enum):
         "mm/slab: prevent unbounded recursion in free path with new kmalloc type",
         "6.10",
         "6.12.103, 6.18.44, 7.1.8, 7.2",
-        lambda kernel: (
-            kernel.layouts.profiling
-            # Whatever they call it, kernels that came after the fix have it.
-            and kernel.layouts[SlabExtensions] is not SlabExtensions.WORDS
-            and not has_constant(kernel.prog, "KMALLOC_NO_OBJ_EXT")
-        ),
+        _has_vector_cycles,
     )
     MODULE_COUNTERS = KnownBug(
         "unloading frees a module's counters",

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from drgn import Program
+from drgn import Program, sizeof
 
 from .layouts import (
     CodeTags,
@@ -100,6 +100,11 @@ def _page_extensions(prog: Program) -> bool:
     return variant is PageReferences.PAGE_EXT and bool(static_key(prog, _PROFILING_KEY))
 
 
+def _taint_flags_have_pointers(prog: Program) -> bool:
+    """Two letters and a bool in old kernels, with a text in later ones (include/linux/panic.h)."""
+    return has_type(prog, "struct taint_flag") and sizeof(prog.type("struct taint_flag")) > 8
+
+
 EXPECTED = (
     Expected(
         "objects whose extensions could not be allocated are not told",
@@ -182,6 +187,11 @@ EXPECTED = (
     Expected(
         "what the kernel was tainted with is not told",
         ("symbol tainted_mask", "symbol taint_flags", "member struct taint_flag.c_true"),
+    ),
+    Expected(
+        "what the kernel was tainted with is told by letters alone",
+        ("member struct taint_flag.desc",),
+        _taint_flags_have_pointers,
     ),
     Expected(
         "mounts are called by their types",

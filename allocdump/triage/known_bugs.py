@@ -13,6 +13,8 @@ from .verdict import Field, Records
 
 _CAUSES = {Bug.MIGRATED: Cause.MIGRATED, Bug.UNNAMED_TAGS: Cause.UNNAMED_TAG}
 """Bugs that a cause in the audit is named after."""
+_MOVES = "compaction_alloc"
+"""Allocator of the pages that compaction moves others to."""
 
 
 def known_bugs_table(case: Evidence) -> Records:
@@ -55,6 +57,9 @@ def _seen(bug: Bug, case: Evidence) -> tuple[int | None, int | None]:
     if bug is Bug.MODULE_COUNTERS:
         gone = case.sites.unloaded & (case.sites.evidence != Provenance.COUNTER)
         return None, int(np.count_nonzero(gone))
+    if bug is Bug.MIGRATED_TAGS:
+        moved = (case.sites.function == _MOVES) & (case.sites.module == "")
+        return int(case.sites.bytes[moved].sum()), int(case.sites.calls[moved].sum())
     if bug in _CAUSES and case.audit:
         return _of_cause(case.audit, _CAUSES[bug])
     return None, None

@@ -91,3 +91,12 @@ def test_caches_without_reclaim() -> None:
         fake.enumerators("kmalloc_cache_type", KMALLOC_NORMAL=normal, KMALLOC_RECLAIM=reclaimable)
         fake.enumerators("_slab_flag_bits", _SLAB_KMALLOC=3)
         assert list(reclaim.missing(fake.prog)) == missing
+
+
+def test_texts_of_taints() -> None:
+    """Older kernels have letters alone."""
+    (texts,) = (e for e in EXPECTED if e.names[0].endswith(".desc"))
+    for others, missing in (([], []), (["desc"], []), (["about"], [texts.names[0]])):
+        fake = FakeKernel()
+        fake.struct("taint_flag", c_true=fake.u64, **dict.fromkeys(others, fake.u64))
+        assert list(texts.missing(fake.prog)) == missing
