@@ -323,11 +323,19 @@ class _Usage:
             Node(
                 "other pages without a site",
                 none,
-                note="allocated before profiling was ready, or while it was off"
-                if self.sites
-                else "",
+                note=self._why_without(),
             ),
         ]
+
+    def _why_without(self) -> str:
+        if not self.sites:
+            return ""
+        if self.cost.deferred:
+            return (
+                "allocated before page_ext was there (deferred struct pages delay it, unless"
+                " booted with early_page_ext), or while profiling was off"
+            )
+        return "allocated before profiling was ready, or while it was off"
 
     def _vmalloc_counter(self) -> int | None:
         """The kernel counts stacks and vectors of per-CPU chunks with vmalloc."""

@@ -174,6 +174,14 @@ def test_large_kmalloc_that_is_counted_but_not_marked(
     assert ("kmalloc" in slab.note) == (compound > 0 and counter > 4)
 
 
+def test_pages_from_before_the_extensions() -> None:
+    found, none = attribution(), MemoryCounters()
+    for deferred, why in ((False, "before profiling was ready"), (True, "early_page_ext")):
+        cost = ProfilerCost(280, 1000, 1.0, deferred)
+        nodes = {path[-1]: n for path, n in flat(usage(SITES, found, none, cost))}
+        assert why in nodes["other pages without a site"].note
+
+
 def test_a_node_adds_up_and_sorts() -> None:
     node = Node("x").add(Node("small", 1), Node("none", 0), Node("large", 5))
     assert (node.bytes, [c.name for c in node.children]) == (6, ["large", "small"])
