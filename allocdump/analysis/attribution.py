@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ..arch.base import PageSize
 from ..arrays import Bool, Columns, Int, sum_by
+from ..kernel.layouts import has_constant
 from ..kernel.machine.tasks import stacks
 from ..kernel.mm.boot_memory import NO_MEMORY, SYSTEM_RAM
 from ..kernel.mm.page_types import PageKind
@@ -30,10 +31,13 @@ from .vectors import VectorCycles, VectorFinder
 _MAX_STRAYS = 1 << 16
 
 
-CMA_FREE, HUGE_USED, HUGE_FREE = 0, 1, 65
+CMA_FREE, HUGE_USED, HUGE_FREE, UNMARKED_LARGE = 0, 1, 65, 129
 """Uses of pages of some kinds: free ones of CMA areas; parts of huge pages that somebody has, and
-of those that nobody has, to which the order of the huge page is added."""
-_USES = 129
+of those that nobody has, to which the order of the huge page is added; those of compound pages
+that a kernel may have handed out by a large kmalloc(), if it does not mark these."""
+_USES = 130
+_LARGE = 2
+"""Least order of a large kmalloc(): up to two pages are slab objects."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,8 @@ class Attribution(Result):
     idle: Int
     """Those of them whose area is no task's stack, as far as all tasks can be told: likewise."""
     uses: Int
-    """Page frames by :data:`CMA_FREE`, :data:`HUGE_USED` and :data:`HUGE_FREE`: shape (129,)."""
+    """Page frames by :data:`CMA_FREE`, :data:`HUGE_USED`, :data:`HUGE_FREE` and
+    :data:`UNMARKED_LARGE`: shape (130,)."""
     slab: CacheUse
     caches: list[Cache]
     strays: dict[int, tuple[int, int]]
@@ -218,6 +223,7 @@ class Attributor:
         self._idle = np.zeros(count + 3, np.int64)
         self._uses = np.zeros(_USES, np.int64)
         self._idle_area = self._areas_of_no_task()
+        self._marks_large = has_constant(pagemap.kernel.prog, "PGTY_large_kmalloc")
         self._slab = CacheUse(*np.zeros((12, caches), np.int64))
         self._strays: dict[int, tuple[int, int]] = {}
         self._unknown_slabs = self._unreadable_pages = self._kfence = 0
@@ -312,6 +318,9 @@ class Attributor:
     def _use(self, frames: Frames) -> Int:
         use = np.full(len(frames.kind), -1, np.int64)
         use[(frames.kind == PageKind.FREE) & self._in_cma(frames.pfn)] = CMA_FREE
+        if not self._marks_large:
+            large = frames.order[frames.head] >= _LARGE
+            use[large & (frames.kind == PageKind.IN_USE)] = UNMARKED_LARGE
         huge = np.flatnonzero(frames.kind == PageKind.HUGETLB)
         head = frames.head[huge]
         first = np.where(frames.raw["refcount"][head] > 0, HUGE_USED, HUGE_FREE)

@@ -18,7 +18,11 @@ from ..kernel.tags.cost import ProfilerCost
 from ..kernel.tags.roles import PERCPU_VECTOR_SITE, Role
 from ..kernel.tags.sites import Sites
 from ..result import Result
-from .attribution import CMA_FREE, HUGE_FREE, HUGE_USED, Attribution
+from .attribution import CMA_FREE, HUGE_FREE, HUGE_USED, UNMARKED_LARGE, Attribution
+
+_WITHOUT_LARGE = (
+    "; its counter without large kmalloc()s, which this kernel counts but does not mark"
+)
 
 
 @dataclass
@@ -319,11 +323,19 @@ class _Usage:
             Node(
                 "other pages without a site",
                 none,
-                note="allocated before profiling was ready, or while it was off"
-                if self.sites
-                else "",
+                note=self._why_without(),
             ),
         ]
+
+    def _why_without(self) -> str:
+        if not self.sites:
+            return ""
+        if self.cost.deferred:
+            return (
+                "allocated before page_ext was there (deferred struct pages delay it, unless"
+                " booted with early_page_ext), or while profiling was off"
+            )
+        return "allocated before profiling was ready, or while it was off"
 
     def _vmalloc_counter(self) -> int | None:
         """The kernel counts stacks and vectors of per-CPU chunks with vmalloc."""
@@ -367,10 +379,6 @@ class _Usage:
         # Extensions inside of slabs are in the room that objects leave over, or in the objects.
         inside = min(inside, max(overhead, 0))
         slab = Node("slab", note="extension vectors are the profiler's")
-        if self.counters.slab is not None:
-            # The kernel counts large kmalloc()s with slabs.
-            counted = self.counters.slab * self.page - self._pages(PageKind.LARGE_KMALLOC)
-            slab.counter = counted + m.kfence - int(vectors.sum()) - inside
         slab.add(
             Node("objects by site").add(*self._leaves(by_site - vectors)),
             *(
@@ -382,6 +390,15 @@ class _Usage:
             ),
             Node("overhead", overhead - inside, note="ends of slabs"),
         )
+        if self.counters.slab is not None:
+            # The kernel counts large kmalloc()s with slabs.
+            counted = self.counters.slab * self.page - self._pages(PageKind.LARGE_KMALLOC)
+            slab.counter = counted + m.kfence - int(vectors.sum()) - inside
+            unmarked = int(m.uses[UNMARKED_LARGE]) * self.page
+            unmarked = min(max(slab.counter - slab.bytes, 0), unmarked)
+            if unmarked:
+                slab.counter -= unmarked
+                slab.note += _WITHOUT_LARGE
         return slab, [Node("slab extension vectors", int(vectors.sum()) + inside)]
 
     def _boot(self) -> tuple[Node, list[Node]]:

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import numpy as np
-from drgn import Object, offsetof, sizeof
+from drgn import offsetof, sizeof
 
 from ..arrays import U64
 from ..kernel.kernel import Kernel
 from ..kernel.walk import ReadErrors
+from .hotplug import instances
 from .nodes import Spans
 
-_MOST_SETS = 5_000
 _MOST = 1 << 11
 """Of a list: ``ALLOC_CACHE_MAX`` is 256."""
 
@@ -43,19 +43,9 @@ def cached_bios(kernel: Kernel) -> Spans:
 
 def _sets(kernel: Kernel) -> Iterator[tuple[U64, np.uint64, np.uint64]]:
     """Cached bios of each set, and what its bios have before and behind them, in bytes."""
-    prog = kernel.prog
-    steps = prog.symbol("cpuhp_hp_states").address
-    state = int(prog.constant("CPUHP_BIO_DEAD").value_())
-    step = prog.type("struct cpuhp_step")
-    node = Object(prog, step, address=steps + state * sizeof(step)).list.first.read_()
-    type_ = prog.type("struct bio_set")
-    for _ in range(_MOST_SETS):
-        if not node:
-            return
-        bios = Object(prog, type_, address=node.value_() - offsetof(type_, "cpuhp_dead"))
+    for bios in instances(kernel.prog, "CPUHP_BIO_DEAD", "struct bio_set", "cpuhp_dead"):
         front, back = (np.uint64(bios.member_(f"{end}_pad").value_()) for end in ("front", "back"))
         yield _cached(kernel, bios.cache.value_()), front, back
-        node = node.next.read_()
 
 
 def _cached(kernel: Kernel, cache: int) -> U64:

@@ -20,6 +20,7 @@ from . import disguised
 from .build import HeapBuilder
 from .cached_bios import cached_bios
 from .folio_batches import unused_slots
+from .free_requests import free_requests
 from .kernel_code import kernel_code
 from .nodes import Nodes, Spans
 from .roots import Root
@@ -108,6 +109,7 @@ def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None =
         disguised.loaded_kernels(kernel.prog),
         unused_slots(kernel),
         cached_bios(kernel),
+        free_requests(kernel),
     )
     disguised.page_extensions(scanner)
     disguised.page_tables(scanner)

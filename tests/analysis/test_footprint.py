@@ -45,7 +45,7 @@ def attribution() -> Attribution:
         pages=Tally.zeros(COUNT), inferred=Tally.zeros(COUNT), objects=Tally.zeros(COUNT),
         percpu=percpu, reserved={}, map_known=True, kinds=kinds,
         unmapped=np.zeros(COUNT + 3, np.int64), vmalloc=np.zeros(COUNT + 3, np.int64),
-        idle=np.zeros(COUNT + 3, np.int64), uses=np.zeros(129, np.int64), slab=use,
+        idle=np.zeros(COUNT + 3, np.int64), uses=np.zeros(130, np.int64), slab=use,
         caches=[
             Cache(0, "kmalloc-1k", 1024, 1024, 0),
             Cache(1, "inode", 1000, 900, 0, reclaimable=True),

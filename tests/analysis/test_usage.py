@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from allocdump.analysis.attribution import (
     CMA_FREE,
     HUGE_FREE,
     HUGE_USED,
+    UNMARKED_LARGE,
     Attribution,
     CacheUse,
     Tally,
@@ -64,7 +66,7 @@ def attribution(**changes: Any) -> Attribution:
         percpu=Tally.zeros(COUNT),
         reserved={"System RAM": 30, "Kernel data": 12, "struct pages": 8}, map_known=True,
         kinds=kinds, unmapped=unmapped, vmalloc=vmalloc, idle=np.minimum(vmalloc, 1),
-        uses=np.zeros(129, np.int64), slab=use, caches=[Cache(0, "kmalloc-1k", 1024, 1024, 0)],
+        uses=np.zeros(130, np.int64), slab=use, caches=[Cache(0, "kmalloc-1k", 1024, 1024, 0)],
         strays={}, unknown_slabs=0, kfence=0,
         percpu_vectors=3 * 4096, page_ext=8 * 4096,
         unreadable_pages=0, problems=[],
@@ -154,6 +156,30 @@ def test_counters_stand_beside_their_classes() -> None:
     assert nodes["slab"].counter == 4 * 4096 - 1024 == nodes["slab"].bytes
     assert nodes["vmalloc"].counter == nodes["vmalloc"].bytes
     assert nodes["anonymous memory"].counter is None
+
+
+@pytest.mark.parametrize(
+    ("compound", "counter", "left"), [(0, 9, 5), (8, 9, 0), (3, 9, 2), (8, 3, -1)]
+)
+def test_large_kmalloc_that_is_counted_but_not_marked(
+    compound: int, counter: int, left: int
+) -> None:
+    """Until Linux 6.14: as much of the counter as compound pages can explain is no slab."""
+    found = attribution()
+    found.uses[UNMARKED_LARGE] = compound
+    nodes = {path[-1]: n for path, n in flat(tree(found, MemoryCounters(slab=counter)))}
+    slab = nodes["slab"]
+    assert slab.counter is not None
+    assert slab.counter - slab.bytes == left * 4096
+    assert ("kmalloc" in slab.note) == (compound > 0 and counter > 4)
+
+
+def test_pages_from_before_the_extensions() -> None:
+    found, none = attribution(), MemoryCounters()
+    for deferred, why in ((False, "before profiling was ready"), (True, "early_page_ext")):
+        cost = ProfilerCost(280, 1000, 1.0, deferred)
+        nodes = {path[-1]: n for path, n in flat(usage(SITES, found, none, cost))}
+        assert why in nodes["other pages without a site"].note
 
 
 def test_a_node_adds_up_and_sorts() -> None:

@@ -27,7 +27,9 @@ from allocdump.graph import edges as graph_module
 from allocdump.graph.build import HeapBuilder
 from allocdump.graph.cached_bios import cached_bios
 from allocdump.graph.edges import read_graph
+from allocdump.graph.free_requests import free_requests
 from allocdump.graph.nodes import NodeKind, Spans
+from allocdump.kernel.kernel import Kernel
 from allocdump.kernel.mm.pagemap import PageMap
 from allocdump.kernel.mm.slab_free import Sheaves
 from allocdump.session.evidence import investigate
@@ -352,21 +354,27 @@ def test_each_rule_sees_through_what_is_no_pointer(
     assert lost_functions(dump)[function] < all_lost
 
 
+@pytest.mark.parametrize("words", [cached_bios, free_requests])
 @pytest.mark.parametrize(("rule", "verdict"), [(True, Verdict.LOST), (False, Verdict.HELD)])
-def test_a_bio_that_waits_for_its_next_user_holds_nothing(
-    rule: bool, verdict: Verdict, monkeypatch: pytest.MonkeyPatch
+def test_what_waits_for_its_next_user_holds_nothing(
+    words: Callable[[Kernel], Spans],
+    rule: bool,
+    verdict: Verdict,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """A bio that a CPU keeps, and a request of a block device."""
     path = core("7.2-quiet")
     before = open_core(path).reach()
     graph = before.graph
     mine = open_core(path).origins.function[graph.nodes.site] == "leaked_objects"
     lost = int(np.flatnonzero(mine & (before.verdict == Verdict.LOST))[0])
     dump = allocdump.open(path, debug_info="btf")
-    bios = cached_bios(dump.kernel)
-    assert len(bios.start)
-    overwrite(dump.prog, int(bios.start[-1]), graph.nodes.address[lost].tobytes())
+    unused = words(dump.kernel)
+    assert len(unused.start)
+    at = int(unused.start[-1]) + 64  # of a request: biotail
+    overwrite(dump.prog, at, graph.nodes.address[lost].tobytes())
     if not rule:
-        monkeypatch.setattr(graph_module, "cached_bios", lambda kernel: Spans.none())
+        monkeypatch.setattr(graph_module, words.__name__, lambda kernel: Spans.none())
     assert dump.reach().verdict[lost] == verdict
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from drgn import sizeof
 
 from ..kernel import Kernel
+from ..layouts import PageReferences, has_symbol
 from ..walk import ReadErrors
 from .sites import Sites
 
@@ -23,6 +24,9 @@ class ProfilerCost:
     """Of the kernel's own sites, in the first per-CPU chunk: boot memory."""
     page_ext_share: float
     """Part of a page extension that is the reference."""
+    deferred: bool = False
+    """Pages have extensions only after struct pages that boot defers: ``page_ext_init()`` in
+    ``page_alloc_init_late()``, mm/mm_init.c."""
 
 
 def profiler_cost(kernel: Kernel, sites: Sites) -> ProfilerCost:
@@ -37,4 +41,6 @@ def profiler_cost(kernel: Kernel, sites: Sites) -> ProfilerCost:
         share = 8 / (kernel.prog["page_ext_size"].value_() or 8)
     except ReadErrors:
         share = 1.0
-    return ProfilerCost(own * tag, own * counter * len(kernel.cpus), share)
+    in_extensions = kernel.layouts[PageReferences] is PageReferences.PAGE_EXT
+    deferred = in_extensions and has_symbol(kernel.prog, "deferred_pages")
+    return ProfilerCost(own * tag, own * counter * len(kernel.cpus), share, deferred)

@@ -11,7 +11,13 @@ import pytest
 from drgn import Object
 
 import allocdump
-from allocdump.analysis.attribution import CMA_FREE, HUGE_FREE, HUGE_USED, Attributor
+from allocdump.analysis.attribution import (
+    CMA_FREE,
+    HUGE_FREE,
+    HUGE_USED,
+    UNMARKED_LARGE,
+    Attributor,
+)
 from allocdump.kernel.machine.huge_pools import HugePool, huge_pools
 from allocdump.kernel.mm.boot_memory import Span
 from allocdump.kernel.mm.cma import cma_areas
@@ -53,23 +59,28 @@ def test_areas_of_cma() -> None:
     assert cma_areas(open_core(core("stock-6.12-quiet")).prog) == []
 
 
-def test_parts_of_huge_pages_and_free_pages_of_cma() -> None:
+@pytest.mark.parametrize("marks", [True, False])
+def test_parts_of_huge_pages_and_free_pages_of_cma(marks: bool) -> None:
     """Two pages of a gigantic page that began before, one of a free huge page of order 1, a
-    free page of CMA and one of others."""
+    free page of CMA and one of others; compound pages of order 2, as large kmalloc()s are, and 1.
+    """
     kind = PageKind.HUGETLB
     frames: Any = SimpleNamespace(
-        kind=np.array([kind, kind, kind, kind, PageKind.FREE, PageKind.FREE]),
-        head=np.array([0, 0, 2, 2, 4, 5]),
-        order=np.array([0, 0, 1, 0, 0, 0]),
-        raw={"refcount": np.zeros(6, np.int32)},
-        pfn=np.arange(10, 16),
+        kind=np.array([*[kind] * 4, *[PageKind.FREE] * 2, *[PageKind.IN_USE] * 6]),
+        head=np.array([0, 0, 2, 2, 4, 5, *[6] * 4, *[10] * 2]),
+        order=np.array([0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 1, 0]),
+        raw={"refcount": np.zeros(12, np.int32)},
+        pfn=np.arange(10, 22),
         before=Before(2, 18, counted=True),
     )
-    self: Any = SimpleNamespace(pagemap=SimpleNamespace(cma=[Span(14, 15, "area")]))
+    pagemap = SimpleNamespace(cma=[Span(14, 15, "area")])
+    self: Any = SimpleNamespace(pagemap=pagemap, _marks_large=marks)
     self._in_cma = lambda pfn: Attributor._in_cma(self, pfn)
     assert Attributor._use(self, frames).tolist() == [
         *[HUGE_USED + 18] * 2,
         *[HUGE_FREE + 1] * 2,
         CMA_FREE,
         -1,
+        *[-1 if marks else UNMARKED_LARGE] * 4,
+        *[-1] * 2,
     ]
