@@ -17,9 +17,11 @@ import numpy.typing as npt
 from ..arch.base import PageSize
 from ..arrays import Bool, Columns, Int, sum_by
 from ..kernel.layouts import has_constant
+from ..kernel.machine.page_pools import PagePool
 from ..kernel.machine.tasks import stacks
 from ..kernel.mm.boot_memory import NO_MEMORY, SYSTEM_RAM
 from ..kernel.mm.page_types import PageKind
+from ..kernel.mm.page_uses import IN_USE, NO_USE, PageUse
 from ..kernel.mm.pagemap import PageMap, Part
 from ..kernel.mm.pages import Frames
 from ..kernel.mm.slab import Cache, Objects, Slabs
@@ -31,11 +33,11 @@ from .vectors import VectorCycles, VectorFinder
 _MAX_STRAYS = 1 << 16
 
 
-CMA_FREE, HUGE_USED, HUGE_FREE, UNMARKED_LARGE = 0, 1, 65, 129
-"""Uses of pages of some kinds: free ones of CMA areas; parts of huge pages that somebody has, and
-of those that nobody has, to which the order of the huge page is added; those of compound pages
-that a kernel may have handed out by a large kmalloc(), if it does not mark these."""
-_USES = 130
+HUGE_USED, HUGE_FREE, UNMARKED_LARGE = 0, 64, 128
+"""Parts of huge pages that somebody has, and of those that nobody has, to which the order of the
+huge page is added; those of compound pages that a kernel may have handed out by a large kmalloc(),
+if it does not mark these."""
+_HUGE = 129
 _LARGE = 2
 """Least order of a large kmalloc(): up to two pages are slab objects."""
 
@@ -124,15 +126,14 @@ class Attribution(Result):
     kinds: Int
     """Page frames by kind and site: shape (kinds, sites + 3); the last columns are
     STRAY, EMPTY and NONE. Reserved frames that are no memory are left out."""
-    unmapped: Int
-    """Anonymous pages that no task maps, by site: shape (sites + 3,)."""
-    vmalloc: Int
-    """Those of the kind IN_USE that lie in vmalloc areas, by site: shape (sites + 3,)."""
-    idle: Int
-    """Those of them whose area is no task's stack, as far as all tasks can be told: likewise."""
     uses: Int
-    """Page frames by :data:`CMA_FREE`, :data:`HUGE_USED`, :data:`HUGE_FREE` and
-    :data:`UNMARKED_LARGE`: shape (130,)."""
+    """Page frames of some kinds by use and site: shape (uses, sites + 3). Uses are those of
+    :class:`.page_uses.PageUse`, the last one once for each page pool."""
+    pools: list[PagePool]
+    """The page pools that uses are of, by address."""
+    huge: Int
+    """Page frames by :data:`HUGE_USED`, :data:`HUGE_FREE` and :data:`UNMARKED_LARGE`: shape
+    (129,)."""
     slab: CacheUse
     caches: list[Cache]
     strays: dict[int, tuple[int, int]]
@@ -153,6 +154,19 @@ class Attribution(Result):
     cycles: VectorCycles = field(default_factory=VectorCycles)
     """Slabs that can never be given back, since they hold one another's extension vectors."""
 
+    @property
+    def vmalloc(self) -> Int:
+        """Pages of the kind IN_USE that lie in vmalloc areas, by site: shape (sites + 3,)."""
+        areas: Int = self.uses[[PageUse.AREA, PageUse.IDLE_AREA]].sum(axis=0)
+        return areas
+
+    @property
+    def special(self) -> Int:
+        """Those that are of a use of their own and in no vmalloc area: likewise."""
+        uses = [use for use in IN_USE if use not in (PageUse.AREA, PageUse.IDLE_AREA)]
+        found: Int = self.uses[uses].sum(axis=0) + self.uses[PageUse.RING :].sum(axis=0)
+        return found
+
     def of_tags(self, sites: int) -> Attribution:
         """The same by tags alone: what has another origin has none.
 
@@ -167,9 +181,7 @@ class Attribution(Result):
         return replace(
             self,
             kinds=of_tags(self.kinds),
-            unmapped=of_tags(self.unmapped),
-            vmalloc=of_tags(self.vmalloc),
-            idle=of_tags(self.idle),
+            uses=of_tags(self.uses),
             pages=self.pages.first(sites),
             inferred=self.inferred.first(sites),
             objects=self.objects.first(sites),
@@ -194,14 +206,10 @@ class PageCells:
     """Of :attr:`Attribution.kinds`."""
     label: Int
     """Index of the label of a reserved frame; else 0."""
-    vmalloc: Bool
-    """Marks those of the kind IN_USE that lie in vmalloc areas."""
-    idle: Bool
-    """Marks those of them whose area is no task's stack."""
-    unmapped: Bool
-    """Marks anonymous pages that no task maps."""
     use: Int
-    """Index in :attr:`Attribution.uses`; -1 for most."""
+    """Row in :attr:`Attribution.uses`; NO_USE for most."""
+    huge: Int
+    """Index in :attr:`Attribution.huge`; -1 for most."""
 
 
 class Attributor:
@@ -218,10 +226,9 @@ class Attributor:
         self._pages, self._inferred = Tally.zeros(count), Tally.zeros(count)
         self._objects = Tally.zeros(count)
         self._kinds = np.zeros((len(PageKind), count + 3), np.int64)
-        self._unmapped = np.zeros(count + 3, np.int64)
-        self._vmalloc = np.zeros(count + 3, np.int64)
-        self._idle = np.zeros(count + 3, np.int64)
-        self._uses = np.zeros(_USES, np.int64)
+        uses = PageUse.RING + len(pagemap.pools)
+        self._uses = np.zeros((uses, count + 3), np.int64)
+        self._huge = np.zeros(_HUGE, np.int64)
         self._idle_area = self._areas_of_no_task()
         self._marks_large = has_constant(pagemap.kernel.prog, "PGTY_large_kmalloc")
         self._slab = CacheUse(*np.zeros((12, caches), np.int64))
@@ -242,7 +249,7 @@ class Attributor:
         self._kinds[PageKind.FREE, NONE] += pagemap.frames.free_pages
         for first in pagemap.frames.free_blocks:
             of_cma = int(np.count_nonzero(self._in_cma(first)))
-            self._uses[CMA_FREE] += of_cma * pagemap.frames.window
+            self._uses[PageUse.CMA_FREE, NONE] += of_cma * pagemap.frames.window
         self._less_free_objects()
         for chunk in pagemap.percpu_chunks:
             percpu.add(chunk.site, chunk.size)
@@ -258,10 +265,9 @@ class Attributor:
             reserved={label: n for label, n in labels if n and label != NO_MEMORY},
             map_known=not self.boot.problems,
             kinds=self._kinds,
-            unmapped=self._unmapped,
-            vmalloc=self._vmalloc,
-            idle=self._idle,
             uses=self._uses,
+            pools=pagemap.pools,
+            huge=self._huge,
             slab=self._slab,
             caches=pagemap.caches,
             strays=self._strays,
@@ -286,25 +292,13 @@ class Attributor:
         column = np.where(site >= 0, site, self.count + 3 + site).astype(np.int64)
         reserved = frames.kind == PageKind.RESERVED
         label = np.where(reserved, self._labels(frames), 0)
-        first, last = frames.section.pfn, frames.section.pfn + frames.section.pages
-        of_areas = self.pagemap.origins.pages_of_areas
-        rows = of_areas.rows_of(first, last)
-        vmalloc = np.zeros(len(site), np.bool_)
-        vmalloc[of_areas.pfn[rows.start : rows.stop] - first] = True
-        vmalloc &= frames.kind == PageKind.IN_USE
-        idle = np.zeros(len(site), np.bool_)
-        area = of_areas.area[rows.start : rows.stop]
-        none = (area >= 0) & self._idle_area[area]
-        idle[of_areas.pfn[rows.start : rows.stop][none] - first] = True
         return PageCells(
             ~(reserved & (label == 0)),
             frames.kind.astype(np.int64),
             column,
             label,
-            vmalloc,
-            idle & vmalloc,
-            frames.is_unmapped,
             self._use(frames),
+            self._huge_use(frames),
         )
 
     def _areas_of_no_task(self) -> Bool:
@@ -316,8 +310,22 @@ class Attributor:
         return np.array([*found, False], np.bool_)
 
     def _use(self, frames: Frames) -> Int:
+        use = self.pagemap.marks.of_frames(frames)
+        use[(use == NO_USE) & frames.is_unmapped] = PageUse.UNMAPPED
+        free = (use == NO_USE) & (frames.kind == PageKind.FREE)
+        use[free & self._in_cma(frames.pfn)] = PageUse.CMA_FREE
+        first, last = frames.section.pfn, frames.section.pfn + frames.section.pages
+        of_areas = self.pagemap.origins.pages_of_areas
+        rows = of_areas.rows_of(first, last)
+        index = of_areas.pfn[rows.start : rows.stop] - first
+        area = of_areas.area[rows.start : rows.stop]
+        idle = (area >= 0) & self._idle_area[area]
+        plain = (use[index] == NO_USE) & (frames.kind[index] == PageKind.IN_USE)
+        use[index[plain]] = np.where(idle, PageUse.IDLE_AREA, PageUse.AREA)[plain]
+        return use
+
+    def _huge_use(self, frames: Frames) -> Int:
         use = np.full(len(frames.kind), -1, np.int64)
-        use[(frames.kind == PageKind.FREE) & self._in_cma(frames.pfn)] = CMA_FREE
         if not self._marks_large:
             large = frames.order[frames.head] >= _LARGE
             use[large & (frames.kind == PageKind.IN_USE)] = UNMARKED_LARGE
@@ -357,18 +365,15 @@ class Attributor:
         _, inferred = part.loose_tails
         heads, lengths = np.unique(inferred, return_counts=True)
         self._inferred.add(frames.site[heads], lengths.astype(np.int64) << self.page.shift)
-        for sums, marked in (
-            (self._unmapped, pages.unmapped),
-            (self._vmalloc, pages.vmalloc),
-            (self._idle, pages.idle),
-        ):
-            sums += np.bincount(pages.column[marked], minlength=count + 3)
         cell = (pages.kind * (count + 3) + pages.column)[pages.memory]
-        kinds, reserved, uses = self._kinds, self._reserved, self._uses
+        kinds, reserved, uses, huge = self._kinds, self._reserved, self._uses, self._huge
+        used = pages.use != NO_USE
+        of_use = pages.use[used] * (count + 3) + pages.column[used]
+        uses += np.bincount(of_use, minlength=uses.size).reshape(uses.shape)
         kinds += np.bincount(cell, minlength=kinds.size).reshape(kinds.shape)
         is_reserved = frames.kind == PageKind.RESERVED
         reserved += np.bincount(pages.label[is_reserved], minlength=len(reserved))
-        uses += np.bincount(pages.use[pages.use >= 0], minlength=len(uses))
+        huge += np.bincount(pages.huge[pages.huge >= 0], minlength=len(huge))
         self._unreadable_pages += int(np.count_nonzero(frames.kind == PageKind.UNREADABLE))
 
     def _add_slabs(self, slabs: Slabs) -> None:

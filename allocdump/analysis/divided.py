@@ -19,13 +19,14 @@ from ..kernel.machine.charged import NOT_CHARGED, UNREADABLE
 from ..kernel.mm.allocations import Zone
 from ..kernel.mm.boot_memory import NO_MEMORY
 from ..kernel.mm.page_types import PageKind
+from ..kernel.mm.page_uses import NO_USE, PageUse
 from ..kernel.mm.pagemap import PageMap, Part
 from ..kernel.mm.percpu import PerCpuObjects
 from ..kernel.mm.slab import Objects, Slabs
 from ..kernel.tags.references import EMPTY, NONE, STRAY
 from ..kernel.tags.roles import Role
 from ..kernel.tags.sites import Sites
-from .attribution import CMA_FREE, Attribution, Attributor, CacheUse, Moved, PageCells, Tally
+from .attribution import Attribution, Attributor, CacheUse, Moved, PageCells, Tally
 
 BY = ("cgroup", "node")
 """Names of divisions."""
@@ -144,10 +145,8 @@ class Divider(Attributor):
         self.division = division
         caches = len(pagemap.caches)
         self._page_cells = _Cells(self._kinds.size)
-        self._unmapped_cells = _Cells(len(self._unmapped))
-        self._vmalloc_cells = _Cells(len(self._vmalloc))
-        self._idle_cells = _Cells(len(self._idle))
-        self._use_cells = _Cells(len(self._uses))
+        self._use_cells = _Cells(self._uses.size)
+        self._huge_cells = _Cells(len(self._huge))
         self._reserved_cells = _Cells(len(self.boot.labels))
         self._object_bytes = _Cells(self.count)
         self._columns = {name: _Cells(caches) for name in _COLUMNS}
@@ -161,14 +160,10 @@ class Divider(Attributor):
         of, count = self._of_page, self.count + 3
         some = pages.memory
         self._page_cells.add(of[some], (pages.kind * count + pages.column)[some])
-        for cells, rows in (
-            (self._unmapped_cells, pages.unmapped),
-            (self._vmalloc_cells, pages.vmalloc),
-            (self._idle_cells, pages.idle),
-        ):
-            cells.add(of[rows], pages.column[rows])
-        used = pages.use >= 0
-        self._use_cells.add(of[used], pages.use[used])
+        used = pages.use != NO_USE
+        self._use_cells.add(of[used], pages.use[used] * count + pages.column[used])
+        huge = pages.huge >= 0
+        self._huge_cells.add(of[huge], pages.huge[huge])
         reserved = pages.label > 0
         self._reserved_cells.add(of[reserved], pages.label[reserved])
 
@@ -239,10 +234,8 @@ class Divider(Attributor):
         return replace(
             whole,
             kinds=self._page_cells.of(of).reshape(self._kinds.shape),
-            unmapped=self._unmapped_cells.of(of),
-            vmalloc=self._vmalloc_cells.of(of),
-            idle=self._idle_cells.of(of),
-            uses=self._use_cells.of(of),
+            uses=self._use_cells.of(of).reshape(self._uses.shape),
+            huge=self._huge_cells.of(of),
             objects=Tally(objects, np.zeros_like(objects)),
             slab=CacheUse(**columns),
             reserved={label: n for label, n in reserved if n and label != NO_MEMORY},
@@ -258,7 +251,8 @@ class Divider(Attributor):
             self._page_cells.add(self.division.at(first), np.full(len(first), cell), size)
             cma = self._in_cma(first)
             of = self.division.at(first[cma])
-            self._use_cells.add(of, np.full(len(of), CMA_FREE), size[cma])
+            use = PageUse.CMA_FREE * (self.count + 3) + self.count + 3 + NONE
+            self._use_cells.add(of, np.full(len(of), use), size[cma])
 
     def _page_extensions(self) -> _Cells:
         """Bytes of page extensions: one cell for each part."""

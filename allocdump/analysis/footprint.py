@@ -33,6 +33,7 @@ _NO_SITE = {
     PageKind.SHMEM: "user memory without a site",
     PageKind.HUGETLB: "user memory without a site",
     PageKind.OFFLINE: "given back to the hypervisor",
+    PageKind.POISONED: "lost to hardware errors",
     PageKind.UNREADABLE: "struct page not in the dump",
 }
 _OTHER = "other pages without a site"
@@ -77,14 +78,12 @@ def footprint(
     sites: Sites,
     memory: Attribution,
     objects: ObjectTotals,
-    vmalloc_pages: Int,
     cpus: int,
     in_use: Callable[[str], float] = lambda cache: 0.0,
 ) -> Footprint:
     """Divide all memory up among sites.
 
     :param objects: all slab objects that have a site
-    :param vmalloc_pages: pages in vmalloc areas by site, shape (number of sites,)
     :param cpus: number of possible CPUs
     :param in_use: the part of a slab cache, by its name, that cannot shrink, since it is in use
     """
@@ -110,7 +109,7 @@ def footprint(
         user=user,
         slab=slab,
         percpu=percpu,
-        vmalloc=np.minimum(pages, vmalloc_pages * page),
+        vmalloc=np.minimum(pages, memory.vmalloc[:count] * page),
         reclaimable=reclaimable,
         pinned=pinned,
         without=without,

@@ -11,14 +11,14 @@ import numpy as np
 from ..arch.base import PageSize
 from ..arrays import Int, Values
 from ..kernel.machine.memory_counters import MemoryCounters
-from ..kernel.mm.allocations import VmallocUse
 from ..kernel.mm.boot_memory import KFENCE, SYSTEM_RAM
 from ..kernel.mm.page_types import PageKind
+from ..kernel.mm.page_uses import PageUse
 from ..kernel.tags.cost import ProfilerCost
 from ..kernel.tags.roles import PERCPU_VECTOR_SITE, Role
 from ..kernel.tags.sites import Sites
 from ..result import Result
-from .attribution import CMA_FREE, HUGE_FREE, HUGE_USED, UNMARKED_LARGE, Attribution
+from .attribution import HUGE_FREE, HUGE_USED, UNMARKED_LARGE, Attribution
 
 _WITHOUT_LARGE = (
     "; its counter without large kmalloc()s, which this kernel counts but does not mark"
@@ -135,15 +135,6 @@ def _bytes(pages: int | None, page: PageSize) -> int | None:
     return None if pages is None else pages * page.bytes
 
 
-def vmalloc_pages(areas: Iterable[VmallocUse], sites: int) -> Int:
-    """Pages in vmalloc areas by site: shape (number of sites,)."""
-    pages = np.zeros(sites, np.int64)
-    for use in areas:
-        if 0 <= use.site < sites:
-            pages[use.site] += use.area.pages
-    return pages
-
-
 class _Usage:
     def __init__(
         self,
@@ -162,13 +153,15 @@ class _Usage:
         self.roles = origins.role
         self.percpu_vectors = (origins.function == PERCPU_VECTOR_SITE) & (origins.module == "")
         self.vmalloc_pages = memory.vmalloc[: self.count]
+        self.plain = memory.kinds[PageKind.IN_USE] - memory.special
+        """Pages in use whose struct pages tell nothing: shape (sites + 3,)."""
         self._profiler_pages = self._pages_of_profiler()
         self._vectors = self._pages_of_vectors()
         self._early_page_ext = self._page_ext_without_site()
 
     def _pages_of_profiler(self) -> Int:
         """Bytes of pages by site that are references and code tags."""
-        pages = self.memory.kinds[PageKind.IN_USE][: self.count]
+        pages = self.plain[: self.count]
         # Of each page alike, so that parts of memory add up.
         share = int(self.page * self.cost.page_ext_share)
         tags = np.where(self.roles == Role.TAGS, pages * self.page, 0)
@@ -179,7 +172,7 @@ class _Usage:
 
         They are among the first things that their site allocates.
         """
-        by_site = self.memory.kinds[PageKind.IN_USE][: self.count] * self.page
+        by_site = self.plain[: self.count] * self.page
         vectors = np.zeros(self.count, np.int64)
         for i in np.flatnonzero(self.percpu_vectors).tolist():
             vectors[i] = self.untold.take("vectors", int(by_site[i]))
@@ -193,7 +186,7 @@ class _Usage:
 
     def _without_use(self) -> int:
         """Bytes of pages that neither a site nor any other origin tells the use of."""
-        row = self.memory.kinds[PageKind.IN_USE]
+        row = self.plain
         untold = row[self.sites : self.count] * self.page
         untold = untold[(self.roles == Role.NONE)[self.sites :]].sum()
         mapped = self.vmalloc_pages[self.sites :] * self.page
@@ -214,13 +207,18 @@ class _Usage:
             ),
             boot,
             self._anonymous(),
-            self._kind("page cache", PageKind.CACHE, k.file),
+            self._page_cache(),
             self._kind("shared memory and tmpfs", PageKind.SHMEM, k.shmem),
             slab,
             self._kind("large kmalloc", PageKind.LARGE_KMALLOC, None),
             self._kind("page tables", PageKind.PAGE_TABLE, k.page_tables),
             self._huge(),
-            self._kind("offline (balloon)", PageKind.OFFLINE, None),
+            self._use("compressed memory (zram, zswap)", PageUse.ZSPAGE, k.zspages),
+            self._secondary_tables(),
+            self._gpu(),
+            self._rings(),
+            self._kind("offline (balloon)", PageKind.OFFLINE, k.balloon),
+            self._kind("poisoned (hardware errors)", PageKind.POISONED, k.poisoned),
             *in_use,
             *other,
             Node("struct page not in the dump", self._pages(PageKind.UNREADABLE)),
@@ -247,27 +245,79 @@ class _Usage:
         node.add(Node("(no site)", int(row[self.sites :].sum()) * self.page))
         return node
 
+    def _use(self, name: str, use: int, counter: int | None) -> Node:
+        """All pages of a use, by site."""
+        return self._rows(name, self.memory.uses[use], counter)
+
+    def _rows(self, name: str, pages: Int, counter: int | None) -> Node:
+        """Pages by column, as leaves; pages without a site are one leaf."""
+        node = Node(name, counter=self._of(counter))
+        node.add(*self._leaves(pages[: self.sites] * self.page))
+        return node.add(Node("(no site)", int(pages[self.sites :].sum()) * self.page))
+
+    def _part(self, name: str, use: PageUse, counter: int | None = None) -> Node:
+        """All pages of a use as one leaf."""
+        return Node(name, int(self.memory.uses[use].sum()) * self.page, counter=self._of(counter))
+
     def _anonymous(self) -> Node:
         """The kernel counts those pages that tasks map."""
-        unmapped = self.memory.unmapped
-        node = self._kind(
-            "anonymous memory", PageKind.ANONYMOUS, self.counters.anonymous, less=unmapped
+        uses, counters = self.memory.uses, self.counters
+        apart = uses[PageUse.UNMAPPED] + uses[PageUse.KSM]
+        node = self._kind("anonymous memory", PageKind.ANONYMOUS, counters.anonymous, less=apart)
+        return node.add(
+            self._part("(mapped by no task)", PageUse.UNMAPPED),
+            self._part("(merged by KSM)", PageUse.KSM, counters.ksm),
         )
-        return node.add(Node("(mapped by no task)", int(unmapped.sum()) * self.page))
+
+    def _page_cache(self) -> Node:
+        guest = self.memory.uses[PageUse.GUEST]
+        node = self._kind("page cache", PageKind.CACHE, self.counters.file, less=guest)
+        return node.add(self._part("(guest_memfd)", PageUse.GUEST))
+
+    def _secondary_tables(self) -> Node:
+        """Page tables of virtual machines, and those of devices, which only a site tells."""
+        pages = self.memory.uses[PageUse.SECONDARY_TABLE].copy()
+        of_devices = np.flatnonzero(self.roles == Role.DEVICE_TABLE)
+        pages[of_devices] += self.plain[of_devices]
+        return self._rows("secondary page tables", pages, self.counters.secondary_tables)
+
+    def _gpu(self) -> Node:
+        """Pages of graphics drivers, which only a site tells."""
+        pages = np.zeros_like(self.plain)
+        of_gpu = np.flatnonzero(self.roles == Role.GPU)
+        pages[of_gpu] = self.plain[of_gpu]
+        return self._rows("graphics drivers (TTM)", pages, self.counters.gpu)
+
+    def _rings(self) -> Node:
+        """Pages of network devices' page pools, by device."""
+        node = Node("network rings (page_pool)")
+        devices: dict[str, Node] = {}
+        for i, pool in enumerate(self.memory.pools):
+            device = devices.setdefault(pool.device, Node(pool.device or "(no device)"))
+            device.bytes += int(self.memory.uses[PageUse.RING + i].sum()) * self.page
+            if self.counters.present is not None:
+                device.counter = (device.counter or 0) + pool.pages * self.page
+        node.add(*devices.values())
+        counters = [device.counter for device in devices.values() if device.counter is not None]
+        node.counter = sum(counters) if counters else None
+        return node
 
     def _buddy(self) -> Node:
-        """Free pages, those of CMA areas by themselves."""
+        """Free pages; those that not everybody may have by themselves."""
         counters = self.counters
         node = Node("buddy allocator", self._pages(PageKind.FREE), counter=self._of(counters.free))
-        of_cma = int(self.memory.uses[CMA_FREE]) * self.page
-        if of_cma or counters.free_cma:
-            cma = Node("of CMA areas", of_cma, counter=self._of(counters.free_cma))
-            node.add(cma, Node("of all others", node.bytes - of_cma))
+        cma = self._part("of CMA areas", PageUse.CMA_FREE, counters.free_cma)
+        if cma.counter is not None and counters.all_cma:
+            cma.note = f"of {counters.all_cma * self.page >> 10:,} KiB in all"
+        away = self._part("not accepted yet", PageUse.UNACCEPTED, counters.unaccepted)
+        rest = Node("of all others", node.bytes - cma.bytes - away.bytes)
+        if cma.bytes or cma.counter or away.bytes or away.counter:
+            node.add(cma, away, rest)
         return node
 
     def _huge(self) -> Node:
         """Huge pages by size: those that somebody has, and those that wait in their pool."""
-        uses, pools = self.memory.uses, {pool.order: pool for pool in self.counters.huge}
+        uses, pools = self.memory.huge, {pool.order: pool for pool in self.counters.huge}
         node = Node("huge pages (hugetlb)")
         for order in range(HUGE_FREE - HUGE_USED):
             used, free = (int(uses[kind + order]) * self.page for kind in (HUGE_USED, HUGE_FREE))
@@ -289,14 +339,16 @@ class _Usage:
 
     def _in_use(self) -> tuple[list[Node], list[Node]]:
         """Pages in use whose struct pages tell nothing: their sites tell."""
-        row = self.memory.kinds[PageKind.IN_USE]
+        row = self.plain
         by_site = row[: self.count] * self.page
         rest = by_site.copy()
         nodes = []
         stacks = np.where(self.roles == Role.STACK, by_site, 0)
-        idle = np.minimum(self.memory.idle[: self.count] * self.page, stacks)
+        idle = self.memory.uses[PageUse.IDLE_AREA][: self.count]
+        idle = np.minimum(idle * self.page, stacks)
         percpu = np.where(self.roles == Role.PERCPU, by_site, 0)
         rest -= stacks + percpu
+        rest -= np.where(np.isin(self.roles, (Role.DEVICE_TABLE, Role.GPU)), by_site, 0)
         for i, size in self.memory.moved.percpu.items():
             percpu[i] += size
         nodes.append(
@@ -394,7 +446,7 @@ class _Usage:
             # The kernel counts large kmalloc()s with slabs.
             counted = self.counters.slab * self.page - self._pages(PageKind.LARGE_KMALLOC)
             slab.counter = counted + m.kfence - int(vectors.sum()) - inside
-            unmarked = int(m.uses[UNMARKED_LARGE]) * self.page
+            unmarked = int(m.huge[UNMARKED_LARGE]) * self.page
             unmarked = min(max(slab.counter - slab.bytes, 0), unmarked)
             if unmarked:
                 slab.counter -= unmarked

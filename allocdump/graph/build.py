@@ -181,7 +181,8 @@ class HeapBuilder:
         head[tails] = first
         unreadable = frames.kind == PageKind.UNREADABLE
         self.unreadable += int(np.count_nonzero(unreadable))
-        used = ~frames.is_free & ~unreadable & (frames.kind != PageKind.OFFLINE)
+        away = np.isin(frames.kind, (PageKind.OFFLINE, PageKind.POISONED))
+        used = ~frames.is_free & ~unreadable & ~away
         starts = np.flatnonzero((head == np.arange(section.pages)) & used)
         lengths = np.bincount(head, minlength=section.pages)[starts]
         slab = frames.kind[starts] == PageKind.SLAB

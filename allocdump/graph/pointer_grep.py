@@ -149,7 +149,8 @@ class PointerGrep:
         kind[(kind == PageKind.IN_USE) & self.pagemap.frames.of_users(frames.raw["flags"])] = (
             PageKind.CACHE
         )
-        used = ~frames.is_free & (kind != PageKind.UNREADABLE) & (kind != PageKind.OFFLINE)
+        away = (PageKind.UNREADABLE, PageKind.OFFLINE, PageKind.POISONED)
+        used = ~frames.is_free & ~np.isin(kind, away)
         wanted = used & ~self._elsewhere(frames)
         users = np.isin(kind, USERS)
         for start, stop in runs_of(wanted & ~users, self._longest):

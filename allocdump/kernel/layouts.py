@@ -440,6 +440,7 @@ class CpuSlabs(Layout):
         '2d517aa09bbc ("slab: add opt-in caching layer of percpu sheaves")',
         "in sheaves of some caches, on CPUs' free lists of all",
         lambda prog: has_type(prog, "struct slab_sheaf"),
+        "stock-6.18-quiet",
     )
     LISTS = Variant(
         "2.6",
@@ -468,6 +469,7 @@ class Barns(Layout):
         '2d517aa09bbc ("slab: add opt-in caching layer of percpu sheaves")',
         "kmem_cache.node[].barn",
         _member("struct kmem_cache_node", "barn"),
+        "stock-6.18-quiet",
     )
 
 

@@ -333,14 +333,19 @@ _XA_INTERNAL, _XA_KINDS, _XA_SMALLEST_NODE = 2, 3, 4096
 
 
 def idr_entries(idr: Object, type_: str) -> Iterator[Object | Cut]:
-    """Pointers in a ``struct idr``, ascending by number: what ``idr_for_each_entry()`` gives.
+    """Pointers in a ``struct idr``, ascending by number: what ``idr_for_each_entry()`` gives."""
+    return xarray_entries(idr.idr_rt, type_)
+
+
+def xarray_entries(xarray: Object, type_: str) -> Iterator[Object | Cut]:
+    """Pointers in a ``struct xarray``, ascending by number: what ``xa_for_each()`` gives.
 
     A node that cannot be read costs what is below it. Mirrors ``include/linux/xarray.h``
     (``xa_is_node()``, ``xa_to_node()``).
     """
-    prog = idr.prog_
+    prog = xarray.prog_
     pointer = prog.pointer_type(prog.type(type_))
-    todo = [int(idr.idr_rt.xa_head.value_())]
+    todo = [int(xarray.xa_head.value_())]
     seen: set[int] = set()
     while todo:
         entry = todo.pop()

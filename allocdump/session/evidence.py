@@ -12,7 +12,6 @@ import numpy as np
 from ..analysis.attribution import Attribution
 from ..analysis.caches import cache_rows
 from ..analysis.footprint import footprint
-from ..analysis.usage import vmalloc_pages
 from ..analysis.wrappers import of_objects
 from ..confidence import Confidence
 from ..errors import AllocdumpError, ProfilingError
@@ -287,9 +286,8 @@ class _Investigation:
         if self.report is None:
             return
         objects = self.session.object_totals()
-        pages = vmalloc_pages(case.areas, len(self.sites))
         tagged = found.of_tags(len(self.sites))
-        case.footprint = footprint(self.sites, tagged, objects, pages, self.cpus, case.in_use)
+        case.footprint = footprint(self.sites, tagged, objects, self.cpus, case.in_use)
         if case.wrappers is None:
             case.wrappers = of_objects(objects, len(self.sites))
         case.audit = self.session.audit()

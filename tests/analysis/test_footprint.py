@@ -13,6 +13,7 @@ from allocdump.analysis.footprint import Footprint, footprint
 from allocdump.analysis.totals import ObjectTotals
 from allocdump.arch.base import PageSize
 from allocdump.kernel.mm.page_types import PageKind
+from allocdump.kernel.mm.page_uses import PageUse
 from allocdump.kernel.mm.slab import Cache
 
 from ..samples import sites
@@ -40,12 +41,13 @@ def attribution() -> Attribution:
     use.tagged[:], use.in_use[:] = [9, 6], [9, 8]
     percpu = Tally.zeros(COUNT)
     percpu.bytes[1] = 1000
+    uses = np.zeros((PageUse.RING, COUNT + 3), np.int64)
+    uses[[PageUse.AREA, PageUse.IDLE_AREA], 2] = 1
     return Attribution(
         page=PageSize(12),
         pages=Tally.zeros(COUNT), inferred=Tally.zeros(COUNT), objects=Tally.zeros(COUNT),
         percpu=percpu, reserved={}, map_known=True, kinds=kinds,
-        unmapped=np.zeros(COUNT + 3, np.int64), vmalloc=np.zeros(COUNT + 3, np.int64),
-        idle=np.zeros(COUNT + 3, np.int64), uses=np.zeros(130, np.int64), slab=use,
+        uses=uses, pools=[], huge=np.zeros(129, np.int64), slab=use,
         caches=[
             Cache(0, "kmalloc-1k", 1024, 1024, 0),
             Cache(1, "inode", 1000, 900, 0, reclaimable=True),
@@ -65,9 +67,7 @@ OBJECTS = ObjectTotals(
 
 
 def made(cpus: int = 4, found: Any = None) -> Footprint:
-    vmalloc = np.zeros(COUNT, np.int64)
-    vmalloc[2] = 2
-    return footprint(SITES, found or attribution(), OBJECTS, vmalloc, cpus)
+    return footprint(SITES, found or attribution(), OBJECTS, cpus)
 
 
 def test_nothing_is_counted_twice_or_forgotten() -> None:

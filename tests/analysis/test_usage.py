@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from allocdump.analysis.attribution import (
-    CMA_FREE,
     HUGE_FREE,
     HUGE_USED,
     UNMARKED_LARGE,
@@ -23,7 +22,9 @@ from allocdump.analysis.usage import Node, Untold, _Usage, divided, usage
 from allocdump.arch.base import PageSize
 from allocdump.kernel.machine.huge_pools import HugePool
 from allocdump.kernel.machine.memory_counters import MemoryCounters
+from allocdump.kernel.machine.page_pools import PagePool
 from allocdump.kernel.mm.page_types import PageKind
+from allocdump.kernel.mm.page_uses import PageUse
 from allocdump.kernel.mm.slab import Cache
 from allocdump.kernel.tags.cost import ProfilerCost
 
@@ -37,7 +38,10 @@ SITES = sites(
     ("mm/page_ext.c", 271, "alloc_page_ext", "", 0, 0),
     ("mm/slub.c", 2000, "alloc_slab_obj_exts", "", 0, 0),
     ("mm/percpu.c", 512, "pcpu_mem_zalloc", "", 0, 0),
+    ("drivers/iommu/iommu-pages.c", 66, "iommu_alloc_pages_node_sz", "", 0, 0),
+    ("drivers/gpu/drm/ttm/ttm_pool.c", 190, "ttm_pool_alloc_page", "ttm", 0, 0),
 )
+POOLS = [PagePool(1, "eth0", 3), PagePool(2, "", 1), PagePool(3, "eth0", 1)]
 COUNT = len(SITES)
 STRAY, EMPTY, NONE = COUNT, COUNT + 1, COUNT + 2
 
@@ -51,10 +55,10 @@ def attribution(**changes: Any) -> Attribution:
     kinds[PageKind.ANONYMOUS, 3] = 7
     kinds[PageKind.IN_USE, [1, 2, 3, 4, 6]] = [5, 4, 20, 8, 6]
     kinds[PageKind.IN_USE, [STRAY, EMPTY, NONE]] = [1, 2, 3]
-    unmapped = np.zeros(COUNT + 3, np.int64)
-    unmapped[3] = 2
-    vmalloc = np.zeros(COUNT + 3, np.int64)
-    vmalloc[[2, 3]] = 4, 15
+    uses = np.zeros((PageUse.RING + len(POOLS), COUNT + 3), np.int64)
+    uses[PageUse.UNMAPPED, 3] = 2
+    uses[PageUse.IDLE_AREA, [2, 3]] = 1
+    uses[PageUse.AREA, [2, 3]] = 3, 14
     objects = Tally.zeros(COUNT)
     objects.bytes[[1, 5]] = 6 * 1024, 1024
     use = CacheUse(*np.zeros((12, 1), np.int64))
@@ -65,8 +69,8 @@ def attribution(**changes: Any) -> Attribution:
         pages=Tally.zeros(COUNT), inferred=Tally.zeros(COUNT), objects=objects,
         percpu=Tally.zeros(COUNT),
         reserved={"System RAM": 30, "Kernel data": 12, "struct pages": 8}, map_known=True,
-        kinds=kinds, unmapped=unmapped, vmalloc=vmalloc, idle=np.minimum(vmalloc, 1),
-        uses=np.zeros(130, np.int64), slab=use, caches=[Cache(0, "kmalloc-1k", 1024, 1024, 0)],
+        kinds=kinds, uses=uses, pools=POOLS, huge=np.zeros(129, np.int64),
+        slab=use, caches=[Cache(0, "kmalloc-1k", 1024, 1024, 0)],
         strays={}, unknown_slabs=0, kfence=0,
         percpu_vectors=3 * 4096, page_ext=8 * 4096,
         unreadable_pages=0, problems=[],
@@ -166,7 +170,7 @@ def test_large_kmalloc_that_is_counted_but_not_marked(
 ) -> None:
     """Until Linux 6.14: as much of the counter as compound pages can explain is no slab."""
     found = attribution()
-    found.uses[UNMARKED_LARGE] = compound
+    found.huge[UNMARKED_LARGE] = compound
     nodes = {path[-1]: n for path, n in flat(tree(found, MemoryCounters(slab=counter)))}
     slab = nodes["slab"]
     assert slab.counter is not None
@@ -202,10 +206,11 @@ def test_huge_pages_by_size_and_free_pages_of_cma() -> None:
     """Three huge pages of 2 MiB, one of them in its pool, and one of 1 GiB."""
     found = attribution()
     found.kinds[PageKind.HUGETLB, NONE] = 3 * 512 + (1 << 18)
-    found.uses[[HUGE_USED + 9, HUGE_FREE + 9, HUGE_USED + 18]] = 1024, 512, 1 << 18
-    found.uses[CMA_FREE] = 30
+    found.huge[[HUGE_USED + 9, HUGE_FREE + 9, HUGE_USED + 18]] = 1024, 512, 1 << 18
+    found.uses[PageUse.CMA_FREE, NONE] = 30
+    found.uses[PageUse.UNACCEPTED, NONE] = 20
     pools = (HugePool(9, 3, 1, 1, 2), HugePool(18, 1, 0, 0, 0))
-    counters = MemoryCounters(free=100, free_cma=31, huge=pools)
+    counters = MemoryCounters(free=100, free_cma=31, all_cma=64, unaccepted=21, huge=pools)
     nodes = {path[1:]: node for path, node in flat(tree(found, counters))}
     huge = nodes[("huge pages (hugetlb)",)]
     assert huge.bytes == huge.counter == (3 << 21) + (1 << 30)
@@ -215,16 +220,59 @@ def test_huge_pages_by_size_and_free_pages_of_cma() -> None:
     assert (free.bytes, free.counter, free.note) == (1 << 21, 1 << 21, "1 reserved")
     assert nodes["huge pages (hugetlb)", "hugepages-1048576kB", "in use"].bytes == 1 << 30
     cma = nodes["free", "buddy allocator", "of CMA areas"]
-    assert (cma.bytes, cma.counter) == (30 * 4096, 31 * 4096)
-    assert nodes["free", "buddy allocator", "of all others"].bytes == 70 * 4096
+    assert (cma.bytes, cma.counter, cma.note) == (30 * 4096, 31 * 4096, "of 256 KiB in all")
+    unaccepted = nodes["free", "buddy allocator", "not accepted yet"]
+    assert (unaccepted.bytes, unaccepted.counter) == (20 * 4096, 21 * 4096)
+    assert nodes["free", "buddy allocator", "of all others"].bytes == 50 * 4096
+
+
+def test_special_pages_are_classes_of_their_own() -> None:
+    """Pages of other sites than the account knows by role, and of no site."""
+    found = attribution()
+    before = by_name(tree(found))
+    in_use, uses = found.kinds[PageKind.IN_USE], found.uses
+    in_use[[3, 7, 8, NONE]] += 10, 2, 3, 3
+    uses[PageUse.ZSPAGE, [3, NONE]] = 5, 1
+    uses[PageUse.SECONDARY_TABLE, 3] = 1
+    uses[[PageUse.RING, PageUse.RING + 1, PageUse.RING + 2], [3, 3, NONE]] = 3, 1, 2
+    uses[PageUse.KSM, 3] = 1
+    found.kinds[PageKind.CACHE, [3, NONE]] = 6, 1
+    uses[PageUse.GUEST, [3, NONE]] = 2, 1
+    found.kinds[PageKind.POISONED, NONE] = 1
+    counters = MemoryCounters(
+        present=1, zspages=6, secondary_tables=4, gpu=3, ksm=1, balloon=1, poisoned=1
+    )
+    root = tree(found, counters)
+    assert root.bytes == found.kinds.sum() * 4096
+    nodes = {path[1:]: (n.bytes // 4096, n.counter and n.counter // 4096) for path, n in flat(root)}
+    big = "x.c:1 big_table"
+    assert nodes["compressed memory (zram, zswap)",] == (6, 6)
+    assert nodes["compressed memory (zram, zswap)", big] == (5, None)
+    assert nodes["secondary page tables",] == (1 + 2, 4)
+    assert nodes["secondary page tables", SITES.label(7)] == (2, None)
+    assert nodes["graphics drivers (TTM)",] == (3, 3)
+    assert nodes["network rings (page_pool)",] == (6, 5)
+    assert nodes["network rings (page_pool)", "eth0"] == (5, 4)
+    assert nodes["network rings (page_pool)", "(no device)"] == (1, 1)
+    assert nodes["anonymous memory",][0] == 7
+    assert nodes["anonymous memory", "(merged by KSM)"] == (1, 1)
+    assert nodes["anonymous memory", big] == (4, None)
+    assert nodes["page cache",][0] == 7
+    assert nodes["page cache", "(guest_memfd)"] == (3, None)
+    assert nodes["page cache", big] == (4, None)
+    assert nodes["poisoned (hardware errors)",] == (1, 1)
+    assert nodes["offline (balloon)",] == (0, 1)
+    after = by_name(root)
+    for name in ("other pages with a site", "other pages without a site", "vmalloc"):
+        assert after[name] == before[name]
 
 
 def test_parts_share_what_only_the_sum_is_known_of() -> None:
     """Two halves of the same memory: each has room for some of it."""
     whole = attribution()
-    half = replace(whole, kinds=whole.kinds // 2, vmalloc=whole.vmalloc // 2)
+    half = replace(whole, kinds=whole.kinds // 2, uses=whole.uses // 2)
     rest = replace(
-        whole, kinds=whole.kinds - half.kinds, vmalloc=whole.vmalloc - half.vmalloc,
+        whole, kinds=whole.kinds - half.kinds, uses=whole.uses - half.uses,
         objects=Tally.zeros(COUNT), slab=CacheUse(*np.zeros((12, 1), np.int64)),
         reserved={}, page_ext=0,
     )  # fmt: skip

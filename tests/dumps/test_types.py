@@ -193,6 +193,10 @@ UNKNOWN_TO_DWARF: dict[str, tuple[str, Callable[[Program], bool]]] = {
     # tests/kernel/mm/test_pools.py reads them.
     "cma_areas": ("", lambda prog: not prog.symbols("cma_areas")),
     "cma_area_count": ("", lambda prog: not prog.symbols("cma_area_count")),
+    # tests/kernel/mm/test_page_uses.py reads them.
+    "ksm_pages_shared": ("", lambda prog: not prog.symbols("ksm_pages_shared")),
+    "num_poisoned_pages": ("", lambda prog: not prog.symbols("num_poisoned_pages")),
+    "page_pools": ("struct xarray", lambda prog: prog["page_pools"].xa_flags.value_() != 0),
     # None of the kernels has it.
     "root_task_group": ("", lambda prog: not prog.symbols("root_task_group")),
 }

@@ -41,7 +41,8 @@ BOUNDED = {
 
 
 STEPS = {
-    "list_entries", "tree_entries", "idr_entries", "maple_entries", "list_links", "Chains",
+    "list_entries", "tree_entries", "idr_entries", "xarray_entries", "maple_entries",
+    "list_links", "Chains",
 }  # fmt: skip
 """Ways to step that need a declaration."""
 

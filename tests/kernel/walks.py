@@ -19,6 +19,7 @@ from allocdump.kernel.machine.cgroups import memory_cgroups
 from allocdump.kernel.machine.free_lists import free_lists
 from allocdump.kernel.machine.modules import loaded_modules
 from allocdump.kernel.machine.open_files import OpenFiles, open_files
+from allocdump.kernel.machine.page_pools import page_pools
 from allocdump.kernel.machine.printk import printk_records
 from allocdump.kernel.machine.swap import swap_space
 from allocdump.kernel.machine.tasks import every_task, tasks
@@ -525,6 +526,19 @@ def _pid(number: int) -> Callable[[Program], int]:
     return find
 
 
+def _page_pools(prog: Program) -> tuple[Found, Problems]:
+    found = page_pools(prog)
+    return [pool.address for pool in found], found.problems
+
+
+def _pool_node(prog: Program) -> Object:
+    return Object(prog, "struct xa_node *", prog["page_pools"].xa_head.value_() - 2)
+
+
+def _page_pool(number: int) -> Callable[[Program], int]:
+    return lambda prog: list(page_pools(prog))[number].address
+
+
 def _maple_root(prog: Program) -> Object:
     return prog["mod_area_mt"].ma_root
 
@@ -926,6 +940,16 @@ ROWS["the table of pids"] = Row(
         ),
         BAD: hide(_pid(20)),
         FIRST: hide(_pid(0)),
+    },
+)
+ROWS["the table of page pools"] = Row(
+    "stock-7.3-pipes",
+    _page_pools,
+    {
+        CUT: hide(lambda p: _pool_node(p).value_(), lambda p: _page_pools(p)[0]),
+        CYCLE: put(_member(_pool_node, "slots"), lambda p: p["page_pools"].xa_head.value_()),
+        BAD: hide(_page_pool(1), lambda p: [_page_pool(1)(p)]),
+        FIRST: hide(_page_pool(0), lambda p: [_page_pool(0)(p)]),
     },
 )
 ROWS["the mask of online CPUs"] = Row(

@@ -31,6 +31,19 @@ class MemoryCounters:
     stacks: int | None = None
     vmalloc: int | None = None
     free_cma: int | None = None
+    all_cma: int | None = None
+    """All pages of CMA areas."""
+    unaccepted: int | None = None
+    """Those of *free* that a confidential guest has not accepted yet."""
+    zspages: int | None = None
+    secondary_tables: int | None = None
+    """Page tables of virtual machines, and of devices behind an IOMMU."""
+    balloon: int | None = None
+    gpu: int | None = None
+    """Pages of graphics drivers, in use and kept in pools."""
+    ksm: int | None = None
+    """Pages that stand for several equal ones."""
+    poisoned: int | None = None
     huge: tuple[HugePool, ...] = ()
 
 
@@ -53,13 +66,27 @@ def memory_counters(stat: VmStat, page: PageSize, huge: Sequence[HugePool] = ())
         anonymous=stat.node("NR_ANON_MAPPED"),
         file=in_file,
         shmem=shmem,
-        slab=None if slab[0] is None or slab[1] is None else slab[0] + slab[1],
+        slab=_sum(*slab),
         page_tables=stat.node("NR_PAGETABLE"),
         stacks=None if stacks is None else (stacks << 10) >> page.shift,
         vmalloc=stat.variable("nr_vmalloc_pages") if vmalloc is None else vmalloc,
         free_cma=stat.zone("NR_FREE_CMA_PAGES"),
+        all_cma=stat.variable("totalcma_pages"),
+        unaccepted=stat.zone("NR_UNACCEPTED"),
+        zspages=stat.zone("NR_ZSPAGES"),
+        secondary_tables=stat.node("NR_SECONDARY_PAGETABLE"),
+        balloon=stat.node("NR_BALLOON_PAGES"),
+        gpu=_sum(stat.node("NR_GPU_ACTIVE"), stat.node("NR_GPU_RECLAIM")),
+        ksm=stat.variable("ksm_pages_shared"),
+        poisoned=stat.variable("num_poisoned_pages"),
         huge=tuple(huge),
     )
+
+
+def _sum(*counters: int | None) -> int | None:
+    """None where one is missing."""
+    known = [counter for counter in counters if counter is not None]
+    return sum(known) if len(known) == len(counters) else None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from drgn import Object
+from drgn import Object, TypeKind
 
 from ...arrays import U64
 from ..kernel import Kernel
@@ -68,9 +68,12 @@ class VmStat:
         return int(sum(zone.present_pages.value_() for zone in self._zones))
 
     def variable(self, name: str) -> int | None:
-        """A global ``atomic_long_t``."""
+        """A global ``unsigned long`` or ``atomic_long_t``."""
         try:
-            return int(self.prog[name].counter.value_())
+            found = self.prog[name]
+            if found.type_.kind != TypeKind.INT:
+                found = found.counter
+            return int(found.value_())
         except ReadErrors:
             return None
 

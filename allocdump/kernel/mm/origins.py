@@ -31,6 +31,7 @@ from ..tags.roles import Role
 from ..tags.sites import OriginKind, Provenance, Site, SiteName, Sites
 from ..walk import ReadErrors, Walked
 from .page_types import PageKind
+from .page_uses import PageMarks, PageUse
 from .pages import FrameReader, Frames
 from .percpu import PerCpuObjects
 from .slab import Cache, Objects, Slabs
@@ -51,7 +52,12 @@ _PAGES = {
 _CHUNKS, _STACKS = "pages of per-CPU chunks", "pages of kernel stacks"
 _UNTOLD = "kernel stacks may count as other memory"
 _BEHIND = "pages of unknown use, behind one that is held"
-_KINDS = [*_PAGES.values(), _CHUNKS, _STACKS, _BEHIND]
+_USES = {
+    PageUse.ZSPAGE: "pages of zsmalloc",
+    PageUse.SECONDARY_TABLE: "secondary page tables",
+}
+_RINGS = "pages of network rings"
+_KINDS = [*_PAGES.values(), _CHUNKS, _STACKS, _BEHIND, *_USES.values(), _RINGS]
 _PERCPU = "per-CPU objects"
 _NO_CALLER = "(unknown caller)"
 
@@ -129,6 +135,7 @@ class OriginRows:
         caches: list[Cache],
         chunks: list[PerCpuObjects],
         frames: FrameReader,
+        marks: PageMarks,
         found: Callable[[], Sheaves],
         kept: Callable[[], KeptStacks],
     ) -> None:
@@ -137,6 +144,7 @@ class OriginRows:
         self._aside = kernel.counting_holes()
         self.memory = self._aside.memory
         self._caches, self._frames, self._sheaves = caches, frames, found
+        self._marks = marks
         self._kept = kept
         self._chunks = np.array([c.address for c in chunks], np.uint64)
         self._pages = first + len(caches)
@@ -273,6 +281,10 @@ class OriginRows:
             hit = known[where] == pfn
             rows[hit] = area_rows[where[hit]]
         rows[np.isin(pfn, self._stacks[1])] = self._pages + _KINDS.index(_STACKS)
+        uses = self._marks.of(frames, index)
+        for use, name in _USES.items():
+            rows[uses == use] = self._pages + _KINDS.index(name)
+        rows[uses >= PageUse.RING] = self._pages + _KINDS.index(_RINGS)
         unknown = np.flatnonzero(rows == self.unknown)
         if self._kept() and len(unknown):
             handles = self._kept().of_pages(pfn[unknown])

@@ -11,7 +11,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from ...arrays import U64
+from ...arrays import U64, Bool
 from ..kernel import Kernel
 from ..layouts import PageTypes
 
@@ -36,13 +36,16 @@ class PageKind(IntEnum):
     SHMEM = 9
     """Page cache of tmpfs and shared memory."""
     OFFLINE = 10
-    """Given back to the hypervisor (balloon), or not accepted yet."""
+    """Given back to the hypervisor (balloon)."""
     UNREADABLE = 11
     """Its struct page is not in the dump."""
     LARGE_KMALLOC = 12
     """kmalloc() of more than two pages, marked as such since Linux 6.15."""
+    POISONED = 13
+    """PG_hwpoison: its memory has hardware errors, and nobody uses it any more."""
 
 
+ZSMALLOC, UNACCEPTED = "zsmalloc", "unaccepted"
 _TYPES = {
     "buddy": PageKind.FREE,
     "slab": PageKind.SLAB,
@@ -50,9 +53,9 @@ _TYPES = {
     "large_kmalloc": PageKind.LARGE_KMALLOC,
     "hugetlb": PageKind.HUGETLB,
     "offline": PageKind.OFFLINE,
-    "unaccepted": PageKind.OFFLINE,
+    UNACCEPTED: PageKind.FREE,
 }
-_PLAIN = {"PGTY_guard", "PGTY_zsmalloc", "PGTY_mapcount_underflow"}
+_PLAIN = {"PGTY_guard", f"PGTY_{ZSMALLOC}", "PGTY_mapcount_underflow"}
 """Types of pages in use, and the first value that is none."""
 _BASE = {
     PageTypes.HIGH_BITS: 0x8000_0000,
@@ -75,6 +78,7 @@ class PageTypeReader:
         prefix = "PGTY_" if variant is PageTypes.TOP_BYTE else "PG_"
         self._base = np.uint32(_BASE.get(variant, 0))
         self._values: list[tuple[np.uint32, PageKind]] = []
+        self._named: dict[str, np.uint32] = {}
         self._slab = np.uint64(0)
         self.unknown: dict[int, str] = {}
         """Types of this kernel that are not known here, and their names."""
@@ -82,12 +86,13 @@ class PageTypeReader:
             self._values = [(np.uint32(value), kind) for value, kind in _MACROS.items()]
             self._slab = np.uint64(1 << kernel.prog.constant("PG_slab").value_())
             return
-        for name, kind in _TYPES.items():
+        for name, kind in {**_TYPES, ZSMALLOC: PageKind.IN_USE}.items():
             try:
-                value = kernel.prog.constant(prefix + name).value_()
+                value = np.uint32(kernel.prog.constant(prefix + name).value_())
             except LookupError:
                 continue  # it came later
-            self._values.append((np.uint32(value), kind))
+            self._named[name] = value
+            self._values.append((value, kind))
         if variant is PageTypes.TOP_BYTE:
             known = {prefix + name for name in _TYPES} | _PLAIN
             every = kernel.prog.type("enum pagetype").enumerators or ()
@@ -110,12 +115,19 @@ class PageTypeReader:
         """
         kind = np.full(len(page_type), PageKind.IN_USE, np.uint8)
         for value, found in self._values:
-            if self._base:
-                is_one = page_type & (self._base | value) == self._base
-            else:
-                is_one = page_type >> np.uint32(24) == value
-            kind[is_one] = found
+            kind[self._is(value, page_type)] = found
         if flags is not None and self._slab:
             # Slabs keep other things in the word of page_type.
             kind[flags & self._slab != 0] = PageKind.SLAB
         return kind
+
+    def is_type(self, name: str, page_type: npt.NDArray[np.uint32]) -> Bool:
+        """Mark pages of a type; none, where this kernel does not know it."""
+        if name not in self._named:
+            return np.zeros(len(page_type), np.bool_)
+        return self._is(self._named[name], page_type)
+
+    def _is(self, value: np.uint32, page_type: npt.NDArray[np.uint32]) -> Bool:
+        if self._base:
+            return np.asarray(page_type & (self._base | value) == self._base)
+        return np.asarray(page_type >> np.uint32(24) == value)

@@ -16,6 +16,7 @@ from ...problems import Code, Problem
 from ...progress import Phase, Progress
 from ..damage import damage_cause
 from ..kernel import Kernel
+from ..machine.page_pools import page_pools
 from ..stacks.kept import KeptStacks
 from ..tags.references import SiteIndex
 from ..tags.sites import Sites
@@ -23,6 +24,7 @@ from .boot_memory import KFENCE, BootMemory, Span, boot_memory, bounce_buffers
 from .charges import Charges
 from .cma import cma_areas
 from .origins import OriginRows
+from .page_uses import PageMarks
 from .pages import FrameReader, Frames, loose_tails
 from .percpu import PerCpuObjects, PerCpuReader
 from .slab import Cache, Objects, SlabReader, Slabs
@@ -105,16 +107,21 @@ class PageMap:
         self.slabs = SlabReader(self.kernel, self.index)
         self.percpu = PerCpuReader(self.kernel, self.index)
         self.percpu_chunks: list[PerCpuObjects] = list(self.percpu)
+        walked = page_pools(self.kernel.prog)
+        self.pools = sorted(walked.found, key=lambda pool: pool.address)
+        """Page pools of network devices, by address."""
+        self.marks = PageMarks(self.kernel, self.frames.types, self.pools)
         self.origins = OriginRows(
             self.kernel,
             self.sites,
             self.caches,
             self.percpu_chunks,
             self.frames,
+            self.marks,
             lambda: self.sheaves,
             lambda: self.stacks,
         )
-        self._unreadable: list[Problem] = []
+        self._unreadable: list[Problem] = list(walked.problems)
         _ = self.frames.pcp  # read before holes are counted for a pass
         self._before = copy(self.kernel.memory.holes)
 

@@ -8,6 +8,7 @@ Mirrors ``include/linux/page-flags.h``, ``include/linux/mm_types.h`` (``struct p
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,7 +26,7 @@ from ..layouts import CompoundPages, FolioOrders, PageFlags, PageReferences
 from ..tags.references import NONE, PageFlagRefs, Rows, SiteIndex, page_flag_refs
 from .kfence import kfence_frames
 from .page_lists import pcp_blocks
-from .page_types import PageKind, PageTypeReader
+from .page_types import UNACCEPTED, PageKind, PageTypeReader
 from .sections import MemorySection, page_ext_size, sections
 
 _NOT_MAPPED = 0xFFFF_FFFF
@@ -131,6 +132,9 @@ class FrameReader:
             name: np.uint64(1 << prog.constant("PG_" + name).value_())
             for name in ("head", "reserved", "swapbacked", "lru")
         }
+        self._poisoned = np.uint64(0)
+        with suppress(LookupError):  # without CONFIG_MEMORY_FAILURE
+            self._poisoned = np.uint64(1 << prog.constant("PG_hwpoison").value_())
         self._ext_size = self._ext_offset = 0
         if kernel.layouts[PageReferences] is PageReferences.PAGE_EXT and any(
             s.page_ext for s in self.sections
@@ -297,6 +301,8 @@ class FrameReader:
         kind[cache] = PageKind.CACHE
         kind[cache & (flags & self._flag["swapbacked"] != 0)] = PageKind.SHMEM
         kind[plain & (flags & self._flag["reserved"] != 0)] = PageKind.RESERVED
+        if self._poisoned:
+            kind[plain & (flags & self._poisoned != 0) & (order == 0)] = PageKind.POISONED
         kind[tail] = kind[head[tail]]
         # KFENCE marks pages of its pool as slabs, which its caches do not count.
         low, high = (min(max(0, at - section.pfn), len(kind)) for at in self.kfence)
@@ -349,6 +355,9 @@ class FrameReader:
         order = np.zeros(len(raw), np.uint8)
         free = kind == PageKind.FREE
         order[free] = np.minimum(raw["private"][free], _MAX_ORDER)
+        # Only the largest blocks wait to be accepted.
+        whole = self.window.bit_length() - 1
+        order[self.types.is_type(UNACCEPTED, raw["page_type"])] = whole
         heads = np.flatnonzero(~free & (raw["flags"] & self._flag["head"] != 0))
         heads = heads[heads + 1 < len(raw)]
         # folio_large_order() of the first tail; before Linux 6.6, compound_order().
@@ -463,6 +472,8 @@ def page_dtype(kernel: Kernel) -> np.dtype[np.void]:
     for optional in ("memcg_data", "index"):
         if type_.has_member(optional):
             members[optional] = optional
+    if type_.has_member("pp_magic") and type_.has_member("pp"):
+        members |= {"pp_magic": "pp_magic", "pp": "pp"}
     if type_.has_member("lru"):
         members |= {"lru_next": "lru.next", "lru_prev": "lru.prev"}
     if kernel.layouts[FolioOrders] is FolioOrders.MEMBER:

@@ -410,4 +410,5 @@ _NAMES = {
     PageKind.OFFLINE: "offline page",
     PageKind.UNREADABLE: "page whose struct page is not in the dump",
     PageKind.LARGE_KMALLOC: "large kmalloc",
+    PageKind.POISONED: "poisoned page (hardware errors)",
 }

@@ -17,6 +17,8 @@ class Role(StrEnum):
     PAGE_EXT = "page extensions"
     SLAB_EXT = "slab extension vectors"
     TAGS = "module tags"
+    DEVICE_TABLE = "page tables of devices"
+    GPU = "pages of graphics drivers"
 
     @property
     def backing(self) -> bool:
@@ -45,16 +47,25 @@ _FUNCTIONS = {
     "alloc_page_ext": ("mm/page_ext.c", Role.PAGE_EXT),
     "alloc_slab_obj_exts": ("mm/slub.c", Role.SLAB_EXT),
     "vm_module_tags_populate": ("alloc_tag.c", Role.TAGS),  # in lib/; in mm/ since 7.3
+    "iommu_alloc_pages_node_sz": ("drivers/iommu/iommu-pages.c", Role.DEVICE_TABLE),
+    # Functions of a header, until Linux 6.15.
+    "__iommu_alloc_pages": ("drivers/iommu/iommu-pages.h", Role.DEVICE_TABLE),
+    "iommu_alloc_pages_node": ("drivers/iommu/iommu-pages.h", Role.DEVICE_TABLE),
+    "ttm_pool_alloc_page": ("drivers/gpu/drm/ttm/ttm_pool.c", Role.GPU),
 }
+_OF_MODULES = frozenset({Role.DEVICE_TABLE, Role.GPU})
+"""Roles of code that is also built as a module."""
 
 PERCPU_VECTOR_SITE = "pcpu_mem_zalloc"
 """Function that allocates extension vectors of per-CPU chunks, among other things."""
 
 
 def role(file: str, function: str, module: str) -> Role:
-    """The role of a site; modules have none.
+    """The role of a site; those of modules have few.
 
     :param file: as the compiler was told: ``mm/slub.c``, or a longer path
     """
     where, found = _FUNCTIONS.get(function, ("", Role.NONE))
-    return found if not module and f"/{file}".endswith(f"/{where}") else Role.NONE
+    if module and found not in _OF_MODULES:
+        return Role.NONE
+    return found if f"/{file}".endswith(f"/{where}") else Role.NONE
