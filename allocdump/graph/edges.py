@@ -23,6 +23,7 @@ from .folio_batches import unused_slots
 from .free_requests import free_requests
 from .kernel_code import kernel_code
 from .nodes import Nodes, Spans
+from .p9_channels import used_scatter_lists
 from .roots import Root
 from .scan import Scanner
 from .task_roots import scan_tasks
@@ -110,6 +111,7 @@ def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None =
         unused_slots(kernel),
         cached_bios(kernel),
         free_requests(kernel),
+        used_scatter_lists(kernel),
     )
     disguised.page_extensions(scanner)
     disguised.page_tables(scanner)

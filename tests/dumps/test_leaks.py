@@ -29,6 +29,7 @@ from allocdump.graph.cached_bios import cached_bios
 from allocdump.graph.edges import read_graph
 from allocdump.graph.free_requests import free_requests
 from allocdump.graph.nodes import NodeKind, Spans
+from allocdump.graph.p9_channels import used_scatter_lists
 from allocdump.kernel.kernel import Kernel
 from allocdump.kernel.mm.pagemap import PageMap
 from allocdump.kernel.mm.slab_free import Sheaves
@@ -354,7 +355,7 @@ def test_each_rule_sees_through_what_is_no_pointer(
     assert lost_functions(dump)[function] < all_lost
 
 
-@pytest.mark.parametrize("words", [cached_bios, free_requests])
+@pytest.mark.parametrize("words", [cached_bios, free_requests, used_scatter_lists])
 @pytest.mark.parametrize(("rule", "verdict"), [(True, Verdict.LOST), (False, Verdict.HELD)])
 def test_what_waits_for_its_next_user_holds_nothing(
     words: Callable[[Kernel], Spans],
@@ -362,7 +363,7 @@ def test_what_waits_for_its_next_user_holds_nothing(
     verdict: Verdict,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A bio that a CPU keeps, and a request of a block device."""
+    """A bio that a CPU keeps, a request of a block device, a list of pages that 9p has sent."""
     path = core("7.2-quiet")
     before = open_core(path).reach()
     graph = before.graph
