@@ -14,8 +14,10 @@ import numpy.typing as npt
 from drgn import Program, offsetof, sizeof
 
 from ..arrays import U64
+from ..kernel.kernel import Kernel
 from ..kernel.layouts import ModuleTags, ThreadStacks
 from ..kernel.machine.modules import loaded_modules
+from ..kernel.mm.kfence import kfence_words
 from ..kernel.mm.page_tables import Level, PageTables
 from ..kernel.mm.sections import page_ext_size
 from ..kernel.mm.slab_free import Sheaves
@@ -295,6 +297,12 @@ def kcore_ranges(prog: Program) -> tuple[Spans, list[Problem]]:
     start = np.array(starts.found, np.uint64)
     spans = Spans.of(start, start + np.uint64(8), np.zeros(len(start), np.int32))
     return spans, starts.problems
+
+
+def watched_objects(kernel: Kernel) -> Spans:
+    """The words by which KFENCE knows the objects that it watches; mm/kfence/kfence.h."""
+    word = kfence_words(kernel)
+    return Spans.of(word, word + np.uint64(8), np.zeros(len(word), np.int32))
 
 
 def loaded_kernels(prog: Program) -> Spans:

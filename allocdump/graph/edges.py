@@ -108,6 +108,7 @@ def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None =
         disguised.leak_detector(kernel.prog, heap),
         kcore,
         disguised.loaded_kernels(kernel.prog),
+        disguised.watched_objects(kernel),
         unused_slots(kernel),
         cached_bios(kernel),
         free_requests(kernel),

@@ -379,6 +379,24 @@ def test_what_waits_for_its_next_user_holds_nothing(
     assert dump.reach().verdict[lost] == verdict
 
 
+@pytest.mark.parametrize(("known", "verdict"), [(True, Verdict.LOST), (False, Verdict.HELD)])
+def test_kfence_holds_nothing(
+    known: bool, verdict: Verdict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A word of the kernel's stands for that in the metadata: no bundled dump has KFENCE."""
+    path = core("7.3-tiny")
+    before = open_core(path).reach()
+    nodes = before.graph.nodes
+    mine = open_core(path).origins.function[nodes.site] == "leaked_objects"
+    lost = int(np.flatnonzero(mine & (before.verdict == Verdict.LOST))[0])
+    dump = allocdump.open(path, debug_info="btf")
+    word = dump.prog.symbol("jiffies_64").address
+    overwrite(dump.prog, word, nodes.address[lost].tobytes())
+    words = np.array([word][: int(known)], np.uint64)
+    monkeypatch.setattr(hidden, "kfence_words", lambda kernel: words)
+    assert dump.reach().verdict[lost] == verdict
+
+
 def test_leaks_command() -> None:
     path = core("6.12-oom")
     done = run("leaks", path, "--format", "json")

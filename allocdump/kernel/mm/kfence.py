@@ -4,7 +4,8 @@
 Mirrors ``mm/kfence/core.c`` and ``struct kfence_metadata`` in ``mm/kfence/kfence.h``. The pool is
 kept since boot. Its object pages are marked as slabs for good, so that ``kfree()`` finds them,
 and name the cache of their last object; only the metadata tell whether it is in use, and where in
-the page it begins. Linux 7.3 gives such objects no reference to a call site.
+the page it begins. Linux 7.3 gives such objects no reference to a call site; older kernels keep
+it in the metadata.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from drgn import offsetof, sizeof
 
 from ...arrays import U64, Bool, Columns, Int
 from ...source.dtypes import dtype_of
@@ -76,6 +78,20 @@ def kfence_objects(kernel: Kernel) -> KfenceObjects:
         if len(wrong):
             break
     return KfenceObjects.concatenate(found)
+
+
+def kfence_words(kernel: Kernel) -> U64:
+    """Addresses of the words that tell where objects are, in the metadata: whoever has an object
+    has its address elsewhere. Shape (number of objects,).
+    """
+    count = len(kfence_objects(kernel))
+    if not count:
+        return np.zeros(0, np.uint64)
+    type_ = kernel.prog.type("struct kfence_metadata")
+    start = kernel.prog.read_u64(kernel.prog.symbol("kfence_metadata").address)
+    first = np.uint64(start + offsetof(type_, "addr"))
+    words: U64 = first + np.arange(count, dtype=np.uint64) * np.uint64(sizeof(type_))
+    return words
 
 
 def kfence_frames(kernel: Kernel) -> tuple[int, int]:

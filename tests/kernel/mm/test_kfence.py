@@ -12,7 +12,7 @@ from drgn import Object, Program, Symbol, SymbolBinding, SymbolKind
 import allocdump
 from allocdump.kernel.kernel import Kernel
 from allocdump.kernel.mm import kfence, slab
-from allocdump.kernel.mm.kfence import KfenceObjects, kfence_frames, kfence_objects
+from allocdump.kernel.mm.kfence import KfenceObjects, kfence_frames, kfence_objects, kfence_words
 from tests.dumpdata import core, open_core
 from tests.fakekernel import FakeKernel
 
@@ -47,6 +47,8 @@ def test_objects_are_where_the_metadata_say() -> None:
     assert found.address.tolist() == [POOL + 0x2000, POOL + 0x4F40, POOL + 0x6000]
     assert found.size.tolist() == [64, 192, 0]
     assert found.allocated.tolist() == [False, True, False]
+    words = kfence_words(Kernel(fake().prog))
+    assert [fake().prog.read_u64(word) for word in words.tolist()] == found.address.tolist()
 
 
 def test_a_kernel_without_a_pool() -> None:
@@ -54,6 +56,7 @@ def test_a_kernel_without_a_pool() -> None:
     kernel.write(0x1000, bytes(8))
     assert len(kfence_objects(Kernel(kernel.prog))) == 0
     assert len(kfence_objects(Kernel(FakeKernel().prog))) == 0
+    assert len(kfence_words(Kernel(FakeKernel().prog))) == 0
     assert kfence_frames(Kernel(FakeKernel().prog)) == (0, 0)
 
 
