@@ -8,6 +8,9 @@ from functools import cache
 import numpy as np
 import pytest
 
+from allocdump.analysis.groups import group
+from allocdump.analysis.keys import KEYS, Allocations
+from allocdump.analysis.totals import object_sums, page_sums
 from allocdump.drgn.helpers.alloc_tag import alloc_tag_counters, for_each_alloc_tag
 from allocdump.kernel.bugs import Bug
 from allocdump.kernel.layouts import LAYOUTS, PageReferences, StackPools
@@ -16,7 +19,7 @@ from allocdump.session import Session
 
 from .releases.answers import answers, renamed, silent
 from .releases.facts import Release, releases
-from .releases.machine import DIRECT, PAGES, SITES, VMALLOC, Machine, references
+from .releases.machine import DIRECT, GROUP, PAGES, SITES, VMALLOC, Machine, references
 
 RELEASES = releases()
 MACHINES = [(release, compressed) for release in RELEASES for compressed in references(release)]
@@ -71,6 +74,25 @@ def test_objects(made: tuple[Machine, Session]) -> None:
     assert found == machine.truth.objects
     assert untagged == machine.truth.untagged
     assert reader.problems == []
+
+
+def test_memory_cgroups(made: tuple[Machine, Session]) -> None:
+    """Of pages, slab objects and per-CPU objects, by the path of the cgroup they are charged to."""
+    machine, dump = made
+    keys = [KEYS["cgroup"], KEYS["function"]]
+    pages = ((Allocations.of_pages(b), page_sums(b, dump.kernel.page)) for b in dump.pages())
+    objects = (
+        (Allocations.of_objects(b, dump.kernel), object_sums(b))
+        for b in (batch.take(batch.site >= 0) for batch in dump.objects())
+    )
+    found = {
+        one.labels[1]: one.sums["bytes"]
+        for parts in (pages, objects)
+        for one in group(keys, dump.names, ["bytes"], parts)
+        if one.labels[0] == GROUP
+    }
+    functions = {f"{SITES[site][2]} ({SITES[site][0]})": site for site in SITES}
+    assert {functions[str(name)]: size for name, size in found.items()} == machine.truth.charged
 
 
 def test_usage_adds_up(made: tuple[Machine, Session]) -> None:

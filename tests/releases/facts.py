@@ -61,6 +61,11 @@ WANTED: dict[str, str] = {
     "struct shmem_sb_info": "free_ispace",
     "struct vm_stack": "stack_vm_area",
     "struct mem_cgroup_per_node": "objcg",
+    "struct obj_cgroup": "memcg",
+    "struct mem_cgroup": "css",
+    "struct cgroup_subsys_state": "cgroup ss flags",
+    "struct cgroup": "kn",
+    "struct kernfs_node": "__parent parent name",
     "struct static_key": "enabled",
     "struct static_key_true": "key",
     "struct static_key_false": "key",
@@ -92,7 +97,7 @@ PROFILING = frozenset(
 )
 """Those of them that CONFIG_MEM_ALLOC_PROFILING adds, or adds members to."""
 
-CONSTANTS = ("SECTION_MAP_LAST_BIT", "N_ONLINE")
+CONSTANTS = ("SECTION_MAP_LAST_BIT", "N_ONLINE", "CSS_ONLINE")
 """Enumerators of types without a name."""
 
 

@@ -19,6 +19,7 @@ from allocdump.kernel.layouts import (
     CpuSlabs,
     Layout,
     ModuleTags,
+    PageCharges,
     PageReferences,
     PageTypes,
     SlabExtensions,
@@ -43,6 +44,8 @@ IMAGE = 0xFFFF_FFFF_8200_0000
 CPU_OFFSETS = (0x1000_0000, 0x2000_0000)
 RANDOM = 0x1234_5678_9ABC_DEF0
 NO_TYPE = 0xFFFF_FFFF
+GROUP = "/outer/inner"
+"""Path of a memory cgroup."""
 
 SITES = {
     "pages": ("mm/first.c", 10, "get_pages"),
@@ -65,6 +68,8 @@ class Truth:
     """(address, bytes, site)"""
     untagged: set[int] = field(default_factory=set)
     """Addresses of objects in use that have no reference."""
+    charged: dict[str, int] = field(default_factory=dict)
+    """Bytes that :data:`GROUP` is charged, by the name of a site."""
 
     def bytes(self, site: str) -> int:
         pages = sum(pages * PAGE for _, pages, name in self.pages if name == site)
@@ -94,6 +99,7 @@ class Machine(FakeKernel):
         self.cpus(list(CPU_OFFSETS), 0b11)
         self._types = release.variant(PageTypes)
         self._tags()
+        self._cgroups()
         self._memmap()
         self._slabs()
         self._percpu()
@@ -228,6 +234,39 @@ class Machine(FakeKernel):
                 at = self._counters + 16 * i + CPU_OFFSETS[cpu]
                 self.words(at, size % (1 << 64), calls % (1 << 64))
 
+    # Memory cgroups
+
+    def _cgroups(self) -> None:
+        """The root and :data:`GROUP`, which memory refers to through an object of its own."""
+        subsystem = self.variable("memory_cgrp_subsys", "unsigned long")
+        type_ = self.prog.type("struct kernfs_node")
+        parent = offsetof(type_, "__parent" if type_.has_member("__parent") else "parent")
+        above, groups = 0, []
+        for name in GROUP.split("/"):
+            node = self.made("struct kernfs_node", name=self.text(name))
+            self.words(node + parent, above)
+            above = node
+            cgroup = self.made("struct cgroup", kn=node)
+            memcg = self.made("struct mem_cgroup", css__cgroup=cgroup, css__ss=subsystem)
+            online = self._constants["CSS_ONLINE"]
+            self.put("struct cgroup_subsys_state", memcg, flags=online)
+            groups.append(memcg)
+        self.variable("root_mem_cgroup", "struct mem_cgroup *", groups[0])
+        self._memcg = groups[-1]
+        self._objcg = self.made("struct obj_cgroup", memcg=groups[-1])
+
+    def charge(self, site: str, size: int) -> int:
+        """The object of the memory cgroup that is charged these bytes."""
+        self.truth.charged[site] = self.truth.charged.get(site, 0) + size
+        return self._objcg
+
+    def charge_page(self, pfn: int, site: str, *, to_user: bool = False) -> None:
+        """Charge a page: those of users refer to the cgroup itself where they can."""
+        data = self.charge(site, PAGE) | 2 * (not to_user)  # MEMCG_DATA_KMEM
+        if to_user and not self.has(PageCharges.OBJCG):
+            data = self._memcg
+        self.put("struct page", self.struct_page(pfn), memcg_data=data)
+
     # Page frames
 
     def _memmap(self) -> None:
@@ -265,6 +304,8 @@ class Machine(FakeKernel):
         self.page(10, site="vmalloc")
         self.page(11, count=0)
         self.page(12, type_="table")
+        self.charge_page(1, "pages")
+        self.charge_page(10, "vmalloc", to_user=True)
         if "PGTY_large_kmalloc" in self._constants:
             self.page(13, site="pages", type_="large_kmalloc")
 
@@ -376,19 +417,22 @@ class Machine(FakeKernel):
         inside = stride != 0
         if not vector:
             vector, self._vectors = self._vectors, self._vectors + 128
-        reference = 0
+        reference, owner = 0, 0
         if self.has(SlabExtensions.WORDS):
             # Those outside of objects have a word for a memory cgroup before the reference.
             charged = not inside
             self.put("struct slab", page, obj_exts_in_object=inside, obj_exts_needs_objcg=charged)
             reference, stride = 8 * charged, stride or 8 + 8 * charged
         else:
+            owner = offsetof(self.prog.type("struct slabobj_ext"), "objcg")
             reference = offsetof(self.prog.type("struct slabobj_ext"), "ref")
             stride = stride or size
             if self.has(SlabExtensions.STRIDE):
                 self.put("struct slab", page, stride=stride)
         for i, site in sites.items():
             self.words(vector + i * stride + reference, self.tags[site])
+        if pfn == 2:
+            self.words(vector + owner, self.charge(sites[0], 512))
         return vector | 1  # MEMCG_DATA_OBJEXTS
 
     def _without_vector(self, pfn: int, cache: int) -> None:
@@ -452,7 +496,8 @@ class Machine(FakeKernel):
             if site:
                 used |= (1 << size // 4) - 1 << at // 4
                 ext = vector + at // 4 * sizeof(self.prog.type("struct pcpuobj_ext"))
-                self.put("struct pcpuobj_ext", ext, tag=self.tags[site])
+                owner = self.charge(site, size) if size == 32 else 0
+                self.put("struct pcpuobj_ext", ext, tag=self.tags[site], cgroup=owner)
                 self.truth.objects.add((0x10000 + at, size, site))
             at += size
         self.write(bound, (marks | 1 << bits).to_bytes(bits // 8 + 8, "little"))
