@@ -13,13 +13,20 @@ from allocdump.analysis.keys import KEYS, Allocations
 from allocdump.analysis.totals import object_sums, page_sums
 from allocdump.drgn.helpers.alloc_tag import alloc_tag_counters, for_each_alloc_tag
 from allocdump.kernel.bugs import Bug
-from allocdump.kernel.layouts import LAYOUTS, PageReferences, StackPools
+from allocdump.kernel.layouts import (
+    LAYOUTS,
+    ModuleCounters,
+    ModuleTags,
+    PageReferences,
+    StackPools,
+)
 from allocdump.kernel.tags.references import NONE
+from allocdump.kernel.tags.sites import UNKNOWN, Provenance
 from allocdump.session import Session
 
 from .releases.answers import answers, renamed, silent
 from .releases.facts import Release, releases
-from .releases.machine import DIRECT, GROUP, PAGES, SITES, VMALLOC, Machine, references
+from .releases.machine import DIRECT, GROUP, HELD, PAGES, SITES, VMALLOC, Machine, references
 
 RELEASES = releases()
 MACHINES = [(release, compressed) for release in RELEASES for compressed in references(release)]
@@ -47,6 +54,25 @@ def test_report(made: tuple[Machine, Session]) -> None:
     assert sites.bytes.tolist() == [truth.bytes(name) for name in SITES]
     assert sites.calls.tolist() == [truth.calls(name) for name in SITES]
     assert report.completeness.complete
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
+def test_modules(release: Release) -> None:
+    """Counters of a loaded module, and of one that was unloaded if they are still its own."""
+    report = Machine(release, modules=True).open().report()
+    sites = report.sites.take(np.arange(len(SITES), len(report.sites)))
+    assert not report.completeness.problems
+    loaded, unloaded = sites.take(~sites.unloaded), sites.take(sites.unloaded)
+    assert (loaded.module.tolist(), loaded.function.tolist()) == (["lab"], ["keep"])
+    assert (loaded.bytes.tolist()[0], loaded.calls.tolist()[0]) == HELD["lab"]
+    assert len(unloaded) == 1
+    if release.variant(ModuleCounters) is ModuleCounters.ALLOCATED:
+        assert (unloaded.bytes.tolist()[0], unloaded.calls.tolist()[0]) == HELD["gone"]
+        assert unloaded.function.tolist() == [UNKNOWN]
+    else:
+        assert (unloaded.evidence != Provenance.COUNTER).all()
+        if release.variant(ModuleTags) is ModuleTags.MODULE_DATA:
+            assert unloaded.function.tolist() == ["leave"]
 
 
 def test_pages(made: tuple[Machine, Session]) -> None:

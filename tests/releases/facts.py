@@ -61,6 +61,14 @@ WANTED: dict[str, str] = {
     "struct shmem_sb_info": "free_ispace",
     "struct vm_stack": "stack_vm_area",
     "struct mem_cgroup_per_node": "objcg",
+    "struct module": "list name mem",
+    "struct module_memory": "base size",
+    "struct mod_tree_root": "addr_min addr_max",
+    "struct xa_node": "shift slots",
+    "struct maple_tree": "ma_root",
+    "struct maple_node": "mr64",
+    "struct maple_range_64": "pivot slot meta",
+    "struct maple_metadata": "end",
     "struct obj_cgroup": "memcg",
     "struct mem_cgroup": "css",
     "struct cgroup_subsys_state": "cgroup ss flags",
@@ -75,6 +83,7 @@ WANTED: dict[str, str] = {
     "enum _slab_flag_bits": "",
     "enum objext_flags": "",
     "enum kmalloc_cache_type": "",
+    "enum mod_mem_type": "",
 }
 """Types that readers of reports, pages, objects and vmalloc areas ask for, and their members."""
 

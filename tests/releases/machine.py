@@ -58,6 +58,13 @@ SITES = {
 }
 
 
+MODULES = {"lab": ("lab.c", 80, "keep"), "gone": ("gone.c", 90, "leave")}
+"""A module that is loaded, and one that was unloaded while its memory was alive: a site of each."""
+HELD = {"lab": (3 * PAGE, 3), "gone": (2 * PAGE, 2)}
+"""Bytes and allocations that their counters tell."""
+MODULE_DATA = 0xFFFF_FFFF_C000_0000
+
+
 @dataclass
 class Truth:
     """What is in memory, by the names of :data:`SITES`."""
@@ -80,9 +87,12 @@ class Truth:
 
 
 class Machine(FakeKernel):
-    """The machine; *compressed* puts references of pages into their flags."""
+    """The machine; *compressed* puts references of pages into their flags, and with *modules* there
+    are :data:`MODULES`."""
 
-    def __init__(self, release: Release, *, compressed: bool = False) -> None:
+    def __init__(
+        self, release: Release, *, compressed: bool = False, modules: bool = False
+    ) -> None:
         super().__init__()
         self.release, self.truth = release, Truth()
         self.compressed = compressed
@@ -106,6 +116,8 @@ class Machine(FakeKernel):
         self._vmalloc()
         self._lists()
         self._count()
+        if modules:
+            self._modules()
 
     def open(self) -> Session:
         """The machine as an opened dump."""
@@ -233,6 +245,66 @@ class Machine(FakeKernel):
             ):
                 at = self._counters + 16 * i + CPU_OFFSETS[cpu]
                 self.words(at, size % (1 << 64), calls % (1 << 64))
+
+    # Modules
+
+    def _modules(self) -> None:
+        """Tags of both modules in one area, or of each in its own data."""
+        size, area = sizeof(self.prog.type("struct alloc_tag")), self.has(ModuleTags.AREA)
+        step = size if area else PAGE
+        places = {name: MODULE_DATA + i * step for i, name in enumerate(MODULES)}
+        for i, (name, (file, line, function)) in enumerate(MODULES.items()):
+            at, counters = places[name], 0x9000 + 16 * i
+            # An area's tags point at names that were freed with their module.
+            gone = area and name == "gone"
+            names = [1 << 63] * 3 if gone else [self.text(text) for text in (name, file, function)]
+            keys = ("modname", "filename", "function")
+            self.put("struct codetag", at, lineno=line, **dict(zip(keys, names, strict=True)))
+            self.put("struct alloc_tag", at, counters=counters)
+            for cpu, values in zip(CPU_OFFSETS, (HELD[name], (0, 0)), strict=True):
+                self.words(counters + cpu, *values)
+        module = self.made("struct module")
+        self.write(module + offsetof(self.prog.type("struct module"), "name"), b"lab\0")
+        link = module + offsetof(self.prog.type("struct module"), "list")
+        self.list_of(place(self.objects["modules"]), link)
+        start = places["lab"]
+        self._register(module, start, start + size)
+        if area:
+            self._area(module, size)
+            return
+        memory = module + offsetof(self.prog.type("struct module"), "mem")
+        self.put("struct module_memory", memory, base=start, size=PAGE)
+        tree = self.variable("mod_tree", "struct mod_tree_root")
+        end = MODULE_DATA + len(places) * PAGE
+        self.put("struct mod_tree_root", tree, addr_min=MODULE_DATA, addr_max=end)
+
+    def _register(self, module: int, start: int, stop: int) -> None:
+        """Add a range to those of the kernel: the root of the IDR becomes a node."""
+        kind = self.objects["alloc_tag_cttype"]
+        added = self.made("struct codetag_module", mod=module, range__start=start, range__stop=stop)
+        node = self.made("struct xa_node")
+        slots = offsetof(self.prog.type("struct xa_node"), "slots")
+        self.words(node + slots, kind.mod_idr.idr_rt.xa_head.value_(), added)
+        self.put("struct codetag_type", kind.value_(), mod_idr__idr_rt__xa_head=node | 2)
+        self.put("struct codetag_type", kind.value_(), count=len(SITES) + 1)
+
+    def _area(self, module: int, size: int) -> None:
+        """The area of module tags, and the tree of what it is handed out to."""
+        area = place(self.objects["module_tags"])
+        end = MODULE_DATA + PAGE
+        self.put(
+            "struct alloc_tag_module_section", area, start_addr=MODULE_DATA, end_addr=end, size=PAGE
+        )
+        unloaded = self.variable("unloaded_mod", "unsigned long")
+        while self._next % 256:
+            self._next += 64
+        node = self.made("struct maple_node")
+        leaf = self.prog.type("struct maple_range_64")
+        self.words(node + offsetof(leaf, "pivot"), size - 1, 2 * size - 1)
+        self.words(node + offsetof(leaf, "slot"), module, unloaded)
+        self.write(node + offsetof(leaf, "meta.end"), bytes([2]))
+        tree = self.variable("mod_area_mt", "struct maple_tree")
+        self.put("struct maple_tree", tree, ma_root=node | 1 << 3 | 2)
 
     # Memory cgroups
 
