@@ -8,15 +8,25 @@ from functools import cache
 import numpy as np
 import pytest
 
+from allocdump.analysis.groups import group
+from allocdump.analysis.keys import KEYS, Allocations
+from allocdump.analysis.totals import object_sums, page_sums
 from allocdump.drgn.helpers.alloc_tag import alloc_tag_counters, for_each_alloc_tag
 from allocdump.kernel.bugs import Bug
-from allocdump.kernel.layouts import LAYOUTS, PageReferences, StackPools
+from allocdump.kernel.layouts import (
+    LAYOUTS,
+    ModuleCounters,
+    ModuleTags,
+    PageReferences,
+    StackPools,
+)
 from allocdump.kernel.tags.references import NONE
+from allocdump.kernel.tags.sites import UNKNOWN, Provenance
 from allocdump.session import Session
 
 from .releases.answers import answers, renamed, silent
 from .releases.facts import Release, releases
-from .releases.machine import DIRECT, PAGES, SITES, VMALLOC, Machine, references
+from .releases.machine import DIRECT, GROUP, HELD, PAGES, SITES, VMALLOC, Machine, references
 
 RELEASES = releases()
 MACHINES = [(release, compressed) for release in RELEASES for compressed in references(release)]
@@ -46,6 +56,25 @@ def test_report(made: tuple[Machine, Session]) -> None:
     assert report.completeness.complete
 
 
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
+def test_modules(release: Release) -> None:
+    """Counters of a loaded module, and of one that was unloaded if they are still its own."""
+    report = Machine(release, modules=True).open().report()
+    sites = report.sites.take(np.arange(len(SITES), len(report.sites)))
+    assert not report.completeness.problems
+    loaded, unloaded = sites.take(~sites.unloaded), sites.take(sites.unloaded)
+    assert (loaded.module.tolist(), loaded.function.tolist()) == (["lab"], ["keep"])
+    assert (loaded.bytes.tolist()[0], loaded.calls.tolist()[0]) == HELD["lab"]
+    assert len(unloaded) == 1
+    if release.variant(ModuleCounters) is ModuleCounters.ALLOCATED:
+        assert (unloaded.bytes.tolist()[0], unloaded.calls.tolist()[0]) == HELD["gone"]
+        assert unloaded.function.tolist() == [UNKNOWN]
+    else:
+        assert (unloaded.evidence != Provenance.COUNTER).all()
+        if release.variant(ModuleTags) is ModuleTags.MODULE_DATA:
+            assert unloaded.function.tolist() == ["leave"]
+
+
 def test_pages(made: tuple[Machine, Session]) -> None:
     machine, dump = made
     names = list(SITES)
@@ -71,6 +100,25 @@ def test_objects(made: tuple[Machine, Session]) -> None:
     assert found == machine.truth.objects
     assert untagged == machine.truth.untagged
     assert reader.problems == []
+
+
+def test_memory_cgroups(made: tuple[Machine, Session]) -> None:
+    """Of pages, slab objects and per-CPU objects, by the path of the cgroup they are charged to."""
+    machine, dump = made
+    keys = [KEYS["cgroup"], KEYS["function"]]
+    pages = ((Allocations.of_pages(b), page_sums(b, dump.kernel.page)) for b in dump.pages())
+    objects = (
+        (Allocations.of_objects(b, dump.kernel), object_sums(b))
+        for b in (batch.take(batch.site >= 0) for batch in dump.objects())
+    )
+    found = {
+        one.labels[1]: one.sums["bytes"]
+        for parts in (pages, objects)
+        for one in group(keys, dump.names, ["bytes"], parts)
+        if one.labels[0] == GROUP
+    }
+    functions = {f"{SITES[site][2]} ({SITES[site][0]})": site for site in SITES}
+    assert {functions[str(name)]: size for name, size in found.items()} == machine.truth.charged
 
 
 def test_usage_adds_up(made: tuple[Machine, Session]) -> None:

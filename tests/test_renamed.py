@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from .renamed.names import Name
-from .renamed.runs import CHEAP, Answer, failures, with_another
+from .renamed.runs import CHEAP, WHOIS, Answer, failures, with_another
 
 WORDS = CHEAP[2]
 
@@ -35,6 +35,11 @@ def test_no_answer_is_a_failure() -> None:
 def test_names_say_what_they_are() -> None:
     assert str(Name("member", "lru", "struct page", 7)) == "member struct page.lru"
     assert str(Name("symbol", "modules")) == "symbol modules"
+
+
+@pytest.mark.xdist_group("renamed")
+def test_a_name_that_whois_reads() -> None:
+    assert with_another("7.3-tiny", Name("symbol", "_text"), WHOIS[1:]) == {}
 
 
 @pytest.mark.xdist_group("renamed")

@@ -163,8 +163,20 @@ EXPECTED = (
             "member struct cgroup.kn",
             "member struct kernfs_node.__parent | member struct kernfs_node.parent",
             "member struct kernfs_node.name",
+            "member struct cgroup_subsys_state.flags",
+            "enumerator CSS_ONLINE",
         ),
         _memcg,
+    ),
+    Expected(
+        "the memory cgroups of pages are not told",
+        ("member struct page.memcg_data",),
+        _memcg,
+    ),
+    Expected(
+        "pages are taken to refer to memory cgroups as they did before Linux 7.1",
+        ("member struct mem_cgroup_per_node.objcg",),
+        lambda prog: _memcg(prog) and has_member(prog, "struct page", "compound_info"),
     ),
     Expected(
         "the memory cgroups of per-CPU memory are not told",

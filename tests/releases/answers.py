@@ -20,7 +20,7 @@ def answers(dump: Session) -> tuple[Answers, list[str]]:
     """Answers of each kind; None where there is none. Warnings, problems and errors."""
     said: list[str] = []
     found: Answers = {}
-    for read in (_report, _pages, _objects, _usage, _whois):
+    for read in (_report, _pages, _objects, _charged, _usage, _whois):
         try:
             found[read.__name__] = read(dump, said)
         except Exception as e:
@@ -59,6 +59,13 @@ def _objects(dump: Session, said: list[str]) -> object:
     ]
     said += map(str, objects.problems)
     return found
+
+
+def _charged(dump: Session, said: list[str]) -> object:
+    batches = [*dump.pages(), *dump.objects()]
+    cgroups = dump.pagemap.charges.cgroups
+    said += map(str, dump.pagemap.problems())
+    return sorted(cgroups.name(row) for batch in batches for row in batch.cgroup.tolist())
 
 
 def _usage(dump: Session, said: list[str]) -> object:

@@ -61,6 +61,19 @@ WANTED: dict[str, str] = {
     "struct shmem_sb_info": "free_ispace",
     "struct vm_stack": "stack_vm_area",
     "struct mem_cgroup_per_node": "objcg",
+    "struct module": "list name mem",
+    "struct module_memory": "base size",
+    "struct mod_tree_root": "addr_min addr_max",
+    "struct xa_node": "shift slots",
+    "struct maple_tree": "ma_root",
+    "struct maple_node": "mr64",
+    "struct maple_range_64": "pivot slot meta",
+    "struct maple_metadata": "end",
+    "struct obj_cgroup": "memcg",
+    "struct mem_cgroup": "css",
+    "struct cgroup_subsys_state": "cgroup ss flags",
+    "struct cgroup": "kn",
+    "struct kernfs_node": "__parent parent name",
     "struct static_key": "enabled",
     "struct static_key_true": "key",
     "struct static_key_false": "key",
@@ -70,6 +83,7 @@ WANTED: dict[str, str] = {
     "enum _slab_flag_bits": "",
     "enum objext_flags": "",
     "enum kmalloc_cache_type": "",
+    "enum mod_mem_type": "",
 }
 """Types that readers of reports, pages, objects and vmalloc areas ask for, and their members."""
 
@@ -92,7 +106,7 @@ PROFILING = frozenset(
 )
 """Those of them that CONFIG_MEM_ALLOC_PROFILING adds, or adds members to."""
 
-CONSTANTS = ("SECTION_MAP_LAST_BIT", "N_ONLINE")
+CONSTANTS = ("SECTION_MAP_LAST_BIT", "N_ONLINE", "CSS_ONLINE")
 """Enumerators of types without a name."""
 
 

@@ -19,6 +19,7 @@ from allocdump.kernel.layouts import (
     CpuSlabs,
     Layout,
     ModuleTags,
+    PageCharges,
     PageReferences,
     PageTypes,
     SlabExtensions,
@@ -43,6 +44,8 @@ IMAGE = 0xFFFF_FFFF_8200_0000
 CPU_OFFSETS = (0x1000_0000, 0x2000_0000)
 RANDOM = 0x1234_5678_9ABC_DEF0
 NO_TYPE = 0xFFFF_FFFF
+GROUP = "/outer/inner"
+"""Path of a memory cgroup."""
 
 SITES = {
     "pages": ("mm/first.c", 10, "get_pages"),
@@ -55,6 +58,13 @@ SITES = {
 }
 
 
+MODULES = {"lab": ("lab.c", 80, "keep"), "gone": ("gone.c", 90, "leave")}
+"""A module that is loaded, and one that was unloaded while its memory was alive: a site of each."""
+HELD = {"lab": (3 * PAGE, 3), "gone": (2 * PAGE, 2)}
+"""Bytes and allocations that their counters tell."""
+MODULE_DATA = 0xFFFF_FFFF_C000_0000
+
+
 @dataclass
 class Truth:
     """What is in memory, by the names of :data:`SITES`."""
@@ -65,6 +75,8 @@ class Truth:
     """(address, bytes, site)"""
     untagged: set[int] = field(default_factory=set)
     """Addresses of objects in use that have no reference."""
+    charged: dict[str, int] = field(default_factory=dict)
+    """Bytes that :data:`GROUP` is charged, by the name of a site."""
 
     def bytes(self, site: str) -> int:
         pages = sum(pages * PAGE for _, pages, name in self.pages if name == site)
@@ -75,9 +87,12 @@ class Truth:
 
 
 class Machine(FakeKernel):
-    """The machine; *compressed* puts references of pages into their flags."""
+    """The machine; *compressed* puts references of pages into their flags, and with *modules* there
+    are :data:`MODULES`."""
 
-    def __init__(self, release: Release, *, compressed: bool = False) -> None:
+    def __init__(
+        self, release: Release, *, compressed: bool = False, modules: bool = False
+    ) -> None:
         super().__init__()
         self.release, self.truth = release, Truth()
         self.compressed = compressed
@@ -94,12 +109,15 @@ class Machine(FakeKernel):
         self.cpus(list(CPU_OFFSETS), 0b11)
         self._types = release.variant(PageTypes)
         self._tags()
+        self._cgroups()
         self._memmap()
         self._slabs()
         self._percpu()
         self._vmalloc()
         self._lists()
         self._count()
+        if modules:
+            self._modules()
 
     def open(self) -> Session:
         """The machine as an opened dump."""
@@ -228,6 +246,99 @@ class Machine(FakeKernel):
                 at = self._counters + 16 * i + CPU_OFFSETS[cpu]
                 self.words(at, size % (1 << 64), calls % (1 << 64))
 
+    # Modules
+
+    def _modules(self) -> None:
+        """Tags of both modules in one area, or of each in its own data."""
+        size, area = sizeof(self.prog.type("struct alloc_tag")), self.has(ModuleTags.AREA)
+        step = size if area else PAGE
+        places = {name: MODULE_DATA + i * step for i, name in enumerate(MODULES)}
+        for i, (name, (file, line, function)) in enumerate(MODULES.items()):
+            at, counters = places[name], 0x9000 + 16 * i
+            # An area's tags point at names that were freed with their module.
+            gone = area and name == "gone"
+            names = [1 << 63] * 3 if gone else [self.text(text) for text in (name, file, function)]
+            keys = ("modname", "filename", "function")
+            self.put("struct codetag", at, lineno=line, **dict(zip(keys, names, strict=True)))
+            self.put("struct alloc_tag", at, counters=counters)
+            for cpu, values in zip(CPU_OFFSETS, (HELD[name], (0, 0)), strict=True):
+                self.words(counters + cpu, *values)
+        module = self.made("struct module")
+        self.write(module + offsetof(self.prog.type("struct module"), "name"), b"lab\0")
+        link = module + offsetof(self.prog.type("struct module"), "list")
+        self.list_of(place(self.objects["modules"]), link)
+        start = places["lab"]
+        self._register(module, start, start + size)
+        if area:
+            self._area(module, size)
+            return
+        memory = module + offsetof(self.prog.type("struct module"), "mem")
+        self.put("struct module_memory", memory, base=start, size=PAGE)
+        tree = self.variable("mod_tree", "struct mod_tree_root")
+        end = MODULE_DATA + len(places) * PAGE
+        self.put("struct mod_tree_root", tree, addr_min=MODULE_DATA, addr_max=end)
+
+    def _register(self, module: int, start: int, stop: int) -> None:
+        """Add a range to those of the kernel: the root of the IDR becomes a node."""
+        kind = self.objects["alloc_tag_cttype"]
+        added = self.made("struct codetag_module", mod=module, range__start=start, range__stop=stop)
+        node = self.made("struct xa_node")
+        slots = offsetof(self.prog.type("struct xa_node"), "slots")
+        self.words(node + slots, kind.mod_idr.idr_rt.xa_head.value_(), added)
+        self.put("struct codetag_type", kind.value_(), mod_idr__idr_rt__xa_head=node | 2)
+        self.put("struct codetag_type", kind.value_(), count=len(SITES) + 1)
+
+    def _area(self, module: int, size: int) -> None:
+        """The area of module tags, and the tree of what it is handed out to."""
+        area = place(self.objects["module_tags"])
+        end = MODULE_DATA + PAGE
+        self.put(
+            "struct alloc_tag_module_section", area, start_addr=MODULE_DATA, end_addr=end, size=PAGE
+        )
+        unloaded = self.variable("unloaded_mod", "unsigned long")
+        while self._next % 256:
+            self._next += 64
+        node = self.made("struct maple_node")
+        leaf = self.prog.type("struct maple_range_64")
+        self.words(node + offsetof(leaf, "pivot"), size - 1, 2 * size - 1)
+        self.words(node + offsetof(leaf, "slot"), module, unloaded)
+        self.write(node + offsetof(leaf, "meta.end"), bytes([2]))
+        tree = self.variable("mod_area_mt", "struct maple_tree")
+        self.put("struct maple_tree", tree, ma_root=node | 1 << 3 | 2)
+
+    # Memory cgroups
+
+    def _cgroups(self) -> None:
+        """The root and :data:`GROUP`, which memory refers to through an object of its own."""
+        subsystem = self.variable("memory_cgrp_subsys", "unsigned long")
+        type_ = self.prog.type("struct kernfs_node")
+        parent = offsetof(type_, "__parent" if type_.has_member("__parent") else "parent")
+        above, groups = 0, []
+        for name in GROUP.split("/"):
+            node = self.made("struct kernfs_node", name=self.text(name))
+            self.words(node + parent, above)
+            above = node
+            cgroup = self.made("struct cgroup", kn=node)
+            memcg = self.made("struct mem_cgroup", css__cgroup=cgroup, css__ss=subsystem)
+            online = self._constants["CSS_ONLINE"]
+            self.put("struct cgroup_subsys_state", memcg, flags=online)
+            groups.append(memcg)
+        self.variable("root_mem_cgroup", "struct mem_cgroup *", groups[0])
+        self._memcg = groups[-1]
+        self._objcg = self.made("struct obj_cgroup", memcg=groups[-1])
+
+    def charge(self, site: str, size: int) -> int:
+        """The object of the memory cgroup that is charged these bytes."""
+        self.truth.charged[site] = self.truth.charged.get(site, 0) + size
+        return self._objcg
+
+    def charge_page(self, pfn: int, site: str, *, to_user: bool = False) -> None:
+        """Charge a page: those of users refer to the cgroup itself where they can."""
+        data = self.charge(site, PAGE) | 2 * (not to_user)  # MEMCG_DATA_KMEM
+        if to_user and not self.has(PageCharges.OBJCG):
+            data = self._memcg
+        self.put("struct page", self.struct_page(pfn), memcg_data=data)
+
     # Page frames
 
     def _memmap(self) -> None:
@@ -265,6 +376,8 @@ class Machine(FakeKernel):
         self.page(10, site="vmalloc")
         self.page(11, count=0)
         self.page(12, type_="table")
+        self.charge_page(1, "pages")
+        self.charge_page(10, "vmalloc", to_user=True)
         if "PGTY_large_kmalloc" in self._constants:
             self.page(13, site="pages", type_="large_kmalloc")
 
@@ -376,19 +489,22 @@ class Machine(FakeKernel):
         inside = stride != 0
         if not vector:
             vector, self._vectors = self._vectors, self._vectors + 128
-        reference = 0
+        reference, owner = 0, 0
         if self.has(SlabExtensions.WORDS):
             # Those outside of objects have a word for a memory cgroup before the reference.
             charged = not inside
             self.put("struct slab", page, obj_exts_in_object=inside, obj_exts_needs_objcg=charged)
             reference, stride = 8 * charged, stride or 8 + 8 * charged
         else:
+            owner = offsetof(self.prog.type("struct slabobj_ext"), "objcg")
             reference = offsetof(self.prog.type("struct slabobj_ext"), "ref")
             stride = stride or size
             if self.has(SlabExtensions.STRIDE):
                 self.put("struct slab", page, stride=stride)
         for i, site in sites.items():
             self.words(vector + i * stride + reference, self.tags[site])
+        if pfn == 2:
+            self.words(vector + owner, self.charge(sites[0], 512))
         return vector | 1  # MEMCG_DATA_OBJEXTS
 
     def _without_vector(self, pfn: int, cache: int) -> None:
@@ -452,7 +568,8 @@ class Machine(FakeKernel):
             if site:
                 used |= (1 << size // 4) - 1 << at // 4
                 ext = vector + at // 4 * sizeof(self.prog.type("struct pcpuobj_ext"))
-                self.put("struct pcpuobj_ext", ext, tag=self.tags[site])
+                owner = self.charge(site, size) if size == 32 else 0
+                self.put("struct pcpuobj_ext", ext, tag=self.tags[site], cgroup=owner)
                 self.truth.objects.add((0x10000 + at, size, site))
             at += size
         self.write(bound, (marks | 1 << bits).to_bytes(bits // 8 + 8, "little"))

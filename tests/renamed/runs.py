@@ -47,6 +47,7 @@ CHEAP: tuple[Words, ...] = (
     ("usage", "--format", "json"),
 )
 """Those that take least of a processor."""
+WHOIS = tuple(words for words in COMMANDS if words[0] == "whois")
 _SECONDS = 60
 
 
@@ -82,7 +83,8 @@ def with_another(folder: str, name: Name, commands: tuple[Words, ...]) -> dict[s
     """A sentence on each of some commands that minds that a name is another."""
     # Most names are for triage alone: searching for leaks would take most of the time.
     reach = LEAKS in commands
-    before = whole(folder, CHEAP if set(commands) <= set(CHEAP) else COMMANDS, reach)
+    some = next(some for some in (CHEAP, WHOIS, COMMANDS) if set(commands) <= set(some))
+    before = whole(folder, some, reach)
     after = _forked(lambda: _renamed(folder, commands, name, reach))
     return failures({words: before[words] for words in commands}, after)
 

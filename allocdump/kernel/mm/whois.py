@@ -16,7 +16,7 @@ import numpy as np
 from drgn import Object, TypeKind
 from drgn.helpers.linux.mm import follow_pfn
 
-from ...problems import Problem
+from ...problems import Code, Problem
 from ...result import Result, Values, column
 from ..machine.charged import NOT_CHARGED
 from ..machine.modules import loaded_modules
@@ -142,6 +142,10 @@ class Locator:
             *found.problems,
         ]
         """Problems of all answers."""
+        if self._image_range() is None:
+            missing = "there is no symbol _text, or no __bss_stop"
+            subject = "the kernel image cannot be told from other memory"
+            self.problems.append(Problem(Code.LIMITED, subject, missing))
 
     def locate(self, query: Query) -> Location:
         """Answer for a number, ``pfn:N``, ``phys:N`` or a symbol, with or without ``+offset``.
