@@ -92,11 +92,16 @@ def truth(path: Path) -> str:
 
 
 def recorded(path: Path) -> Iterator[tuple[str, int, int, int, str, int, str]]:
-    """(kind, address, size, line, state, pfn, module) of each allocation a module recorded."""
+    """(kind, address, size, line, state, pfn, module) of each allocation a module recorded.
+
+    Addresses are plain ones, whatever tags pointers have.
+    """
     for line in (path.parent / "truth.allocations").read_text().splitlines():
         if not line.startswith("#"):
             kind, address, size, at, state, pfn, module, *_ = line.split()
-            yield kind, int(address, 16), int(size), int(at), state, int(pfn), module
+            plain = int(address, 16)
+            plain |= 0xFF << 56 if plain & 1 << 55 else 0
+            yield kind, plain, int(size), int(at), state, int(pfn), module
 
 
 def made(path: Path) -> dict[str, Any]:

@@ -77,6 +77,7 @@ class Arm(Architecture):
 
     name = "aarch64"
     page_shifts = frozenset({12, 14, 16})
+    stack_register = "sp"
     stacks = ("overflow_stack",)
     code_tables = ()
     instruction_bytes = 16

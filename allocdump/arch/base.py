@@ -138,6 +138,8 @@ class Architecture(ABC):
     name: ClassVar[str]
     page_shifts: ClassVar[frozenset[int]]
     """Sizes of pages that are known."""
+    stack_register: ClassVar[str]
+    """The stack pointer, as drgn calls it."""
     stacks: ClassVar[tuple[str, ...]]
     """Per-CPU variables that are stacks: what lies there unused is no pointer."""
     code_tables: ClassVar[tuple[tuple[str, str | None], ...]]

@@ -11,8 +11,9 @@ from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
-from drgn import Program, offsetof, sizeof
+from drgn import Object, Program, offsetof, sizeof
 
+from ..arch.known import plain
 from ..arrays import U64
 from ..kernel.kernel import Kernel
 from ..kernel.layouts import ModuleTags, ThreadStacks
@@ -33,6 +34,9 @@ _VMCOREINFO_HEAD = 64
 
 _LOADED_KERNELS = "kexec_image", "kexec_crash_image"
 """Pointers to the kernels that kexec loaded: kernel/kexec_core.c."""
+
+_MOST_RECORDS = 1 << 24
+"""Records of KASAN: 32,768 if ``kasan.stack_ring_size`` does not say otherwise."""
 
 _KCORE = structure("the list of kcore ranges", "kcore range", most=1 << 16)
 
@@ -274,6 +278,23 @@ def leak_detector(prog: Program, heap: Heap) -> Spans:
     start.append(heap.objects_of("kmemleak_scan_area") + np.uint64(offsetof(area, "start")))
     word = np.concatenate(start)
     return Spans.of(word, word + np.uint64(8), np.zeros(len(word), np.int32))
+
+
+def recent_allocations(prog: Program) -> Spans:
+    """KASAN's list of what was allocated and freed lately, which says nothing of who has it.
+
+    Mirrors ``struct kasan_stack_ring`` in ``mm/kasan/kasan.h``, and ``mm/kasan/tags.c``.
+    """
+    try:
+        place = prog.symbol("stack_ring").address
+        ring = Object(prog, "struct kasan_stack_ring", address=place)
+        start, count = ring.entries.value_(), ring.size.value_()
+        size = sizeof(ring.entries.type_.type)
+    except ReadErrors:
+        return Spans.none()  # built without KASAN, or with another kind of it
+    first = np.array([plain(prog, start)], np.uint64)
+    end = first + np.uint64(min(count, _MOST_RECORDS) * size)
+    return Spans.of(first, end, np.zeros(1, np.int32))
 
 
 def kcore_ranges(prog: Program) -> tuple[Spans, list[Problem]]:

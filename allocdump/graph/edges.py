@@ -106,6 +106,7 @@ def read_graph(builder: HeapBuilder, sites: Origins, progress: Progress | None =
         disguised.stale_ends(found),
         known,
         disguised.leak_detector(kernel.prog, heap),
+        disguised.recent_allocations(kernel.prog),
         kcore,
         disguised.loaded_kernels(kernel.prog),
         disguised.watched_objects(kernel),

@@ -71,9 +71,39 @@ def _scan_task(scanner: Scanner, task: Object, size: int) -> int:
     used = base + size - start
     stack = root_code(heap.roots.add(name, Tier.STACK, "stack", start, used))
     links.add(np.array([stack]), scanner.pointers.targets(np.array([base], np.uint64)))
-    at, target, ok = scanner.scan(start, used)
-    links.add(np.full(len(at), stack, np.int32), target)
+    missing = _scan_used(scanner, stack, start, used)
+    if named and (span := _interrupt_stack(scanner, named, base, size)):
+        interrupts = root_code(heap.roots.add(name, Tier.STACK, "interrupt stack", *span))
+        missing += _scan_used(scanner, interrupts, *span)
+    return missing
+
+
+def _scan_used(scanner: Scanner, root: int, start: int, size: int) -> int:
+    """Note what a stack points at; return how many of its pages are not in the dump."""
+    at, target, ok = scanner.scan(start, size)
+    scanner.links.add(np.full(len(at), root, np.int32), target)
     return int(np.count_nonzero(~ok))
+
+
+def _interrupt_stack(
+    scanner: Scanner, registers: dict[str, int], base: int, size: int
+) -> tuple[int, int] | None:
+    """(address, bytes) of what a CPU uses of the stack for its interrupts, while it handles one.
+
+    With CONFIG_VMAP_STACK, such a stack is a vmalloc area: ``init_irq_stacks()`` in
+    ``arch/arm64/kernel/irq.c``, ``map_irq_stack()`` in ``arch/x86/kernel/irq_64.c``.
+
+    :param base: the task's own stack
+    :param size: bytes of a stack, at most
+    """
+    pointer = registers.get(scanner.kernel.arch.stack_register, 0) & -8
+    if base <= pointer < base + size:
+        return None
+    for area in (area.vm for area in scanner.heap.areas):
+        used = area.size - scanner.kernel.page.bytes  # the last page guards it
+        if used <= size and area.start <= pointer < area.start + used:
+            return pointer, area.start + used - pointer
+    return None
 
 
 def _is_idle_worker(task: Object) -> bool:

@@ -18,12 +18,17 @@ import allocdump
 from allocdump.analysis.report import Report
 from allocdump.arch import aarch64
 from allocdump.arrays import U64
+from allocdump.drgn.helpers import (
+    address_alloc_tag,
+    slab_object_alloc_tag,
+    vmalloc_alloc_tag,
+)
 from allocdump.formats.records import triage
 from allocdump.kernel.mm.page_types import PageKind
 from allocdump.result import Result
 from allocdump.session.session import Session
 
-from ..dumpdata import core, open_core
+from ..dumpdata import core, open_core, recorded
 
 DUMP = core("arm64-reach")
 UNTAGGED = {
@@ -121,3 +126,17 @@ def test_every_answer_is_the_same(dump: Session, tagger: Tagger) -> None:
     for query in (int(address[0]), int(with_tag[0])):
         found = dump.whois(query)
         assert str(found.layers) == str(plain.whois(int(address[0])).layers)
+
+
+def test_helpers_take_addresses_with_tags() -> None:
+    """As they are in the kernel's structures."""
+    prog, seen = open_core(DUMP).prog, set()
+    for kind, address, *_ in recorded(DUMP):
+        if kind in ("kmalloc", "vmalloc") and kind not in seen:
+            one = vmalloc_alloc_tag if kind == "vmalloc" else slab_object_alloc_tag
+            tagged = address & ~int(TOP) | 0xF4 << 56
+            assert one(prog, address)
+            assert one(prog, tagged) == one(prog, address)
+            assert address_alloc_tag(prog, tagged) == one(prog, address)
+            seen.add(kind)
+    assert len(seen) == 2

@@ -7,11 +7,19 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from drgn import Architecture, Object, TypeMember, sizeof
+from drgn import (
+    Architecture,
+    Object,
+    Symbol,
+    SymbolBinding,
+    SymbolKind,
+    TypeMember,
+    sizeof,
+)
 from drgn.helpers.linux.slab import slab_object_info
 
 from allocdump.arch.aarch64 import Arm
-from allocdump.graph.disguised import kcore_ranges
+from allocdump.graph.disguised import kcore_ranges, recent_allocations
 from allocdump.graph.members import cache_type, member_at
 from allocdump.kernel.kernel import Kernel
 from allocdump.kernel.mm.slab import Cache
@@ -36,6 +44,25 @@ def test_kcore_ranges_hold_nothing() -> None:
     assert len(kcore_ranges(prog)[0].start) == 0  # no such list in this kernel
     kernel.objects["kclist_head"] = Object(prog, head, address=0x1000)
     assert kcore_ranges(prog)[0].start.tolist() == [0x2010, 0x3010]
+
+
+def test_what_kasan_remembers_holds_nothing() -> None:
+    """With tags, that is a ring of records; how many there are is bounded, whatever it says."""
+    kernel = FakeKernel(Architecture.AARCH64)
+    prog = kernel.prog
+    entry = kernel.struct("kasan_stack_ring_entry", ptr=kernel.u64, size=kernel.u64)
+    entries = prog.pointer_type(entry)
+    kernel.struct("kasan_stack_ring", size=kernel.u64, entries=entries)
+    assert len(recent_allocations(prog).start) == 0  # no such ring in this kernel
+    ring = Symbol("stack_ring", 0x1000, 32, SymbolBinding.GLOBAL, SymbolKind.OBJECT)
+    prog.register_symbol_finder(
+        "fake", lambda prog, name, address, one: [ring] if name == ring.name else [], enable_index=0
+    )
+    tagged, plain = 0xF3FF_0000_0000_2000, 0xFFFF_0000_0000_2000
+    for count, known in ((3, 3), (1 << 60, 1 << 24)):
+        kernel.write(0x1000, count.to_bytes(8, "little") + tagged.to_bytes(8, "little"))
+        found = recent_allocations(prog)
+        assert (found.start.tolist(), found.end.tolist()) == ([plain], [plain + known * 16])
 
 
 def test_free_lists_with_mixed_pointers() -> None:

@@ -8,8 +8,11 @@ import pytest
 from drgn import cast
 from drgn.helpers.linux.pid import for_each_task
 
+import allocdump
+from allocdump.graph import task_roots
 from allocdump.graph.edges import Graph
 from allocdump.graph.nodes import NOTHING, NodeKind
+from allocdump.graph.roots import Tier
 from allocdump.kernel.chains import Index
 from tests.dumpdata import core, open_core
 
@@ -112,3 +115,39 @@ def test_stacks_of_interrupts_hold_nothing(folder: str) -> None:
     assert len(stacks) == 2
     links = graph.target[np.isin(graph.source, stacks)]
     assert set(graph.sites.function[graph.nodes.site[links]]) == {"__get_vm_area_node"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "variable", "register", "upwards"),
+    [
+        ("arm64-reach", "irq_stack_ptr", "sp", True),
+        ("7.3-reach", "hardirq_stack_ptr", "rsp", False),
+    ],
+)
+def test_the_stack_of_an_interrupt_that_is_handled(
+    folder: str, variable: str, register: str, upwards: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the CPU had been stopped in the middle of one: what lies above its stack pointer."""
+    dump = allocdump.open(core(folder))
+    size = task_roots.stack_size(dump.prog)
+    base = dump.prog.read_u64(
+        dump.prog.symbol(variable).address + int(dump.kernel.cpus.offsets[0]) & (1 << 64) - 1
+    )
+    # x86 has the last word of the stack there.
+    end = base + size if upwards else base + 8
+    pointer = end - size // 2
+    running = task_roots.registers_of
+    monkeypatch.setattr(
+        task_roots, "registers_of", lambda task: running(task) and {register: pointer}
+    )
+    graph = dump.graph()
+    stacks = {i: r for i, r in enumerate(graph.roots) if r.where == "interrupt stack"}
+    spans = {(r.tier, r.start, r.size) for r in stacks.values()}
+    assert spans == {(Tier.STACK, pointer, size // 2)}
+    words = np.frombuffer(dump.prog.read(pointer, size // 2), np.uint64)
+    held = graph.scanner.pointers.targets(words)
+    assert (held != NOTHING).any()
+    for root in stacks:  # of each task that was running
+        assert set(graph.target[graph.source == len(graph.nodes) + root]) == set(
+            held[held != NOTHING]
+        )

@@ -39,6 +39,7 @@ from drgn.helpers.linux.percpu import per_cpu_ptr
 from drgn.helpers.linux.slab import find_containing_slab_cache
 
 from ...analysis.filters import Pattern
+from ...arch.known import plain
 from ...kernel.kernel import Kernel, possible_cpus
 from ...kernel.layouts import static_key
 from ...kernel.machine.modules import loaded_modules
@@ -318,7 +319,7 @@ def slab_object_alloc_tag(prog: Program, addr: IntegerLike) -> Object:
     :return: ``struct alloc_tag *`` (``NULL`` if *addr* is in no slab object, or the object is
         free or has no tag)
     """
-    addr = operator.index(addr)
+    addr = plain(prog, operator.index(addr))
     if not in_direct_map(prog, addr):
         return _no_tag(prog)
     pagemap = _pagemap(prog)
@@ -359,7 +360,7 @@ def vmalloc_alloc_tag(prog: Program, addr: IntegerLike) -> Object:
     :return: ``struct alloc_tag *`` (``NULL`` if *addr* is in no vmalloc area, nothing is mapped
         there, or the page has no tag)
     """
-    addr = operator.index(addr)
+    addr = plain(prog, operator.index(addr))
     if not find_vmap_area(prog, addr):
         return _no_tag(prog)
     try:
@@ -426,7 +427,7 @@ def address_alloc_tag(prog: Program, addr: IntegerLike) -> Object:
     :param addr: ``void *``
     :return: ``struct alloc_tag *`` (``NULL`` if the memory has no tag)
     """
-    addr = operator.index(addr)
+    addr = plain(prog, operator.index(addr))
     if not in_direct_map(prog, addr):
         return vmalloc_alloc_tag(prog, addr)
     if find_containing_slab_cache(prog, addr):
