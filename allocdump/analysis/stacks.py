@@ -26,12 +26,19 @@ class StackUse(Columns):
     bytes: Int
     allocations: Int
 
+    @classmethod
+    def none(cls) -> StackUse:
+        """That of a kernel that kept no stacks."""
+        none = np.zeros(0, np.int64)
+        few = none.astype(np.int32)
+        return cls(none, few, few, none, none)
+
 
 class StackAdder:
     """Adds up allocations by stack in the parts of a page map."""
 
-    def __init__(self, pagemap: PageMap, objects: ObjectReader) -> None:
-        self._pagemap, self._objects = pagemap, objects
+    def __init__(self, pagemap: PageMap) -> None:
+        self._pagemap, self._objects = pagemap, ObjectReader(pagemap)
         self._names = StackNames(pagemap.stacks, pagemap.origins.code)
         self._parts: list[StackUse] = []
 
@@ -52,10 +59,7 @@ class StackAdder:
 
     def result(self) -> StackUse:
         """All sums, most first."""
-        none = np.zeros(0, np.int64)
-        few = none.astype(np.int32)
-        empty = StackUse(none, few, few, none, none)
-        found = summed(StackUse.concatenate([empty, *self._parts]))
+        found = summed(StackUse.concatenate([StackUse.none(), *self._parts]))
         return found.take(np.argsort(-found.bytes, kind="stable"))
 
 

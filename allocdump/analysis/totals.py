@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..arch.base import PageSize
 from ..arrays import Columns, Int, sum_by
 from ..kernel.mm.allocations import ObjectBatch, ObjectReader, PageBatch, Zone
-from ..kernel.mm.pagemap import Part
+from ..kernel.mm.pagemap import PageMap, Part
 
 _ORDERS = 32
 """More than there are: a page of 16 GiB, the largest of any processor, has order 22 at most."""
@@ -122,8 +122,8 @@ class ObjectTotals(Columns):
 class ObjectAdder:
     """Adds up the objects that have a site in the parts of a page map."""
 
-    def __init__(self, reader: ObjectReader) -> None:
-        self._reader = reader
+    def __init__(self, pagemap: PageMap) -> None:
+        self._reader = ObjectReader(pagemap)
         self._cells: list[Int] = []
 
     def part(self, part: Part) -> None:

@@ -94,6 +94,14 @@ class Arm(Architecture):
         super().__init__(prog, numbers)
         self.tagged = _has_tags(prog)
 
+    @property
+    def kasan_shadow(self) -> int:  # type: ignore[override]
+        """By the addresses that the kernel was built for, of which 52 bits are optional:
+        arch/arm64/Kconfig."""
+        most = 47 if self.page.shift == 14 else 48
+        bits = min(self.numbers.number("VA_BITS"), most)
+        return (1 << 64) - (1 << 61) - (1 << bits - 1)
+
     @cached_property
     def tables(self) -> Tables:
         """By the sizes that the kernel was built for, and those that the machine has."""

@@ -150,6 +150,8 @@ class Architecture(ABC):
     be told of."""
     instruction_bytes: ClassVar[int]
     """More than what :meth:`constants` looks at together."""
+    kasan_shadow: int
+    """``KASAN_SHADOW_OFFSET`` of CONFIG_KASAN_GENERIC: address of the shadow of address 0."""
     top_bits: ClassVar[int] = 0
     """Bits of an address that processors ignore; in plain addresses of kernels, all are set."""
     any_kernel: ClassVar[bytes]

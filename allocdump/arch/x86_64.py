@@ -64,6 +64,7 @@ class X86(Architecture):
     name = "x86-64"
     page_shifts = frozenset({12})
     stack_register = "rsp"
+    kasan_shadow = 0xDFFF_FC00_0000_0000
     stacks = ("irq_stack_backing_store", "exception_stacks")
     never_dumped = 1 << 20
     """``arch_crash_exclude_ranges()`` (arch/x86/kernel/crash.c) for ``kexec_file_load()``, and

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ..analysis.report import Origin, Report
 from ..arrays import Batches
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from ..progress import Progress
     from ..source.program import Source, State
     from ..triage.verdict import Triage
+    from .passes import Adder, Passes
 
 T = TypeVar("T")
 
@@ -83,10 +84,6 @@ class Session:
         """The :class:`drgn.Program`, for everything that allocdump does not do."""
         self.kernel = Kernel.of(source)
         self._report: Report | None = None
-        self._attribution: Attribution | None = None
-        self._totals: ObjectTotals | None = None
-        self._stack_use: StackUse | None = None
-        self._zombies: Zombies | None = None
         self._heap: HeapBuilder | None = None
         self._graph: Graph | None = None
         self._reach: Reach | None = None
@@ -407,73 +404,58 @@ class Session:
         from ..analysis.totals import ObjectAdder
         from ..analysis.zombies import ZombieAdder
 
-        pagemap = self.pagemap
-        attributor, adder = Attributor(pagemap), ObjectAdder(self.objects())
-        zombies = ZombieAdder(pagemap)
-        visitors: list[Visitor] = [attributor, adder, zombies]
-        stacks = StackAdder(pagemap, self.objects())
-        if pagemap.stacks:
-            visitors.append(stacks)
+        adders: list[type[Adder[Any]]] = [Attributor, ObjectAdder, ZombieAdder]
+        if self.pagemap.stacks:
+            adders.append(StackAdder)
+        others: list[Visitor] = []
         if graph:
             self._heap = self._heap_builder()
-            visitors.append(self._heap)
-        self._described(lambda: pagemap.show(*visitors, progress=progress))
-        self._attribution, self._totals = attributor.result(), adder.result()
-        self._stack_use, self._zombies = stacks.result(), zombies.result()
+            others.append(self._heap)
+        self._described(lambda: self._passes.read(adders, progress, others))
+
+    @cached_property
+    def _passes(self) -> Passes:
+        from .passes import Passes
+
+        return Passes(self.pagemap)
 
     def attribution(self, progress: Progress | None = None) -> Attribution:
         """The memory of each of :attr:`origins`: one pass over all memory.
 
         :raises DamagedError: if the dump lacks what describes its memory
         """
-        if self._attribution is None:
-            from ..analysis.attribution import Attributor
+        from ..analysis.attribution import Attributor
 
-            attributor = Attributor(self.pagemap)
-            self._described(lambda: self.pagemap.show(attributor, progress=progress))
-            self._attribution = attributor.result()
-        return self._attribution
+        return self._described(lambda: self._passes.of(Attributor, progress))
 
     def object_totals(self, progress: Progress | None = None) -> ObjectTotals:
         """Objects by origin and slab cache.
 
         :raises DamagedError: if the dump lacks what describes its memory
         """
-        if self._totals is None:
-            from ..analysis.totals import ObjectAdder
+        from ..analysis.totals import ObjectAdder
 
-            adder = ObjectAdder(self.objects())
-            self._described(lambda: self.pagemap.show(adder, progress=progress))
-            self._totals = adder.result()
-        return self._totals
+        return self._described(lambda: self._passes.of(ObjectAdder, progress))
 
     def stack_use(self, progress: Progress | None = None) -> StackUse:
         """Memory by the stacks that allocated it; nothing where the kernel kept none.
 
         :raises DamagedError: if the dump lacks what describes its memory
         """
-        if self._stack_use is None:
-            from ..analysis.stacks import StackAdder
+        from ..analysis.stacks import StackAdder, StackUse
 
-            pagemap = self.pagemap
-            adder = StackAdder(pagemap, self.objects())
-            if pagemap.stacks:
-                self._described(lambda: pagemap.show(adder, progress=progress))
-            self._stack_use = adder.result()
-        return self._stack_use
+        if not self.pagemap.stacks:
+            return StackUse.none()
+        return self._described(lambda: self._passes.of(StackAdder, progress))
 
     def zombies(self, progress: Progress | None = None) -> Zombies:
         """Memory that is charged to memory cgroups which were removed.
 
         :raises DamagedError: if the dump lacks what describes its memory
         """
-        if self._zombies is None:
-            from ..analysis.zombies import ZombieAdder
+        from ..analysis.zombies import ZombieAdder
 
-            adder = ZombieAdder(self.pagemap)
-            self._described(lambda: self.pagemap.show(adder, progress=progress))
-            self._zombies = adder.result()
-        return self._zombies
+        return self._described(lambda: self._passes.of(ZombieAdder, progress))
 
     def audit(self, progress: Progress | None = None) -> Audit:
         """Counters against memory."""
@@ -510,6 +492,7 @@ class Session:
         :param by: ``cgroup`` or ``node``: each that is charged, or that memory lies on, is a tree
             of its own
         """
+        from ..analysis.attribution import Attributor
         from ..analysis.divided import Divider, by_cgroup, by_node
         from ..analysis.usage import divided, usage
         from ..kernel.machine.huge_pools import huge_pools
@@ -527,9 +510,10 @@ class Session:
             pagemap, by_node(self.zones.found) if by == "node" else by_cgroup(pagemap)
         )
         self._described(lambda: pagemap.show(divider, progress=progress))
-        self._attribution = divider.result()
-        parts = divider.parts(self._attribution, self.origins)
-        return divided(self.origins, self._attribution, parts, counters, cost)
+        whole = divider.result()
+        self._passes.keep(Attributor, whole)
+        parts = divider.parts(whole, self.origins)
+        return divided(self.origins, whole, parts, counters, cost)
 
     def fragmentation(
         self, order: int | None = None, progress: Progress | None = None

@@ -27,6 +27,7 @@ def cgroup_table(
         Field("throttled", "count", detail=not any(group.throttled for group in shown)),
         Field("oom", "count"),
         Field("oom_kill", "count", "kills"),
+        Field("removed", "flag", detail=not any(group.removed for group in shown)),
         Field("path", "path", "cgroup"),
     ]
     rows = ([getattr(group, column.key) for column in columns] for group in shown)

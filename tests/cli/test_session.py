@@ -269,7 +269,7 @@ def test_read_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
     run_command(prog, "audit")
     assert session.dump_of(prog) is dump
     assert dump._report
-    assert dump._attribution
+    assert dump._passes._made
     assert capsys.readouterr().err.count("no debugging information is loaded") == 1
 
 

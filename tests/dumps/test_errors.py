@@ -100,7 +100,7 @@ def test_truncated(tmp_path: Path, kept: float) -> None:
 def test_memory_behind_the_end_of_the_file_does_not_end_the_process(tmp_path: Path) -> None:
     """As when the disk was full: libkdumpfile maps the file, which ends at a page's border."""
     path = tmp_path / "vmcore"
-    path.write_bytes(core("7.3-after").read_bytes()[: 500 << 12])
+    path.write_bytes(core("7.3-tiny").read_bytes()[: 660 << 12])
     done = process("whois", path, "init_task", "--referrers")
     assert done.returncode == 6
     assert "lies behind the end of the file" in done.stderr

@@ -32,10 +32,12 @@ def test_objects_in_use_are_what_slabinfo_says(core: Path) -> None:
     The kernel counts as active what is free on a CPU's list, in slabs that CPUs keep (until
     Linux 6.19) or in a sheaf: those are the cached ones. After the file was read, the machine
     went on: a cache that grew has more active objects by then, at most those of its new slabs and
-    what a CPU takes at once; and while a machine ran out of memory, those that were free.
+    what a CPU takes at once; and while a machine ran out of memory, those that were free. What was
+    freed under KASAN stays in use for a while.
     """
     eaten = "oom" in core.parent.name or "stock" in core.parent.name
     eaten &= "quiet" not in core.parent.name
+    eaten |= "kasan" in core.parent.name
     found = dumpdata.open_core(core).attribution()
     truth = slabinfo(core)
     rows = [i for i, cache in enumerate(found.caches) if cache.name in truth]
@@ -51,8 +53,9 @@ def test_objects_in_use_are_what_slabinfo_says(core: Path) -> None:
         assert least <= more <= most, found.caches[i].name
         steady += grown == 0
         same += grown == 0 and more == 0
-    # Modules of 7.3-cgroups allocate after the file was read.
-    assert same >= (0.75 if core.parent.name == "7.3-cgroups" else 0.85) * steady
+    # Modules of 7.3-cgroups allocate after the file was read; KASAN keeps what is freed then.
+    moved = core.parent.name in ("7.3-cgroups", "7.3-kasan")
+    assert same >= (0.75 if moved else 0.85) * steady
     assert steady >= 0.6 * len(rows)
 
 

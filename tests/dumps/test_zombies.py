@@ -41,6 +41,9 @@ def test_what_a_removed_cgroup_still_has() -> None:
     assert found.kinds[PageKind.ANONYMOUS] == truth["anon"] > 0
     assert found.kinds[PageKind.SHMEM] >= truth["shmem"] > 64 << 20
     case = investigate(dump)
+    marked = {row.path: row.removed for row in case.cgroups}
+    assert marked.pop("/lab")
+    assert not any(marked.values())
     (suspect,) = zombie_cgroups(case)
     assert suspect.cause
     assert suspect.bytes == found.bytes

@@ -46,6 +46,7 @@ _CGROUP = record(
         "throttled": or_null(COUNT),
         "oom": or_null(COUNT),
         "oom_kill": or_null(COUNT),
+        "removed": FLAG,
         "path": TEXT,
     }
 )

@@ -21,7 +21,7 @@ from .words import (
 _EVENT = record(
     {
         "what": one_of("allocated", "freed"),
-        "source": one_of("page_owner", "slub_debug"),
+        "source": one_of("page_owner", "slub_debug", "kasan"),
         "pid": or_null(COUNT),
         "tgid": or_null(COUNT),
         "comm": or_null(TEXT),

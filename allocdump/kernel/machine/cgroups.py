@@ -42,6 +42,8 @@ class MemoryCgroup:
     """Number of its tasks that the out-of-memory killer killed."""
     throttled: int = 0
     """Number of times that its tasks were slowed down over *high*: event ``high``."""
+    removed: bool = False
+    """It was removed, and is there for what is still charged to it, or refers to it."""
 
     @property
     def at_limit(self) -> bool:
@@ -110,7 +112,13 @@ def _memory_cgroup(memcg: Object) -> MemoryCgroup:
         oom=event("MEMCG_OOM"),
         oom_kill=event("MEMCG_OOM_KILL"),
         throttled=event("MEMCG_HIGH"),
+        removed=not is_online(memcg),
     )
+
+
+def is_online(memcg: Object) -> bool:
+    """Tell if a ``struct mem_cgroup *`` was not removed."""
+    return bool(memcg.css.flags.value_() & memcg.prog_.constant("CSS_ONLINE").value_())
 
 
 def _limit(pages: Object) -> int | None:

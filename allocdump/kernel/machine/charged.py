@@ -16,7 +16,7 @@ from drgn import Object, offsetof
 from ...arrays import I32, U64, Bool
 from ..kernel import Kernel
 from ..walk import ReadErrors
-from .cgroups import path_of
+from .cgroups import is_online, path_of
 
 NOT_CHARGED = -1
 """No memory cgroup."""
@@ -87,15 +87,11 @@ class ChargedCgroups:
         except LookupError:
             return 0
 
-    @cached_property
-    def _online(self) -> int:
-        return int(self._prog.constant("CSS_ONLINE").value_())
-
     def _name(self, address: int) -> tuple[str, bool]:
         """Its name, and whether it was removed."""
         memcg = Object(self._prog, "struct mem_cgroup *", address)
         try:
-            path, gone = path_of(memcg.css.cgroup), not memcg.css.flags.value_() & self._online
+            path, gone = path_of(memcg.css.cgroup), not is_online(memcg)
         except ReadErrors:
             return "?", False
         return (path + ZOMBIE if gone else path), gone

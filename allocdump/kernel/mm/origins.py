@@ -335,6 +335,7 @@ class OriginRows:
         batches = free_objects(self._aside, self._caches, *lists, self._broken)
         free = np.concatenate([self._free_elsewhere, *(found for _, found in batches)])
         used = rows[~np.isin(objects.address[rows], free)]
+        used = used[~self._kept().freed(objects.address[used])]
         of_cache = slabs.cache[objects.slab[used]]
         objects.site[used] = self.first + of_cache
         if self._kept():

@@ -121,7 +121,8 @@ class PageMap:
             lambda: self.sheaves,
             lambda: self.stacks,
         )
-        self._unreadable: list[Problem] = list(walked.problems)
+        self._unreadable: list[Problem] = []
+        self._of_pools = walked.problems
         _ = self.frames.pcp  # read before holes are counted for a pass
         self._before = copy(self.kernel.memory.holes)
 
@@ -213,7 +214,7 @@ class PageMap:
     def problems(self) -> list[Problem]:
         """Unreadable memory of the last pass, and before it."""
         found = [*self.boot_memory.problems, *self.problems_of_objects()]
-        found += self.origins.of_stacks
+        found += self.origins.of_stacks + self._of_pools
         holes = self.kernel.memory.holes
         pages = f"{holes.pages:,} pages that describe memory"
         if holes.pages and self.kernel.state != "dead":

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from ..machine.code_names import Place
 
 _SUFFIX = "_noprof"
+_KASAN = "kasan_"
+"""How the names of KASAN's functions begin, behind underscores: it keeps stacks from there on."""
 
 
 def from_call_site(stack: Sequence[Place], *, of_page: bool) -> Sequence[Place]:
@@ -28,10 +30,12 @@ def call_site(stack: Sequence[Place], *, of_page: bool) -> int:
     :param of_page: whether it is of page_owner, whose stacks begin inside of the page allocator;
         all others begin at whoever called an allocator, which may be one for others
     """
-    allocating = [place.function.partition(".")[0].endswith(_SUFFIX) for place in stack]
+    keeping = [place.function.lstrip("_").startswith(_KASAN) for place in stack]
+    first = keeping.index(False) if False in keeping else 0
+    allocating = [place.function.partition(".")[0].endswith(_SUFFIX) for place in stack[first:]]
     if True not in allocating[:-1] or not (of_page or allocating[0]):
-        return 0
+        return first
     at = allocating.index(True) + 1
-    while any(allocating[at : at + 2]) and at + 1 < len(stack):
+    while any(allocating[at : at + 2]) and at + 1 < len(allocating):
         at += 1
-    return at
+    return first + at

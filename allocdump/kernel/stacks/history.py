@@ -22,7 +22,7 @@ class Event:
     what: str
     """``allocated``, ``freed``"""
     source: str
-    """Keeper of the stack: ``page_owner``, ``slub_debug``."""
+    """Keeper of the stack: ``page_owner``, ``slub_debug``, ``kasan``."""
     stack: tuple[Place, ...]
     """Return addresses, the innermost first; empty if none was kept, or it is unreadable."""
     pid: int | None
@@ -80,6 +80,29 @@ class Histories:
 
     def of_object(self, address: int, cache: int, *, free: bool) -> list[Event]:
         """Of a slab object: its allocation; and that it was freed, if it is free."""
+        return self._of_kasan(address, cache, free) + self._of_user(address, cache, free)
+
+    def _of_kasan(self, address: int, cache: int, free: bool) -> list[Event]:
+        reader = self.kept.kasan
+        if reader is None:
+            return []
+        out = []
+        for what in ("allocated", "freed")[: 1 + free]:
+            where = np.array([address], np.uint64), np.array([cache], np.int32)
+            track = reader.tracks(*where, freed=what == "freed")
+            if not track.known[0]:
+                continue
+            time, cpu = int(track.time[0]) / 1e9, int(track.cpu[0])
+            out.append(
+                Event(
+                    what, "kasan", self._stack(int(track.handle[0])), _pid(track.pid[0]),
+                    cpu=None if cpu < 0 else cpu, seconds=time or None,
+                    age=self._since(self._now, time),
+                )
+            )  # fmt: skip
+        return out
+
+    def _of_user(self, address: int, cache: int, free: bool) -> list[Event]:
         reader = self.kept.objects
         if reader is None:
             return []

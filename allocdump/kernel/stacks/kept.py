@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from drgn import Program
 
-from ...arrays import I32, U32, U64, Int
+from ...arrays import I32, U32, U64, Bool, Int
 from ...problems import Code, Problem
 from ..kernel import Kernel
 from ..layouts import static_key
@@ -21,6 +21,7 @@ from ..mm.sections import MemorySection
 from ..mm.slab import Cache, slab_caches
 from ..walk import is_damage
 from .depot import StackDepot, Stacks
+from .kasan import KasanReader, keeps_tracks
 from .page_owner import PageOwnerReader, page_owner_state
 from .slab_tracks import TrackReader
 
@@ -33,6 +34,8 @@ def keeps_stacks(prog: Program, caches: list[Cache] | None = None) -> bool:
     :param caches: all slab caches, if they have been read
     """
     if page_owner_state(prog) == "on":
+        return True
+    if keeps_tracks(prog):
         return True
     if caches is None:
         debugged = static_key(prog, "slub_debug_enabled")
@@ -63,6 +66,10 @@ class KeptStacks:
         """None unless page_owner is on."""
         self.objects: TrackReader | None = None
         """None unless the users of some slab cache are tracked."""
+        self.kasan: KasanReader | None = None
+        """None without CONFIG_KASAN_GENERIC."""
+        if keeps_tracks(kernel.prog):
+            self.kasan = self._attempt("KASAN's tracks", lambda: KasanReader(kernel, caches))
         if page_owner_state(kernel.prog) == "on":
             self.pages = self._attempt("page_owner", lambda: PageOwnerReader(kernel, sections))
         if any(cache.track for cache in caches):
@@ -72,7 +79,7 @@ class KeptStacks:
 
     def __bool__(self) -> bool:
         """Tell if the kernel keeps any."""
-        return self.pages is not None or self.objects is not None
+        return any(keeper is not None for keeper in (self.pages, self.objects, self.kasan))
 
     def of_pages(self, pfn: Int) -> U32:
         """Handles of the stacks that allocated page frames; 0 where none is kept."""
@@ -85,11 +92,20 @@ class KeptStacks:
 
         :param cache: index of the cache of each; -1 if it has none
         """
-        if self.objects is None:
-            return np.zeros(len(address), np.uint32)
+        out = np.zeros(len(address), np.uint32)
         low, high = self._guarded
         tracked = (address < low) | (address >= high)
-        return self.objects.handles(address, np.where(tracked, cache, np.int32(-1)))
+        cache = np.where(tracked, cache, np.int32(-1))
+        for keeper in (self.objects, self.kasan):
+            if keeper is not None:
+                out = np.where(out != 0, out, keeper.handles(address, cache)).astype(np.uint32)
+        return out
+
+    def freed(self, address: U64) -> Bool:
+        """Mark slab objects that were freed, and of which the allocator was not told yet."""
+        if self.kasan is None:
+            return np.zeros(len(address), np.bool_)
+        return self.kasan.is_freed(address)
 
     def stacks(self, handles: U32) -> Stacks:
         """The stacks of *handles*, of which 0 is none, each once."""
