@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the package brings along, and what it loads only when it is used."""
 
+import re
 import subprocess
 import sys
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 from zipfile import ZipFile
@@ -116,3 +118,24 @@ def test_an_archive_says_what_its_host_lacks(fake: str, sentence: str) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"allocdump: {sentence}")
     assert done.stderr.count("\n") == 1
+
+
+def test_scripts_of_the_shell_are_well_formed() -> None:
+    places = (ROOT / "scripts",)
+    found = [path for place in places for path in place.iterdir() if path.is_file()]
+    scripts = [path for path in found if path.read_bytes().startswith(b"#!/bin/sh\n")]
+    assert {path.name for path in scripts} >= {"zipapp", "deb", "rpm", "root"}
+    for path in scripts:
+        assert path.stat().st_mode & 0o111, path
+        done = subprocess.run(["sh", "-n", path], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, ""), path
+
+
+def test_packages_need_what_the_project_needs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = {re.match(r"[a-z]+", line)[0] for line in project["dependencies"]}  # type: ignore[index]
+    spec = (ROOT / "packaging" / "rpm" / "allocdump.spec").read_text()
+    required = set(re.findall(r"^Requires: +\(?(?:python3-)?(\w+)", spec, re.MULTILINE))
+    assert required - {"python3"} == needed
+    least = project["requires-python"].removeprefix(">=")
+    assert f"python3 >= {least}\n" in spec
