@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .session import Session
     from .source.program import DebugInfo
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 __all__ = ["from_program", "open"]
 

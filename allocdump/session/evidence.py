@@ -164,7 +164,7 @@ class _Investigation:
             self._miss(e)
             self.gaps.append("not searched for leaks")
             return
-        case.wrappers = self.session.wrappers()
+        case.wrappers = self._attempt("which sites allocate for others", self.session.wrappers)
         if self.parts is not None:
             note_pins(case, self.kernel, reach, self.parts)
         if reach.reasons:
@@ -228,7 +228,9 @@ class _Investigation:
     def _miss(self, *sentences: object) -> None:
         for sentence in sentences:
             text = str(sentence).removeprefix(f"{self.session.path}: ").rstrip(".")
-            self.missing.append(f"{text[:1].upper()}{text[1:]}.")
+            text = f"{text[:1].upper()}{text[1:]}."
+            if text not in self.missing:
+                self.missing.append(text)
 
     def _machine(self) -> Machine:
         state = profiling(self.kernel).describe()
