@@ -30,6 +30,16 @@ def ranges(counts: npt.NDArray[np.integer]) -> Int:
     return np.asarray(np.arange(total) - np.repeat(ends - counts, counts))
 
 
+IndexT = TypeVar("IndexT", bound=np.integer)
+
+
+def ends(up: npt.NDArray[IndexT]) -> npt.NDArray[IndexT]:
+    """Ends of following *up* from each index; an end points at itself."""
+    while not np.array_equal(further := up[up], up):
+        up = further
+    return up
+
+
 def sum_by(index: npt.NDArray[np.integer], values: npt.NDArray[np.integer], length: int = 0) -> Int:
     """Sum of the *values* of each *index*: shape (length,), or more if indexes are larger.
 

@@ -6,7 +6,7 @@ Every message is one sentence for the person with the dump, and says what to do.
 
 import difflib
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 
 class AllocdumpError(Exception):
@@ -75,20 +75,16 @@ def did_you_mean(word: str, known: Iterable[str], before: str = "", after: str =
 
 
 @contextmanager
-def library(distribution: str) -> Iterator[None]:
+def extra(name: str) -> Iterator[None]:
     """Turn a failing import within into a sentence that says what to install.
 
-    :param distribution: that brings the library, as pip is told
+    :param name: of the extra in pyproject.toml that brings the libraries
     :raises ExtraError: if a library is missing
     """
     try:
         yield
     except ModuleNotFoundError as e:
         raise ExtraError(
-            f"This needs the Python library {e.name}: install it with pip install {distribution}."
+            f"This needs the Python library {e.name}: install it with"
+            f" pip install 'allocdump[{name}]'."
         ) from None
-
-
-def extra(name: str) -> AbstractContextManager[None]:
-    """The same for the libraries of an extra in pyproject.toml."""
-    return library(f"'allocdump[{name}]'")

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from allocdump.analysis.dominator_tree import immediate_dominators
 from allocdump.analysis.search import Search, row_starts
 from allocdump.arrays import I32
 
@@ -62,6 +63,16 @@ def made(shape: str, count: int) -> Links:
 
 def numpy_reach(links: Links, count: int) -> object:
     return Search(*links, count).go(np.zeros(1, np.int32))
+
+
+def numpy_dominators(links: Links, count: int) -> object:
+    search = Search(*links, count)
+    order = search.go(np.zeros(1, np.int32))
+    place = np.empty(count, np.int32)
+    place[order] = np.arange(count, dtype=np.int32)
+    before = np.append(np.int32(0), place[search.before[order[1:]]])
+    del search, order
+    return immediate_dominators(place[links[0]], place[links[1]], before)
 
 
 def scipy_table(links: Links, count: int) -> Any:

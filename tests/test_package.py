@@ -15,7 +15,7 @@ from . import sizes
 from .dumpdata import core, process
 
 ROOT = Path(__file__).parent.parent
-HEAVY = {"igraph", "pandas", "plotly"}
+HEAVY = {"pandas", "plotly"}
 """Libraries that few commands need: slow to load, or not installed."""
 
 RUN = """
@@ -54,9 +54,8 @@ def test_a_schema_needs_no_library() -> None:
 @pytest.mark.parametrize(
     ("code", "used"),
     [
-        # igraph itself looks for plotly.
-        (RUN + "run('leaks')", {"igraph", "plotly"}),
-        (RUN + "run('retained')", {"igraph", "plotly"}),
+        (RUN + "run('leaks')", set()),
+        (RUN + "run('retained')", set()),
         (RUN + "run('report -f html')", {"plotly"}),
         (OPENED + "dump.report().to_pandas()", {"pandas"}),
     ],
@@ -74,19 +73,10 @@ def test_the_core_is_small() -> None:
     found = sizes.sizes()
     if None in found.values():
         pytest.skip("installed otherwise than by pip")
-    assert {"drgn", "numpy", "igraph", "click", "texttable"} <= set(found)
+    assert {"drgn", "numpy", "click"} <= set(found)
     assert sum(size or 0 for size in found.values()) < sizes.LIMIT * sizes.MEGABYTE
     heaviest = sorted(found, key=lambda name: -(found[name] or 0))[:2]
     assert set(heaviest) == {"drgn", "numpy"}
-
-
-def test_without_igraph_triage_says_so_and_tells_the_rest() -> None:
-    code = "import sys; sys.modules['igraph'] = None\nimport allocdump.cli; allocdump.cli.main()"
-    command = [sys.executable, "-c", code, "triage", str(core("7.3-tiny"))]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "This needs the Python library igraph" in done.stdout
-    assert done.stdout.startswith("VERDICT: ")
 
 
 def test_all_of_it_runs_from_an_archive(tmp_path: Path) -> None:

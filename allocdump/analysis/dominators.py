@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import I32, Int, Values, sum_by
+from ..arrays import I32, Int, Values, ends, sum_by
 from ..graph.edges import Graph
 from ..graph.roots import Tier
 from ..result import Result, column
-from .components import immediate_dominators
-from .reach import Reach, ends
+from .dominator_tree import immediate_dominators, subtree_sums
+from .reach import Reach
 from .search import Search
 
 TOP = -1
@@ -81,14 +81,20 @@ def dominators(reach: Reach) -> Dominators:
     tier = np.append(reach.tier, np.array([r.tier for r in graph.roots], np.uint8))
     keep = (tier[graph.source] <= tier[graph.target]) & (tier[graph.source] < Tier.UNPROVEN)
     source, target = graph.source[keep], graph.target[keep]
+    del keep
     # The top comes first, before all roots; others in the order of a search.
     start = np.unique(source[source >= nodes])
-    order = np.append(size, Search(source, target, size).go(start))
+    search = Search(source, target, size)
+    order = np.append(np.int32(size), search.go(start))
     place = np.full(size + 1, -1, np.int32)
     place[order] = np.arange(len(order), dtype=np.int32)
-    source = np.append(source, np.full(len(start), size, np.int32))
-    target = np.append(target, start)
-    above = immediate_dominators(place[source], place[target], len(order))
+    before = np.append(search.before, np.int32(-1))[order]
+    del search
+    before = np.where(before < 0, 0, place[before])
+    source = place[np.append(source, np.full(len(start), size, np.int32))]
+    target = place[np.append(target, start.astype(np.int32))]
+    above = immediate_dominators(source, target, before)
+    del source, target, before
     parent = np.full(size, -2, np.int32)
     parent[order[1:]] = np.where(above[1:] == 0, TOP, order[above[1:]])
     total = np.zeros((2, size), np.int64)
@@ -96,26 +102,6 @@ def dominators(reach: Reach) -> Dominators:
     for sums, own in zip(total, (graph.nodes.size, graph.nodes.calls), strict=True):
         sums[order[1:]] = subtree_sums(above, np.append(own, none)[order])[1:]
     return Dominators(graph, reach, parent, *total)
-
-
-def subtree_sums(parent: Int, own: Int) -> Int:
-    """Sums over the subtrees of a tree: shape (nodes,).
-
-    After each round a node has the sum of those less than 1, 2, 4, 8 ... steps below it.
-
-    :param parent: of each node, shape (nodes,); the first one is the top, whose parent counts for
-        nothing
-    """
-    count = len(parent)
-    # One more node stands above the top, and above itself.
-    above = np.append(parent, count)
-    above[0] = count
-    sums = np.append(own, 0)
-    while (above < count).any():
-        sums += sum_by(above, sums, count + 1)
-        sums[count] = 0
-        above = above[above]
-    return sums[:count]
 
 
 @dataclass

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..arrays import I32, Int
+from ..arrays import I32, Int, ends
 from ..graph.nodes import NOTHING, NodeKind
 from ..graph.roots import Root, Tier
 from ..kernel.mm.page_types import PageKind
 from ..kernel.tags.sites import Sites
 from .keys import PERCPU, Allocations
 from .leaks import heads_of
-from .reach import NEVER, Reach, Verdict, ends
+from .reach import NEVER, Reach, Verdict
 
 if TYPE_CHECKING:
     from ..graph.nodes import Codes

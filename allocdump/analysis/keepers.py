@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import I32, Bool, Int
+from ..arrays import I32, Bool, Int, ends
 from ..graph.roots import Tier
-from .reach import Reach, ends
+from .reach import Reach
 from .search import Search
 
 
@@ -65,4 +65,5 @@ def _nearest(source: I32, target: I32, nodes: I32, numbers: npt.NDArray[np.gener
     index = np.full(size, -1, np.int64)
     # Of nodes that are given twice, the first.
     index[nodes[::-1]] = np.arange(len(nodes))[::-1]
-    return index[ends(np.where(search.before < 0, np.arange(size), search.before))]
+    last = ends(np.where(search.before < 0, np.arange(size), search.before))
+    return np.asarray(index[last])

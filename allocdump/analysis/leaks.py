@@ -9,14 +9,14 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import I32, U64, Bool, Columns, Int
+from ..arrays import I32, U64, Bool, Columns, Int, ends
 from ..confidence import Confidence
 from ..graph.edges import Graph
 from ..graph.nodes import NodeKind, Nodes
 from ..kernel.tags.sites import Sites
 from ..result import Result, Values
 from .components import strong_components
-from .reach import Reach, Verdict, ends
+from .reach import Reach, Verdict
 from .search import Search
 
 _MANY = 16

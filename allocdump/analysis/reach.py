@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import I32, Bool, Int, ranges
+from ..arrays import I32, Bool, ranges
 from ..graph.edges import Graph
 from ..graph.nodes import NodeKind
 from ..graph.physical import explained, table_links
@@ -33,13 +33,6 @@ class Verdict(IntEnum):
     UNDECIDED = 2
     """Nothing is seen to reach it, but something that is not shown there might, or a page before
     it holds it."""
-
-
-def ends(up: Int) -> Int:
-    """Ends of following *up* from each index; an end points at itself."""
-    while not np.array_equal(further := up[up], up):
-        up = further
-    return up
 
 
 @dataclass

@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from ..analysis.report import Report
     from .session import Session
 
-_MOST_NODES = 5_000_000
-"""With more allocations, telling who holds them takes gigabytes: ``retained`` does it if asked."""
 _MOST_HOLDERS = 20
 
 
@@ -186,13 +184,7 @@ class _Investigation:
         if torn:
             self._miss("lost memory cannot be told from memory on its way in a torn image")
             self.gaps.append("leaks cannot be told, since the image may be torn")
-        found = self._attempt(
-            "what is lost", lambda: leaks(reach, self.session.origins, moving=running or torn)
-        )
-        if found is None:
-            self.gaps.append("not searched for leaks")
-            return
-        lost = found.lost
+        lost = leaks(reach, self.session.origins, moving=running or torn).lost
         words = {degree.words: degree for degree in Confidence if degree > Confidence.POSSIBLE}
         rows = lost.take(np.isin(lost.confidence, list(words)))
         case.lost = [
@@ -209,10 +201,6 @@ class _Investigation:
         graph = reach.graph
         if self.parts is not None:
             note_kept(case, self.kernel, reach, self.parts)
-        if len(graph.nodes) > _MOST_NODES:
-            self._miss("there are too many allocations to tell here who holds them")
-            return
-        held = self._attempt("who holds memory", lambda: holdings(self.session.dominators(), 1))
         case.holders = [
             LargeHolder(
                 graph.roots[h.root].name,
@@ -221,7 +209,7 @@ class _Investigation:
                 h.allocations,
                 _most_of(h),
             )
-            for h in (held or [])[:_MOST_HOLDERS]
+            for h in holdings(self.session.dominators(), 1)[:_MOST_HOLDERS]
             if h.root is not None and graph.roots[h.root].tier != Tier.OTHER
         ]
 

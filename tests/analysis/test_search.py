@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Searches, cycles and sums on graphs, against plain loops over the same graphs."""
+"""Searches and cycles of graphs, against plain loops over the same graphs."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from allocdump.analysis.components import immediate_dominators, strong_components
-from allocdump.analysis.dominators import subtree_sums
+from allocdump.analysis.components import strong_components
 from allocdump.analysis.search import Search
 from allocdump.arrays import I32
 
@@ -96,48 +95,3 @@ def test_cycles_are_what_reaches_itself_both_ways(seed: int) -> None:
 def test_without_links_each_is_its_own() -> None:
     none = np.zeros(0, np.int32)
     assert strong_components(none, none, 3).tolist() == [0, 1, 2]
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_a_dominator_is_on_every_way(seed: int) -> None:
-    count = 30
-    source, target = links(seed, count, 60)
-    source, target = np.append(np.arange(count - 1), source), np.append(np.arange(1, count), target)
-    keep = np.random.default_rng(seed).random(len(source)) < 0.9
-    keep[: count // 2] = True
-    order = np.argsort(source[keep], kind="stable")
-    source, target = (part[keep][order].astype(np.int32) for part in (source, target))
-    reached = queue(source, target, count, [0])[0]
-    inside = np.isin(source, reached) & np.isin(target, reached)
-    name = np.full(count, -1, np.int32)
-    name[reached] = np.arange(len(reached))
-    source, target, count = name[source[inside]], name[target[inside]], len(reached)
-    order = np.argsort(source, kind="stable")
-    source, target = source[order], target[order]
-    dominates = [
-        set(range(count)) - set(queue(source[cut], target[cut], count, [0])[0])
-        for cut in (source != node for node in range(count))
-    ]
-    above = immediate_dominators(source, target, count).tolist()
-    for node in range(1, count):
-        found = {d for d in range(1, count) if node in dominates[d] - {d}}
-        way: list[int] = []
-        while (up := above[way[-1] if way else node]) > 0:
-            way.append(up)
-        assert set(way) == found
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_sums_over_subtrees(seed: int) -> None:
-    count = 500
-    random = np.random.default_rng(seed)
-    # Chains among it: most nodes hang below the one before.
-    parent = np.arange(count) - 1
-    other = random.random(count) < 0.2
-    parent[other] = (random.random(count) * np.arange(count))[other].astype(np.int64)
-    parent[0] = -1
-    own = random.integers(0, 1 << 40, count)
-    sums = own.tolist()
-    for node in range(count - 1, 0, -1):
-        sums[parent[node]] += sums[node]
-    assert subtree_sums(parent, own).tolist() == sums
