@@ -24,6 +24,8 @@ from .roots import Tier
 
 _RUN = 2 << 20
 """Bytes that are looked at together."""
+_WORTH_A_GAP = 16
+"""Pages of zeros that are left out of a run: fewer are read along, as quickly as two runs begin."""
 _AT_ONCE = 4 << 10
 """Struct pages that are looked at together."""
 
@@ -185,7 +187,9 @@ class Scanner:
         for section in heap.index.sections:
             first = int(heap.index.of_pfn(np.array([section.pfn]))[0])
             owner = heap.owner[first : first + section.pages]
-            for start, stop in runs_of(heap.blocks.scan[owner], _RUN // page):
+            zeros = self.kernel.zero_frames.among(section.pfn, section.pfn + section.pages)
+            wanted = heap.blocks.scan[owner] & ~long_runs(zeros, _WORTH_A_GAP)
+            for start, stop in runs_of(wanted, _RUN // page):
                 base = heap.direct_map + ((section.pfn + start) << heap.page.shift)
                 at, target, ok = self.scan(base, (stop - start) * page)
                 source = heap.users_of(at)
@@ -275,3 +279,13 @@ def runs_of(wanted: Bool, longest: int) -> Iterator[tuple[int, int]]:
     for start, stop in edges.reshape(-1, 2).tolist():
         for at in range(start, stop, longest):
             yield at, min(at + longest, stop)
+
+
+def long_runs(marks: Bool, least: int) -> Bool:
+    """Marks that stand in a run of at least *least*: shape (len(marks),)."""
+    edges = np.flatnonzero(np.diff(marks, prepend=False, append=False)).reshape(-1, 2)
+    start, stop = edges[edges[:, 1] - edges[:, 0] >= least].T
+    change = np.zeros(len(marks) + 1, np.int8)
+    change[start] = 1
+    change[stop] = -1
+    return np.cumsum(change[:-1], dtype=np.int8) > 0

@@ -22,6 +22,7 @@ from ..source.core import Core
 from ..source.memory import Memory
 from ..source.program import Source, State
 from ..source.vmcoreinfo import VmcoreInfo
+from ..source.zeros import ZeroFrames, zero_frames
 from .layouts import Layouts
 from .symbol_table import SymbolTable
 
@@ -111,6 +112,11 @@ class Kernel:
     def page(self) -> PageSize:
         """The size of a page."""
         return page_size(self.prog)
+
+    @cached_property
+    def zero_frames(self) -> ZeroFrames:
+        """Page frames that are known to be zeros without reading them."""
+        return zero_frames(self.core, self.prog, self.page.bytes)
 
     @cached_property
     def max_order(self) -> int:

@@ -49,9 +49,11 @@ _EXECUTABLE = (2, 3)
 _COMPRESSION = {1: "zlib", 2: "lzo", 4: "snappy", 0x20: "zstd"}
 _INCOMPLETE = 8
 
+EXCLUDES_ZEROS = 1
+"""The bit of makedumpfile's ``-d`` by which all pages of zeros share one."""
 _DUMP_LEVEL_USER = 8
 _LEVELS = {
-    1: "pages of zeros",
+    EXCLUDES_ZEROS: "pages of zeros",
     2: "page cache without private data",
     4: "page cache with private data",
     _DUMP_LEVEL_USER: "user data",

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Millions of objects that are all held: by a hash table of chains, and by one
- * long list. For benchmarks of what follows pointers.
+ * long list; and pages that nobody writes to, single ones and huge ones by halves, in an array. For
+ * benchmarks of what follows pointers.
  */
 #include <linux/hash.h>
 #include <linux/mm.h>
@@ -24,7 +25,12 @@ module_param(in_table, ulong, 0444);
 static ulong in_list = 1000000;
 module_param(in_list, ulong, 0444);
 
+static ulong untouched_gib;
+module_param(untouched_gib, ulong, 0444);
+
 static struct many **many_table, *many_list;
+static struct page **many_pages;
+static ulong nr_many_pages;
 
 static noinline bool many_add_to_table(unsigned long key)
 {
@@ -51,9 +57,44 @@ static noinline bool many_add_to_list(unsigned long key)
 	return true;
 }
 
+static noinline bool many_add_page(void)
+{
+	struct page *page = alloc_page(GFP_KERNEL);
+
+	if (page)
+		many_pages[nr_many_pages++] = page;
+	return page;
+}
+
+static noinline bool many_add_huge_page(void)
+{
+	struct page *page = alloc_pages(GFP_KERNEL | __GFP_COMP, PMD_ORDER);
+
+	if (page)
+		many_pages[nr_many_pages++] = page;
+	return page;
+}
+
+static bool many_add_pages(void)
+{
+	ulong huge = (untouched_gib << 30 >> PMD_SHIFT) / 2, single = huge << PMD_ORDER;
+
+	many_pages = vcalloc(huge + single, sizeof(*many_pages));
+	if (!many_pages)
+		return false;
+	for (; huge && many_add_huge_page(); huge--)
+		cond_resched();
+	for (; single && many_add_page(); single--)
+		cond_resched();
+	return true;
+}
+
 static int __init many_init(void)
 {
 	unsigned long key;
+
+	if (untouched_gib && !many_add_pages())
+		return -ENOMEM;
 
 	many_table = vzalloc(sizeof(*many_table) << BUCKET_BITS);
 	if (!many_table)
