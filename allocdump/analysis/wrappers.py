@@ -28,7 +28,7 @@ another reason, as an array at its end. In the bundled dumps, one site in twenty
 most have one kind."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Wrappers:
     """Signs of sites that allocate for others; columns of shape (number of origins,)."""
 

@@ -91,7 +91,7 @@ def test_the_whole_triage_is_in_the_page(path: Path) -> None:
         expected = [
             [cell(value, kind) for value in values]
             for kind, values in values_of(table)
-            if any(value is not None and value is not False for value in values)
+            if any(value not in (None, "") and value is not False for value in values)
         ]
         assert expected == [
             [cell(value, kinds.get(column["kind"], "text")) for value in column["values"]]
