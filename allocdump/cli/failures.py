@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import os
 
-from ..errors import AllocdumpError, DamagedError
+from ..errors import AllocdumpError, DamagedError, TypesError
 from ..kernel.walk import is_damage
 from ..source.btf import BtfError
 from ..text import printable
 
 EXIT_INTERNAL = 70
+_CIRCLE = "maximum type depth exceeded"
+"""drgn's words where a type is made of itself."""
 _OURS_TOO = (ValueError, OverflowError, RecursionError, NotImplementedError)
 """Raised by damage where it is expected, and by bugs."""
 
@@ -35,6 +37,12 @@ def explain(error: Exception) -> tuple[str, int]:
             f"The dump lacks memory that this cannot do without ({reason}); copy it again, or"
             " capture with makedumpfile -d 23 or lower.",
             DamagedError.exit_code,
+        )
+    if isinstance(error, RecursionError) and str(error) == _CIRCLE:
+        return (
+            "The kernel's types (BTF) are damaged in this dump: one is made of itself; name the"
+            " kernel's vmlinux with --vmlinux.",
+            TypesError.exit_code,
         )
     if os.environ.get("ALLOCDUMP_DEBUG"):
         raise error

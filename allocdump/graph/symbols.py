@@ -9,7 +9,6 @@ from functools import cached_property
 
 import numpy as np
 from drgn import Type
-from drgn.helpers.linux.kallsyms import module_kallsyms
 
 from ..kernel.kernel import Kernel
 from ..kernel.machine.modules import loaded_modules
@@ -49,7 +48,7 @@ class Symbols:
     def _of_modules(self) -> Iterator[tuple[int, int, SymbolTable, str]]:
         for module in loaded_modules(self._prog).modules:
             try:
-                symbols, regions = module_kallsyms(module.object), module.regions()
+                symbols, regions = module.symbols(), module.regions()
             except ReadErrors:
                 continue
             for start, size in regions:

@@ -7,7 +7,6 @@ from contextlib import suppress
 
 import numpy as np
 from drgn import Program
-from drgn.helpers.linux.kallsyms import module_kallsyms
 
 from ..arrays import U64
 from ..kernel.machine.modules import LoadedModule, loaded_modules
@@ -136,7 +135,7 @@ def _per_cpu(prog: Program, scanner: Scanner, names: Variables) -> int:
 
 
 def _module(scanner: Scanner, module: LoadedModule) -> int:
-    symbols = SymbolTable(module_kallsyms(module.object))
+    symbols = SymbolTable(module.symbols())
     missing = 0
     for (start, size), kind in zip(module.regions(), module.region_names(), strict=False):
         if "text" in kind:

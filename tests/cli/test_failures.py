@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 from drgn import FaultError
 
-from allocdump.cli.failures import explain
-from allocdump.errors import DamagedError
+from allocdump.cli.failures import EXIT_INTERNAL, explain
+from allocdump.errors import DamagedError, TypesError
 from allocdump.kernel.layouts import CodeTags, UnknownLayoutError
 
 from ..fakekernel import FakeKernel
@@ -32,3 +32,10 @@ def test_advice_is_for_the_cause(error: Exception, advice: str) -> None:
     sentence, code = explain(error)
     assert advice in sentence
     assert code == DamagedError.exit_code
+
+
+def test_types_in_circles_and_other_recursion() -> None:
+    sentence, code = explain(RecursionError("maximum type depth exceeded"))
+    assert "--vmlinux" in sentence
+    assert code == TypesError.exit_code
+    assert explain(RecursionError("maximum recursion depth exceeded"))[1] == EXIT_INTERNAL

@@ -11,6 +11,7 @@ import pytest
 from drgn import Program
 from drgn.helpers.linux.list import list_for_each_entry
 
+from allocdump.kernel.machine.modules import loaded_modules
 from allocdump.kernel.mm.vmalloc import vm_areas
 from allocdump.kernel.walk import is_damage
 from allocdump.source.memory import Memory
@@ -147,3 +148,11 @@ def test_missing_sheaves_are_told() -> None:
     done = run_damaged(["objects", str(dump)], lambda prog: exclude(prog, page), 60.0)
     assert done.code == 0
     assert re.search(rb"shea(f of a slab cache|ves of slab caches)", done.err)
+
+
+def test_a_module_with_absurdly_many_symbols() -> None:
+    """drgn would take memory for all of them."""
+    at = place(loaded_modules(open_core(DUMP).prog).modules[0].object.kallsyms.num_symtab)
+
+    done = damaged(lambda prog: Overlay(prog).write(at, b"\xff" * 4), "leaks")
+    assert "a number of 4,294,967,295 symbols is damaged" in " ".join(done.err.decode().split())

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import NamedTuple
 
 from drgn import Program, Symbol, SymbolBinding
-from drgn.helpers.linux.kallsyms import module_kallsyms
 
 from ...text import printable
 from ..walk import ReadErrors
@@ -112,7 +111,7 @@ class _Module:
     def _symbols(self) -> tuple[list[int], list[str]]:
         """Addresses, ascending, and names of all symbols; of several at one place, the first."""
         try:
-            symbols = list(module_kallsyms(self._module.object))
+            symbols = list(self._module.symbols())
             found = {s.address: s.name for s in reversed(symbols)}
         except ReadErrors:
             found = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from drgn import Object, Program
+from drgn import Object, Program, Symbol
 from drgn.helpers.linux.kallsyms import module_kallsyms
 from drgn.helpers.linux.module import module_address_regions
 
@@ -14,6 +14,8 @@ from ...text import printable
 from ..walk import list_entries, structure, walk
 
 _MODULES = structure("the module list", "module")
+_MOST_SYMBOLS = 1 << 22
+"""No module has so many: the kernel itself has some 200,000."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,19 @@ class LoadedModule:
         :raises drgn.FaultError: if the module's symbols are unreadable
         """
         wanted = (f"__start_{name}", f"__stop_{name}")
-        found = {s.name: s.address for s in module_kallsyms(self.object) if s.name in wanted}
+        found = {s.name: s.address for s in self.symbols() if s.name in wanted}
         return (found[wanted[0]], found[wanted[1]]) if len(found) == 2 else None
+
+    def symbols(self) -> list[Symbol]:
+        """The module's symbols.
+
+        :raises drgn.FaultError: if they are unreadable
+        :raises ValueError: if their number is more than any module has
+        """
+        count = int(self.object.kallsyms.num_symtab)
+        if count > _MOST_SYMBOLS:
+            raise ValueError(f"a number of {count:,} symbols is damaged")
+        return module_kallsyms(self.object)
 
     def regions(self) -> list[tuple[int, int]]:
         """(start, size) of the memory the module occupies."""
